@@ -1,0 +1,407 @@
+"""The port: what a channel must do, what it may be able to do, and what passes between it and the runtime.
+
+A channel is one object per process. Its pure methods (`authenticate`, `unbatch`, `normalise`, `plan`) do no I/O
+and keep no state; `perform` makes exactly one provider call. Optional abilities are protocols of their own: the
+runtime asks `isinstance(channel, ShowsTyping)` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from shared.contract.accounts import AccountRecord
+from shared.contract.base import Alias
+from shared.contract.capabilities import Capabilities
+from shared.contract.commands import Command, CommandType, File
+from shared.contract.content import Attachment
+from shared.contract.errors import ErrorCode
+from shared.contract.events import EventData, EventType, Health
+from shared.contract.statuses import State, Warning
+
+# --------------------------------------------------------------------------------------------------- accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account and its credentials, opened. Credentials never leave the process: no repr, no log."""
+
+    record: AccountRecord
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def account_id(self) -> str:
+        return self.record.account_id
+
+    @property
+    def workspace_id(self) -> str:
+        return self.record.workspace_id
+
+
+class Accounts(Protocol):
+    """The accounts of this channel that the process knows right now. No I/O."""
+
+    def get(self, account_id: str) -> Account | None: ...
+
+    def by_external_id(self, external_id: str) -> Account | None: ...
+
+
+# ---------------------------------------------------------------------------------------------------- inbound
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """A webhook call as it came: `route` is what follows `/webhooks/<channel>/` in the path, header names are
+    lower case, `body` are the bytes before any decoding."""
+
+    method: str
+    route: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Forbidden(Exception):
+    """The request does not prove that it comes from the provider. Answered 401."""
+
+
+class UnknownRoute(Exception):
+    """The request is for nothing we have. Answered 404."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawItem:
+    """One item of a webhook body: everything that is ordered together has one `key`.
+
+    `account_id` is ours; `external_id` the provider's name for the account where the payload has only that.
+    `key` is made of what the payload alone tells and holds no personal data.
+    """
+
+    key: str
+    body: bytes
+    account_id: str | None = None
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedItem:
+    """A raw item on its way into `normalise`: whose it is, when we got it, where it stands in the order."""
+
+    account: AccountRecord
+    body: bytes
+    received_at: datetime
+    sequence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event out of `normalise`.
+
+    `provider_id` makes `ce_id` (unique within account and type). `peer_aliases` are names under which the other
+    side may already be known, strongest first; the runtime resolves them to one stable conversation.
+    `address` is what the channel needs to write to this conversation again (kept in state, never published).
+    `supersedes_peer` is the peer that this conversation had before (a migrated group, a rotated id).
+    """
+
+    type: EventType
+    data: EventData
+    provider_id: str
+    peer_aliases: tuple[str, ...] = ()
+    address: Mapping[str, str] = field(default_factory=dict)
+    supersedes_peer: str | None = None
+    opens_window: bool = False
+    reply_ref: str | None = None  # provider ref of the message this one points at (reply, reaction, edit)
+    provider_ref: str | None = None  # provider ref under which a reply to this message would name it
+    fetch: tuple[Attachment, ...] = ()  # attachments whose bytes the runtime should store
+    answer: Call | None = None  # a call the provider expects soon (a callback query), made by deliver
+
+
+@dataclass(frozen=True, slots=True)
+class StatusUpdate:
+    """A provider's report about a message of ours, out of `normalise`.
+
+    `correlation` is what `perform` gave the provider to bring back (command id and part), where the provider can.
+    `until` marks a watermark: the state holds for every message of the conversation sent at or before it.
+    """
+
+    provider_message_id: str | None
+    state: State
+    occurred_at: datetime
+    peer: str | None = None
+    peer_aliases: tuple[str, ...] = ()
+    correlation: str | None = None
+    until: datetime | None = None
+    failure: Failure | None = None
+    pricing: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChange:
+    """Something `normalise` or `perform` learned about the account itself."""
+
+    health: Health
+    code: ErrorCode | None = None
+    detail: str | None = None
+
+
+Outcome = Event | StatusUpdate | HealthChange
+
+
+# --------------------------------------------------------------------------------------------------- outbound
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyReference:
+    """The resolved target of a reply, an edit, a reaction: `provider_message_id` as the provider names it."""
+
+    provider_message_id: str
+    quote: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """What `plan` may know beside the command. Everything is resolved: `plan` decides, it does not look up.
+
+    `address` is what an earlier event of the conversation left (`Event.address`), or made from the command's `to`;
+    `target` the message a reply, edit, delete or reaction points at; `last_inbound` the newest inbound message.
+    `files` are the command's files after preparation, in order (same count as in the command).
+    """
+
+    account: AccountRecord
+    address: Mapping[str, str] = field(default_factory=dict)
+    target: ReplyReference | None = None
+    last_inbound: str | None = None
+    files: tuple[File, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One provider call, as data: what `perform` does and what the goldens show.
+
+    `parts` is how many messages the provider makes of it (an album: several; a chat action: none). `files` maps a
+    parameter to the file whose bytes go there. `warnings` say what differs from the command.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    files: Mapping[str, File] = field(default_factory=dict)
+    parts: int = 1
+    warnings: tuple[Warning, ...] = ()
+
+
+class Refused(Exception):
+    """`plan` cannot carry the command out. Nothing has been sent."""
+
+    def __init__(self, code: ErrorCode, detail: str | None = None, **facts: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.facts = facts  # field, limit, actual …
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the provider answered: an id per message, and the state its answer means."""
+
+    provider_message_ids: tuple[str, ...] = ()
+    state: State = State.SENT
+    learned: tuple[Alias, ...] = ()  # names of the recipient the answer revealed
+    learned_files: Mapping[str, str] = field(default_factory=dict)  # parameter → provider's reusable file id
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error of the provider, classified.
+
+    `certain` is true when the message was surely not sent; false means nobody knows. `retry_after` in seconds.
+    `scope` says whom a rate limit or a pause concerns: `pair`, `account` or `app`. `health` is what it means for
+    the account, only for confirmed errors.
+    """
+
+    code: ErrorCode
+    certain: bool = True
+    provider_code: str | None = None
+    detail: str | None = None
+    retry_after: float | None = None
+    scope: str = "pair"
+    health: Health | None = None
+    trace_id: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ProviderError(Exception):
+    """`perform` did not succeed; `failure` says how."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
+
+
+class Files(Protocol):
+    """Opens the bytes of a file to send. Raises FileUnavailable."""
+
+    async def open(self, file: File) -> OpenFile: ...
+
+
+class FileUnavailable(Exception):
+    """The bytes of a file cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file ready to be sent: streamed, never held whole. `size` in bytes."""
+
+    filename: str
+    mime_type: str
+    size: int
+    chunks: AsyncIterator[bytes]
+
+
+# ------------------------------------------------------------------------------------------------------- port
+
+
+class Channel(Protocol):
+    """What every channel does."""
+
+    capabilities: Capabilities
+
+    def authenticate(self, request: WebhookRequest, accounts: Accounts) -> None:
+        """Called first for every webhook, on the event loop: no I/O, constant-time comparison.
+
+        Raises Forbidden when the proof is missing or wrong, UnknownRoute when the route names nothing.
+        """
+        ...
+
+    def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
+        """Split an authentic body into items, each with its conversation key. No I/O.
+
+        Raises ValueError when the body cannot be read at all: it is then kept whole as a dead letter.
+        """
+        ...
+
+    def normalise(self, item: ReceivedItem) -> Sequence[Outcome]:
+        """What one raw item means. Pure and total: an unknown kind becomes `unsupported`, nothing is dropped.
+
+        Raises ValueError only for bytes that are no item of this channel at all (a dead letter).
+        """
+        ...
+
+    def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
+        """The provider calls that carry a command out, in order. Pure. Raises Refused."""
+        ...
+
+    async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
+        """Make one provider call; no retries inside. Raises ProviderError.
+
+        `correlation` (command id and part, ≤ 200 characters) goes to the provider where it can bring it back.
+        """
+        ...
+
+    async def start(self) -> None:
+        """Open connection pools. Called once before any `perform`."""
+        ...
+
+    async def stop(self) -> None:
+        """Close what `start` opened, after the last `perform`."""
+        ...
+
+
+@runtime_checkable
+class Adjusts(Protocol):
+    """A channel that knows another way when a call was certainly refused."""
+
+    def adjust(self, call: Call, failure: Failure) -> Call | None:
+        """The call to make instead (without the reply, as a document, to the migrated chat), or None. Pure."""
+        ...
+
+
+@runtime_checkable
+class AnswersWebhook(Protocol):
+    """A channel whose provider calls the webhook by GET to check that it is ours."""
+
+    def challenge(self, request: WebhookRequest, accounts: Accounts) -> str:
+        """The body to answer with. Raises Forbidden or UnknownRoute."""
+        ...
+
+
+@runtime_checkable
+class ShowsTyping(Protocol):
+    """A channel that shows the contact that somebody is typing."""
+
+    async def show_typing(self, context: PlanContext, account: Account, activity: str) -> None:
+        """One provider call; errors raise ProviderError and are never retried."""
+        ...
+
+
+@runtime_checkable
+class OpensMedia(Protocol):
+    """A channel whose inbound files have to be fetched."""
+
+    async def open_media(self, attachment: Attachment, account: Account, context: Mapping[str, str]) -> OpenFile:
+        """Start the download; the runtime reads, limits and stores it. Raises ProviderError.
+
+        `context` is the event's `address`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one pull brought: `cursor` is to be kept once the items are in Kafka."""
+
+    items: tuple[RawItem, ...]
+    cursor: str
+
+
+@runtime_checkable
+class Pulls(Protocol):
+    """A channel that can fetch what is new for accounts without a webhook."""
+
+    def updates(self, account: Account, cursor: str | None) -> AsyncIterator[Batch]:
+        """Endless; the next batch is asked for only after the last one is durable. Raises ProviderError."""
+        ...
+
+
+@runtime_checkable
+class RegistersWebhook(Protocol):
+    """A channel whose webhooks are registered by an API call per account."""
+
+    async def register_webhook(self, account: Account, base_url: str) -> None:
+        """Make the provider call `<base_url>/webhooks/<channel>/…`; idempotent. Raises ProviderError."""
+        ...
+
+    async def check_webhook(self, account: Account, base_url: str) -> str | None:
+        """A sentence about what is wrong with the registration, or None. Raises ProviderError."""
+        ...
+
+
+@runtime_checkable
+class Probes(Protocol):
+    """A channel that can ask the provider whether the credentials still work."""
+
+    async def probe(self, account: Account) -> HealthChange:
+        """The account's health as the provider sees it. Raises ProviderError when it cannot be told."""
+        ...
+
+
+@runtime_checkable
+class BlocksContacts(Protocol):
+    """A channel with a provider-side block list."""
+
+    async def set_blocked(self, address: Mapping[str, str], blocked: bool, account: Account) -> None:
+        """Raises ProviderError; the connector's own list holds all the same."""
+        ...
+
+
+@runtime_checkable
+class Reconciles(Protocol):
+    """A channel that can be asked what became of an uncertain part."""
+
+    async def find_sent(self, call: Call, account: Account, since: datetime) -> Receipt | None:
+        """The receipt of the call if the provider has the message; None when it surely has not.
+
+        Raises ProviderError when it cannot be told.
+        """
+        ...

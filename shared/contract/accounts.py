@@ -1,0 +1,28 @@
+"""Accounts: one connected number, bot, business or mailbox of one workspace, as `channels.accounts` holds it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from shared.contract.base import AccountId, Identifier, Model, OptionalText
+
+
+class AccountRecord(Model):
+    """An account as it stands on the topic; an empty record value removes it.
+
+    `sealed` holds the credentials (a JSON object), sealed to the connectors' public key; `external_id` is the
+    provider's own id of the account, by which batches are routed (phone number id, business id, bot id).
+    """
+
+    account_id: AccountId
+    workspace_id: Identifier
+    channel: Identifier
+    external_id: OptionalText = None
+    display_name: OptionalText = None
+    mode: Literal["webhook", "pull"] = "webhook"
+    enabled: bool = True
+    blocked_policy: Literal["flag", "drop"] = "flag"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    sealed: OptionalText = None

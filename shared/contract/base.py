@@ -1,0 +1,95 @@
+"""The base of every contract model, and the types that all of them share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+)
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with milliseconds, the one time format of the contract: `2026-11-22T10:00:00.412Z`."""
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def _as_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a time needs an offset from UTC")
+    return moment.astimezone(UTC)
+
+
+Timestamp = Annotated[datetime, AfterValidator(_as_utc), PlainSerializer(rfc3339, return_type=str)]
+
+
+def _blank_is_absent(value: Any) -> Any:
+    return None if value == "" else value
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
+
+# Ids travel in record keys, headers and log lines: printable, bounded, no blanks.
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\s\x00-\x1f]+$")]
+# An account id is also a part of every conversation id and of webhook paths.
+AccountId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+class Model(BaseModel):
+    """A contract model: immutable, tolerant of fields it does not know (additions are not a break)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    def to_json(self) -> bytes:
+        """The record value: UTF-8 JSON without absent fields."""
+        return self.model_dump_json(exclude_none=True, by_alias=True).encode()
+
+
+class Origin(StrEnum):
+    """Who wrote a message."""
+
+    CONTACT = "contact"
+    HUMAN = "human"
+    AI_AGENT = "ai_agent"
+    WORKFLOW = "workflow"
+    SYSTEM = "system"
+    NATIVE_APP = "native_app"  # one of ours, written in the channel's own app
+
+
+class AliasKind(StrEnum):
+    """What kind of name a contact goes by on a channel."""
+
+    PROVIDER_ID = "provider_id"
+    PHONE = "phone"  # E.164 with the plus sign, or the alias is absent
+    EMAIL = "email"  # lower case
+    USERNAME = "username"  # without the at sign
+    BSUID = "bsuid"  # WhatsApp business-scoped user id
+    PARENT_BSUID = "parent_bsuid"
+    GROUP = "group"
+
+
+class Alias(Model):
+    """One name of a contact."""
+
+    kind: AliasKind
+    value: str
+
+
+class Contact(Model):
+    """The other side of a conversation as the provider describes it: no alias is ever guessed."""
+
+    aliases: tuple[Alias, ...] = ()
+    display_name: OptionalText = None
+    given_name: OptionalText = None
+    family_name: OptionalText = None
+    language: OptionalText = None  # BCP 47 hint of the provider
+    avatar_url: OptionalText = None
+    is_bot: bool | None = None

@@ -1,0 +1,157 @@
+"""What a channel can do, as data: the only thing the policy reads about a channel, and what the core is told."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from shared.contract.base import Model
+from shared.contract.commands import CommandType, InteractiveKind
+from shared.contract.content import AttachmentKind
+from shared.contract.events import EventType
+from shared.contract.statuses import State
+
+
+class Grade(StrEnum):
+    """How well something is supported."""
+
+    NATIVE = "native"
+    CONVERTED = "converted"  # another format, same thing to the reader
+    DEGRADED = "degraded"  # something is lost; the status carries a warning
+    REJECTED = "rejected"
+
+
+class Source(Model):
+    """Where a figure comes from, and when it was read there."""
+
+    figure: str
+    source: str
+    checked: str  # ISO date
+    verified: bool = True
+
+
+class TextRules(Model):
+    """Limits of text. `unit` is what the provider counts; `spans` says whether formatting survives."""
+
+    max_length: int
+    caption_max_length: int
+    unit: Literal["code_points", "utf16"] = "code_points"
+    spans: Grade = Grade.REJECTED
+    splits: bool = True  # longer text goes out as several messages, never cut
+
+
+class FileRule(Model):
+    """What becomes of a file of one kind. `max_bytes` is the provider's; the product's 20 MiB applies as well."""
+
+    grade: Grade
+    mime_types: tuple[str, ...] = ()  # empty: any
+    max_bytes: int = 20 * 1024 * 1024
+    caption: bool = True
+    otherwise: AttachmentKind | None = None  # the kind it goes out as when it does not fit this rule
+    max_pixels: int | None = None  # width + height
+    max_ratio: float | None = None
+    max_duration: float | None = None  # seconds
+    album: str | None = None  # kinds with the same name can share an album
+
+
+class TypingRules(Model):
+    """Seconds; `lasts` is how long the provider shows it."""
+
+    grade: Grade
+    refresh_every: float | None = None
+    lasts: float | None = None
+    marks_read: bool = False
+    needs_inbound: bool = False
+
+
+class WindowRule(Model):
+    """A messaging window: what opens it, how long it lasts, what is allowed when it is closed.
+
+    `guard` is taken off the end, so that what is accepted here still arrives in time. `applies_to` names the
+    kind of conversation: `any`, or a peer kind the channel's `peer_kind` gives.
+    """
+
+    kind: str
+    applies_to: str = "any"
+    seconds: float
+    guard: float = 0.0
+    quota: int | None = None  # messages of ours until the next inbound
+    counts_echoes: bool = False
+    templates_outside: bool = False
+    opens_on: tuple[EventType, ...] = (EventType.MESSAGE_RECEIVED, EventType.POSTBACK_RECEIVED)
+
+
+class Rate(Model):
+    """A token bucket: `per_second` tokens, at most `burst` saved up."""
+
+    per_second: float = Field(gt=0)
+    burst: float = Field(ge=1)
+
+
+class Rates(Model):
+    """Buckets of an account, of a pair (account and conversation), of a group conversation, of the app."""
+
+    account: Rate | None = None
+    pair: Rate | None = None
+    group: Rate | None = None
+    app: Rate | None = None
+
+
+class Interactive(Model):
+    kind: InteractiveKind
+    max_buttons: int | None = None
+    max_title: int | None = None
+    max_rows: int | None = None
+
+
+class Capabilities(Model):
+    """Everything an inbox has to know about a channel before it offers something to an agent.
+
+    `answers_uncertain` is how an uncertain part is settled: the provider echoes our id, echoes the message, or not
+    at all. `initiates` says who may write first.
+    """
+
+    channel: str
+    text: TextRules
+    files: dict[AttachmentKind, FileRule]
+    files_per_message: int = 50
+    album_size: int = 1
+    text_and_files: Literal["together", "apart"] = "together"
+    reply_to: Grade
+    reply_to_on: tuple[str, ...] = ("text", "media")
+    typing: TypingRules
+    edit: Grade
+    delete: Grade
+    reaction: Grade
+    mark_read: Grade
+    block: Grade = Grade.REJECTED
+    templates: Grade = Grade.REJECTED
+    location: Grade = Grade.REJECTED
+    contacts: Grade = Grade.REJECTED
+    interactive: tuple[Interactive, ...] = ()
+    receipts: tuple[State, ...]
+    initiates: Literal["never", "template", "always"]
+    windows: tuple[WindowRule, ...] = ()
+    rates: Rates = Rates()
+    answers_uncertain: Literal["callback_data", "echo", "message_id", "never"]
+    inbound: tuple[EventType, ...]
+    content_kinds: tuple[str, ...]  # inbound content kinds this channel produces
+    commands: tuple[CommandType, ...]
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def content_hash(self) -> str:
+        """The same for the same capabilities: a reader can cache by it."""
+        return hashlib.sha256(self.to_json()).hexdigest()[:16]
+
+
+class CapabilityRecord(Model):
+    """The record of an account on `channels.capabilities`."""
+
+    workspace_id: str
+    account_id: str
+    content_hash: str
+    capabilities: Capabilities

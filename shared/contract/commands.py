@@ -1,0 +1,335 @@
+"""Commands: what the inbox core puts on `channels.<ch>.outbound`, and how a record becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from shared.contract.base import AccountId, Alias, Identifier, Model, OptionalText, Origin, Timestamp
+from shared.contract.content import AttachmentKind, ContactCard, Place, Span
+from shared.contract.envelope import parse_type
+from shared.contract.errors import ErrorCode
+
+MAX_FILES = 50
+
+
+class CommandType(StrEnum):
+    """The name of a command."""
+
+    MESSAGE_SEND = "message.send"
+    MESSAGE_EDIT = "message.edit"
+    MESSAGE_DELETE = "message.delete"
+    REACTION_SET = "reaction.set"
+    TYPING_START = "typing.start"
+    TYPING_STOP = "typing.stop"
+    MARK_READ = "conversation.mark_read"
+    MESSAGE_CANCEL = "message.cancel"
+    CONTACT_BLOCK = "contact.block"
+    CONTACT_UNBLOCK = "contact.unblock"
+
+
+class ActorKind(StrEnum):
+    """Who asks for it."""
+
+    HUMAN = "human"
+    AI_AGENT = "ai_agent"
+    WORKFLOW = "workflow"
+    SYSTEM = "system"
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.value)
+
+
+class Actor(Model):
+    kind: ActorKind
+    id: OptionalText = None
+    display_name: OptionalText = None
+
+
+class File(Model):
+    """A file to send: where it is (one of `blob`, `url`, `attachment_id`, `provider_ref`) and how it is meant.
+
+    `size` in bytes and `mime_type` are what the core knows; the connector sniffs before it believes.
+    """
+
+    blob: OptionalText = None
+    url: OptionalText = None
+    attachment_id: OptionalText = None
+    provider_ref: OptionalText = None
+    kind: AttachmentKind | None = None
+    filename: OptionalText = None
+    mime_type: OptionalText = None
+    size: int | None = Field(default=None, ge=0)
+    sha256: OptionalText = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    spoiler: bool = False
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> File:
+        if sum(place is not None for place in (self.blob, self.url, self.attachment_id, self.provider_ref)) != 1:
+            raise ValueError("a file needs exactly one of blob, url, attachment_id, provider_ref")
+        return self
+
+
+class Button(Model):
+    """A button under a message: `reply` brings `id` back as a postback, the others open something."""
+
+    kind: Literal["reply", "url", "copy_code", "phone", "web_app"] = "reply"
+    title: str
+    id: OptionalText = None
+    url: OptionalText = None
+    value: OptionalText = None  # the code to copy, the number to call
+
+
+class Row(Model):
+    """A row of a list, or a product of a product list."""
+
+    id: str
+    title: str = ""
+    description: OptionalText = None
+
+
+class Section(Model):
+    title: OptionalText = None
+    rows: tuple[Row, ...] = Field(min_length=1)
+
+
+class Card(Model):
+    """A card of a carousel."""
+
+    file: File | None = None
+    text: str = ""
+    product_id: OptionalText = None
+    buttons: tuple[Button, ...] = ()
+
+
+class OutText(Model):
+    kind: Literal["text"] = "text"
+    text: str = Field(min_length=1)
+    spans: tuple[Span, ...] = ()
+    preview_url: bool | None = None
+    buttons: tuple[tuple[Button, ...], ...] = ()  # rows of inline buttons
+
+
+class OutMedia(Model):
+    """Files in order, with an optional caption."""
+
+    kind: Literal["media"] = "media"
+    text: str = ""
+    spans: tuple[Span, ...] = ()
+    attachments: tuple[File, ...] = Field(min_length=1)
+    buttons: tuple[tuple[Button, ...], ...] = ()
+
+
+class OutTemplate(Model):
+    """An approved template. `components` go to the provider as its documentation has them.
+
+    `parameters` is the short form for the body: a list for positional, a mapping for named parameters.
+    """
+
+    kind: Literal["template"] = "template"
+    text: str = ""
+    name: str = Field(min_length=1, max_length=512)
+    language: str = Field(min_length=1)
+    category: OptionalText = None  # marketing, utility, authentication, where the core knows it
+    parameters: tuple[str, ...] | dict[str, str] | None = None
+    components: tuple[dict[str, Any], ...] = ()
+
+
+class InteractiveKind(StrEnum):
+    BUTTONS = "buttons"
+    LIST = "list"
+    CTA_URL = "cta_url"
+    LOCATION_REQUEST = "location_request"
+    CONTACT_REQUEST = "contact_request"
+    FLOW = "flow"
+    CAROUSEL = "carousel"
+    PRODUCT = "product"
+    PRODUCT_LIST = "product_list"
+    CATALOG = "catalog"
+    CARD = "card"
+
+
+class OutInteractive(Model):
+    """A message the contact can answer by tapping; which fields count depends on `interactive`."""
+
+    kind: Literal["interactive"] = "interactive"
+    interactive: InteractiveKind = InteractiveKind.BUTTONS
+    text: str = ""
+    header: OptionalText = None
+    header_file: File | None = None
+    footer: OptionalText = None
+    buttons: tuple[Button, ...] = ()
+    button: OptionalText = None  # the label that opens a list or a flow
+    sections: tuple[Section, ...] = ()
+    cards: tuple[Card, ...] = ()
+    flow: dict[str, Any] | None = None
+    catalog_id: OptionalText = None
+    product_id: OptionalText = None
+
+
+class OutLocation(Model):
+    kind: Literal["location"] = "location"
+    text: str = ""
+    location: Place
+
+
+class OutContacts(Model):
+    kind: Literal["contacts"] = "contacts"
+    text: str = ""
+    contacts: tuple[ContactCard, ...] = Field(min_length=1)
+
+
+class OutSharedPost(Model):
+    """A post of our own account on the channel."""
+
+    kind: Literal["shared_post"] = "shared_post"
+    text: str = ""
+    post_id: str = Field(min_length=1)
+
+
+class OutEmail(Model):
+    kind: Literal["email"] = "email"
+    text: str = ""
+    subject: OptionalText = None
+    html: OptionalText = None
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    thread: Literal["reply", "new"] = "reply"
+    attachments: tuple[File, ...] = ()
+
+
+OutboundContent = Annotated[
+    OutText | OutMedia | OutTemplate | OutInteractive | OutLocation | OutContacts | OutSharedPost | OutEmail,
+    Field(discriminator="kind"),
+]
+
+
+class ReplyTarget(Model):
+    """The message to answer: by our id, or by the provider's where the core has only that."""
+
+    message_id: OptionalText = None
+    provider_message_id: OptionalText = None
+    quote: OptionalText = None
+
+
+class Command(Model):
+    """What every command carries. `command_id` is the idempotency key."""
+
+    command_id: Identifier
+    workspace_id: Identifier
+    account_id: AccountId
+    conversation_id: Identifier | None = None
+    to: tuple[Alias, ...] = ()
+    actor: Actor = Actor(kind=ActorKind.SYSTEM)
+    workflow_run_id: OptionalText = None
+    not_before: Timestamp | None = None
+    not_after: Timestamp | None = None
+    visibility: Literal["contact", "internal"] = "contact"
+
+
+class MessageSend(Command):
+    content: OutboundContent
+    reply_to: ReplyTarget | None = None
+    reply_policy: Literal["degrade", "strict"] = "degrade"
+    on_uncertain: Literal["report", "resend"] = "report"
+    silent: bool = False  # deliver without a notification, where the channel can
+
+
+class MessageEdit(Command):
+    message_id: Identifier
+    provider_message_id: OptionalText = None
+    content: OutboundContent
+
+
+class MessageDelete(Command):
+    message_id: Identifier
+    provider_message_id: OptionalText = None
+
+
+class ReactionSet(Command):
+    """`emoji` absent takes our reaction off."""
+
+    message_id: Identifier
+    provider_message_id: OptionalText = None
+    emoji: OptionalText = None
+
+
+class Typing(Command):
+    """Data of `typing.start` and `typing.stop`; `audience: agents` never leaves the connector."""
+
+    audience: Literal["contact", "agents"] = "contact"
+    activity: Literal["text", "voice", "file"] = "text"
+
+
+class MarkRead(Command):
+    """`message_id` is the last one read; absent, the last one received."""
+
+    message_id: OptionalText = None
+    provider_message_id: OptionalText = None
+
+
+class MessageCancel(Command):
+    """Cancels what has not been handed to the provider: all that match every given field."""
+
+    cancel_command_id: OptionalText = None
+    cancel_conversation: bool = False
+    cancel_actor_kind: ActorKind | None = None
+    cancel_workflow_run_id: OptionalText = None
+
+
+class ContactBlock(Command):
+    """Data of `contact.block` and `contact.unblock`."""
+
+
+COMMAND_OF: dict[CommandType, type[Command]] = {
+    CommandType.MESSAGE_SEND: MessageSend,
+    CommandType.MESSAGE_EDIT: MessageEdit,
+    CommandType.MESSAGE_DELETE: MessageDelete,
+    CommandType.REACTION_SET: ReactionSet,
+    CommandType.TYPING_START: Typing,
+    CommandType.TYPING_STOP: Typing,
+    CommandType.MARK_READ: MarkRead,
+    CommandType.MESSAGE_CANCEL: MessageCancel,
+    CommandType.CONTACT_BLOCK: ContactBlock,
+    CommandType.CONTACT_UNBLOCK: ContactBlock,
+}
+
+
+class CommandRefused(Exception):
+    """A record that is JSON but no command we can carry out; `code` says why, `field` where."""
+
+    def __init__(self, code: ErrorCode, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.field = field
+
+
+def parse_command(ce_type: str, data: Mapping[str, Any]) -> tuple[CommandType, Command]:
+    """The command of a record's type and decoded data.
+
+    Raises CommandRefused with `not_sendable` for internal content and `invalid_command` for an unknown type, an
+    unknown version or a field that does not fit. The detail names fields, never their contents.
+    """
+    if data.get("visibility") == "internal":
+        raise CommandRefused(ErrorCode.NOT_SENDABLE, "The command is internal.", "visibility")
+    try:
+        name, version = parse_type(ce_type)
+        command_type = CommandType(name)
+    except ValueError:
+        raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command's type is not known.", "type") from None
+    if version != 1:
+        raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command's version is not known.", "type")
+    try:
+        return command_type, COMMAND_OF[command_type].model_validate(data)
+    except ValidationError as invalid:
+        first = invalid.errors(include_input=False, include_context=False, include_url=False)[0]
+        field = ".".join(str(step) for step in first["loc"]) or None
+        raise CommandRefused(ErrorCode.INVALID_COMMAND, f"{field or 'command'}: {first['msg']}", field) from None

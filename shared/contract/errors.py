@@ -1,0 +1,195 @@
+"""The closed vocabulary of errors: a stable code each, a class that decides what happens, a sentence to read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import Field
+
+from shared.contract.base import Model, Timestamp
+
+
+class ErrorClass(StrEnum):
+    """What an error is about; it decides what the connector does next."""
+
+    WINDOW = "window"
+    QUOTA = "quota"
+    RECIPIENT = "recipient"
+    ACCOUNT = "account"  # pauses the account's queue, fails nothing
+    RATE = "rate"  # wait and go on
+    TRANSIENT = "transient"  # try again until the command expires
+    UNCERTAIN = "uncertain"
+    EXPIRED = "expired"
+    FILE = "file"
+    CONTENT = "content"
+    REPLY = "reply"
+    COMMAND = "command"
+    INTERNAL = "internal"
+
+
+class ErrorCode(StrEnum):
+    """Every code a status, a preflight refusal or a conversation's `reasons` can carry."""
+
+    WINDOW_CLOSED = "window_closed"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    CANNOT_INITIATE = "cannot_initiate"
+    RECIPIENT_BLOCKED = "recipient_blocked"
+    RECIPIENT_UNKNOWN = "recipient_unknown"
+    OPTED_OUT = "opted_out"
+    ACCOUNT_REAUTH_REQUIRED = "account_reauth_required"
+    ACCOUNT_BILLING_BLOCKED = "account_billing_blocked"
+    ACCOUNT_DISCONNECTED = "account_disconnected"
+    RATE_LIMITED = "rate_limited"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    UNCERTAIN = "uncertain"
+    EXPIRED = "expired"
+    FILE_TOO_LARGE = "file_too_large"
+    FILE_TYPE_UNSUPPORTED = "file_type_unsupported"
+    FILE_TYPE_MISMATCH = "file_type_mismatch"
+    TOO_MANY_FILES = "too_many_files"
+    FILE_UNAVAILABLE = "file_unavailable"
+    TEXT_TOO_LONG = "text_too_long"
+    TEMPLATE_INVALID = "template_invalid"
+    TEMPLATE_PAUSED = "template_paused"
+    CONTENT_REJECTED = "content_rejected"
+    REPLY_TARGET_PENDING = "reply_target_pending"
+    REPLY_TARGET_UNKNOWN = "reply_target_unknown"
+    NOT_SENDABLE = "not_sendable"
+    UNSUPPORTED_BY_CHANNEL = "unsupported_by_channel"
+    INVALID_COMMAND = "invalid_command"
+    INTERNAL = "internal"
+
+
+class ErrorFact(NamedTuple):
+    """What a code means, for machines (class, retryable) and for the agent who reads it (sentence, remedy)."""
+
+    error_class: ErrorClass
+    retryable: bool  # the same command, sent again later, may succeed
+    sentence: str
+    remedy: str | None = None
+
+
+ERRORS: dict[ErrorCode, ErrorFact] = {
+    ErrorCode.WINDOW_CLOSED: ErrorFact(
+        ErrorClass.WINDOW,
+        False,
+        "The channel's messaging window is closed.",
+        "Send a template, or wait for the contact.",
+    ),
+    ErrorCode.QUOTA_EXHAUSTED: ErrorFact(
+        ErrorClass.QUOTA,
+        False,
+        "The channel's message quota for this window is used up.",
+        "Wait for the contact to write.",
+    ),
+    ErrorCode.CANNOT_INITIATE: ErrorFact(
+        ErrorClass.RECIPIENT,
+        False,
+        "The channel does not let a business write first.",
+        "The contact has to write first.",
+    ),
+    ErrorCode.RECIPIENT_BLOCKED: ErrorFact(
+        ErrorClass.RECIPIENT, False, "The contact has blocked this account.", "Use another channel."
+    ),
+    ErrorCode.RECIPIENT_UNKNOWN: ErrorFact(
+        ErrorClass.RECIPIENT,
+        False,
+        "The channel does not know this recipient.",
+        "Check the contact's details.",
+    ),
+    ErrorCode.OPTED_OUT: ErrorFact(ErrorClass.RECIPIENT, False, "The contact has opted out of marketing messages."),
+    ErrorCode.ACCOUNT_REAUTH_REQUIRED: ErrorFact(
+        ErrorClass.ACCOUNT,
+        True,
+        "The channel no longer accepts the account's credentials.",
+        "Reconnect the account.",
+    ),
+    ErrorCode.ACCOUNT_BILLING_BLOCKED: ErrorFact(
+        ErrorClass.ACCOUNT,
+        True,
+        "The channel blocks the account for a payment problem.",
+        "Settle the payment.",
+    ),
+    ErrorCode.ACCOUNT_DISCONNECTED: ErrorFact(
+        ErrorClass.ACCOUNT, True, "The account is not connected to the channel.", "Connect the account."
+    ),
+    ErrorCode.RATE_LIMITED: ErrorFact(ErrorClass.RATE, True, "The channel limits how fast this account may send."),
+    ErrorCode.PROVIDER_UNAVAILABLE: ErrorFact(ErrorClass.TRANSIENT, True, "The channel does not answer at the moment."),
+    ErrorCode.UNCERTAIN: ErrorFact(
+        ErrorClass.UNCERTAIN,
+        False,
+        "The channel did not say whether it took the message.",
+        "Check before sending again.",
+    ),
+    ErrorCode.EXPIRED: ErrorFact(ErrorClass.EXPIRED, False, "The time to send this message had passed."),
+    ErrorCode.FILE_TOO_LARGE: ErrorFact(
+        ErrorClass.FILE, False, "The file is larger than the channel takes.", "Send a smaller file."
+    ),
+    ErrorCode.FILE_TYPE_UNSUPPORTED: ErrorFact(
+        ErrorClass.FILE, False, "The channel does not take files of this type.", "Send another format."
+    ),
+    ErrorCode.FILE_TYPE_MISMATCH: ErrorFact(ErrorClass.FILE, False, "The file is not what its name or type says."),
+    ErrorCode.TOO_MANY_FILES: ErrorFact(
+        ErrorClass.FILE, False, "The message has more files than allowed.", "Send fewer files."
+    ),
+    ErrorCode.FILE_UNAVAILABLE: ErrorFact(
+        ErrorClass.FILE, False, "The file could not be fetched.", "Attach the file again."
+    ),
+    ErrorCode.TEXT_TOO_LONG: ErrorFact(
+        ErrorClass.CONTENT, False, "The text is longer than the channel takes.", "Shorten the text."
+    ),
+    ErrorCode.TEMPLATE_INVALID: ErrorFact(
+        ErrorClass.CONTENT,
+        False,
+        "The template, its language or its parameters are not accepted.",
+        "Check the template.",
+    ),
+    ErrorCode.TEMPLATE_PAUSED: ErrorFact(
+        ErrorClass.CONTENT, False, "The template is paused or disabled.", "Use another template."
+    ),
+    ErrorCode.CONTENT_REJECTED: ErrorFact(ErrorClass.CONTENT, False, "The channel refused the content."),
+    ErrorCode.REPLY_TARGET_PENDING: ErrorFact(
+        ErrorClass.REPLY, False, "The message replied to has not been sent yet.", "Reply once it is sent."
+    ),
+    ErrorCode.REPLY_TARGET_UNKNOWN: ErrorFact(
+        ErrorClass.REPLY,
+        False,
+        "The message replied to is not known on this channel.",
+        "Send without the reply reference.",
+    ),
+    ErrorCode.NOT_SENDABLE: ErrorFact(ErrorClass.COMMAND, False, "This is not for the contact and was not sent."),
+    ErrorCode.UNSUPPORTED_BY_CHANNEL: ErrorFact(ErrorClass.COMMAND, False, "The channel cannot do this."),
+    ErrorCode.INVALID_COMMAND: ErrorFact(ErrorClass.COMMAND, False, "The command is not valid."),
+    ErrorCode.INTERNAL: ErrorFact(ErrorClass.INTERNAL, True, "The connector failed; the failure has been recorded."),
+}
+
+
+class Error(Model):
+    """An error as statuses, attachments and preflight answers carry it."""
+
+    code: ErrorCode
+    error_class: ErrorClass = Field(alias="class")
+    detail: str
+    retryable: bool
+    provider_code: str | None = None
+    retry_at: Timestamp | None = None
+    expires_at: Timestamp | None = None  # when the window that refused it closed
+    allowed: tuple[str, ...] | None = None  # content kinds that would be accepted now
+    remedy: str | None = None
+    field: str | None = None  # the command's field that is wrong
+    limit: int | float | None = None
+    actual: int | float | None = None
+    trace_id: str | None = None  # the provider's id of the failed request, for its support
+
+
+def error(code: ErrorCode, detail: str | None = None, **facts: object) -> Error:
+    """The error of a code, with its class, its sentence and its remedy filled in.
+
+    `detail` replaces the sentence; it must hold neither secrets nor personal data.
+    """
+    known = ERRORS[code]
+    defaults = {"remedy": known.remedy, "retryable": known.retryable}
+    return Error.model_validate(
+        {"code": code, "class": known.error_class, "detail": detail or known.sentence, **defaults, **facts}
+    )

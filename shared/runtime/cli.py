@@ -1,0 +1,69 @@
+"""The command line of a service that needs no infrastructure: `normalise`, `plan`, `capabilities`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import orjson
+
+from shared.channel import Channel
+from shared.runtime import offline
+
+
+def add_offline_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-commands to a service's argument parser."""
+    for name, help_text in (
+        ("normalise", "print the events of provider payloads, one CloudEvents JSON per line"),
+        ("plan", "print the provider calls of commands, or their refusals, one JSON per line"),
+    ):
+        command = commands.add_parser(name, help=help_text)
+        command.add_argument("files", nargs="+", metavar="FILE", help="a file, or - for standard input")
+        command.add_argument("--account", help="account id instead of the placeholder")
+        command.add_argument("--workspace", help="workspace id instead of the placeholder")
+    commands.add_parser("capabilities", help="print what the channel can do, as JSON")
+
+
+def run_offline(channel: Channel, arguments: argparse.Namespace) -> int:
+    """Carry out one of the sub-commands; returns the exit status (2 when a file cannot be opened)."""
+    if arguments.command == "capabilities":
+        _print(channel.capabilities.model_dump(mode="json", exclude_none=True))
+        return 0
+    status = 0
+    for name in arguments.files:
+        try:
+            content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        except OSError as unreadable:
+            sys.stderr.write(f"{name}: {unreadable.strerror}\n")
+            status = 2
+            continue
+        for payload in offline.payloads(content):
+            if arguments.command == "normalise":
+                entries = offline.normalise(
+                    channel,
+                    payload,
+                    account_id=arguments.account,
+                    workspace_id=arguments.workspace or offline.PLACEHOLDER_WORKSPACE,
+                )
+            else:
+                entries = _plan(channel, payload, arguments)
+            for entry in entries:
+                _print(entry)
+    return status
+
+
+def _plan(channel: Channel, payload: bytes, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    try:
+        documents = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return [{"refused": {"code": "invalid_command", "detail": "The command is not JSON."}}]
+    return [
+        entry
+        for document in (documents if isinstance(documents, list) else [documents])
+        for entry in offline.plan(channel, document, account_id=arguments.account, workspace_id=arguments.workspace)
+    ]
+
+
+def _print(entry: object) -> None:
+    sys.stdout.buffer.write(orjson.dumps(entry) + b"\n")

@@ -1,0 +1,218 @@
+"""Normalise and plan without Kafka, network or settings: what the command line and the golden files run."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from shared.channel import (
+    Call,
+    Channel,
+    Event,
+    HealthChange,
+    Outcome,
+    PlanContext,
+    RawItem,
+    ReceivedItem,
+    Refused,
+    ReplyReference,
+    StatusUpdate,
+    WebhookRequest,
+)
+from shared.contract import ids
+from shared.contract.accounts import AccountRecord
+from shared.contract.base import rfc3339
+from shared.contract.commands import Command, CommandRefused, CommandType, MessageSend, parse_command
+from shared.contract.envelope import Envelope, type_name
+from shared.contract.errors import error
+from shared.runtime.publish import event_envelope, status_envelope
+
+PLACEHOLDER_WORKSPACE = "workspace"
+PLACEHOLDER_ACCOUNT = "account"
+
+
+def payloads(content: bytes) -> Iterator[bytes]:
+    """The payloads of a file: one JSON document, or one per line where the whole is not JSON."""
+    try:
+        orjson.loads(content)
+    except orjson.JSONDecodeError:
+        lines = [line for line in content.splitlines() if line.strip()]
+        if len(lines) > 1 and lines[0].lstrip()[:1] in (b"{", b"["):
+            yield from lines
+            return
+    yield content
+
+
+def normalise(
+    channel: Channel,
+    payload: bytes,
+    *,
+    account_id: str | None = None,
+    workspace_id: str = PLACEHOLDER_WORKSPACE,
+    external_id: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    received_at: datetime | None = None,
+) -> list[dict[str, Any]]:
+    """Structured CloudEvents of one provider payload, or the dead letter it would become."""
+    received = received_at or datetime.now(UTC)
+    name = channel.capabilities.channel
+    try:
+        items = channel.unbatch(WebhookRequest("POST", account_id or PLACEHOLDER_ACCOUNT, {}, {}, payload))
+    except ValueError as unreadable:
+        return [_dead_letter(name, account_id or PLACEHOLDER_ACCOUNT, payload, str(unreadable), received)]
+    printed: list[dict[str, Any]] = []
+    for sequence, item in enumerate(items):
+        account = _placeholder(channel, item, account_id, workspace_id, external_id, settings or {})
+        try:
+            outcomes = channel.normalise(ReceivedItem(account, item.body, received, sequence))
+        except ValueError as unreadable:
+            printed.append(_dead_letter(name, account.account_id, item.body, str(unreadable), received))
+            continue
+        printed.extend(_printable(name, account, outcome, received) for outcome in outcomes)
+    return printed
+
+
+def _placeholder(
+    channel: Channel,
+    item: RawItem,
+    account_id: str | None,
+    workspace_id: str,
+    external_id: str | None,
+    settings: Mapping[str, Any],
+) -> AccountRecord:
+    known = account_id or item.account_id or item.external_id or PLACEHOLDER_ACCOUNT
+    return AccountRecord(
+        account_id="".join(c if c.isalnum() or c in "._-" else "_" for c in known),
+        workspace_id=workspace_id,
+        channel=channel.capabilities.channel,
+        external_id=external_id or item.external_id,
+        settings=dict(settings),
+    )
+
+
+def _printable(channel: str, account: AccountRecord, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    match outcome:
+        case Event():
+            return event_envelope(channel, outcome).structured()
+        case StatusUpdate():
+            return status_envelope(channel, account, outcome).structured()
+        case HealthChange():
+            return {
+                "specversion": "1.0",
+                "type": type_name("account.health"),
+                "source": f"/channels/{channel}/{account.account_id}",
+                "time": rfc3339(now),
+                "data": {"health": outcome.health, "code": outcome.code, "detail": outcome.detail},
+            }
+
+
+def _dead_letter(channel: str, account_id: str, value: bytes, detail: str, now: datetime) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": ids.event_id(channel, account_id, base64.b64encode(value[:4096]).decode(), "dead_letter"),
+        "type": type_name("dead.letter"),
+        "source": f"/channels/{channel}/{account_id}",
+        "time": rfc3339(now),
+        "datacontenttype": "application/json",
+        "data": {"code": "unreadable", "detail": detail, "value_base64": base64.b64encode(value).decode()},
+    }
+
+
+_INFERRED_TYPES = (
+    ("content", CommandType.MESSAGE_SEND),
+    ("emoji", CommandType.REACTION_SET),
+)
+
+
+def read_command(document: Mapping[str, Any]) -> tuple[str, dict[str, Any], PlanContextFacts]:
+    """Type, data and context of a command file: a structured CloudEvent, `{type, data}`, or the bare data."""
+    data = document.get("data") if isinstance(document.get("data"), dict) else document
+    assert isinstance(data, Mapping)
+    given = document.get("type") or data.get("type")
+    if isinstance(given, str):
+        ce_type = given if given.startswith("channels.") else type_name(given)
+    else:
+        ce_type = type_name(next((t for f, t in _INFERRED_TYPES if f in data), CommandType.MESSAGE_SEND))
+    context = document.get("context")
+    return ce_type, dict(data), context if isinstance(context, dict) else {}
+
+
+PlanContextFacts = Mapping[str, Any]
+
+
+def plan(
+    channel: Channel,
+    document: Any,
+    *,
+    account_id: str | None = None,
+    workspace_id: str | None = None,
+) -> list[dict[str, Any]]:
+    """The provider calls of one command as JSON-able dictionaries, or its refusal as the one entry.
+
+    A `context` beside the data may give `address`, `target`, `last_inbound` and account `settings`.
+    """
+    if not isinstance(document, dict):
+        return [{"refused": {"code": "invalid_command", "detail": "A command is a JSON object."}}]
+    ce_type, data, facts = read_command(document)
+    name = channel.capabilities.channel
+    data.setdefault("command_id", "command")
+    data["workspace_id"] = workspace_id or data.get("workspace_id") or PLACEHOLDER_WORKSPACE
+    data["account_id"] = account_id or data.get("account_id") or PLACEHOLDER_ACCOUNT
+    try:
+        kind, command = parse_command(ce_type, data)
+        calls = channel.plan(kind, command, _context(name, command, facts))
+    except (CommandRefused, Refused) as refusal:
+        known = refusal.facts if isinstance(refusal, Refused) else {"field": refusal.field}
+        return [{"refused": json.loads(error(refusal.code, refusal.detail, **known).to_json())}]
+    return printable_calls(calls)
+
+
+def printable_calls(calls: Any) -> list[dict[str, Any]]:
+    """Calls as JSON-able dictionaries, with the indices of the parts each one makes."""
+    total = sum(call.parts for call in calls)
+    printed: list[dict[str, Any]] = []
+    first = 0
+    for call in calls:
+        printed.append(_printable_call(call, first, total))
+        first += call.parts
+    return printed
+
+
+def _printable_call(call: Call, first: int, total: int) -> dict[str, Any]:
+    entry: dict[str, Any] = {"method": call.method, "params": dict(call.params)}
+    if call.parts:
+        entry["parts"] = {"first": first, "count": call.parts, "of": total}
+    if call.files:
+        entry["files"] = {n: f.model_dump(mode="json", exclude_defaults=True) for n, f in call.files.items()}
+    if call.warnings:
+        entry["warnings"] = [w.model_dump(mode="json") for w in call.warnings]
+    return entry
+
+
+def _context(channel: str, command: Command, facts: PlanContextFacts) -> PlanContext:
+    account = AccountRecord(
+        account_id=command.account_id,
+        workspace_id=command.workspace_id,
+        channel=channel,
+        settings=facts.get("settings", {}),
+    )
+    context = PlanContext(account=account, address=facts.get("address", {}), last_inbound=facts.get("last_inbound"))
+    reply = command.reply_to if isinstance(command, MessageSend) else None
+    named = reply.provider_message_id if reply else getattr(command, "provider_message_id", None)
+    target = facts.get("target") or named
+    if target:
+        context = replace(context, target=ReplyReference(target, reply.quote if reply else None))
+    if isinstance(command, MessageSend) and hasattr(command.content, "attachments"):
+        context = replace(context, files=command.content.attachments)
+    return context
+
+
+def envelope_json(envelope: Envelope) -> bytes:
+    """An envelope as one line of structured-mode JSON."""
+    return orjson.dumps(envelope.structured())

@@ -1,0 +1,71 @@
+"""Golden files: a payload in, events out; a command in, calls out. One folder per channel, one file pair per case.
+
+`tests/channels/<channel>/inbound/<case>.json` is a provider payload (`.txt` for bytes that are no JSON),
+`<case>.events.json` what comes of it; `outbound/<case>.json` is a command, `<case>.calls.json` its provider calls
+or its refusal. `GOLDENS=update` in the environment writes the expectations anew: read the difference before you
+commit it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shared.channel import Channel
+from shared.runtime import offline
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+RECEIVED_AT = datetime(2026, 11, 22, 10, 0, 0, 412000, tzinfo=UTC)
+UPDATE = os.environ.get("GOLDENS") == "update"
+
+
+def channel_names() -> list[str]:
+    """Every folder of `services/` that is a channel."""
+    return sorted(p.parent.name for p in (ROOT / "services").glob("*/capabilities.py"))
+
+
+def channel(name: str) -> Channel:
+    """The channel as a service builds it, with its default settings."""
+    built: Channel = importlib.import_module(f"services.{name}.channel").build()
+    return built
+
+
+def cases(name: str, direction: str) -> Iterator[Path]:
+    folder = HERE / name / direction
+    for path in sorted(folder.glob("*")):
+        if path.suffix in (".json", ".txt") and not path.name.endswith((".events.json", ".calls.json")):
+            yield path
+
+
+def events_of(name: str, path: Path) -> list[dict[str, Any]]:
+    """What the command line prints for an inbound case, with a fixed time of receipt."""
+    return [
+        entry
+        for payload in offline.payloads(path.read_bytes())
+        for entry in offline.normalise(channel(name), payload, account_id=f"{name}_1", received_at=RECEIVED_AT)
+    ]
+
+
+def calls_of(name: str, path: Path) -> list[dict[str, Any]]:
+    """What the command line prints for an outbound case."""
+    return offline.plan(channel(name), json.loads(path.read_bytes()))
+
+
+def expected(path: Path, suffix: str, actual: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The golden of a case; written first when updating."""
+    golden = path.with_name(path.stem + suffix)
+    if UPDATE:
+        golden.write_text(json.dumps(actual, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    loaded: list[dict[str, Any]] = json.loads(golden.read_text())
+    return loaded
+
+
+def as_json(value: Any) -> Any:
+    """The value after a trip through JSON, so that tuples and enums compare as they are published."""
+    return json.loads(json.dumps(value, default=str))
