@@ -2,7 +2,8 @@
 
 A channel is one object per process. Its pure methods (`authenticate`, `unbatch`, `normalise`, `plan`) do no I/O
 and keep no state; `perform` makes exactly one provider call. Optional abilities are protocols of their own: the
-runtime asks `isinstance(channel, ShowsTyping)` and nothing else.
+runtime asks `isinstance(channel, OpensMedia)` and nothing else. Typing, read marks and blocking need no protocol: they
+are commands that `plan` turns into calls without parts, or refuses with `unsupported_by_channel`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from shared.contract.capabilities import Capabilities
 from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
-from shared.contract.events import EventData, EventType, Health
+from shared.contract.events import EventData, EventType, Health, Message
 from shared.contract.statuses import State, Warning
 
 # --------------------------------------------------------------------------------------------------- accounts
@@ -114,8 +115,7 @@ class Event:
     opens_window: bool = False
     reply_ref: str | None = None  # provider ref of the message this one points at (reply, reaction, edit)
     provider_ref: str | None = None  # provider ref under which a reply to this message would name it
-    fetch: tuple[Attachment, ...] = ()  # attachments whose bytes the runtime should store
-    answer: Call | None = None  # a call the provider expects soon (a callback query), made by deliver
+    answer: Call | None = None  # a call the provider expects soon (a callback query); best effort, once
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,22 +327,13 @@ class AnswersWebhook(Protocol):
 
 
 @runtime_checkable
-class ShowsTyping(Protocol):
-    """A channel that shows the contact that somebody is typing."""
-
-    async def show_typing(self, context: PlanContext, account: Account, activity: str) -> None:
-        """One provider call; errors raise ProviderError and are never retried."""
-        ...
-
-
-@runtime_checkable
 class OpensMedia(Protocol):
     """A channel whose inbound files have to be fetched."""
 
-    async def open_media(self, attachment: Attachment, account: Account, context: Mapping[str, str]) -> OpenFile:
-        """Start the download; the runtime reads, limits and stores it. Raises ProviderError.
+    async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
+        """Start the download of a published message's attachment; the runtime reads, limits and stores it.
 
-        `context` is the event's `address`.
+        Raises ProviderError.
         """
         ...
 
@@ -383,15 +374,6 @@ class Probes(Protocol):
 
     async def probe(self, account: Account) -> HealthChange:
         """The account's health as the provider sees it. Raises ProviderError when it cannot be told."""
-        ...
-
-
-@runtime_checkable
-class BlocksContacts(Protocol):
-    """A channel with a provider-side block list."""
-
-    async def set_blocked(self, address: Mapping[str, str], blocked: bool, account: Account) -> None:
-        """Raises ProviderError; the connector's own list holds all the same."""
         ...
 
 
