@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 
+from shared.stream.errors import BrakePulled
 from shared.stream.log import Log
-from shared.stream.records import Record
+from shared.stream.records import Headers, Partition, Record, header
+
+PREFIX = "dl_"
+LONGEST_DETAIL = 500
+BATCH = 100
 
 
 class Brake:
     """Counts dead letters in a row. More than `limit` of them raise BrakePulled."""
 
-    def __init__(self, limit: int) -> None: ...
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.row = 0
 
     def strike(self) -> None:
         """One more. Raises BrakePulled beyond the limit."""
+        self.row += 1
+        if self.row > self._limit:
+            raise BrakePulled(f"{self.row} dead letters in a row")
 
     def release(self) -> None:
         """A record was handled well: the row is broken."""
+        self.row = 0
 
 
 class DeadLetters:
@@ -29,22 +42,86 @@ class DeadLetters:
         topic_of: Callable[[str], str],
         *,
         brake: Brake | None = None,
-        now_ms: Callable[[], int] = ...,
-    ) -> None: ...
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._log = log
+        self._topic_of = topic_of
+        self._brake = brake
+        self._now_ms = now_ms
 
     async def put(self, record: Record, code: str, detail: str) -> None:
-        """Keep the record: key, value, headers, and `dl_code, dl_detail, dl_topic, dl_partition, dl_offset, dl_time`.
+        """Keep the record: key, value and headers as they are, and why and whence in `dl_` headers.
 
-        Returns after the ack. `detail` must hold no personal data (an exception's type, not its text).
-        Raises LogUnavailable; BrakePulled (after the ack) beyond the brake's limit.
+        `dl_code, dl_detail, dl_topic, dl_partition, dl_offset, dl_time` (Unix milliseconds) are text. Returns
+        after the ack. `detail` must hold no personal data: an exception's type, not its text. Raises
+        LogUnavailable, and BrakePulled (after the ack) beyond the brake's limit.
         """
+        about = {
+            "code": code,
+            "detail": detail[:LONGEST_DETAIL],
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "time": self._now_ms(),
+        }
+        headers = (*_original(record), *((PREFIX + name, str(value).encode()) for name, value in about.items()))
+        # Kafka takes no record without key and value.
+        value = b"" if record.key is None and record.value is None else record.value
+        await self._log.send(self._topic_of(record.topic), record.key, value, headers)
+        if self._brake is not None:
+            self._brake.strike()
 
     async def redrive(
         self, topic: str, *, to: str | None = None, limit: int | None = None, only_code: str | None = None
     ) -> int:
-        """Send the dead letters of `topic` back to where they came from (or to `to`), each once.
+        """Send the dead letters of the dead-letter topic `topic` back to where they came from (or to `to`).
 
-        Original headers, `dl_*` removed. Works up to the end of the topic at the time of the call; what
-        `only_code` leaves out stays for another call (it is appended to the topic again). Returns how many were
-        sent. Progress is the consumer group `redrive`, committed after each ack.
+        With their original headers, in order, once: progress is the consumer group `redrive.<topic>`, committed
+        after the acks of at most 100 records. Works up to the end of the topic at the time of the call. What
+        `only_code` leaves out is appended to `topic` again, for another call. Returns how many were sent.
         """
+        ends = await self._log.ends(topic)
+        ours: set[Partition] = set()
+        joined = asyncio.Event()
+
+        async def assigned(partitions: frozenset[Partition]) -> None:
+            ours.update(partitions)
+            joined.set()
+
+        async def revoked(partitions: frozenset[Partition]) -> None:
+            ours.difference_update(partitions)
+
+        consumer = self._log.consumer(f"redrive.{topic}", [topic], on_assigned=assigned, on_revoked=revoked)
+        await consumer.start()
+        try:
+            await joined.wait()
+            sent = 0
+            while limit is None or sent < limit:
+                behind = [p for p in sorted(ours) if await consumer.position(p) < ends[p.number]]
+                if not behind:
+                    break
+                room = BATCH if limit is None else min(BATCH, limit - sent)
+                records = await consumer.poll(behind, room, 0.5)
+                records = [record for record in records if record.offset < ends[record.partition]]
+                sent += await self._send_back(records, to, only_code)
+                await consumer.commit({record.source: record.offset + 1 for record in records})
+            return sent
+        finally:
+            await consumer.stop()
+
+    async def _send_back(self, records: Sequence[Record], to: str | None, only_code: str | None) -> int:
+        acks, sent = [], 0
+        for record in records:
+            source = header(record, "dl_topic")
+            if source is None or (only_code and header(record, "dl_code") != only_code.encode()):
+                again = (record.topic, record.key, record.value, record.headers)
+            else:
+                again = (to or source.decode(), record.key, record.value, _original(record))
+                sent += 1
+            acks.append(await self._log.enqueue(*again))
+        await asyncio.gather(*acks)
+        return sent
+
+
+def _original(record: Record) -> Headers:
+    return tuple((name, value) for name, value in record.headers if not name.startswith(PREFIX))

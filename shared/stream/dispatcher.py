@@ -3,53 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Protocol
 
+from shared.stream.errors import LogUnavailable, NotNow
+from shared.stream.lanes import Handler, Observe, PartitionLanes, Work
 from shared.stream.log import Log, Rebalanced
 from shared.stream.records import Partition, Record
 
-Handler = Callable[[Record], Awaitable[None]]
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+AWAY_SECONDS = 0.5
 
 
-class Observe(Protocol):
-    """Called after every step worth counting.
-
-    `outcome` is one of: handled, retried, not_now, poisoned, given_up, aside, aside_failed, aside_dropped.
-    """
-
-    def __call__(self, outcome: str, record: Record, seconds: float) -> None: ...
+def _unobserved(outcome: str, record: Record, seconds: float) -> None:
+    pass
 
 
 class Dispatcher:
-    """One consumer of a group with a lane per key.
+    """One consumer of a group with a lane per key (of one partition: a key must always come on the same one).
 
-    A lane is a FIFO with one task while it is not empty. `slots` lanes run at once; `admit` (account tokens) is
-    awaited before a slot is taken. A partition holds at most `window` offsets open. The handler may raise
-    `NotNow` (wait, ask again, not a try), `Fatal` (stop), anything else counts as a failed try: after `tries`
-    of them `on_poison(record, error)` is awaited and the record is done with; `on_poison` may raise `NotNow`,
-    `LogUnavailable` (asked again) or `Fatal` (`BrakePulled`).
+    A lane is a FIFO with one task while it is not empty. `slots` handlers run at once; `admit` (account tokens)
+    is awaited before a slot is taken. A partition holds at most `window` offsets open. The handler may raise
+    `NotNow` (wait, ask again, not a try; so does `LogUnavailable`), `Fatal` (stop); anything else is a failed
+    try: after `tries` of them, with growing pauses, `on_poison(record, error)` is awaited and the record is done
+    with. `on_poison` may raise `NotNow` or `LogUnavailable` (asked again); anything else from it is fatal.
 
     Before a partition is given up: everything fetched is finished, except what waits in `admit`, `NotNow` or a
-    back-off, which is dropped, uncommitted; then offsets are committed; then `on_revoked` runs.
+    back-off, which is dropped, uncommitted; then offsets are committed; then `on_revoked` is awaited.
 
     Records for which `bypass` says yes (ephemeral ones, such as typing) go to `aside` at once, outside the
-    lanes, at most `slots` at a time; more are dropped, failures are not tried again.
+    lanes, at most `slots` at a time; more are dropped, failures are not tried again, nothing waits for them.
 
-    `on_assigned(partitions)` is awaited before the first record of these partitions is dispatched; it may
-    raise `NotNow` or `LogUnavailable` and is then asked again.
+    `on_assigned(partitions)` is awaited before the first record of these partitions is fetched; it may
+    raise `NotNow` or `LogUnavailable` and is then asked again. Other errors of callbacks are fatal.
+
+    With an `instance_id` (unique per running process, stable over its restarts) the membership is static:
+    stopping does not leave the group, the partitions wait for the session timeout.
     """
-
-    stalled: dict[str, int]
-    """`NotNow.why` → how many lanes wait for it now."""
-    heartbeat: float
-    """`time.monotonic()` of the last turn of the poll loop, for a liveness probe."""
-    open_records: int
-    """Records fetched or submitted and not done with."""
-    lanes: int
-    """Keys with something to do."""
 
     def __init__(
         self,
@@ -71,43 +66,264 @@ class Dispatcher:
         instance_id: str | None = None,
         commit_interval: float = 1.0,
         drain_timeout: float | None = None,
-        observe: Observe | None = None,
+        observe: Observe = _unobserved,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`drain_timeout` (seconds) defaults to two thirds of the log's rebalance timeout."""
+        """`drain_timeout` (seconds) defaults to two thirds of the log's rebalance timeout.
+
+        The other third is for the flush, the commit and the way to the broker; beyond it the group goes on
+        without this member and its records are handled twice.
+        """
+        if (bypass is None) != (aside is None):
+            raise ValueError("bypass and aside come together")
+        self.heartbeat = clock()
+        self._log = log
+        self._key_of = key_of
+        self._bypass = bypass
+        self._aside = aside
+        self._asides: set[asyncio.Task[None]] = set()
+        self._most_asides = slots
+        self._quantum = max(1, window // 2)
+        self._ceiling = window - self._quantum
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self._commit_interval = commit_interval
+        self._drain_timeout = log.rebalance_timeout * 2 / 3 if drain_timeout is None else drain_timeout
+        self._clock = clock
+        self._work = Work(handler, on_poison, admit, tries, asyncio.Semaphore(slots), observe, self._die, clock, sleep)
+        self._consumer = log.consumer(
+            group, topics, instance_id=instance_id, on_assigned=self._assigned, on_revoked=self._revoked
+        )
+        self._shares: dict[tuple[str, int], PartitionLanes] = {}
+        self._generation = 0
+        self._paused: set[str] = set()
+        self._committing = asyncio.Lock()
+        self._stopping = False
+        self._error: Exception | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._poller: asyncio.Task[None] | None = None
+        self._committer: asyncio.Task[None] | None = None
+        self._stopper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Join the group and begin. Raises LogUnavailable."""
+        await self._consumer.start()
+        self._poller = asyncio.create_task(self._poll())
+        self._committer = asyncio.create_task(self._commit_regularly())
 
     async def wait(self) -> None:
         """Return when the dispatcher has been stopped; raise what has killed it, if something has."""
+        if self._poller is not None:
+            await asyncio.wait((self._poller,))
+            self._poller.result()
 
     async def run(self) -> None:
-        """`start`, then `wait`."""
+        """Start, wait, stop. Raises as `start` and `wait` do."""
+        await self.start()
+        try:
+            await self.wait()
+        finally:
+            await self.stop()
 
     async def stop(self) -> None:
-        """Stop polling → drain → flush → commit → leave the group. Idempotent; never raises the fatal error."""
+        """Stop polling → drain → flush → commit → leave the group. Idempotent; `wait` has the fatal error."""
+        if self._stopper is None:
+            self._stopper = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stopper)
 
-    async def __aenter__(self) -> Dispatcher: ...
+    async def __aenter__(self) -> Dispatcher:
+        await self.start()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        await self.stop()
+        if error is None:
+            await self.wait()
 
     def submit(self, record: Record) -> bool:
         """Put a record (a parked one) at the end of its lane. False: its partition is not ours (now)."""
+        share = self._shares.get((record.topic, record.partition))
+        if share is None or share.draining or not share.ready:
+            return False
+        share.put(record, self._key_of(record))
+        return True
 
     def pause(self, why: str) -> None:
         """Fetch nothing until every `why` has been resumed; lanes go on. Survives rebalances."""
+        self._paused.add(why)
+        self._consumer.wake()
 
     def resume(self, why: str) -> None:
         """Take back one `pause`."""
+        self._paused.discard(why)
+        self._consumer.wake()
 
     @property
     def paused(self) -> frozenset[str]:
         """The active reasons of `pause`."""
+        return frozenset(self._paused)
 
     @property
     def assigned(self) -> frozenset[Partition]:
         """The partitions that are ours and open for dispatch."""
+        return frozenset(share.partition for share in self._shares.values() if share.ready)
+
+    @property
+    def stalled(self) -> dict[str, int]:
+        """`NotNow.why` → how many lanes wait for it now."""
+        lanes = (lane for share in self._shares.values() for lane in share.lanes.values())
+        return dict(Counter(lane.stalled for lane in lanes if lane.stalled is not None))
+
+    @property
+    def open_records(self) -> int:
+        """Records in lanes: fetched or submitted, and not done with."""
+        return sum(len(lane.records) for share in self._shares.values() for lane in share.lanes.values())
+
+    @property
+    def lanes(self) -> int:
+        """Keys with something to do."""
+        return sum(len(share.lanes) for share in self._shares.values())
+
+    async def _poll(self) -> None:
+        while not self._stopping:
+            self.heartbeat = self._clock()
+            generation = self._generation
+            try:
+                records = await self._consumer.poll(self._wanted(), self._quantum, POLL_SECONDS)
+            except LogUnavailable as error:
+                logger.warning("cannot read: %s", error)
+                await asyncio.sleep(AWAY_SECONDS)
+                continue
+            if self._error is not None:
+                raise self._error
+            # Fetched for partitions that have been given up meanwhile: their next owner reads them again.
+            if generation == self._generation:
+                self._dispatch(records)
+            # A poll that finds records waiting does not suspend; the lanes must get their turn.
+            await asyncio.sleep(0)
+
+    def _wanted(self) -> list[Partition]:
+        """Partitions with room for everything one poll may bring: so the window is never exceeded."""
+        wanted = []
+        for share in self._shares.values():
+            share.starved = len(share.tracker) > self._ceiling
+            if share.ready and not share.draining and not share.starved and not self._paused:
+                wanted.append(share.partition)
+        return wanted
+
+    def _dispatch(self, records: Sequence[Record]) -> None:
+        shares, key_of, bypass = self._shares, self._key_of, self._bypass
+        for record in records:
+            share = shares[record.topic, record.partition]
+            if bypass is not None and bypass(record):
+                share.tracker.open(record.offset)
+                share.tracker.close(record.offset)
+                self._start_aside(record)
+            else:
+                share.put(record, key_of(record))
+
+    def _start_aside(self, record: Record) -> None:
+        if len(self._asides) >= self._most_asides:
+            self._work.observe("aside_dropped", record, 0.0)
+            return
+        task = asyncio.create_task(self._run_aside(record))
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    async def _run_aside(self, record: Record) -> None:
+        assert self._aside is not None
+        began = self._clock()
+        try:
+            await self._aside(record)
+        except Exception as error:
+            logger.info("an ephemeral record failed: %s", type(error).__name__)
+            self._work.observe("aside_failed", record, self._clock() - began)
+        else:
+            self._work.observe("aside", record, self._clock() - began)
+
+    def _room(self, share: PartitionLanes) -> None:
+        """If a partition that was left out of the running poll has room again: poll anew, with it."""
+        if len(share.tracker) <= self._ceiling:
+            share.starved = False
+            self._consumer.wake()
+
+    def _die(self, error: Exception) -> None:
+        if self._error is None:
+            logger.error("the dispatcher stops: %s", type(error).__name__)
+            self._error = error
+        self._consumer.wake()
+
+    async def _assigned(self, partitions: frozenset[Partition]) -> None:
+        for partition in partitions:
+            self._shares[partition] = PartitionLanes(partition, self._work, self._room)
+        # In a task of its own: no heartbeat goes to the broker until this callback returns.
+        self._opening = asyncio.create_task(self._open(partitions))
+
+    async def _open(self, partitions: frozenset[Partition]) -> None:
+        while self._on_assigned is not None:
+            try:
+                await self._on_assigned(partitions)
+                break
+            except (NotNow, LogUnavailable) as error:
+                logger.warning("partitions wait to be opened: %s", error)
+                await asyncio.sleep(AWAY_SECONDS)
+            except Exception as error:
+                self._die(error)
+                return
+        for partition in partitions:
+            self._shares[partition].ready = True
+        self._consumer.wake()
+
+    async def _revoked(self, partitions: frozenset[Partition]) -> None:
+        self._generation += 1
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait((self._opening,))
+        shares = [self._shares[partition] for partition in partitions if partition in self._shares]
+        await asyncio.gather(*(share.drain(self._drain_timeout) for share in shares))
+        try:
+            await self._log.flush()
+            await self._commit(shares)
+        except LogUnavailable as error:
+            logger.warning("given up without a last commit, records will come again: %s", error)
+        for share in shares:
+            self._shares.pop(share.partition, None)
+        if self._on_revoked is not None and partitions:
+            try:
+                await self._on_revoked(partitions)
+            except Exception as error:
+                self._die(error)
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._commit_interval)
+            try:
+                await self._commit(self._shares.values())
+            except LogUnavailable as error:
+                logger.warning("cannot commit yet: %s", error)
+            except Exception as error:
+                self._die(error)
+                return
+
+    async def _commit(self, shares: Iterable[PartitionLanes]) -> None:
+        async with self._committing:
+            moved = [(share, at) for share in shares if (at := share.tracker.uncommitted()) is not None]
+            if moved:
+                await self._consumer.commit({share.partition: at for share, at in moved})
+            for share, at in moved:
+                share.tracker.committed(at)
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        self._consumer.wake()
+        if self._poller is not None:
+            await asyncio.wait((self._poller,))
+        await self._revoked(frozenset(share.partition for share in self._shares.values()))
+        if self._committer is not None:
+            self._committer.cancel()
+        for task in self._asides:
+            task.cancel()
+        await self._consumer.stop()

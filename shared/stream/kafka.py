@@ -1,9 +1,35 @@
-"""The log on Apache Kafka (or a broker that speaks its protocol), over aiokafka."""
+"""The log on Apache Kafka (or a broker that speaks its protocol): connecting, topics, producing."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordTooLargeError,
+    TopicAlreadyExistsError,
+    for_code,
+)
+from aiokafka.structs import RecordMetadata
+
+from shared.stream.errors import LogUnavailable, RecordTooLarge
+from shared.stream.kafka_consumer import KafkaConsumer, ends, follow, read_partition
+from shared.stream.log import CaughtUp, Rebalanced, Stored, TopicSpec
+from shared.stream.partitioner import partition_of
+from shared.stream.records import Headers, Record
+
+T = TypeVar("T")
+# Headers and framing around the largest key and value: a dead letter must fit where its record did.
+OVERHEAD_BYTES = 65_536
+FETCH_WAIT_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +41,26 @@ class Security:
     mechanism: str = "PLAIN"
     """PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The same, in aiokafka's words."""
+        return {
+            "security_protocol": self.protocol,
+            "sasl_mechanism": self.mechanism,
+            "sasl_plain_username": self.username,
+            "sasl_plain_password": self.password,
+            "ssl_context": self.tls,
+        }
 
 
 class KafkaLog:
-    """See `Log`. Idempotent producing is for real brokers; the embedded one has no `InitProducerId`."""
+    """See `Log`. Every wait for the broker is bounded by `send_timeout` seconds.
+
+    `idempotent` is for real brokers; the embedded one has no `InitProducerId`. `replication` -1 is the broker's
+    default. A key and value larger than `max_record_bytes` together are refused before they are sent.
+    """
 
     def __init__(
         self,
@@ -28,11 +68,234 @@ class KafkaLog:
         *,
         client_id: str,
         idempotent: bool = True,
-        security: Security = Security(),
+        security: Security | None = None,
         send_timeout: float = 5.0,
         rebalance_timeout: float = 30.0,
         session_timeout: float = 10.0,
         replication: int = -1,
         max_record_bytes: int = 1_048_576,
-        compression: str | None = None,
-    ) -> None: ...
+    ) -> None:
+        self.rebalance_timeout = rebalance_timeout
+        self._send_timeout = send_timeout
+        self._session_timeout = session_timeout
+        self._replication = replication
+        self._max_bytes = max_record_bytes
+        self._idempotent = idempotent
+        self._connection: dict[str, Any] = {
+            "bootstrap_servers": bootstrap,
+            "client_id": client_id,
+            **(security or Security()).options(),
+        }
+        self._producer: AIOKafkaProducer | None = None
+        self._renewing = asyncio.Lock()
+        self._pending: deque[tuple[float, asyncio.Future[Stored]]] = deque()
+        self._watch: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        producer = AIOKafkaProducer(
+            acks="all",
+            enable_idempotence=self._idempotent,
+            request_timeout_ms=int(self._send_timeout * 1000),
+            max_request_size=self._max_bytes + OVERHEAD_BYTES,
+            **self._connection,
+        )
+        try:
+            await self._within(producer.start())
+        except LogUnavailable:
+            await _close(producer, 0)
+            raise
+        self._producer = producer
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await _close(producer, self._send_timeout)
+        if self._watch is not None:
+            self._watch.cancel()
+        self._fail_pending()
+
+    async def ensure_topics(self, topics: Iterable[TopicSpec]) -> None:
+        """As `Log.ensure_topics`; needs no right to create when nothing is missing."""
+        admin = AIOKafkaAdminClient(request_timeout_ms=int(self._send_timeout * 1000), **self._connection)
+        try:
+            await self._within(admin.start())
+            existing = await self._within(admin.list_topics())
+            missing = [self._new_topic(topic) for topic in topics if topic.name not in existing]
+            answer = await self._within(admin.create_topics(missing)) if missing else None
+        finally:
+            await admin.close()
+        for name, code, *_ in answer.topic_errors if answer else ():
+            error = for_code(code)
+            # Another replica may have been faster.
+            if code and error is not TopicAlreadyExistsError:
+                raise LogUnavailable(f"topic {name} was not created: {error.__name__}")
+
+    def _new_topic(self, topic: TopicSpec) -> NewTopic:
+        configs = {"cleanup.policy": "compact" if topic.compact else "delete"}
+        if topic.retention_ms is not None and not topic.compact:
+            configs["retention.ms"] = str(topic.retention_ms)
+        configs["max.message.bytes"] = str(self._max_bytes + OVERHEAD_BYTES)
+        return NewTopic(topic.name, topic.partitions, self._replication, topic_configs=configs)
+
+    async def partitions(self, topic: str) -> int:
+        producer = await self._ready_producer()
+        return len(await self._within(producer.partitions_for(topic)))
+
+    async def partition_for(self, topic: str, key: bytes) -> int:
+        return partition_of(key, await self.partitions(topic))
+
+    async def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+    ) -> Stored:
+        return await (await self.enqueue(topic, key, value, headers, partition))
+
+    async def enqueue(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+    ) -> asyncio.Future[Stored]:
+        if len(key or b"") + len(value or b"") > self._max_bytes:
+            raise RecordTooLarge("the record is larger than the log accepts")
+        producer = await self._ready_producer()
+        if partition is None and key is not None:
+            known = producer.client.cluster.partitions_for_topic(topic)
+            partition = partition_of(key, len(known) if known else await self.partitions(topic))
+        sent = await self._within(producer.send(topic, value, key, partition, headers=headers))
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[Stored] = loop.create_future()
+        sent.add_done_callback(lambda done: self._settle(stored, done))
+        self._pending.append((loop.time() + self._send_timeout, stored))
+        if self._watch is None:
+            self._watch = loop.call_later(self._send_timeout, self._expire)
+        return stored
+
+    def _settle(self, stored: asyncio.Future[Stored], sent: asyncio.Future[RecordMetadata]) -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if not stored.done():
+            if error is not None or sent.cancelled():
+                stored.set_exception(_translated(error))
+            else:
+                metadata = sent.result()
+                stored.set_result(Stored(metadata.partition, metadata.offset))
+        while self._pending and self._pending[0][1].done():
+            self._pending.popleft()
+
+    def _expire(self) -> None:
+        """An idempotent producer retries for ever; the caller has been promised an answer."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._pending and (self._pending[0][1].done() or self._pending[0][0] <= now):
+            _, stored = self._pending.popleft()
+            if not stored.done():
+                stored.set_exception(LogUnavailable("not acknowledged in time"))
+        self._watch = loop.call_at(self._pending[0][0], self._expire) if self._pending else None
+
+    def _fail_pending(self) -> None:
+        while self._pending:
+            _, stored = self._pending.popleft()
+            if not stored.done():
+                stored.set_exception(LogUnavailable("stopped before the acknowledgement"))
+
+    async def flush(self) -> None:
+        await self._within((await self._ready_producer()).flush())
+
+    def consumer(
+        self,
+        group: str,
+        topics: Sequence[str],
+        *,
+        instance_id: str | None = None,
+        on_assigned: Rebalanced,
+        on_revoked: Rebalanced,
+    ) -> KafkaConsumer:
+        consumer = self._raw_consumer(
+            group_id=group,
+            group_instance_id=instance_id,
+            session_timeout_ms=int(self._session_timeout * 1000),
+            heartbeat_interval_ms=int(self._session_timeout * 1000 / 3),
+            rebalance_timeout_ms=int(self.rebalance_timeout * 1000),
+        )
+        return KafkaConsumer(consumer, topics, on_assigned, on_revoked, timeout=self._send_timeout)
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        return await ends(self._raw_consumer(), topic, patience=self._send_timeout)
+
+    def read_partition(self, topic: str, partition: int) -> AsyncIterator[Record]:
+        return read_partition(self._raw_consumer(), topic, partition, patience=2 * self._send_timeout)
+
+    def follow(self, topic: str) -> AsyncIterator[Record | CaughtUp]:
+        return follow(self._raw_consumer(), topic, patience=2 * self._send_timeout)
+
+    def _raw_consumer(self, **group: Any) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            # A partition that was left out of a fetch (its buffer was full) waits for that fetch to return.
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            consumer_timeout_ms=FETCH_WAIT_MS,
+            # JoinGroup is answered when all members have come, at the latest after the rebalance timeout.
+            request_timeout_ms=int((self.rebalance_timeout + self._send_timeout) * 1000),
+            # Ours to watch (`Dispatcher.heartbeat`): aiokafka takes a consumer with nothing to read for a dead one.
+            max_poll_interval_ms=2**31 - 1,
+            **group,
+            **self._connection,
+        )
+
+    async def reachable(self) -> bool:
+        if self._producer is None:
+            return False
+        try:
+            return bool(await self._within(self._producer.client.force_metadata_update()))
+        except LogUnavailable:
+            return False
+
+    async def _ready_producer(self) -> AIOKafkaProducer:
+        producer = self._producer
+        if producer is None:
+            raise LogUnavailable("not started")
+        sender = producer._sender.sender_task
+        if sender is not None and not sender.done():
+            return producer
+        # Fenced, or out of sequence after the broker lost data: this producer will never send again.
+        async with self._renewing:
+            if self._producer is producer:
+                await _close(producer, 0)
+                await self.start()
+        return await self._ready_producer()
+
+    async def _within(self, step: Coroutine[Any, Any, T] | asyncio.Future[T]) -> T:
+        """Run one exchange with the broker. Raises LogUnavailable, RecordTooLarge."""
+        try:
+            async with asyncio.timeout(self._send_timeout):
+                return await step
+        except (KafkaError, OSError) as error:
+            raise _translated(error) from error
+
+
+def _translated(error: BaseException | None) -> Exception:
+    if isinstance(error, (MessageSizeTooLargeError, RecordTooLargeError)):
+        return RecordTooLarge("the record is larger than the log accepts")
+    return LogUnavailable(type(error).__name__ if error else "cancelled")
+
+
+async def _close(producer: AIOKafkaProducer, patience: float) -> None:
+    """Stop a producer, flushing for at most `patience` seconds; without a broker aiokafka would flush for ever."""
+    try:
+        async with asyncio.timeout(patience):
+            await producer.stop()
+            return
+    except (KafkaError, OSError):
+        pass
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+    await producer.client.close()

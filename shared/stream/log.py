@@ -44,14 +44,15 @@ class LogConsumer(Protocol):
         Raises LogUnavailable when the broker cannot be reached.
         """
 
-    async def poll(
-        self, partitions: Collection[Partition], max_records: int, timeout: float
-    ) -> Sequence[Record]:
-        """Up to `max_records` records of these partitions, in order per partition; () after `timeout` seconds.
+    async def poll(self, partitions: Collection[Partition], max_records: int, patience: float) -> Sequence[Record]:
+        """Up to `max_records` records of these partitions, in order per partition; () after `patience` seconds.
 
         Partitions not named keep their place: naming is how a caller pauses and resumes. Returns early, empty,
         after `wake()`. Raises LogUnavailable for a passing fault, anything else is fatal.
         """
+
+    async def position(self, partition: Partition) -> int:
+        """The next offset `poll` will give of an assigned partition."""
 
     def wake(self) -> None:
         """End the running (or the next) poll at once: the caller wants to name other partitions."""
@@ -60,7 +61,7 @@ class LogConsumer(Protocol):
         """Store the next offset to read per partition.
 
         Raises LogUnavailable when it was not stored. A partition that has been given to another member
-        meanwhile is skipped silently: the new owner commits it.
+        meanwhile is skipped: the new owner begins where the last commit is.
         """
 
     async def stop(self) -> None:
@@ -134,6 +135,9 @@ class Log(Protocol):
         are revoked, then assigned anew. With an `instance_id` the membership is static: a member that comes
         back within the session timeout gets its partitions back without a rebalance.
         """
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """Partition number → the offset its next record will get. Raises LogUnavailable."""
 
     def read_partition(self, topic: str, partition: int) -> AsyncIterator[Record]:
         """All records of a partition from its start to its end at the time of the call."""

@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
+import heapq
+import itertools
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from shared.stream.log import Log
-from shared.stream.records import Record
+from shared.stream.records import INJECTED, Headers, Record, header
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "park_"
+
+
+@dataclass(eq=False, slots=True)
+class _Parked:
+    id: bytes
+    key: bytes
+    order: int
+    until_ms: int | None
+    group: str
+    record: Record
+    """As the source had it, but `INJECTED`."""
+    given: bool = False
+    """Out with the dispatcher: `due` gave it, and it was neither parked again nor released."""
 
 
 class Parking:
@@ -19,56 +42,185 @@ class Parking:
     moves its time and keeps its place. Order, time, reason and group survive a restart.
     """
 
-    changed: asyncio.Event
-    """Set when something may have become due earlier than `next_due` said; the waiter clears it."""
-
-    def __init__(
-        self, log: Log, topic: str, *, key_of: Callable[[Record], bytes], capacity: int = 10_000
-    ) -> None:
+    def __init__(self, log: Log, topic: str, *, key_of: Callable[[Record], bytes], capacity: int = 10_000) -> None:
         """`capacity`: parked records per partition at which `full` becomes true (nothing is refused)."""
+        self.changed = asyncio.Event()
+        """Set when something may be due earlier than `next_due` said; the waiter clears it."""
+        self._log = log
+        self._topic = topic
+        self._key_of = key_of
+        self._capacity = capacity
+        self._parked: dict[bytes, _Parked] = {}
+        self._queues: dict[bytes, list[_Parked]] = {}
+        self._counts: Counter[int] = Counter()
+        self._heap: list[tuple[int, int, _Parked]] = []
+        self._turn = itertools.count()
 
     async def restore(self, partitions: Iterable[int]) -> None:
-        """Read these partitions to their end. Await it (in `on_assigned`) before anything is dispatched."""
+        """Read these partitions to their end. Await it (in `on_assigned`) before anything is dispatched.
+
+        Raises LogUnavailable.
+        """
+        numbers = sorted(partitions)
+        self.drop(numbers)
+        for number in numbers:
+            latest: dict[bytes, Record] = {}
+            async for record in self._log.read_partition(self._topic, number):
+                if record.key is not None and record.value is not None:
+                    latest[record.key] = record
+                elif record.key is not None:
+                    latest.pop(record.key, None)
+            for record in latest.values():
+                try:
+                    self._insert(self._unpack(record))
+                except (KeyError, ValueError) as error:
+                    # It stays on the topic, where a fixed reader will find it.
+                    logger.error("a parked record cannot be read: %s", type(error).__name__)
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget these partitions (in `on_revoked`); what is parked stays on the topic."""
+        gone = set(partitions)
+        for parked in [parked for parked in self._parked.values() if parked.record.partition in gone]:
+            self._remove(parked)
 
     def holds(self, key: bytes) -> bool:
         """Something of this lane key is parked: a record of it that is not itself parked must queue behind."""
+        return key in self._queues
 
     def parked(self, record_id: bytes) -> bool:
         """This very id is parked: the record in hand is the parked one, come due."""
+        return record_id in self._parked
 
     async def park(self, record: Record, record_id: bytes, until_ms: int | None, why: str, group: str) -> None:
         """Store the record and return after the ack. `until_ms` None: until its group is woken.
 
         A record that queues behind another takes `until_ms=0`: due as soon as it is the head.
-        Raises LogUnavailable, RecordTooLarge.
+        Raises LogUnavailable, RecordTooLarge; ValueError for a tombstone.
         """
+        if record.value is None:
+            raise ValueError("a tombstone cannot be parked")
+        before = self._parked.get(record_id)
+        order = record.offset if before is None else before.order
+        headers = _pack(record, until_ms, why, group, order)
+        await self._log.send(self._topic, record_id, record.value, headers, record.partition)
+        if before is not None:
+            self._remove(before)
+        waiting = replace(record, offset=INJECTED)
+        self._insert(_Parked(record_id, self._key_of(record), order, until_ms, group, waiting))
 
     async def release(self, record_id: bytes) -> None:
         """The parked record is finally handled: tombstone it. Unknown ids are ignored. Raises LogUnavailable."""
+        parked = self._parked.get(record_id)
+        if parked is not None:
+            await self._log.send(self._topic, record_id, None, (), parked.record.partition)
+            self._remove(parked)
 
     def due(self, now_ms: int, limit: int = 100) -> list[Record]:
-        """Heads whose time has come, oldest time first, each given once until it is parked again or released.
+        """Heads whose time has come, earliest first, each given once until it is parked again or released.
 
         They are `INJECTED` records of the source topic and partition, ready for `Dispatcher.submit`.
         """
+        records: list[Record] = []
+        while len(records) < limit and (earliest := self.next_due()) is not None and earliest <= now_ms:
+            _, _, parked = heapq.heappop(self._heap)
+            parked.given = True
+            records.append(parked.record)
+        return records
 
-    def undo(self, record_id: bytes) -> None:
-        """A record given by `due` could not be submitted: it is due again at once."""
+    def undo(self, record: Record) -> None:
+        """A record given by `due` could not be submitted: it may be given again."""
+        for parked in self._queues.get(self._key_of(record), ())[:1]:
+            parked.given = False
+            self._schedule(parked)
 
     def next_due(self) -> int | None:
         """Unix milliseconds of the earliest head, None when nothing waits for a time."""
+        while self._heap:
+            until_ms, _, parked = self._heap[0]
+            if until_ms == parked.until_ms and not parked.given and self._is_head(parked):
+                return until_ms
+            heapq.heappop(self._heap)
+        return None
 
     def wake(self, group: str) -> int:
         """Make everything parked of a group due now (heads first); returns how many. Not durable: see `groups`."""
+        woken = [parked for parked in self._parked.values() if parked.group == group]
+        for parked in woken:
+            parked.until_ms = 0
+            self._schedule(parked)
+        return len(woken)
 
     def groups(self) -> frozenset[str]:
         """Groups with something parked: after `restore`, wake those whose reason has gone meanwhile."""
+        return frozenset(parked.group for parked in self._parked.values())
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self._parked)
 
     @property
     def full(self) -> bool:
         """A partition holds `capacity` or more: pause the dispatcher."""
+        return any(count >= self._capacity for count in self._counts.values())
+
+    def _insert(self, parked: _Parked) -> None:
+        self._parked[parked.id] = parked
+        self._counts[parked.record.partition] += 1
+        bisect.insort(self._queues.setdefault(parked.key, []), parked, key=lambda each: each.order)
+        self._schedule(parked)
+
+    def _remove(self, parked: _Parked) -> None:
+        del self._parked[parked.id]
+        self._counts[parked.record.partition] -= 1
+        queue = self._queues[parked.key]
+        queue.remove(parked)
+        if queue:
+            self._schedule(queue[0])
+        else:
+            del self._queues[parked.key]
+
+    def _is_head(self, parked: _Parked) -> bool:
+        queue = self._queues.get(parked.key)
+        return queue is not None and queue[0] is parked
+
+    def _schedule(self, parked: _Parked) -> None:
+        """Enter a head into the heap; what has become wrong there is thrown out when it comes up."""
+        if parked.until_ms is not None and not parked.given and self._is_head(parked):
+            heapq.heappush(self._heap, (parked.until_ms, next(self._turn), parked))
+            self.changed.set()
+
+    def _unpack(self, record: Record) -> _Parked:
+        about = {name[len(PREFIX) :]: value for name, value in record.headers if name.startswith(PREFIX)}
+        original = Record(
+            about["topic"].decode(),
+            record.partition,
+            INJECTED,
+            about.get("key"),
+            record.value,
+            tuple((name, value) for name, value in record.headers if not name.startswith(PREFIX)),
+            int(about["time"]),
+        )
+        until_ms = int(about["until"]) if "until" in about else None
+        assert record.key is not None
+        order, group = int(about["order"]), about["group"].decode()
+        return _Parked(record.key, self._key_of(original), order, until_ms, group, original)
+
+
+def _pack(record: Record, until_ms: int | None, why: str, group: str, order: int) -> Headers:
+    about = {
+        "topic": record.topic.encode(),
+        "order": b"%d" % order,
+        "time": b"%d" % record.timestamp_ms,
+        "why": why.encode(),
+        "group": group.encode(),
+    }
+    if record.key is not None:
+        about["key"] = record.key
+    if until_ms is not None:
+        about["until"] = b"%d" % until_ms
+    return (*record.headers, *((PREFIX + name, value) for name, value in about.items()))
+
+
+def why_parked(record: Record) -> str | None:
+    """The reason in a record read from a parking topic, for a person who looks at it."""
+    why = header(record, PREFIX + "why")
+    return None if why is None else why.decode()

@@ -3,35 +3,91 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import TracebackType
+from typing import Literal
 
-from shared.stream.log import Log
+from shared.stream.errors import LogUnavailable
+from shared.stream.log import CaughtUp, Log
+
+logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 1.0
 
 
 class Table:
     """Follows `topic` and calls `apply(key, value or None)` for every record, in order per key.
 
-    What `apply` raises is counted in `rejected` and skipped: one bad record must not hide the others.
+    What `apply` raises is counted in `rejected` and skipped: one bad record must not hide the others. After an
+    interruption the topic is read anew; keys that have vanished meanwhile are applied as None.
     """
 
-    ready: asyncio.Event
-    """Set when everything that was there at the start has been applied."""
-    rejected: int
-
-    def __init__(self, log: Log, topic: str, apply: Callable[[bytes, bytes | None], None]) -> None: ...
+    def __init__(self, log: Log, topic: str, apply: Callable[[bytes, bytes | None], None]) -> None:
+        self.ready = asyncio.Event()
+        """Set when everything that was there at the start has been applied."""
+        self.rejected = 0
+        self.health: Literal["starting", "live", "stale"] = "starting"
+        """`stale`: reading was interrupted, the dictionary may be behind."""
+        self._log = log
+        self._topic = topic
+        self._apply = apply
+        self._present: set[bytes] = set()
+        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to follow, in a task; does not wait for `ready`."""
+        self._task = asyncio.create_task(self._run())
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Stop following; the dictionary stays as it is."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
 
-    async def __aenter__(self) -> Table: ...
+    async def __aenter__(self) -> Table:
+        await self.start()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        await self.stop()
 
-    @property
-    def health(self) -> str:
-        """`starting`, `live`, or `stale` (the broker is away; the dictionary may be behind)."""
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except LogUnavailable as error:
+                logger.warning("following %s is interrupted: %s", self._topic, error)
+            except Exception:
+                logger.exception("following %s failed", self._topic)
+            if self.health == "live":
+                self.health = "stale"
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _follow(self) -> None:
+        before, self._present = self._present, set()
+        try:
+            async for item in self._log.follow(self._topic):
+                if isinstance(item, CaughtUp):
+                    for key in before - self._present:
+                        self._change(key, None)
+                    before = set()
+                    self.health = "live"
+                    self.ready.set()
+                elif item.key is not None:
+                    self._change(item.key, item.value)
+        finally:
+            self._present |= before
+
+    def _change(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self._present.discard(key)
+        else:
+            self._present.add(key)
+        try:
+            self._apply(key, value)
+        except Exception as error:
+            self.rejected += 1
+            logger.error("a record of %s was rejected: %s", self._topic, type(error).__name__)

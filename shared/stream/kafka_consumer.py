@@ -1,0 +1,218 @@
+"""Reading from Kafka: as a member of a group, a partition to its end, or a whole topic for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, KafkaTimeoutError
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from shared.stream.errors import LogUnavailable
+from shared.stream.log import CaughtUp, Rebalanced
+from shared.stream.records import Partition, Record
+
+# Naming no partition means all of them to aiokafka; naming this one means none.
+NOTHING = TopicPartition("", 0)
+READ_AT_ONCE = 1000
+
+
+class KafkaConsumer:
+    """See `LogConsumer`."""
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        topics: Sequence[str],
+        on_assigned: Rebalanced,
+        on_revoked: Rebalanced,
+        *,
+        timeout: float,
+    ) -> None:
+        self._consumer = consumer
+        self._topics = list(topics)
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self._timeout = timeout
+        self._settled = False
+        self._woken = asyncio.Event()
+        self._reading: asyncio.Future[dict[TopicPartition, list[ConsumerRecord]]] | None = None
+
+    async def start(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._consumer.start()
+        except (KafkaError, OSError) as error:
+            await self._consumer.stop()
+            raise LogUnavailable(type(error).__name__) from error
+        # After start, so that start does not wait for an assignment that may take a whole rebalance.
+        self._consumer.subscribe(self._topics, listener=_Listener(self._assigned, self._revoked))
+
+    async def _assigned(self, partitions: frozenset[Partition]) -> None:
+        self._settled = True
+        await self._on_assigned(partitions)
+        self.wake()
+
+    async def _revoked(self, partitions: frozenset[Partition]) -> None:
+        self._settled = False
+        if self._reading is not None:
+            # aiokafka lets a waiting read survive the rebalance; it would then take records of the new
+            # assignment that nobody asked for yet.
+            self._reading.cancel()
+            await asyncio.wait((self._reading,))
+        await self._on_revoked(partitions)
+
+    async def poll(self, partitions: Collection[Partition], max_records: int, patience: float) -> Sequence[Record]:
+        named = [TopicPartition(*partition) for partition in partitions] or [NOTHING]
+        try:
+            if self._settled and (batch := await self._consumer.getmany(*named, max_records=max_records)):
+                return _records(batch)
+            return _records(await self._wait(named, max_records, patience))
+        except KafkaError as error:
+            if error.retriable or isinstance(error, KafkaTimeoutError):
+                raise LogUnavailable(type(error).__name__) from error
+            raise
+
+    async def _wait(
+        self, named: list[TopicPartition], max_records: int, patience: float
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        read = self._reading = asyncio.ensure_future(
+            self._consumer.getmany(*named, timeout_ms=int(patience * 1000), max_records=max_records)
+        )
+        woken = asyncio.ensure_future(self._woken.wait())
+        try:
+            # While partitions change hands a read waits without a limit, hence the timeout here.
+            await asyncio.wait((read, woken), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+            # Cancelling loses nothing: a read takes records from the buffer in its last step only.
+            read.cancel()
+        await asyncio.wait((read,))
+        self._reading = None
+        self._woken.clear()
+        return {} if read.cancelled() else read.result()
+
+    async def position(self, partition: Partition) -> int:
+        try:
+            async with asyncio.timeout(self._timeout):
+                at: int = await self._consumer.position(TopicPartition(*partition))
+                return at
+        except (KafkaError, TimeoutError) as error:
+            raise LogUnavailable(type(error).__name__) from error
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._consumer.commit({TopicPartition(*key): offset for key, offset in offsets.items()})
+        except (CommitFailedError, IllegalStateError):
+            return  # The group went on without us; the new owner begins at the last commit.
+        except (KafkaError, TimeoutError) as error:
+            raise LogUnavailable(type(error).__name__) from error
+
+    async def stop(self) -> None:
+        await _stop(self._consumer, self._timeout)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, assigned: Rebalanced, revoked: Rebalanced) -> None:
+        self._assigned = assigned
+        self._revoked = revoked
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._assigned(frozenset(Partition(*partition) for partition in assigned))
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._revoked(frozenset(Partition(*partition) for partition in revoked))
+
+
+async def ends(consumer: AIOKafkaConsumer, topic: str, *, patience: float) -> dict[int, int]:
+    """See `Log.ends`."""
+    try:
+        async with asyncio.timeout(patience):
+            await consumer.start()
+            partitions = await _partitions(consumer, topic)
+            return {key.partition: end for key, end in (await consumer.end_offsets(partitions)).items()}
+    except (KafkaError, OSError) as error:
+        raise LogUnavailable(type(error).__name__) from error
+    finally:
+        await _stop(consumer, patience)
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    known = await consumer._client._wait_on_metadata(topic)
+    return [TopicPartition(topic, number) for number in sorted(known)]
+
+
+async def read_partition(
+    consumer: AIOKafkaConsumer, topic: str, partition: int, *, patience: float
+) -> AsyncIterator[Record]:
+    """See `Log.read_partition`. Raises LogUnavailable after `patience` seconds without progress."""
+    async for records in _read(consumer, topic, partition, patience):
+        for record in records or ():
+            yield record
+
+
+async def follow(consumer: AIOKafkaConsumer, topic: str, *, patience: float) -> AsyncIterator[Record | CaughtUp]:
+    """See `Log.follow`. Raises LogUnavailable after `patience` seconds without progress before it caught up."""
+    async for records in _read(consumer, topic, None, patience):
+        if records is None:
+            yield CaughtUp(topic)
+        for record in records or ():
+            yield record
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, topic: str, only: int | None, patience: float
+) -> AsyncIterator[Sequence[Record] | None]:
+    """Batches up to the end at the time of the call, and that is all of `only`; of all partitions: None, and on."""
+    try:
+        async with asyncio.timeout(patience):
+            await consumer.start()
+            partitions = await _partitions(consumer, topic) if only is None else [TopicPartition(topic, only)]
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+        behind = set(partitions)
+        while behind := await _still_behind(consumer, behind, ends):
+            async with asyncio.timeout(patience):
+                batch = await consumer.getmany(timeout_ms=100, max_records=READ_AT_ONCE)
+                while not batch and await _still_behind(consumer, behind, ends):
+                    batch = await consumer.getmany(timeout_ms=100, max_records=READ_AT_ONCE)
+            yield _records(batch) if only is None else [r for r in _records(batch) if r.offset < ends[partitions[0]]]
+        if only is not None:
+            return
+        yield None
+        while True:
+            if batch := await consumer.getmany(timeout_ms=1000, max_records=READ_AT_ONCE):
+                yield _records(batch)
+    except (KafkaError, OSError) as error:
+        raise LogUnavailable(type(error).__name__) from error
+    finally:
+        await _stop(consumer, patience)
+
+
+async def _still_behind(
+    consumer: AIOKafkaConsumer, behind: set[TopicPartition], ends: dict[TopicPartition, int]
+) -> set[TopicPartition]:
+    # The position, not the last record's offset: compaction and transactions leave nothing to read at the end.
+    return {key for key in behind if await consumer.position(key) < ends[key]}
+
+
+async def _stop(consumer: AIOKafkaConsumer, patience: float) -> None:
+    try:
+        async with asyncio.timeout(patience):
+            await consumer.stop()
+    except (KafkaError, TimeoutError):
+        # Without a broker nobody can be told; the session times out by itself.
+        await consumer._client.close()
+
+
+def _records(batch: dict[TopicPartition, list[ConsumerRecord]]) -> list[Record]:
+    return [
+        Record(r.topic, r.partition, r.offset, r.key, r.value, tuple(r.headers), r.timestamp)
+        for records in batch.values()
+        for r in records
+    ]

@@ -1,0 +1,196 @@
+"""The lanes of one partition: one FIFO per key, one record of a key at a time, tries and waits inside."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.stream.errors import Fatal, LogUnavailable, NotNow
+from shared.stream.records import INJECTED, Partition, Record
+from shared.stream.tracker import Tracker
+
+Handler = Callable[[Record], Awaitable[None]]
+
+FIRST_BACKOFF = 0.2
+LONGEST_BACKOFF = 5.0
+# While a partition is given up, an account token must be there or nearly so: nobody waits for the next one.
+ADMIT_GRACE = 0.1
+CANCEL_GRACE = 5.0
+AWAY = NotNow(1.0, "log_unavailable")
+
+
+class Observe(Protocol):
+    """Called after every step worth counting.
+
+    `outcome` is one of: handled, retried, not_now, poisoned, given_up, aside, aside_failed, aside_dropped.
+    """
+
+    def __call__(self, outcome: str, record: Record, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is done with a record, and what all partitions share."""
+
+    handler: Handler
+    on_poison: Callable[[Record, Exception], Awaitable[None]]
+    admit: Handler | None
+    tries: int
+    slots: asyncio.Semaphore
+    observe: Observe
+    die: Callable[[Exception], None]
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+
+
+class Lane:
+    """The records of one key; the first is in hand."""
+
+    __slots__ = ("records", "stalled", "task", "waiting")
+
+    def __init__(self, record: Record) -> None:
+        self.records = deque((record,))
+        self.task: asyncio.Task[None] | None = None
+        self.waiting = False
+        """Nothing has begun that must be finished: the lane may be cancelled."""
+        self.stalled: str | None = None
+
+
+class PartitionLanes:
+    """An assigned partition: its open offsets and its lanes."""
+
+    def __init__(self, partition: Partition, work: Work, room: Callable[[PartitionLanes], None]) -> None:
+        """`room(self)` is called after every record that is done with while `starved` is set."""
+        self.partition = partition
+        self.tracker = Tracker()
+        self.lanes: dict[bytes, Lane] = {}
+        self.ready = False
+        self.draining = False
+        self.starved = False
+        self._work = work
+        self._room = room
+
+    def put(self, record: Record, key: bytes) -> None:
+        """Append a record to the lane of its key; the lane runs by itself."""
+        if record.offset != INJECTED:
+            self.tracker.open(record.offset)
+        lane = self.lanes.get(key)
+        if lane is not None:
+            lane.records.append(record)
+            return
+        lane = self.lanes[key] = Lane(record)
+        lane.task = asyncio.create_task(self._run(key, lane))
+
+    async def drain(self, patience: float) -> None:
+        """Finish everything that was fetched; what only waits is dropped; cancel what outlasts `patience` seconds."""
+        self.draining = True
+        for lane in self.lanes.values():
+            if lane.waiting and lane.task is not None:
+                lane.task.cancel()
+        if tasks := self._tasks():
+            await asyncio.wait(tasks, timeout=patience)
+        if late := self._tasks():
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=CANCEL_GRACE)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [lane.task for lane in self.lanes.values() if lane.task is not None]
+
+    async def _run(self, key: bytes, lane: Lane) -> None:
+        records = lane.records
+        try:
+            while records and await self._finish(records[0], lane):
+                record = records.popleft()
+                if record.offset != INJECTED:
+                    self.tracker.close(record.offset)
+                if self.starved:
+                    self._room(self)
+        except Exception as error:
+            self._work.die(error)
+        finally:
+            del self.lanes[key]
+            for record in records:
+                self._work.observe("given_up", record, 0.0)
+
+    async def _finish(self, record: Record, lane: Lane) -> bool:
+        """Handle a record until it is done with. False: it was given up, and all behind it."""
+        work = self._work
+        failures = 0
+        while True:
+            began = work.clock()
+            try:
+                if work.admit is not None and not await self._admit(work.admit, record, lane):
+                    return False
+                await work.slots.acquire()
+                try:
+                    began = work.clock()
+                    await work.handler(record)
+                finally:
+                    work.slots.release()
+            except (NotNow, LogUnavailable) as error:
+                patience = _patience(error, lane)
+                work.observe("not_now", record, work.clock() - began)
+            except Fatal:
+                raise
+            except Exception as error:
+                failures += 1
+                lane.stalled = None
+                if failures >= work.tries:
+                    return await self._poison(record, error, lane)
+                patience = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (failures - 1))
+                work.observe("retried", record, work.clock() - began)
+            else:
+                lane.stalled = None
+                work.observe("handled", record, work.clock() - began)
+                return True
+            if not await self._wait(patience, lane):
+                return False
+
+    async def _admit(self, admit: Handler, record: Record, lane: Lane) -> bool:
+        lane.waiting = True
+        try:
+            if not self.draining:
+                await admit(record)
+                return True
+            async with asyncio.timeout(ADMIT_GRACE) as grace:
+                await admit(record)
+        except TimeoutError:
+            if not self.draining or not grace.expired():
+                raise
+            return False
+        finally:
+            lane.waiting = False
+        return True
+
+    async def _poison(self, record: Record, error: Exception, lane: Lane) -> bool:
+        while True:
+            try:
+                await self._work.on_poison(record, error)
+            except (NotNow, LogUnavailable) as away:
+                if not await self._wait(_patience(away, lane), lane):
+                    return False
+            else:
+                lane.stalled = None
+                self._work.observe("poisoned", record, 0.0)
+                return True
+
+    async def _wait(self, seconds: float, lane: Lane) -> bool:
+        if self.draining:
+            return False
+        lane.waiting = True
+        try:
+            await self._work.sleep(seconds * random.uniform(0.5, 1.0))
+        finally:
+            lane.waiting = False
+        return True
+
+
+def _patience(error: NotNow | LogUnavailable, lane: Lane) -> float:
+    away = error if isinstance(error, NotNow) else AWAY
+    lane.stalled = away.why
+    return away.retry_after
