@@ -1,0 +1,101 @@
+"""The connection to Valkey: calls made in the same moment share one round trip; an outage is one clear error."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from valkey.asyncio import Valkey, ValkeyCluster
+from valkey.exceptions import NoScriptError, ResponseError, ValkeyError
+
+_MAX_BATCH = 256
+
+
+class StateUnavailable(Exception):
+    """Valkey did not answer in time. Nothing is known about what it did."""
+
+
+class _Waiting(NamedTuple):
+    arguments: tuple[Any, ...]
+    answer: asyncio.Future[Any]
+
+
+class Client:
+    """Commands and scripts on one Valkey or Valkey Cluster.
+
+    While one round trip is under way, calls gather for the next: a busy process sends few, large batches and an
+    idle one pays no delay. At most `max_waiting` calls gather; more are refused as StateUnavailable.
+    """
+
+    def __init__(self, url: str, *, cluster: bool = False, timeout: float = 2.0, max_waiting: int = 20_000) -> None:
+        """`url` as in `valkey://host:6379/0`; `timeout` in seconds for connecting and for a round trip."""
+        options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+        self._connection: Any = (ValkeyCluster if cluster else Valkey).from_url(url, **options)
+        self._waiting: deque[_Waiting] = deque()
+        self._max_waiting = max_waiting
+        self._sender: asyncio.Task[None] | None = None
+        self._hashes: dict[str, str] = {}
+
+    async def close(self) -> None:
+        if self._sender is not None:
+            await self._sender
+        await self._connection.aclose()
+
+    async def reachable(self) -> bool:
+        try:
+            await self.call("PING")
+        except StateUnavailable:
+            return False
+        return True
+
+    async def call(self, *arguments: Any) -> Any:
+        """One command. Raises StateUnavailable."""
+        if len(self._waiting) >= self._max_waiting:
+            raise StateUnavailable("too many calls are waiting")
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(arguments, answer))
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send(), name="state-sender")
+        return await answer
+
+    async def script(self, text: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """One script by its hash; it is loaded where it is not known. Raises StateUnavailable."""
+        sha = self._hashes.get(text)
+        if sha is None:
+            sha = self._hashes[text] = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        try:
+            return await self.call("EVALSHA", sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self.call("EVAL", text, len(keys), *keys, *arguments)
+
+    async def _send(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
+            pipeline = self._connection.pipeline(transaction=False)
+            for waiting in batch:
+                pipeline.execute_command(*waiting.arguments)
+            try:
+                answers = await pipeline.execute(raise_on_error=False)
+            except (TimeoutError, ValkeyError, OSError) as failure:
+                answers = [StateUnavailable(type(failure).__name__)] * len(batch)
+            for waiting, answer in zip(batch, answers, strict=True):
+                _settle(waiting.answer, answer)
+
+
+def _settle(future: asyncio.Future[Any], answer: Any) -> None:
+    if future.done():
+        return
+    if not isinstance(answer, Exception):
+        future.set_result(answer)
+    elif isinstance(answer, StateUnavailable) or (isinstance(answer, ResponseError) and _is_ours(answer)):
+        future.set_exception(answer)
+    else:
+        future.set_exception(StateUnavailable(type(answer).__name__))
+
+
+def _is_ours(answer: ResponseError) -> bool:
+    """Whether an error answer is about the call, and not about the server's state."""
+    return not str(answer).startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "TRYAGAIN", "OOM"))

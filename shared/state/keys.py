@@ -1,0 +1,296 @@
+"""Every key and every script in Valkey: what it holds, how long, and what it costs to lose it.
+
+Kafka is the record; this is what any replica must answer in a millisecond. A key's hash tag is a digest of the
+conversation, the message or the account it belongs to, so that a script's keys share a cluster slot and no key
+name shows who wrote to whom. Times are Unix milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+_DAY = 24 * 3600
+
+
+def digest(*parts: str) -> str:
+    """A short, stable, one-way name for values that must not stand in a key."""
+    return hashlib.blake2s("\x00".join(parts).encode(), digest_size=12).hexdigest()
+
+
+class KeySpec(NamedTuple):
+    """A family of keys: `prefix`, time to live in seconds, what it holds, what losing it costs."""
+
+    prefix: str
+    ttl: int
+    holds: str
+    cost_of_loss: str
+
+
+CONVERSATION = KeySpec(
+    "c",
+    90 * _DAY,
+    "hash: last inbound, address, names, flags, what the state feed last said",
+    "the window is unknown until the next inbound; a phone address has to come with the command",
+)
+QUOTA = KeySpec(
+    "q",
+    8 * _DAY,
+    "sorted set: our messages since the window opened, by time",
+    "the quota starts at zero; the provider refuses what is too much",
+)
+SEEN = KeySpec(
+    "e",
+    8 * _DAY,
+    "mark: this event is on the inbound topic",
+    "a redelivered webhook is published again, with the same ce_id",
+)
+LEDGER = KeySpec(
+    "l",
+    3 * _DAY,
+    "hash: parts of a command, their provider ids and states",
+    "a command redelivered after a crash could be sent again; its parts are reported uncertain instead",
+)
+MESSAGE = KeySpec(
+    "m",
+    35 * _DAY,
+    "string: provider reference of one of our message ids",
+    "a reply to it needs the provider's id in the command, or goes out without the reference",
+)
+SENT = KeySpec(
+    "s",
+    35 * _DAY,
+    "hash: command, part and conversation of a provider message id; or statuses that came before it was known",
+    "receipts of older messages cannot be matched to their command",
+)
+ALIAS = KeySpec(
+    "a",
+    400 * _DAY,
+    "string: peer of an alias",
+    "a contact known by two names gets two conversations until both names come together again",
+)
+CANCELLED = KeySpec("x", 2 * _DAY, "hash: cancel rules of a conversation", "queued messages are sent")
+BUCKET = KeySpec("r", 3600, "string: when the next send is free (GCRA)", "a short burst over the provider's rate")
+LEASE = KeySpec("o", 60, "string: who holds a lock", "two replicas refresh a token at once; the provider decides")
+CURSOR = KeySpec(
+    "u", 30 * _DAY, "string: how far an account has been pulled", "the last updates come again, deduplicated"
+)
+SECRET = KeySpec("k", 400 * _DAY, "string: sealed rotating tokens of an account", "the account has to be reconnected")
+
+ALL = (CONVERSATION, QUOTA, SEEN, LEDGER, MESSAGE, SENT, ALIAS, CANCELLED, BUCKET, LEASE, CURSOR, SECRET)
+
+
+class ConversationKeys:
+    """The keys of one conversation: all in one slot."""
+
+    __slots__ = ("_tag", "cancelled", "quota", "record")
+
+    def __init__(self, conversation_id: str) -> None:
+        self._tag = "{" + digest(conversation_id) + "}"
+        self.record = f"{CONVERSATION.prefix}:{self._tag}"
+        self.quota = f"{QUOTA.prefix}:{self._tag}"
+        self.cancelled = f"{CANCELLED.prefix}:{self._tag}"
+
+    def seen(self, event_id: str) -> str:
+        return f"{SEEN.prefix}:{self._tag}:{event_id}"
+
+    def ledger(self, command_id: str) -> str:
+        return f"{LEDGER.prefix}:{self._tag}:{digest(command_id)}"
+
+    def message(self, message_id: str) -> str:
+        return f"{MESSAGE.prefix}:{self._tag}:{message_id}"
+
+
+def sent(channel: str, account_id: str, provider_ref: str) -> str:
+    """Key of a provider message id, in a slot of its own: receipts do not name the conversation."""
+    return f"{SENT.prefix}:{{{digest(channel, account_id, provider_ref)}}}"
+
+
+def waiting(sent_key: str) -> str:
+    """Statuses that came before the message of `sent_key` was known; same slot."""
+    return f"{sent_key}:w"
+
+
+def alias(channel: str, account_id: str, value: str) -> str:
+    return f"{ALIAS.prefix}:{{{digest(channel, account_id, value)}}}"
+
+
+def bucket(*scope: str) -> str:
+    return f"{BUCKET.prefix}:{{{digest(*scope)}}}"
+
+
+def lease(*scope: str) -> str:
+    return f"{LEASE.prefix}:{{{digest(*scope)}}}"
+
+
+def cursor(channel: str, account_id: str) -> str:
+    return f"{CURSOR.prefix}:{{{digest(channel, account_id)}}}"
+
+
+def secret(channel: str, account_id: str) -> str:
+    return f"{SECRET.prefix}:{{{digest(channel, account_id)}}}"
+
+
+# ---------------------------------------------------------------------------------------------------- scripts
+
+# KEYS: conversation, quota, cancel rules, then `seen` keys, then `message` keys of reply targets.
+# ARGV: ttl, number of seen keys, moment of an inbound that opens the window (or ''), its provider ref,
+#       JSON list of field/value pairs to set. The newest inbound wins; an older one moves nothing back.
+# Returns: seen flags, targets, the conversation as field/value pairs, quota used.
+OBSERVE = """
+local flags, targets = {}, {}
+local seen = tonumber(ARGV[2])
+for i = 1, seen do flags[i] = redis.call('EXISTS', KEYS[3 + i]) end
+for i = 4 + seen, #KEYS do targets[#targets + 1] = redis.call('GET', KEYS[i]) or '' end
+local opened = tonumber(ARGV[3])
+if opened and opened > tonumber(redis.call('HGET', KEYS[1], 'last_inbound') or '0') then
+  redis.call('HSET', KEYS[1], 'last_inbound', ARGV[3], 'last_ref', ARGV[4], 'closed_by_provider', '0')
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[3])
+end
+for field, value in pairs(cjson.decode(ARGV[5])) do redis.call('HSET', KEYS[1], field, value) end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return {flags, targets, redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2])}
+"""
+
+# KEYS: conversation, then `seen` keys, then `message` keys. ARGV: seen ttl, message ttl, number of seen keys,
+#       what the feed now says ('' for unchanged), provider refs of the messages.
+CONFIRM = """
+local seen = tonumber(ARGV[3])
+for i = 1, seen do redis.call('SET', KEYS[1 + i], '1', 'EX', ARGV[1]) end
+for i = 2 + seen, #KEYS do redis.call('SET', KEYS[i], ARGV[4 + i - 1 - seen], 'EX', ARGV[2]) end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'fed', ARGV[4]) end
+return 1
+"""
+
+# KEYS: conversation, quota, cancel rules, ledger, then `message` keys of targets. No ARGV.
+# Returns: conversation, quota used, cancel rules, ledger, targets.
+OPEN = """
+local targets = {}
+for i = 5, #KEYS do targets[#targets + 1] = redis.call('GET', KEYS[i]) end
+return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2]), redis.call('HGETALL', KEYS[3]),
+  redis.call('HGETALL', KEYS[4]), targets}
+"""
+
+# The claim to one call of a command. KEYS: conversation, quota, cancel rules, ledger, then pending `message` keys.
+# ARGV: ledger ttl, message ttl, field, value, quota limit ('' for none), quota members (JSON), now.
+# Returns: 'ok'; 'taken' and the value when somebody was here before; 'quota' and what is used.
+INTEND = """
+local present = redis.call('HGET', KEYS[4], ARGV[3])
+if present then return {'taken', present} end
+if ARGV[5] ~= '' then
+  local members = cjson.decode(ARGV[6])
+  local fresh = {}
+  for _, member in ipairs(members) do
+    if not redis.call('ZSCORE', KEYS[2], member) then fresh[#fresh + 1] = member end
+  end
+  local used = redis.call('ZCARD', KEYS[2])
+  if used + #fresh > tonumber(ARGV[5]) then return {'quota', tostring(used)} end
+  for _, member in ipairs(fresh) do redis.call('ZADD', KEYS[2], ARGV[7], member) end
+  redis.call('EXPIRE', KEYS[2], ARGV[1] * 3)
+end
+redis.call('HSET', KEYS[4], ARGV[3], ARGV[4])
+redis.call('EXPIRE', KEYS[4], ARGV[1])
+for i = 5, #KEYS do redis.call('SET', KEYS[i], '', 'EX', ARGV[2], 'NX') end
+return {'ok', ''}
+"""
+
+# KEYS: conversation, quota, ledger, then `message` keys. ARGV: ledger ttl, message ttl, JSON {fields to set,
+#       fields to drop, quota members to drop, quota members to add, refs of the messages}, now.
+# Returns the whole ledger.
+SETTLE = """
+local change = cjson.decode(ARGV[3])
+for _, field in ipairs(change.drop) do redis.call('HDEL', KEYS[3], field) end
+for field, value in pairs(change.set) do redis.call('HSET', KEYS[3], field, value) end
+if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('EXPIRE', KEYS[3], ARGV[1]) end
+for _, member in ipairs(change.unquota) do redis.call('ZREM', KEYS[2], member) end
+for _, member in ipairs(change.quota) do redis.call('ZADD', KEYS[2], 'NX', ARGV[4], member) end
+if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[1] * 3) end
+for i = 4, #KEYS do redis.call('SET', KEYS[i], change.refs[i - 3], 'EX', ARGV[2]) end
+for field, value in pairs(change.conversation) do redis.call('HSET', KEYS[1], field, value) end
+return redis.call('HGETALL', KEYS[3])
+"""
+
+# A part's state moves on or stays. KEYS: ledger. ARGV: field, value, rank, ledger ttl. Values begin with
+# '<rank>|'; the higher rank wins. Returns whether it moved, and the whole ledger.
+ADVANCE = """
+local present = redis.call('HGET', KEYS[1], ARGV[1])
+local moved = 0
+if not present or tonumber(string.match(present, '^(%-?%d+)|')) < tonumber(ARGV[3]) then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+  redis.call('EXPIRE', KEYS[1], ARGV[4])
+  moved = 1
+end
+return {moved, redis.call('HGETALL', KEYS[1])}
+"""
+
+# KEYS: sent, waiting. ARGV: ttl, what the message is (JSON). Returns the statuses that were waiting.
+BIND = """
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[1])
+local early = redis.call('LRANGE', KEYS[2], 0, -1)
+redis.call('DEL', KEYS[2])
+return early
+"""
+
+# KEYS: sent, waiting. ARGV: ttl, the status (JSON), how many may wait. Returns what the message is, or false.
+MATCH = """
+local known = redis.call('GET', KEYS[1])
+if known then return known end
+redis.call('RPUSH', KEYS[2], ARGV[2])
+redis.call('LTRIM', KEYS[2], -tonumber(ARGV[3]), -1)
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+return false
+"""
+
+# GCRA on the server's clock. KEYS: buckets. ARGV: longest wait to reserve (ms), then interval (ms, may be
+# fractional) and burst of each bucket. Takes one token of every bucket or of none.
+# Returns: reserved, wait in ms (of the slowest), index of the slowest bucket from 1.
+TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local longest, slowest, next_free = 0, 1, {}
+for i, key in ipairs(KEYS) do
+  local interval, burst = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  local free = math.max(tonumber(redis.call('GET', key) or '0'), now - interval * (burst - 1))
+  next_free[i] = free + interval
+  if free - now > longest then longest, slowest = free - now, i end
+end
+if longest > tonumber(ARGV[1]) then return {0, math.ceil(longest), slowest} end
+for i, key in ipairs(KEYS) do
+  redis.call('SET', key, string.format('%.3f', next_free[i]), 'PX', math.ceil(math.max(next_free[i] - now, 0)) + 60000)
+end
+return {1, math.ceil(longest), slowest}
+"""
+
+# Nothing before the given wait has passed. KEYS: bucket. ARGV: wait in ms.
+PENALISE = """
+local time = redis.call('TIME')
+local free = time[1] * 1000 + time[2] / 1000 + tonumber(ARGV[1])
+if free > tonumber(redis.call('GET', KEYS[1]) or '0') then
+  redis.call('SET', KEYS[1], string.format('%.3f', free), 'PX', math.ceil(tonumber(ARGV[1])) + 60000)
+end
+return 1
+"""
+
+# The peer an alias names; a new alias names the given one. KEYS: alias. ARGV: ttl, peer.
+ADOPT = """
+local known = redis.call('GET', KEYS[1])
+if known then
+  redis.call('EXPIRE', KEYS[1], ARGV[1])
+  return known
+end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[1])
+return ARGV[2]
+"""
+
+# A lock is given back only by who holds it. KEYS: lease. ARGV: holder.
+RELEASE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+# The value changes only from what the caller saw. KEYS: value. ARGV: expected ('' for absent), new, ttl.
+COMPARE_AND_SET = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""

@@ -1,0 +1,308 @@
+"""What the connectors ask of their state: each method is one script or one command, see `keys` for their meaning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from shared.state import keys
+from shared.state.client import Client
+from shared.state.keys import ConversationKeys
+
+Fields = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What `observe` found: event ids already published, provider refs of targets ('' where unknown), the
+    conversation's fields after the change, and how many messages count against the quota."""
+
+    seen: frozenset[str]
+    targets: dict[str, str]
+    conversation: Fields
+    quota_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a command finds: see `Observed`; `ledger` is empty for a command that was never seen."""
+
+    conversation: Fields
+    quota_used: int
+    cancelled: Fields
+    ledger: Fields
+    targets: dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Intended:
+    """Whether a call may be made: `ok`, `taken` (with the ledger's value) or `quota` (with what is used)."""
+
+    answer: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a call ended: what changes in the ledger, the quota, the message index and the conversation."""
+
+    set_fields: Mapping[str, str] = field(default_factory=dict)
+    drop_fields: Sequence[str] = ()
+    quota_drop: Sequence[str] = ()
+    quota_add: Sequence[str] = ()
+    messages: Mapping[str, str] = field(default_factory=dict)  # message id → provider reference
+    conversation: Mapping[str, str] = field(default_factory=dict)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _fields(flat: Sequence[Any]) -> Fields:
+    return {_text(flat[i]): _text(flat[i + 1]) for i in range(0, len(flat), 2)}
+
+
+class Store:
+    """State shared by all replicas. Every method raises StateUnavailable."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    # --- inbound
+
+    async def observe(
+        self,
+        conversation_id: str,
+        *,
+        event_ids: Sequence[str] = (),
+        target_ids: Sequence[str] = (),
+        opened_at: int | None = None,
+        last_ref: str = "",
+        fields: Mapping[str, str] | None = None,
+    ) -> Observed:
+        """Take note of an inbound item before its events are published, and read what they need.
+
+        `opened_at` (ms) is the provider's time of a message that opens the window; the newest wins.
+        """
+        at = ConversationKeys(conversation_id)
+        seen, targets, flat, used = await self.client.script(
+            keys.OBSERVE,
+            [at.record, at.quota, at.cancelled, *map(at.seen, event_ids), *map(at.message, target_ids)],
+            [
+                keys.CONVERSATION.ttl,
+                len(event_ids),
+                "" if opened_at is None else opened_at,
+                last_ref,
+                json.dumps(dict(fields or {})),
+            ],
+        )
+        return Observed(
+            frozenset(event for event, flag in zip(event_ids, seen, strict=True) if flag),
+            dict(zip(target_ids, map(_text, targets), strict=True)),
+            _fields(flat),
+            used,
+        )
+
+    async def confirm(
+        self,
+        conversation_id: str,
+        *,
+        event_ids: Sequence[str] = (),
+        messages: Mapping[str, str] | None = None,
+        fed: str = "",
+    ) -> None:
+        """The events are on the topic: remember them, their messages, and what the state feed has said."""
+        at = ConversationKeys(conversation_id)
+        refs = messages or {}
+        await self.client.script(
+            keys.CONFIRM,
+            [at.record, *map(at.seen, event_ids), *map(at.message, refs)],
+            [keys.SEEN.ttl, keys.MESSAGE.ttl, len(event_ids), fed, *refs.values()],
+        )
+
+    async def adopt(self, channel: str, account_id: str, alias: str, peer: str) -> str:
+        """The peer that goes by this alias; `peer` itself when the alias is new."""
+        known = await self.client.script(keys.ADOPT, [keys.alias(channel, account_id, alias)], [keys.ALIAS.ttl, peer])
+        return _text(known)
+
+    async def rename(self, channel: str, account_id: str, alias: str, peer: str) -> None:
+        """From now on this alias means `peer`."""
+        await self.client.call("SET", keys.alias(channel, account_id, alias), peer, "EX", keys.ALIAS.ttl)
+
+    # --- outbound
+
+    async def open(self, conversation_id: str, command_id: str, target_ids: Sequence[str] = ()) -> Opened:
+        """Everything a command needs to be judged, in one round trip. A target is None when it is not known and
+        '' when it is known but has no provider reference yet."""
+        at = ConversationKeys(conversation_id)
+        record, used, cancelled, ledger, targets = await self.client.script(
+            keys.OPEN,
+            [at.record, at.quota, at.cancelled, at.ledger(command_id), *map(at.message, target_ids)],
+            [],
+        )
+        return Opened(
+            _fields(record),
+            used,
+            _fields(cancelled),
+            _fields(ledger),
+            {
+                target: None if value is None else _text(value)
+                for target, value in zip(target_ids, targets, strict=True)
+            },
+        )
+
+    async def intend(
+        self,
+        conversation_id: str,
+        command_id: str,
+        call: str,
+        value: str,
+        *,
+        now: int,
+        pending: Sequence[str] = (),
+        quota_limit: int | None = None,
+        quota_members: Sequence[str] = (),
+    ) -> Intended:
+        """Claim a call before it is made; reserves the quota of the whole message with the first call."""
+        at = ConversationKeys(conversation_id)
+        answer, found = await self.client.script(
+            keys.INTEND,
+            [at.record, at.quota, at.cancelled, at.ledger(command_id), *map(at.message, pending)],
+            [
+                keys.LEDGER.ttl,
+                keys.MESSAGE.ttl,
+                call,
+                value,
+                "" if quota_limit is None else quota_limit,
+                json.dumps(list(quota_members)),
+                now,
+            ],
+        )
+        return Intended(_text(answer), _text(found))
+
+    async def settle(self, conversation_id: str, command_id: str, change: Settlement, *, now: int) -> Fields:
+        """Write how a call ended. Returns the ledger after it."""
+        at = ConversationKeys(conversation_id)
+        written = {
+            "set": dict(change.set_fields),
+            "drop": list(change.drop_fields),
+            "unquota": list(change.quota_drop),
+            "quota": list(change.quota_add),
+            "refs": list(change.messages.values()),
+            "conversation": dict(change.conversation),
+        }
+        flat = await self.client.script(
+            keys.SETTLE,
+            [at.record, at.quota, at.ledger(command_id), *map(at.message, change.messages)],
+            [keys.LEDGER.ttl, keys.MESSAGE.ttl, json.dumps(written), now],
+        )
+        return _fields(flat)
+
+    async def advance(
+        self, conversation_id: str, command_id: str, part: str, value: str, rank: int
+    ) -> tuple[bool, Fields]:
+        """Move a part on if `rank` is higher than what is there. Returns whether it moved, and the ledger."""
+        moved, flat = await self.client.script(
+            keys.ADVANCE,
+            [ConversationKeys(conversation_id).ledger(command_id)],
+            [part, value, rank, keys.LEDGER.ttl],
+        )
+        return bool(moved), _fields(flat)
+
+    async def bind(self, channel: str, account_id: str, provider_ref: str, about: Mapping[str, Any]) -> list[Any]:
+        """Say what a provider message id is; returns the statuses that came before this was known."""
+        key = keys.sent(channel, account_id, provider_ref)
+        early = await self.client.script(
+            keys.BIND, [key, keys.waiting(key)], [keys.SENT.ttl, orjson.dumps(dict(about))]
+        )
+        return [orjson.loads(status) for status in early]
+
+    async def match(
+        self, channel: str, account_id: str, provider_ref: str, status: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """What a provider message id is; None leaves the status waiting (a day, 16 at most) until `bind` tells."""
+        key = keys.sent(channel, account_id, provider_ref)
+        known = await self.client.script(
+            keys.MATCH, [key, keys.waiting(key)], [24 * 3600, orjson.dumps(dict(status)), 16]
+        )
+        return None if known is None else dict(orjson.loads(known))
+
+    async def sent(self, channel: str, account_id: str, provider_ref: str) -> dict[str, Any] | None:
+        """What a provider message id is, or None."""
+        known = await self.client.call("GET", keys.sent(channel, account_id, provider_ref))
+        return None if known is None else dict(orjson.loads(known))
+
+    async def cancel(self, conversation_id: str, rule: str, value: str) -> None:
+        """Keep a cancel rule of a conversation for those of its commands that are still queued."""
+        key = ConversationKeys(conversation_id).cancelled
+        await self.client.call("HSET", key, rule, value)
+        await self.client.call("EXPIRE", key, keys.CANCELLED.ttl)
+
+    async def note(self, conversation_id: str, fields: Mapping[str, str]) -> None:
+        """Set fields of a conversation."""
+        flat = [item for pair in fields.items() for item in pair]
+        key = ConversationKeys(conversation_id).record
+        await self.client.call("HSET", key, *flat)
+        await self.client.call("EXPIRE", key, keys.CONVERSATION.ttl)
+
+    async def count(self, conversation_id: str, member: str, at_ms: int) -> None:
+        """Count a message of ours, sent elsewhere, against the quota: once per member."""
+        await self.client.call("ZADD", ConversationKeys(conversation_id).quota, "NX", at_ms, member)
+        await self.client.call("EXPIRE", ConversationKeys(conversation_id).quota, keys.QUOTA.ttl)
+
+    # --- rates, locks, cursors, tokens
+
+    async def take(
+        self, buckets: Sequence[tuple[str, float, float]], *, longest_wait: float
+    ) -> tuple[bool, float, int]:
+        """One token of every bucket (key, per second, burst), or of none when the wait were longer.
+
+        Returns whether it was taken, the seconds to wait, and the index of the bucket that makes us wait.
+        """
+        arguments: list[Any] = [int(longest_wait * 1000)]
+        for _, per_second, burst in buckets:
+            arguments += [1000 / per_second, burst]
+        taken, wait, slowest = await self.client.script(keys.TAKE, [key for key, _, _ in buckets], arguments)
+        return bool(taken), wait / 1000, slowest - 1
+
+    async def penalise(self, bucket: str, wait: float) -> None:
+        """Nothing passes this bucket for `wait` seconds."""
+        await self.client.script(keys.PENALISE, [bucket], [int(wait * 1000)])
+
+    @asynccontextmanager
+    async def lease(self, *scope: str) -> AsyncIterator[bool]:
+        """A lock shared by all replicas, for at most its TTL; yields whether we hold it."""
+        key, holder = keys.lease(*scope), uuid4().hex
+        held = await self.client.call("SET", key, holder, "NX", "EX", keys.LEASE.ttl)
+        try:
+            yield bool(held)
+        finally:
+            if held:
+                await self.client.script(keys.RELEASE, [key], [holder])
+
+    async def cursor(self, channel: str, account_id: str) -> str | None:
+        known = await self.client.call("GET", keys.cursor(channel, account_id))
+        return None if known is None else _text(known)
+
+    async def set_cursor(self, channel: str, account_id: str, value: str) -> None:
+        await self.client.call("SET", keys.cursor(channel, account_id), value, "EX", keys.CURSOR.ttl)
+
+    async def secret(self, channel: str, account_id: str) -> str | None:
+        """The sealed rotating tokens of an account."""
+        known = await self.client.call("GET", keys.secret(channel, account_id))
+        return None if known is None else _text(known)
+
+    async def replace_secret(self, channel: str, account_id: str, expected: str | None, value: str) -> bool:
+        """Set the sealed tokens if they are still what the caller has seen."""
+        changed = await self.client.script(
+            keys.COMPARE_AND_SET,
+            [keys.secret(channel, account_id)],
+            [expected or "", value, keys.SECRET.ttl],
+        )
+        return bool(changed)
