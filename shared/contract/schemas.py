@@ -1,0 +1,126 @@
+"""JSON Schemas of every record of the contract, as its readers or its writers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from shared.contract.accounts import AccountRecord
+from shared.contract.base import Model, rfc3339
+from shared.contract.capabilities import CapabilityRecord
+from shared.contract.commands import COMMAND_OF
+from shared.contract.envelope import type_name
+from shared.contract.events import DATA_OF, AccountHealth
+from shared.contract.state import STATE_TYPE, ConversationState
+from shared.contract.statuses import STATUS_TYPE, MessageStatus
+
+Direction = Literal["published", "accepted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordType:
+    """One kind of record: its name, the model of its data, and whether connectors publish or accept it."""
+
+    name: str
+    model: type[Model]
+    direction: Direction
+
+    @property
+    def ce_type(self) -> str:
+        return type_name(self.name)
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}.v1.json"
+
+
+EVENTS = tuple(RecordType(name.value, model, "published") for name, model in DATA_OF.items())
+COMMANDS = tuple(RecordType(name.value, model, "accepted") for name, model in COMMAND_OF.items())
+STATUS = RecordType(STATUS_TYPE, MessageStatus, "published")
+STATE = RecordType(STATE_TYPE, ConversationState, "published")
+HEALTH = RecordType("account.health", AccountHealth, "published")
+CAPABILITIES = RecordType("account.capabilities", CapabilityRecord, "published")
+ACCOUNT = RecordType("account.record", AccountRecord, "accepted")
+ALL = (*EVENTS, *COMMANDS, STATUS, STATE, HEALTH, CAPABILITIES, ACCOUNT)
+
+# Core schemas that wrap another without changing what stands in the JSON.
+_WRAPPERS = ("default", "function-before", "function-after", "function-wrap")
+
+
+_Field = core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField
+
+
+def _unwrapped(schema: Any) -> Any:
+    while schema["type"] in _WRAPPERS:
+        schema = schema["schema"]
+    return schema
+
+
+def _is_nullable(schema: Any) -> bool:
+    return bool(_unwrapped(schema)["type"] == "nullable")
+
+
+def _is_tag(schema: Any) -> bool:
+    inner = _unwrapped(schema)
+    return bool(inner["type"] == "literal" and len(inner["expected"]) == 1)
+
+
+class _Accepted(GenerateJsonSchema):
+    """What others may write: as pydantic validates it."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False  # a title made of the field's name says nothing new
+
+    def field_is_required(self, field: _Field, total: bool) -> bool:
+        # The tag of a union has a default for whoever builds the model, not for whoever writes the JSON.
+        return _is_tag(field["schema"]) or super().field_is_required(field, total)
+
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        union = super().tagged_union_schema(schema)
+        # OpenAPI's keyword: AsyncAPI has another meaning for it, and the constant tags say the same.
+        union.pop("discriminator", None)
+        return union
+
+
+class _Published(_Accepted):
+    """What we write: `Model.to_json` leaves absent fields out, so none is null and all the others are required."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def ser_schema(self, schema: Any) -> JsonSchemaValue | None:
+        if schema.get("function") is rfc3339:
+            return {"type": "string", "format": "date-time"}
+        return super().ser_schema(schema)
+
+    def field_is_required(self, field: _Field, total: bool) -> bool:
+        return not _is_nullable(field["schema"])
+
+
+def json_schema(record: RecordType) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a record's value; unknown fields are allowed in both directions."""
+    generator, mode = (_Published, "serialization") if record.direction == "published" else (_Accepted, "validation")
+    schema = _of(record.model, generator, mode)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": record.ce_type}
+
+
+def _of(model: type[BaseModel], generator: type[GenerateJsonSchema], mode: Any) -> dict[str, Any]:
+    schema = model.model_json_schema(mode=mode, schema_generator=generator, by_alias=True)
+    for part in (schema, *schema.get("$defs", {}).values()):
+        if "description" in part:
+            part["description"] = " ".join(part["description"].split())
+    return schema
+
+
+def all_schemas() -> Iterator[tuple[RecordType, dict[str, Any]]]:
+    """Every record type with its schema."""
+    for record in ALL:
+        yield record, json_schema(record)
