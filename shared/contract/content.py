@@ -296,6 +296,7 @@ class Referral(Model):
     payload: OptionalText = None  # what was attached to the link
     product_id: OptionalText = None
     catalog_id: OptionalText = None
+    advertiser_id: OptionalText = None  # whose ad it was
 
 
 class Thread(Model):
