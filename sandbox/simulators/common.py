@@ -1,0 +1,187 @@
+"""What every provider simulator shares: the clock, planned faults, hidden markers and HTTP answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+_TAG = 0xE0000  # Unicode "tag" characters: no width, so a person never sees them
+
+
+def mark(text: str, marker: str) -> str:
+    """Append `marker` (printable ASCII) to `text` invisibly; it costs one code point a character."""
+    return text + "".join(chr(_TAG + ord(char)) for char in marker)
+
+
+def marker_of(text: str) -> str:
+    """The marker hidden in `text` by `mark`, or the empty string."""
+    if not text or text.isascii():
+        return ""
+    return "".join(chr(ord(char) - _TAG) for char in text if _TAG + 32 <= ord(char) < _TAG + 127)
+
+
+@dataclass(slots=True, eq=False)
+class Timer:
+    """A callback due at a clock time; `cancel` is safe at any moment."""
+
+    clock: Clock
+    due: float
+    callback: Callable[[], object]
+    handle: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        """Forget the callback."""
+        self.clock.live.discard(self)
+        if self.handle is not None:
+            self.handle.cancel()
+
+
+class Clock:
+    """Unix time that runs `scale` times as fast as the wall; `scale=0` stands still until `advance`."""
+
+    def __init__(self, scale: float = 1.0, start: float | None = None) -> None:
+        self.scale = scale
+        self._start = time.time() if start is None else start
+        self._began = time.monotonic()
+        self.live: set[Timer] = set()
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        return self._start + (time.monotonic() - self._began) * self.scale
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call `callback` when `seconds` of clock time have passed."""
+        timer = Timer(self, self.now() + seconds, callback)
+        self.live.add(timer)
+        self._arm(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Jump ahead and run what falls due, in order."""
+        self._start += seconds
+        for timer in sorted(self.live, key=lambda timer: timer.due):
+            if timer.handle is not None:
+                timer.handle.cancel()
+            if timer.due <= self.now():
+                self._fire(timer)
+            else:
+                self._arm(timer)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait `seconds` of clock time."""
+        done = asyncio.Event()
+        timer = self.call_later(seconds, done.set)
+        try:
+            await done.wait()
+        finally:
+            timer.cancel()
+
+    @asynccontextmanager
+    async def timeout(self, seconds: float) -> AsyncIterator[None]:
+        """Raise `TimeoutError` when the block takes longer than `seconds` of clock time."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as scope:
+            timer = self.call_later(seconds, lambda: scope.reschedule(loop.time()))
+            try:
+                yield
+            finally:
+                timer.cancel()
+
+    def _arm(self, timer: Timer) -> None:
+        if self.scale:
+            delay = max(0.0, timer.due - self.now()) / self.scale
+            timer.handle = asyncio.get_running_loop().call_later(delay, self._fire, timer)
+
+    def _fire(self, timer: Timer) -> None:
+        if timer in self.live:
+            self.live.discard(timer)
+            timer.callback()
+
+
+class Fault(BaseModel):
+    """One planned misbehaviour, for the calls or deliveries that match every key of `where`.
+
+    `error` answers `status` instead of doing the work (`html` as a gateway would); `refuse` resets the connection
+    before the work, `drop_answer` after it; `hang` never answers; `slow` answers `seconds` later. Of webhooks,
+    `duplicate` delivers twice and `reorder` holds a delivery back for `seconds`, letting other lanes (and
+    with `within_lane` the next of its own lane) overtake it. `count` is how often it may still fire.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["error", "refuse", "drop_answer", "hang", "slow", "duplicate", "reorder"]
+    where: dict[str, int | str] = {}
+    probability: float = Field(1.0, ge=0, le=1)
+    count: int | None = Field(None, ge=1)
+    seconds: float = Field(1.0, ge=0)
+    status: int = Field(500, ge=400, le=599)
+    description: str = ""
+    retry_after: int | None = Field(None, ge=0)
+    html: bool = False
+    within_lane: bool = False
+
+
+class Faults:
+    """The active faults of one simulator, asked on every call and every delivery."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.active: list[Fault] = []
+        self._random = random.Random(seed)
+
+    def add(self, kind: str, **settings: Any) -> Fault:
+        """Plan a fault; raises `pydantic.ValidationError` when the settings make no sense."""
+        fault = Fault.model_validate({"kind": kind, **settings})
+        self.active.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Back to good behaviour."""
+        self.active.clear()
+
+    def take(self, kinds: frozenset[str], facts: Mapping[str, object]) -> Fault | None:
+        """The first fault of `kinds` that matches and fires; one firing is used up."""
+        for fault in self.active:
+            if fault.kind not in kinds:
+                continue
+            if any(str(facts.get(name)) != str(value) for name, value in fault.where.items()):
+                continue
+            if fault.probability < 1 and self._random.random() >= fault.probability:
+                continue
+            if fault.count is not None:
+                fault.count -= 1
+                if fault.count == 0:
+                    self.active.remove(fault)
+            return fault
+        return None
+
+
+class ControlError(Exception):
+    """The control interface was asked for something that makes no sense; `status` is the HTTP status."""
+
+    def __init__(self, status: int, problem: str) -> None:
+        super().__init__(problem)
+        self.status = status
+
+
+GATEWAY_PAGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body><center><h1>{0}</h1></center></body>\r\n</html>"
+
+
+def gateway_page(status: int) -> web.Response:
+    """The HTML a front proxy answers with when the service behind it does not."""
+    page = GATEWAY_PAGE.format(f"{status} {HTTPStatus(status).phrase}")
+    return web.Response(text=page, status=status, content_type="text/html")
+
+
+def json_response(data: object, status: int = 200) -> web.Response:
+    """A JSON answer of the control interface; what JSON does not know is written as text."""
+    return web.Response(body=orjson.dumps(data, default=str), status=status, content_type="application/json")
