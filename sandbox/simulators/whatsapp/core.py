@@ -1,0 +1,63 @@
+"""The parts every other part of the simulator shares, in one object."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+
+from sandbox.simulators.common import Clock
+from sandbox.simulators.feed import Feed
+from sandbox.simulators.whatsapp.behaviour import Behaviour, GraphFaults
+from sandbox.simulators.whatsapp.errors import Json
+from sandbox.simulators.whatsapp.media import MediaStore
+from sandbox.simulators.whatsapp.spec import RequestSpec, Violation
+from sandbox.simulators.whatsapp.templates import Templates
+from sandbox.simulators.whatsapp.webhooks import Webhooks
+from sandbox.simulators.whatsapp.world import World
+
+VIOLATIONS_MAX = 1_000
+CALLS_MAX = 10_000
+BODY_KEPT = 4_096
+
+
+@dataclass(slots=True)
+class Call:
+    """One Graph request and how it was answered; `status` 0 when no answer went out."""
+
+    at: float
+    name: str
+    method: str
+    path: str
+    status: int
+    code: int | None
+    body: bytes
+
+    def view(self) -> Json:
+        return {
+            "at": self.at, "call": self.name, "method": self.method, "path": self.path,
+            "status": self.status, "code": self.code, "body": self.body.decode(errors="replace"),
+        }  # fmt: skip
+
+
+@dataclass(slots=True)
+class Core:
+    """Clock, behaviour, faults, world, stores, webhooks, change feed, and the bounded records of what was asked."""
+
+    clock: Clock
+    behaviour: Behaviour
+    faults: GraphFaults
+    world: World
+    templates: Templates
+    media: MediaStore
+    webhooks: Webhooks
+    feed: Feed
+    random: random.Random
+    spec: RequestSpec | None
+    base_url: str = ""
+    calls: deque[Call] = field(default_factory=lambda: deque(maxlen=CALLS_MAX))
+    violations: deque[Violation] = field(default_factory=lambda: deque(maxlen=VIOLATIONS_MAX))
+
+    def happens(self, share: float) -> bool:
+        """Whether something that happens to `share` of the cases happens now."""
+        return share > 0 and self.random.random() < share
