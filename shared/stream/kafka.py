@@ -30,6 +30,8 @@ T = TypeVar("T")
 # Headers and framing around the largest key and value: a dead letter must fit where its record did.
 OVERHEAD_BYTES = 65_536
 FETCH_WAIT_MS = 100
+# aiokafka cannot ask for the broker's default.
+REPLICAS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ class Security:
 class KafkaLog:
     """See `Log`. Every wait for the broker is bounded by `send_timeout` seconds.
 
-    `idempotent` is for real brokers; the embedded one has no `InitProducerId`. `replication` -1 is the broker's
-    default. A key and value larger than `max_record_bytes` together are refused before they are sent.
+    `idempotent` is for real brokers; the embedded one has no `InitProducerId`. A key
+    and value larger than `max_record_bytes` together are refused before they are sent.
     """
 
     def __init__(
@@ -72,13 +74,11 @@ class KafkaLog:
         send_timeout: float = 5.0,
         rebalance_timeout: float = 30.0,
         session_timeout: float = 10.0,
-        replication: int = -1,
         max_record_bytes: int = 1_048_576,
     ) -> None:
         self.rebalance_timeout = rebalance_timeout
         self._send_timeout = send_timeout
         self._session_timeout = session_timeout
-        self._replication = replication
         self._max_bytes = max_record_bytes
         self._idempotent = idempotent
         self._connection: dict[str, Any] = {
@@ -115,12 +115,16 @@ class KafkaLog:
         self._fail_pending()
 
     async def ensure_topics(self, topics: Iterable[TopicSpec]) -> None:
-        """As `Log.ensure_topics`; needs no right to create when nothing is missing."""
+        """As `Log.ensure_topics`, with three replicas where there are brokers for them.
+
+        Needs no right to create when nothing is missing.
+        """
         admin = AIOKafkaAdminClient(request_timeout_ms=int(self._send_timeout * 1000), **self._connection)
         try:
             await self._within(admin.start())
             existing = await self._within(admin.list_topics())
-            missing = [self._new_topic(topic) for topic in topics if topic.name not in existing]
+            brokers = len((await self._within(admin.describe_cluster()))["brokers"])
+            missing = [self._new_topic(topic, brokers) for topic in topics if topic.name not in existing]
             answer = await self._within(admin.create_topics(missing)) if missing else None
         finally:
             await admin.close()
@@ -130,12 +134,12 @@ class KafkaLog:
             if code and error is not TopicAlreadyExistsError:
                 raise LogUnavailable(f"topic {name} was not created: {error.__name__}")
 
-    def _new_topic(self, topic: TopicSpec) -> NewTopic:
+    def _new_topic(self, topic: TopicSpec, brokers: int) -> NewTopic:
         configs = {"cleanup.policy": "compact" if topic.compact else "delete"}
         if topic.retention_ms is not None and not topic.compact:
             configs["retention.ms"] = str(topic.retention_ms)
         configs["max.message.bytes"] = str(self._max_bytes + OVERHEAD_BYTES)
-        return NewTopic(topic.name, topic.partitions, self._replication, topic_configs=configs)
+        return NewTopic(topic.name, topic.partitions, min(REPLICAS, brokers), topic_configs=configs)
 
     async def partitions(self, topic: str) -> int:
         producer = await self._ready_producer()
@@ -168,7 +172,7 @@ class KafkaLog:
         if partition is None and key is not None:
             known = producer.client.cluster.partitions_for_topic(topic)
             partition = partition_of(key, len(known) if known else await self.partitions(topic))
-        sent = await self._within(producer.send(topic, value, key, partition, headers=headers))
+        sent = await self._within(producer.send(topic, value, key, partition, headers=list(headers)))
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[Stored] = loop.create_future()
         sent.add_done_callback(lambda done: self._settle(stored, done))

@@ -16,6 +16,7 @@ from shared.stream.records import Partition, Record
 # Naming no partition means all of them to aiokafka; naming this one means none.
 NOTHING = TopicPartition("", 0)
 READ_AT_ONCE = 1000
+FETCH_MS = 100
 
 
 class KafkaConsumer:
@@ -135,7 +136,8 @@ async def ends(consumer: AIOKafkaConsumer, topic: str, *, patience: float) -> di
         async with asyncio.timeout(patience):
             await consumer.start()
             partitions = await _partitions(consumer, topic)
-            return {key.partition: end for key, end in (await consumer.end_offsets(partitions)).items()}
+            consumer.assign(partitions)
+            return {key.partition: end for key, end in (await _ends(consumer)).items()}
     except (KafkaError, OSError) as error:
         raise LogUnavailable(type(error).__name__) from error
     finally:
@@ -145,6 +147,18 @@ async def ends(consumer: AIOKafkaConsumer, topic: str, *, patience: float) -> di
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     known = await consumer._client._wait_on_metadata(topic)
     return [TopicPartition(topic, number) for number in sorted(known)]
+
+
+async def _ends(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    """Where the assigned partitions end. Afterwards the consumer stands somewhere near."""
+    listed: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
+    # The embedded broker lists the first offset of the last batch, plus one. What a fetch says is right.
+    filled = [key for key, end in listed.items() if end > 0]
+    for key in filled:
+        consumer.seek(key, listed[key] - 1)
+    while any(consumer.last_stable_offset(key) is None for key in filled):
+        await consumer.getmany(timeout_ms=FETCH_MS)
+    return {key: max(end, consumer.last_stable_offset(key) or 0) for key, end in listed.items()}
 
 
 async def read_partition(
@@ -174,13 +188,14 @@ async def _read(
             await consumer.start()
             partitions = await _partitions(consumer, topic) if only is None else [TopicPartition(topic, only)]
             consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
+            ends = await _ends(consumer)
+            await consumer.seek_to_beginning(*partitions)
         behind = set(partitions)
         while behind := await _still_behind(consumer, behind, ends):
             async with asyncio.timeout(patience):
-                batch = await consumer.getmany(timeout_ms=100, max_records=READ_AT_ONCE)
+                batch = await consumer.getmany(timeout_ms=FETCH_MS, max_records=READ_AT_ONCE)
                 while not batch and await _still_behind(consumer, behind, ends):
-                    batch = await consumer.getmany(timeout_ms=100, max_records=READ_AT_ONCE)
+                    batch = await consumer.getmany(timeout_ms=FETCH_MS, max_records=READ_AT_ONCE)
             yield _records(batch) if only is None else [r for r in _records(batch) if r.offset < ends[partitions[0]]]
         if only is not None:
             return

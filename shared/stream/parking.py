@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from shared.stream.log import Log
-from shared.stream.records import INJECTED, Headers, Record, header
+from shared.stream.records import INJECTED, Headers, Record
 
 logger = logging.getLogger(__name__)
 
@@ -218,9 +218,3 @@ def _pack(record: Record, until_ms: int | None, why: str, group: str, order: int
     if until_ms is not None:
         about["until"] = b"%d" % until_ms
     return (*record.headers, *((PREFIX + name, value) for name, value in about.items()))
-
-
-def why_parked(record: Record) -> str | None:
-    """The reason in a record read from a parking topic, for a person who looks at it."""
-    why = header(record, PREFIX + "why")
-    return None if why is None else why.decode()
