@@ -196,7 +196,7 @@ def test_type_names_round_trip() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "message.send", "channels.message.send", "channels.message.send.v0", "channels.message.send.v1\n", "x"],
+    ["", "message.send", "channels.message.send", "channels.message.send.v0", "channels.message.send.v1 ", "x"],
 )
 def test_what_is_no_type(value: str) -> None:
     with pytest.raises(ValueError, match="not a type"):

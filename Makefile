@@ -1,0 +1,52 @@
+# Everything is brought into the checkout: .tools/ (uv), .venv/ (dependencies), .cache/ (brokers). `make` lists the targets.
+BIN := .venv/bin
+SYNCED := .venv/.synced
+CHANNEL ?= telegram
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt contract goldens chaos bench image clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(SYNCED) ## start a whole world here: broker, state, provider simulators, services, console
+	@$(BIN)/python -m sandbox $(ARGS)
+
+test: $(SYNCED) ## all checks and all tests; the last lines name what could not run here
+	@sh tools/system-packages.sh
+	@$(MAKE) --no-print-directory check
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not chaos" $(ARGS)
+
+check: $(SYNCED) ## lint, format, types, imports, lock file
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	.tools/bin/uv lock --check
+
+fmt: $(SYNCED) ## format, and mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+contract: $(SYNCED) ## write shared/contract/published anew after a change of the contract
+	$(BIN)/python -m shared.contract.publish_schemas $(ARGS)
+
+goldens: $(SYNCED) ## write the expectations of the golden files anew; read the difference before you commit it
+	GOLDENS=update $(BIN)/pytest -q tests/channels/test_goldens.py $(ARGS)
+
+chaos: $(SYNCED) ## kill processes and dependencies while messages flow; takes minutes
+	$(BIN)/pytest -m chaos $(ARGS)
+
+bench: $(SYNCED) ## measure, each figure beside a bare yardstick, into bench/RESULTS.md
+	@$(BIN)/python -m bench $(ARGS)
+
+image: ## build the container image of one channel: make image CHANNEL=telegram
+	docker build --build-arg CHANNEL=$(CHANNEL) --tag $(CHANNEL)-connector .
+
+clean: ## remove everything that was brought or made here
+	rm -rf .tools .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(SYNCED): uv.lock pyproject.toml $(wildcard services/*/pyproject.toml) tools/setup.sh
+	@sh tools/setup.sh
+	@touch $@

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs what only the system can bring, where that is allowed: root on Debian. Without it the tests that need it are
+# skipped and named, so nothing here is fatal.
+set -u
+
+missing=
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
+command -v openssl >/dev/null || missing="$missing openssl"
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "not installed here:$missing (needs root and apt-get)"
+    exit 0
+fi
+mkdir -p .cache
+echo "installing:$missing (log in .cache/apt.log)"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086  # a list of names
+{ apt-get update -q && apt-get install -q -y --no-install-recommends $missing; } >.cache/apt.log 2>&1 ||
+    echo "could not be installed:$missing (see .cache/apt.log)"
