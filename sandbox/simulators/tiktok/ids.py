@@ -31,3 +31,8 @@ def stable_id(*parts: str) -> str:
     """The same 24-character id for the same parts in every run: a person's id, a thread's id."""
     digest = hashlib.sha256("\0".join(parts).encode()).digest()
     return b64encode(digest[:3] + _AWKWARD + digest[3:13]).decode()
+
+
+def comment_id(number: int) -> str:
+    """A 19-digit id, beyond what a double can hold exactly."""
+    return str(7_400_000_000_000_000_001 + number)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from .events import comment_event, embed_url, message_event, read_event, referral_event
+from .ids import comment_id
 from .options import DAY_S
 from .platform import Platform
-from .sending import comment_id
 from .tables import MAX_REF
 from .world import APP, Comment, Conversation, Message
 
@@ -54,9 +54,9 @@ class People:
             source=APP,
             references=references,
         )
-        delivery = platform.take_in(conversation, message)
+        platform.take_in(conversation, message)
         if not silent:
-            await platform.webhooks.post(delivery)
+            await platform.webhooks.post(platform.announcement(conversation, message))
         return message
 
     async def reacts(
@@ -119,7 +119,8 @@ class People:
         }
         parts = {"text": {"body": buttons[button]["title"]}, "reply_source_payload": source}
         message = Message(platform.mint.message_id(), platform.now_ms(), True, "text", parts, APP)
-        await platform.webhooks.post(platform.take_in(conversation, message))
+        platform.take_in(conversation, message)
+        await platform.webhooks.post(platform.announcement(conversation, message))
         return message
 
     async def arrives(
@@ -182,7 +183,8 @@ class People:
             references=references,
             auto_message_type=auto_message_type,
         )
-        await platform.webhooks.post(platform.take_in(conversation, message))
+        platform.take_in(conversation, message)
+        await platform.webhooks.post(platform.announcement(conversation, message))
         return message
 
     async def owner_removes_app(self, business_id: str) -> None:

@@ -48,8 +48,8 @@ class Platform:
         """Platform time, unix milliseconds."""
         return int(self.clock.now() * 1000)
 
-    def take_in(self, conversation: Conversation, message: Message) -> Delivery:
-        """Put a message into its thread, tell the console, and return the webhook that announces it."""
+    def take_in(self, conversation: Conversation, message: Message) -> None:
+        """Put a message into its thread and tell the console."""
         conversation.add(message, self.options)
         self.feed.publish(
             "message",
@@ -64,6 +64,9 @@ class Platform:
                 **message.parts,
             },
         )
+
+    def announcement(self, conversation: Conversation, message: Message) -> Delivery:
+        """The webhook that tells the app of a message."""
         stripped = message.inbound and conversation.customer.european
         event, content = (european_event if stripped else message_event)(conversation, message)
         return self.webhooks.delivery(event, content, conversation.account.business_id)

@@ -47,16 +47,18 @@ async def send(call: ApiCall) -> dict[str, Any]:
     )
     if comment is not None:
         comment.answered = True
-    delivery = platform.take_in(conversation, message)
+    platform.take_in(conversation, message)
     text = params["text"]["body"] if message.kind == "text" else ""
     platform.ledger.record_sent(
         conversation.conversation_id,
         Sent(message.message_id, params["message_type"], text, message.timestamp),
     )
-    if platform.options.echo == "before":
-        await platform.webhooks.post_now(delivery)
-    elif platform.options.echo == "after" and platform.webhooks.callback_url is not None:
-        platform.webhooks.post_later(delivery, platform.options.echo_delay)
+    if platform.options.echo != "off" and platform.webhooks.callback_url is not None:
+        echo = platform.announcement(conversation, message)
+        if platform.options.echo == "before":
+            await platform.webhooks.post_now(echo)
+        else:
+            platform.webhooks.post_later(echo, platform.options.echo_delay)
     return {"message": {"message_id": message.message_id}}
 
 
@@ -111,11 +113,6 @@ def _check_comment(comment: Comment, conversation: Conversation, now: int) -> No
         raise Rejected(Code.BLOCKED, "The comment can no longer be answered by a direct message.")
     if conversation.updated > now - COMMENT_SILENCE_MS:
         raise Rejected(Code.BLOCKED, "The user had a conversation with you in the past 24 hours.")
-
-
-def comment_id(number: int) -> str:
-    """A 19-digit id, beyond what a double can hold exactly."""
-    return str(7_400_000_000_000_000_001 + number)
 
 
 HANDLERS: dict[str, Handler] = {"send": send}

@@ -11,6 +11,8 @@ from aiohttp import web
 from .platform import Platform
 from .world import Conversation
 
+SHOWN_DUPLICATES = 100
+
 View = Callable[[web.BaseRequest], Awaitable[Any]]
 
 
@@ -74,7 +76,12 @@ class Views:
         conversation_id = http.query.get("conversation_id")
         if conversation_id is not None:
             return [sent._asdict() for sent in ledger.sent(conversation_id)]
-        return {"total": ledger.totals["sent"], "duplicates": ledger.duplicates()}
+        duplicates = ledger.duplicates()
+        return {
+            "total": ledger.totals["sent"],
+            "duplicated": len(duplicates),
+            "duplicates": duplicates[:SHOWN_DUPLICATES],
+        }
 
     async def _calls(self, http: web.BaseRequest) -> Any:
         return [call._asdict() for call in self._platform.ledger.calls]

@@ -118,7 +118,11 @@ async def test_the_whole_play_over_http(client: Client, receiver: Receiver) -> N
     assert shown["remaining"] == 8
     async with client.session.get(f"{client.base_url}/_sim/sent", params={"conversation_id": thread}) as answer:
         assert [s["text"] for s in await answer.json()] == ["Welcome"]
-    assert await client.control("sent", method="GET") == {"total": 1, "duplicates": []}
+    assert await client.control("sent", method="GET") == {
+        "total": 1,
+        "duplicated": 0,
+        "duplicates": [],
+    }
     assert (await client.control("calls", method="GET"))[-1]["endpoint"] == "send"
     assert await client.control("violations", method="GET") == []
     assert (await client.control("webhooks", method="GET"))["totals"]["delivered"] == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -201,8 +202,6 @@ async def test_what_is_refused_comes_again(sim: TikTokSimulator, receiver: Recei
 
 async def _calm(sim: TikTokSimulator, *, redelivering: bool) -> None:
     """Let the answer of the last attempt reach the sender."""
-    import asyncio
-
     async with asyncio.timeout(5):
         while bool(sim.platform.clock.live) != redelivering or bool(sim.platform.webhooks.redelivering) != redelivering:
             await asyncio.sleep(0)
