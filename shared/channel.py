@@ -203,9 +203,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the provider answered: an id per message, and the state its answer means."""
+    """What the provider answered: an id per message, and the state its answer means.
+
+    `refs` are those ids made unique within the account, as `Event.provider_ref` has them; absent where the
+    provider's own ids are unique already.
+    """
 
     provider_message_ids: tuple[str, ...] = ()
+    refs: tuple[str, ...] = ()
     state: State = State.SENT
     learned: tuple[Alias, ...] = ()  # names of the recipient the answer revealed
     learned_files: Mapping[str, str] = field(default_factory=dict)  # parameter → provider's reusable file id
@@ -314,6 +319,18 @@ class Adjusts(Protocol):
 
     def adjust(self, call: Call, failure: Failure) -> Call | None:
         """The call to make instead (without the reply, as a document, to the migrated chat), or None. Pure."""
+        ...
+
+
+@runtime_checkable
+class Initiates(Protocol):
+    """A channel where a business may write first."""
+
+    def peer_of(self, to: Sequence[Alias]) -> str:
+        """The peer of a contact that is named by aliases only, as `normalise` would name it. Pure.
+
+        Raises Refused (`recipient_unknown`) when none of them is an address of this channel.
+        """
         ...
 
 

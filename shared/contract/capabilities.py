@@ -136,6 +136,7 @@ class Capabilities(Model):
     contacts: Grade = Grade.REJECTED
     interactive: tuple[Interactive, ...] = ()
     receipts: tuple[State, ...]
+    reads_up_to: bool = False  # the provider reports reading as a point in time, for all messages before it
     initiates: Literal["never", "template", "always"]
     windows: tuple[WindowRule, ...] = ()
     rates: Rates = Rates()

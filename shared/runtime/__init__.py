@@ -1,0 +1,1 @@
+"""The imperative shell: takes webhooks, consumes topics, calls channels, publishes what came of it."""

@@ -39,6 +39,12 @@ QUOTA = KeySpec(
     "sorted set: our messages since the window opened, by time",
     "the quota starts at zero; the provider refuses what is too much",
 )
+OUTBOX = KeySpec(
+    "b",
+    8 * _DAY,
+    "sorted set: provider refs of our messages by time, where the provider reports reading up to a point",
+    "older messages are not marked as read",
+)
 SEEN = KeySpec(
     "e",
     8 * _DAY,
@@ -77,18 +83,19 @@ CURSOR = KeySpec(
 )
 SECRET = KeySpec("k", 400 * _DAY, "string: sealed rotating tokens of an account", "the account has to be reconnected")
 
-ALL = (CONVERSATION, QUOTA, SEEN, LEDGER, MESSAGE, SENT, ALIAS, CANCELLED, BUCKET, LEASE, CURSOR, SECRET)
+ALL = (CONVERSATION, QUOTA, OUTBOX, SEEN, LEDGER, MESSAGE, SENT, ALIAS, CANCELLED, BUCKET, LEASE, CURSOR, SECRET)
 
 
 class ConversationKeys:
     """The keys of one conversation: all in one slot."""
 
-    __slots__ = ("_tag", "cancelled", "quota", "record")
+    __slots__ = ("_tag", "cancelled", "outbox", "quota", "record")
 
     def __init__(self, conversation_id: str) -> None:
         self._tag = "{" + digest(conversation_id) + "}"
         self.record = f"{CONVERSATION.prefix}:{self._tag}"
         self.quota = f"{QUOTA.prefix}:{self._tag}"
+        self.outbox = f"{OUTBOX.prefix}:{self._tag}"
         self.cancelled = f"{CANCELLED.prefix}:{self._tag}"
 
     def seen(self, event_id: str) -> str:
@@ -153,12 +160,12 @@ return {flags, targets, redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS
 """
 
 # KEYS: conversation, then `seen` keys, then `message` keys. ARGV: seen ttl, message ttl, number of seen keys,
-#       what the feed now says ('' for unchanged), provider refs of the messages.
+#       JSON of fields to set, provider refs of the messages.
 CONFIRM = """
 local seen = tonumber(ARGV[3])
 for i = 1, seen do redis.call('SET', KEYS[1 + i], '1', 'EX', ARGV[1]) end
 for i = 2 + seen, #KEYS do redis.call('SET', KEYS[i], ARGV[4 + i - 1 - seen], 'EX', ARGV[2]) end
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'fed', ARGV[4]) end
+for field, value in pairs(cjson.decode(ARGV[4])) do redis.call('HSET', KEYS[1], field, value) end
 return 1
 """
 
@@ -194,18 +201,26 @@ for i = 5, #KEYS do redis.call('SET', KEYS[i], '', 'EX', ARGV[2], 'NX') end
 return {'ok', ''}
 """
 
-# KEYS: conversation, quota, ledger, then `message` keys. ARGV: ledger ttl, message ttl, JSON {fields to set,
-#       fields to drop, quota members to drop, quota members to add, refs of the messages}, now.
+# KEYS: conversation, quota, ledger, outbox, then `message` keys. ARGV: ledger ttl, message ttl, JSON of the change,
+#       now, outbox ttl. Parts are [value, rank] and move on only to a higher rank; the rest is set or dropped.
 # Returns the whole ledger.
 SETTLE = """
 local change = cjson.decode(ARGV[3])
 for _, field in ipairs(change.drop) do redis.call('HDEL', KEYS[3], field) end
 for field, value in pairs(change.set) do redis.call('HSET', KEYS[3], field, value) end
+for field, part in pairs(change.parts) do
+  local present = redis.call('HGET', KEYS[3], field)
+  if not present or tonumber(string.match(present, '^(%d+)|')) < part[2] then
+    redis.call('HSET', KEYS[3], field, part[1])
+  end
+end
 if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('EXPIRE', KEYS[3], ARGV[1]) end
 for _, member in ipairs(change.unquota) do redis.call('ZREM', KEYS[2], member) end
 for _, member in ipairs(change.quota) do redis.call('ZADD', KEYS[2], 'NX', ARGV[4], member) end
-if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[1] * 3) end
-for i = 4, #KEYS do redis.call('SET', KEYS[i], change.refs[i - 3], 'EX', ARGV[2]) end
+if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[5]) end
+for _, ref in ipairs(change.outbox) do redis.call('ZADD', KEYS[4], 'NX', ARGV[4], ref) end
+if #change.outbox > 0 then redis.call('EXPIRE', KEYS[4], ARGV[5]) end
+for i = 5, #KEYS do redis.call('SET', KEYS[i], change.refs[i - 4], 'EX', ARGV[2]) end
 for field, value in pairs(change.conversation) do redis.call('HSET', KEYS[1], field, value) end
 return redis.call('HGETALL', KEYS[3])
 """
@@ -215,7 +230,7 @@ return redis.call('HGETALL', KEYS[3])
 ADVANCE = """
 local present = redis.call('HGET', KEYS[1], ARGV[1])
 local moved = 0
-if not present or tonumber(string.match(present, '^(%-?%d+)|')) < tonumber(ARGV[3]) then
+if not present or tonumber(string.match(present, '^(%d+)|')) < tonumber(ARGV[3]) then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
   redis.call('EXPIRE', KEYS[1], ARGV[4])
   moved = 1

@@ -54,6 +54,8 @@ class Settlement:
 
     set_fields: Mapping[str, str] = field(default_factory=dict)
     drop_fields: Sequence[str] = ()
+    parts: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # field → value and its rank
+    outbox: Sequence[str] = ()  # provider references to remember by time
     quota_drop: Sequence[str] = ()
     quota_add: Sequence[str] = ()
     messages: Mapping[str, str] = field(default_factory=dict)  # message id → provider reference
@@ -115,21 +117,26 @@ class Store:
         *,
         event_ids: Sequence[str] = (),
         messages: Mapping[str, str] | None = None,
-        fed: str = "",
+        fields: Mapping[str, str] | None = None,
     ) -> None:
-        """The events are on the topic: remember them, their messages, and what the state feed has said."""
+        """The events are on the topic: remember them, their messages, and what was told of the conversation."""
         at = ConversationKeys(conversation_id)
         refs = messages or {}
         await self.client.script(
             keys.CONFIRM,
             [at.record, *map(at.seen, event_ids), *map(at.message, refs)],
-            [keys.SEEN.ttl, keys.MESSAGE.ttl, len(event_ids), fed, *refs.values()],
+            [keys.SEEN.ttl, keys.MESSAGE.ttl, len(event_ids), json.dumps(dict(fields or {})), *refs.values()],
         )
 
     async def adopt(self, channel: str, account_id: str, alias: str, peer: str) -> str:
         """The peer that goes by this alias; `peer` itself when the alias is new."""
         known = await self.client.script(keys.ADOPT, [keys.alias(channel, account_id, alias)], [keys.ALIAS.ttl, peer])
         return _text(known)
+
+    async def peer(self, channel: str, account_id: str, alias: str) -> str | None:
+        """The peer that goes by this alias, or None."""
+        known = await self.client.call("GET", keys.alias(channel, account_id, alias))
+        return None if known is None else _text(known)
 
     async def rename(self, channel: str, account_id: str, alias: str, peer: str) -> None:
         """From now on this alias means `peer`."""
@@ -194,13 +201,15 @@ class Store:
             "drop": list(change.drop_fields),
             "unquota": list(change.quota_drop),
             "quota": list(change.quota_add),
+            "parts": {name: list(part) for name, part in change.parts.items()},
+            "outbox": list(change.outbox),
             "refs": list(change.messages.values()),
             "conversation": dict(change.conversation),
         }
         flat = await self.client.script(
             keys.SETTLE,
-            [at.record, at.quota, at.ledger(command_id), *map(at.message, change.messages)],
-            [keys.LEDGER.ttl, keys.MESSAGE.ttl, json.dumps(written), now],
+            [at.record, at.quota, at.ledger(command_id), at.outbox, *map(at.message, change.messages)],
+            [keys.LEDGER.ttl, keys.MESSAGE.ttl, json.dumps(written), now, keys.OUTBOX.ttl],
         )
         return _fields(flat)
 
@@ -237,6 +246,14 @@ class Store:
         """What a provider message id is, or None."""
         known = await self.client.call("GET", keys.sent(channel, account_id, provider_ref))
         return None if known is None else dict(orjson.loads(known))
+
+    async def take_outbox(self, conversation_id: str, until_ms: int) -> list[str]:
+        """Provider refs of our messages sent up to this time; they are given once."""
+        key = ConversationKeys(conversation_id).outbox
+        refs = await self.client.call("ZRANGEBYSCORE", key, "-inf", until_ms)
+        if refs:
+            await self.client.call("ZREMRANGEBYSCORE", key, "-inf", until_ms)
+        return [_text(ref) for ref in refs]
 
     async def cancel(self, conversation_id: str, rule: str, value: str) -> None:
         """Keep a cancel rule of a conversation for those of its commands that are still queued."""

@@ -26,7 +26,7 @@ async def test_confirmed_events_are_seen_and_their_messages_found(store: Store) 
     first = await store.observe(CONVERSATION, event_ids=["e1", "e2"], target_ids=["m1"])
     assert first.seen == frozenset()
     assert first.targets == {"m1": ""}
-    await store.confirm(CONVERSATION, event_ids=["e1"], messages={"m1": "42:7"}, fed="f1")
+    await store.confirm(CONVERSATION, event_ids=["e1"], messages={"m1": "42:7"}, fields={"fed": "f1"})
     second = await store.observe(CONVERSATION, event_ids=["e1", "e2"], target_ids=["m1"])
     assert second.seen == {"e1"}
     assert second.targets == {"m1": "42:7"}

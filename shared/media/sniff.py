@@ -1,0 +1,119 @@
+"""What a file is, by its first bytes: names and claimed types are only what a sender says."""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple
+
+HEAD = 4096  # bytes that are enough to tell
+
+
+class Signature(NamedTuple):
+    offset: int
+    magic: bytes
+    mime: str
+
+
+_SIGNATURES = (
+    Signature(0, b"\xff\xd8\xff", "image/jpeg"),
+    Signature(0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    Signature(0, b"GIF87a", "image/gif"),
+    Signature(0, b"GIF89a", "image/gif"),
+    Signature(0, b"II*\x00", "image/tiff"),
+    Signature(0, b"MM\x00*", "image/tiff"),
+    Signature(0, b"%PDF-", "application/pdf"),
+    Signature(0, b"MZ", "application/vnd.microsoft.portable-executable"),
+    Signature(0, b"\x7fELF", "application/x-executable"),
+    Signature(0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),
+    Signature(0, b"\x1f\x8b", "application/gzip"),
+    Signature(257, b"ustar", "application/x-tar"),
+    Signature(0, b"ID3", "audio/mpeg"),
+    Signature(0, b"\xff\xfb", "audio/mpeg"),
+    Signature(0, b"\xff\xf3", "audio/mpeg"),
+    Signature(0, b"\xff\xf2", "audio/mpeg"),
+    Signature(0, b"\xff\xf1", "audio/aac"),
+    Signature(0, b"\xff\xf9", "audio/aac"),
+    Signature(0, b"#!AMR", "audio/amr"),
+    Signature(0, b"OggS", "audio/ogg"),
+    Signature(0, b"\x1aE\xdf\xa3", "video/webm"),
+    Signature(0, b"\x00\x00\x01\xba", "video/mpeg"),
+    Signature(0, b"\x00\x00\x01\xb3", "video/mpeg"),
+    Signature(0, b"Rar!\x1a\x07", "application/vnd.rar"),
+    Signature(0, b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
+)
+_FTYP = {
+    b"qt  ": "video/quicktime",
+    b"M4A ": "audio/mp4",
+    b"M4B ": "audio/mp4",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"mif1": "image/heif",
+    b"avif": "image/avif",
+}
+_OOXML = (
+    (b"word/", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    (b"xl/", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    (b"ppt/", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+)
+
+
+def sniff(head: bytes) -> str | None:
+    """The MIME type of a file by its first `HEAD` bytes; None for empty or unrecognised binary content."""
+    if not head:
+        return None
+    for offset, magic, mime in _SIGNATURES:
+        if head.startswith(magic, offset):
+            return _inside_gzip(head) if mime == "application/gzip" else mime
+    return _boxed(head) or _zipped(head) or _bitmap(head) or _textual(head)
+
+
+def _boxed(head: bytes) -> str | None:
+    if head[:4] == b"RIFF":
+        return {b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        return "video/3gpp" if brand[:3] == b"3gp" else _FTYP.get(brand, "video/mp4")
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"free"):
+        return "video/quicktime"
+    return None
+
+
+def _zipped(head: bytes) -> str | None:
+    if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return None
+    return next((mime for marker, mime in _OOXML if marker in head), "application/zip")
+
+
+def _inside_gzip(head: bytes) -> str:
+    """Telegram's animated stickers are gzipped JSON; everything else stays gzip."""
+    try:
+        inside = zlib.decompressobj(31).decompress(head, 64)
+    except zlib.error:
+        return "application/gzip"
+    return "application/x-tgsticker" if inside.startswith(b'{"tgs"') else "application/gzip"
+
+
+def _bitmap(head: bytes) -> str | None:
+    return "image/bmp" if head[:2] == b"BM" and head[6:10] == b"\x00\x00\x00\x00" else None
+
+
+def _textual(head: bytes) -> str | None:
+    if b"\x00" in head:
+        return None
+    # The cut may fall inside a character.
+    for cut in range(4):
+        try:
+            text = head[: len(head) - cut].decode("utf-8-sig")
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        return None
+    start = text.lstrip()[:64].lower()
+    if start.startswith("<?xml"):
+        return "application/xml"
+    if start.startswith(("<!doctype html", "<html")):
+        return "text/html"
+    if start.startswith("<svg"):
+        return "image/svg+xml"
+    return "text/plain"

@@ -1,0 +1,56 @@
+"""What is known about a conversation, as policy sees it, and how the state store spells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation as state has it.
+
+    `known` is false when state has never heard of it or has lost it: then nothing is refused for its window.
+    `address` is what the channel writes to; `kind` picks the windows that apply (`any` where there is one kind).
+    """
+
+    known: bool = False
+    last_inbound: datetime | None = None
+    last_ref: str | None = None
+    quota_used: int = 0
+    closed_by_provider: bool = False
+    unreachable: bool = False  # the contact blocked us, or is gone
+    blocked: bool = False  # we block the contact
+    opted_out: bool = False
+    address: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+    subject: str | None = None
+    fed: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.address.get("kind", "any")
+
+
+def from_fields(fields: Mapping[str, str], quota_used: int = 0) -> Conversation:
+    """Read the state store's fields (times in Unix milliseconds, flags `1` or `0`)."""
+    if not fields:
+        return Conversation(quota_used=quota_used)
+    last = fields.get("last_inbound")
+    return Conversation(
+        known=True,
+        last_inbound=datetime.fromtimestamp(int(last) / 1000, UTC) if last else None,
+        last_ref=fields.get("last_ref") or None,
+        quota_used=quota_used,
+        closed_by_provider=fields.get("closed_by_provider") == "1",
+        unreachable=fields.get("unreachable") == "1",
+        blocked=fields.get("blocked") == "1",
+        opted_out=fields.get("opted_out") == "1",
+        address=orjson.loads(fields["address"]) if fields.get("address") else {},
+        name=fields.get("name"),
+        subject=fields.get("subject"),
+        fed=fields.get("fed", ""),
+    )

@@ -1,0 +1,162 @@
+"""The verdict on a command before anything is sent: accept, or refuse with the reason an agent can act on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from shared.contract.accounts import AccountRecord
+from shared.contract.capabilities import Capabilities, Grade
+from shared.contract.commands import MAX_FILES, Command, CommandType, MessageSend, OutTemplate
+from shared.contract.errors import ErrorCode
+from shared.contract.state import Allowed, ConversationState
+from shared.policy.conversation import Conversation
+from shared.policy.windows import rule_for, window_state
+
+MAX_FILE_BYTES = 20 * 1024 * 1024  # the inbox product's limit, whatever the provider takes
+
+# Commands that write something the contact sees need the window; the others do not.
+_NEEDS_WINDOW = frozenset(
+    {CommandType.MESSAGE_SEND, CommandType.MESSAGE_EDIT, CommandType.REACTION_SET, CommandType.TYPING_START}
+)
+_GRADE_OF = {
+    CommandType.MESSAGE_EDIT: "edit",
+    CommandType.MESSAGE_DELETE: "delete",
+    CommandType.REACTION_SET: "reaction",
+    CommandType.MARK_READ: "mark_read",
+}
+
+
+class Refusal(NamedTuple):
+    """Why a command is not carried out; `facts` are fields of the contract's `Error`."""
+
+    code: ErrorCode
+    detail: str | None
+    facts: dict[str, Any]
+
+
+def judge(
+    capabilities: Capabilities, kind: CommandType, command: Command, conversation: Conversation, now: datetime
+) -> Refusal | None:
+    """None when the command may go on to `plan`. `now` is UTC.
+
+    Order of the reasons: the command itself, the contact, the window. Quota is judged when it is reserved, because
+    only `plan` knows how many messages a command makes.
+    """
+    return (
+        _unsupported(capabilities, kind, command)
+        or _too_much(command)
+        or _unreachable(capabilities, kind, command, conversation)
+        or _window_closed(capabilities, kind, command, conversation, now)
+    )
+
+
+def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command) -> Refusal | None:
+    field = _GRADE_OF.get(kind)
+    if field is not None and getattr(capabilities, field) is Grade.REJECTED:
+        return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "type"})
+    if isinstance(command, MessageSend):
+        content = command.content.kind
+        if content == "template" and capabilities.templates is Grade.REJECTED:
+            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "content.kind"})
+        if content in ("location", "contacts") and getattr(capabilities, content) is Grade.REJECTED:
+            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "content.kind"})
+    return None
+
+
+def _too_much(command: Command) -> Refusal | None:
+    files = getattr(command.content, "attachments", ()) if isinstance(command, MessageSend) else ()
+    if len(files) > MAX_FILES:
+        facts = {"field": "content.attachments", "limit": MAX_FILES, "actual": len(files)}
+        return Refusal(ErrorCode.TOO_MANY_FILES, None, facts)
+    for index, file in enumerate(files):
+        if file.size is not None and file.size > MAX_FILE_BYTES:
+            facts = {"field": f"content.attachments.{index}", "limit": MAX_FILE_BYTES, "actual": file.size}
+            return Refusal(ErrorCode.FILE_TOO_LARGE, None, facts)
+    return None
+
+
+def _unreachable(
+    capabilities: Capabilities, kind: CommandType, command: Command, conversation: Conversation
+) -> Refusal | None:
+    if kind not in _NEEDS_WINDOW:
+        return None
+    template = isinstance(command, MessageSend) and isinstance(command.content, OutTemplate)
+    if command.conversation_id is None and (
+        capabilities.initiates == "never" or (capabilities.initiates == "template" and not template)
+    ):
+        return Refusal(ErrorCode.CANNOT_INITIATE, None, {})
+    if conversation.unreachable:
+        return Refusal(ErrorCode.RECIPIENT_BLOCKED, None, {})
+    if isinstance(command, MessageSend) and isinstance(command.content, OutTemplate) and conversation.opted_out:
+        category = (command.content.category or "").lower()
+        if category in ("", "marketing"):
+            return Refusal(ErrorCode.OPTED_OUT, None, {})
+    return None
+
+
+def _window_closed(
+    capabilities: Capabilities, kind: CommandType, command: Command, conversation: Conversation, now: datetime
+) -> Refusal | None:
+    rule = rule_for(capabilities, conversation)
+    if rule is None or kind not in _NEEDS_WINDOW:
+        return None
+    state = window_state(rule, conversation, now)
+    if state.open:
+        return None
+    if rule.templates_outside and isinstance(command, MessageSend) and isinstance(command.content, OutTemplate):
+        return None
+    allowed = ("template",) if rule.templates_outside else ()
+    facts: dict[str, Any] = {"allowed": allowed, "expires_at": state.expires_at}
+    if not rule.templates_outside:
+        facts["remedy"] = "Wait for the contact to write."
+    return Refusal(ErrorCode.WINDOW_CLOSED, None, facts)
+
+
+def conversation_state(
+    capabilities: Capabilities,
+    account: AccountRecord,
+    conversation_id: str,
+    conversation: Conversation,
+    now: datetime,
+) -> ConversationState:
+    """The record of the state feed: the same rules as `judge`, so that a reader predicts its verdicts."""
+    rule = rule_for(capabilities, conversation)
+    window = window_state(rule, conversation, now) if rule else None
+    reasons = []
+    if conversation.unreachable:
+        reasons.append(ErrorCode.RECIPIENT_BLOCKED)
+    if window is not None and not window.open:
+        reasons.append(ErrorCode.WINDOW_CLOSED)
+    left = window is None or window.quota_limit is None or (window.quota_used or 0) < window.quota_limit
+    if not left:
+        reasons.append(ErrorCode.QUOTA_EXHAUSTED)
+    if conversation.opted_out:
+        reasons.append(ErrorCode.OPTED_OUT)
+    reachable = not conversation.unreachable
+    free = reachable and (window is None or window.open)
+    templates = capabilities.templates is not Grade.REJECTED and reachable
+    return ConversationState(
+        channel=account.channel,
+        workspace_id=account.workspace_id,
+        account_id=account.account_id,
+        conversation_id=conversation_id,
+        updated_at=now,
+        window=window,
+        allowed=Allowed(
+            text=free and left,
+            media=free and left and any(rule.grade is not Grade.REJECTED for rule in capabilities.files.values()),
+            template=templates and (free or bool(rule and rule.templates_outside)),
+            reply_to=free and capabilities.reply_to is not Grade.REJECTED,
+            typing=free and capabilities.typing.grade is not Grade.REJECTED,
+            edit=free and capabilities.edit is not Grade.REJECTED,
+            delete=capabilities.delete is not Grade.REJECTED,
+            reaction=free and capabilities.reaction is not Grade.REJECTED,
+        ),
+        reasons=tuple(reasons),
+        last_inbound_at=conversation.last_inbound,
+        reachable=reachable,
+        blocked=conversation.blocked,
+        opted_out=conversation.opted_out,
+        display_name=conversation.name,
+    )

@@ -1,0 +1,47 @@
+"""Messaging windows and their quotas: open until when, how many are left, what a closed one still lets through."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.contract.capabilities import Capabilities, WindowRule
+from shared.contract.state import WindowState
+from shared.policy.conversation import Conversation
+
+
+def rule_for(capabilities: Capabilities, conversation: Conversation) -> WindowRule | None:
+    """The window that applies to this conversation, or None where the channel has none."""
+    for rule in capabilities.windows:
+        if rule.applies_to in ("any", conversation.kind):
+            return rule
+    return None
+
+
+def window_state(rule: WindowRule, conversation: Conversation, now: datetime) -> WindowState:
+    """The window at `now`.
+
+    Without a last inbound on record it is unknown, which counts as open: the provider decides. The guard is part
+    of `expires_at`, so what is accepted at the last moment still arrives in time. The provider's refusal closes
+    the window until the contact writes again, whatever the clock says.
+    """
+    used = conversation.quota_used if rule.quota is not None else None
+    opened = conversation.last_inbound
+    if opened is None:
+        return WindowState(
+            kind=rule.kind,
+            open=not conversation.closed_by_provider,
+            unknown=not conversation.closed_by_provider,
+            quota_limit=rule.quota,
+            quota_used=used,
+            closed_by_provider=conversation.closed_by_provider,
+        )
+    expires = opened + timedelta(seconds=rule.seconds - rule.guard)
+    return WindowState(
+        kind=rule.kind,
+        open=now < expires and not conversation.closed_by_provider,
+        opened_at=opened,
+        expires_at=expires,
+        quota_limit=rule.quota,
+        quota_used=used,
+        closed_by_provider=conversation.closed_by_provider,
+    )

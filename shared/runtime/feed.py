@@ -1,0 +1,47 @@
+"""The conversation-state feed: a record whenever what the connector would accept has changed."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from shared.contract.accounts import AccountRecord
+from shared.contract.capabilities import Capabilities
+from shared.contract.topics import Topics
+from shared.policy.conversation import Conversation
+from shared.policy.judge import conversation_state
+from shared.policy.windows import rule_for
+from shared.stream.log import Log, Stored
+
+
+class StateFeed:
+    """Writes `channels.<ch>.state`. What was last said is kept with the conversation, so that all replicas know."""
+
+    def __init__(self, capabilities: Capabilities, log: Log, topics: Topics) -> None:
+        self._capabilities = capabilities
+        self._log = log
+        self._topic = topics.state(capabilities.channel)
+        self._version = capabilities.content_hash[:6]
+
+    def mark(self, conversation: Conversation) -> str:
+        """What the feed should have said: a new mark means a new record is due.
+
+        Where no window depends on it, the time of the last inbound is told to the minute only.
+        """
+        last = conversation.last_inbound
+        exact = rule_for(self._capabilities, conversation) is not None
+        seen = "" if last is None else str(int(last.timestamp() * (1000 if exact else 1 / 60)))
+        flags = (
+            conversation.closed_by_provider,
+            conversation.unreachable,
+            conversation.blocked,
+            conversation.opted_out,
+        )
+        return f"{self._version}|{seen}|{conversation.quota_used}|{''.join('1' if flag else '0' for flag in flags)}"
+
+    async def say(
+        self, account: AccountRecord, conversation_id: str, conversation: Conversation
+    ) -> asyncio.Future[Stored]:
+        """Write the record; await the result for the ack. Raises LogUnavailable."""
+        state = conversation_state(self._capabilities, account, conversation_id, conversation, datetime.now(UTC))
+        return await self._log.enqueue(self._topic, conversation_id.encode(), state.to_json())

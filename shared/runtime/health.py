@@ -1,0 +1,91 @@
+"""Health of accounts: what was learned of them, told on `channels.account-health`, known to every replica."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from shared.channel import Account, HealthChange
+from shared.contract.errors import ErrorCode, error
+from shared.contract.events import AccountHealth, Health
+from shared.contract.topics import Topics
+from shared.runtime import metrics
+from shared.stream.log import Log
+
+log = structlog.get_logger()
+
+# Nothing is sent in these states; billing is tried again now and then, because only a success can clear it.
+PAUSED = frozenset({Health.REAUTH_REQUIRED, Health.BILLING_BLOCKED, Health.DISCONNECTED})
+_CODES = {
+    Health.REAUTH_REQUIRED: ErrorCode.ACCOUNT_REAUTH_REQUIRED,
+    Health.BILLING_BLOCKED: ErrorCode.ACCOUNT_BILLING_BLOCKED,
+    Health.DISCONNECTED: ErrorCode.ACCOUNT_DISCONNECTED,
+}
+
+
+class AccountsHealth:
+    """The health of the accounts of one channel; fed by a `Table` of the health topic."""
+
+    def __init__(self, channel: str, log_: Log, topics: Topics) -> None:
+        self._channel = channel
+        self._log = log_
+        self._topic = topics.account_health
+        self._known: dict[str, Health] = {}
+        self._recovered: list[Callable[[str], None]] = []
+
+    def on_recovery(self, callback: Callable[[str], None]) -> None:
+        """Called with the account id when a paused account may send again."""
+        self._recovered.append(callback)
+
+    def of(self, account_id: str) -> Health:
+        """The health; an account that nobody complained of is connected."""
+        return self._known.get(account_id, Health.CONNECTED)
+
+    def why_paused(self, account_id: str) -> ErrorCode | None:
+        """The error code that keeps the account's queue waiting, or None when it may send."""
+        health = self._known.get(account_id)
+        return _CODES[health] if health in PAUSED else None
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """One record of the topic."""
+        if value is None:
+            self._set(key.decode(), Health.CONNECTED)
+            return
+        record = AccountHealth.model_validate_json(value)
+        if record.channel == self._channel:
+            self._set(record.account_id, record.health)
+
+    def _set(self, account_id: str, health: Health) -> None:
+        before = self.of(account_id)
+        if health is before:
+            return
+        self._known[account_id] = health
+        metrics.ACCOUNTS.labels(self._channel, before).dec()
+        metrics.ACCOUNTS.labels(self._channel, health).inc()
+        if before in PAUSED and health not in PAUSED:
+            for callback in self._recovered:
+                callback(account_id)
+
+    async def learn(self, account: Account, change: HealthChange) -> None:
+        """Tell everybody when the health is another than before. Raises LogUnavailable."""
+        await self.set(account.workspace_id, account.account_id, change)
+
+    async def set(self, workspace_id: str, account_id: str, change: HealthChange) -> None:
+        """As `learn`, also for an account that is gone. Raises LogUnavailable."""
+        if change.health is self.of(account_id) and account_id in self._known:
+            return
+        code = change.code or _CODES.get(change.health)
+        record = AccountHealth(
+            channel=self._channel,
+            workspace_id=workspace_id,
+            account_id=account_id,
+            health=change.health,
+            occurred_at=datetime.now(UTC),
+            error=error(code) if code else None,
+            detail=change.detail,
+        )
+        await self._log.send(self._topic, account_id.encode(), record.to_json())
+        self._set(account_id, change.health)
+        log.info("account_health", account_id=account_id, health=change.health)

@@ -1,0 +1,94 @@
+"""How a command's ledger is written: one field per call, one per part, and one for an end without any call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from shared.contract.statuses import Rollup, State
+
+# Ranks of `contract.statuses.supersedes`, for the script that compares them.
+RANK: dict[State, int] = {
+    State.DEFERRED: 0,
+    State.ACCEPTED: 10,
+    State.UNCERTAIN: 20,
+    State.SENT: 30,
+    State.FAILED: 35,
+    State.REJECTED: 35,
+    State.EXPIRED: 35,
+    State.CANCELLED: 35,
+    State.DELIVERED: 40,
+    State.READ: 50,
+    State.PLAYED: 60,
+}
+
+END = "end"
+CallState = Literal["intent", "done", "failed", "uncertain"]
+
+
+def call_field(index: int) -> str:
+    return f"call:{index}"
+
+
+def part_field(index: int) -> str:
+    return f"part:{index}"
+
+
+@dataclass(frozen=True, slots=True)
+class CallEntry:
+    """What is on record of one call. `at` in Unix milliseconds."""
+
+    state: CallState
+    at: int
+
+    def encode(self) -> str:
+        return orjson.dumps({"s": self.state, "t": self.at}).decode()
+
+
+def call_entry(ledger: Mapping[str, str], index: int) -> CallEntry | None:
+    value = ledger.get(call_field(index))
+    return decode_call(value) if value else None
+
+
+def decode_call(value: str) -> CallEntry:
+    """Read what `CallEntry.encode` wrote."""
+    entry = orjson.loads(value)
+    return CallEntry(entry["s"], entry["t"])
+
+
+def encode_part(state: State, status: Mapping[str, Any]) -> str:
+    """A part's value: rank, state, and the status as it was published (to be published again on a repeat)."""
+    return f"{RANK[state]}|{state}|{orjson.dumps(dict(status)).decode()}"
+
+
+def part_state(value: str) -> State:
+    return State(value.split("|", 2)[1])
+
+
+def part_status(value: str) -> dict[str, Any]:
+    """The status a part was last published with."""
+    return dict(orjson.loads(value.split("|", 2)[2]))
+
+
+def published(ledger: Mapping[str, str]) -> Sequence[dict[str, Any]]:
+    """The statuses to repeat for a command that comes a second time."""
+    if END in ledger:
+        return [dict(status) for status in orjson.loads(ledger[END])]
+    parts = sorted((f for f in ledger if f.startswith("part:")), key=lambda f: int(f[5:]))
+    return [part_status(ledger[field]) for field in parts]
+
+
+def rollup(ledger: Mapping[str, str], of: int) -> Rollup:
+    """How far the parts have got."""
+    states = [part_state(value) for field, value in ledger.items() if field.startswith("part:")]
+    ranks = [RANK[state] for state in states if RANK[state] != RANK[State.FAILED]]
+    return Rollup(
+        of=of,
+        sent=sum(rank >= RANK[State.SENT] for rank in ranks),
+        delivered=sum(rank >= RANK[State.DELIVERED] for rank in ranks),
+        read=sum(rank >= RANK[State.READ] for rank in ranks),
+        failed=sum(RANK[state] == RANK[State.FAILED] for state in states),
+    )

@@ -1,0 +1,208 @@
+"""Normalise: one raw record becomes events on the inbound topic, each published once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from time import time
+
+from shared.channel import Account, Channel, Event, HealthChange, ReceivedItem, StatusUpdate
+from shared.contract import ids
+from shared.contract.events import EventType, Message
+from shared.contract.topics import Topics
+from shared.media.blobs import BlobMissing, Blobs
+from shared.policy.conversation import Conversation, from_fields
+from shared.policy.windows import rule_for
+from shared.runtime import metrics
+from shared.runtime.accounts import AccountRegistry
+from shared.runtime.enrich import FROM_CONTACT, Enriched, enrich, fields_of, target_of
+from shared.runtime.feed import StateFeed
+from shared.runtime.identity import Identities
+from shared.runtime.publish import event_envelope
+from shared.runtime.raw import RawRecord, read_raw
+from shared.state.client import StateUnavailable
+from shared.state.store import Observed, Store
+from shared.stream.deadletter import DeadLetters
+from shared.stream.errors import LogUnavailable, NotNow
+from shared.stream.log import Log, Stored
+from shared.stream.records import Record
+
+RETRY_SECONDS = 1.0
+Report = Callable[[Account, StatusUpdate, str | None], Awaitable[None]]
+Notice = Callable[[Account, HealthChange], Awaitable[None]]
+Answer = Callable[[Account, Event], None]
+
+
+class Normaliser:
+    """The handler of the raw topic.
+
+    `report` takes a provider's status, `notice` what was learned about an account, `answer` a call that the
+    provider expects soon.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        accounts: AccountRegistry,
+        log_: Log,
+        store: Store,
+        blobs: Blobs,
+        topics: Topics,
+        dead: DeadLetters,
+        *,
+        report: Report,
+        notice: Notice,
+        answer: Answer,
+    ) -> None:
+        self._channel = channel
+        self._name = channel.capabilities.channel
+        self._accounts = accounts
+        self._log = log_
+        self._store = store
+        self._blobs = blobs
+        self._topic = topics.inbound(self._name)
+        self._dead = dead
+        self._feed = StateFeed(channel.capabilities, log_, topics)
+        self._identities = Identities(self._name, store)
+        self._report = report
+        self._notice = notice
+        self._answer = answer
+        self._ingest_seconds = metrics.INGEST_SECONDS.labels(self._name)
+        self._lag_seconds = metrics.PROVIDER_LAG_SECONDS.labels(self._name)
+
+    async def handle(self, record: Record) -> None:
+        """Handle one raw record. Raises NotNow while Kafka, Valkey or the blob store is away."""
+        raw = read_raw(record)
+        account = self._accounts.find(raw.account_id, raw.external_id)
+        if account is None:
+            await self._give_up(record, "unknown_account", "no account of this name")
+            return
+        try:
+            body = record.value or b"" if raw.blob is None else await self._blobs.read(raw.blob)
+        except BlobMissing:
+            await self._give_up(record, "body_missing", "the body is not in the blob store")
+            return
+        item = ReceivedItem(account.record, body, raw.received_at, record.offset)
+        try:
+            outcomes = self._channel.normalise(item)
+        except ValueError as unreadable:
+            await self._give_up(record, "unreadable", str(unreadable)[:200])
+            return
+        try:
+            await self._publish(account, [o for o in outcomes if isinstance(o, Event)], raw)
+            for outcome in outcomes:
+                if isinstance(outcome, StatusUpdate):
+                    await self._report(account, outcome, raw.traceparent)
+                elif isinstance(outcome, HealthChange):
+                    await self._notice(account, outcome)
+        except StateUnavailable:
+            raise NotNow(RETRY_SECONDS, "state_unavailable") from None
+        except LogUnavailable:
+            raise NotNow(RETRY_SECONDS, "log_unavailable") from None
+
+    async def _give_up(self, record: Record, code: str, detail: str) -> None:
+        try:
+            await self._dead.put(record, code, detail)
+        except LogUnavailable:
+            raise NotNow(RETRY_SECONDS, "log_unavailable") from None
+        metrics.DEAD_LETTERS.labels(self._name, code).inc()
+
+    async def _publish(self, account: Account, events: Sequence[Event], raw: RawRecord) -> None:
+        by_conversation: dict[str, list[Event]] = {}
+        for event in events:
+            by_conversation.setdefault(await self._identities.conversation_of(event), []).append(event)
+        for conversation_id, group in by_conversation.items():
+            await self._publish_group(account, conversation_id, group, raw)
+
+    async def _publish_group(self, account: Account, conversation_id: str, events: list[Event], raw: RawRecord) -> None:
+        """Publish the events of one conversation: note, publish, confirm."""
+        event_ids = [self._event_id(account, event) for event in events]
+        targets = list({target for target in map(target_of, events) if target})
+        opening = [e for e in events if e.opens_window]
+        newest = max(opening, key=lambda e: e.data.occurred_at, default=None)
+        observed = await self._store.observe(
+            conversation_id,
+            event_ids=event_ids,
+            target_ids=targets,
+            opened_at=None if newest is None else int(newest.data.occurred_at.timestamp() * 1000),
+            last_ref="" if newest is None else newest.provider_ref or "",
+            fields=fields_of(events),
+        )
+        conversation = from_fields(observed.conversation, observed.quota_used)
+        fresh = [e for e, event_id in zip(events, event_ids, strict=True) if event_id not in observed.seen]
+        metrics.DUPLICATES.labels(self._name).inc(len(events) - len(fresh))
+        await self._count_echoes(conversation_id, conversation, fresh)
+        enriched = self._enriched(account, conversation_id, conversation, observed, fresh)
+        await self._send(account, conversation_id, conversation, enriched, raw)
+        for event in fresh:
+            if event.answer is not None:
+                self._answer(account, event)
+
+    def _enriched(
+        self,
+        account: Account,
+        conversation_id: str,
+        conversation: Conversation,
+        observed: Observed,
+        events: Sequence[Event],
+    ) -> Enriched:
+        enriched = enrich(conversation_id, conversation, observed, events)
+        if conversation.blocked and account.record.blocked_policy == "drop":
+            kept = [event for event in enriched.events if event.type not in FROM_CONTACT]
+            metrics.BLOCKED_DROPPED.labels(self._name).inc(len(enriched.events) - len(kept))
+            return replace(enriched, events=kept)
+        return enriched
+
+    async def _send(
+        self,
+        account: Account,
+        conversation_id: str,
+        conversation: Conversation,
+        enriched: Enriched,
+        raw: RawRecord,
+    ) -> None:
+        """Publish, wait for the acks, and only then remember that it was published."""
+        acks: list[asyncio.Future[Stored]] = []
+        for event in enriched.events:
+            envelope = event_envelope(self._name, event, raw.traceparent)
+            value = envelope.data.to_json()
+            acks.append(await self._log.enqueue(self._topic, envelope.key, value, envelope.headers()))
+            self._measure(event, raw)
+        mark = self._feed.mark(conversation)
+        changed = mark != conversation.fed
+        if changed:
+            acks.append(await self._feed.say(account.record, conversation_id, conversation))
+        for ack in acks:
+            await ack
+        await self._store.confirm(
+            conversation_id,
+            event_ids=[self._event_id(account, event) for event in enriched.events],
+            messages={
+                event.data.message_id: event.provider_ref
+                for event in enriched.events
+                if isinstance(event.data, Message) and event.provider_ref
+            },
+            fields=enriched.fields | ({"fed": mark} if changed else {}),
+        )
+
+    def _event_id(self, account: Account, event: Event) -> str:
+        return ids.event_id(self._name, account.account_id, event.provider_id, event.type)
+
+    def _measure(self, event: Event, raw: RawRecord) -> None:
+        data = event.data
+        metrics.EVENTS.labels(self._name, event.type).inc()
+        if not data.backfill:
+            self._lag_seconds.observe(max(0.0, (raw.received_at - data.occurred_at).total_seconds()))
+            self._ingest_seconds.observe(max(0.0, time() - raw.received_at.timestamp()))
+        if isinstance(data, Message) and data.content.kind in ("unsupported", "custom_payload"):
+            metrics.UNSUPPORTED.labels(self._name, data.provider.type[:40]).inc()
+
+    async def _count_echoes(self, conversation_id: str, conversation: Conversation, events: Sequence[Event]) -> None:
+        rule = rule_for(self._channel.capabilities, conversation)
+        if rule is None or rule.quota is None or not rule.counts_echoes:
+            return
+        for event in events:
+            if event.type is EventType.MESSAGE_ECHOED and not event.data.backfill and event.provider_ref:
+                at = int(event.data.occurred_at.timestamp() * 1000)
+                await self._store.count(conversation_id, event.provider_ref, at)

@@ -1,0 +1,94 @@
+"""The raw topic: what a provider sent, item by item, before anybody has interpreted it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import time
+
+import structlog
+
+from shared.channel import RawItem
+from shared.contract.topics import Topics
+from shared.media.blobs import Blobs
+from shared.runtime import metrics
+from shared.runtime.tracing import new_traceparent, traceparent_of
+from shared.stream.deadletter import DeadLetters
+from shared.stream.errors import RecordTooLarge
+from shared.stream.log import Log
+from shared.stream.records import INJECTED, Record, header
+
+log = structlog.get_logger()
+
+_BLOB_REFERENCE = "raw-blob"
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A record of the raw topic, decoded."""
+
+    account_id: str | None
+    external_id: str | None
+    received_at: datetime
+    traceparent: str | None
+    blob: str | None
+
+
+class RawWriter:
+    """Puts items on the raw topic and returns when they are durable."""
+
+    def __init__(self, channel: str, log_: Log, topics: Topics, blobs: Blobs, dead: DeadLetters) -> None:
+        self._channel = channel
+        self._log = log_
+        self._topic = topics.raw(channel)
+        self._blobs = blobs
+        self._dead = dead
+        self._items = metrics.RAW_ITEMS.labels(channel)
+
+    async def write(self, items: Sequence[RawItem], traceparent: str | None = None) -> None:
+        """Returns after the ack of every item. Raises LogUnavailable: the provider keeps the message then."""
+        trace = (traceparent_of(traceparent) or new_traceparent()).encode()
+        received = str(int(time() * 1000)).encode()
+        acks = [await self._enqueue(item, received, trace) for item in items]
+        for ack in acks:
+            await ack
+        self._items.inc(len(items))
+
+    async def _enqueue(self, item: RawItem, received: bytes, trace: bytes) -> asyncio.Future[object]:
+        headers: list[tuple[str, bytes]] = [("received_at", received), ("traceparent", trace)]
+        if item.account_id is not None:
+            headers.append(("account_id", item.account_id.encode()))
+        if item.external_id is not None:
+            headers.append(("external_id", item.external_id.encode()))
+        key = item.key.encode()
+        try:
+            return await self._log.enqueue(self._topic, key, item.body, tuple(headers))  # type: ignore[return-value]
+        except RecordTooLarge:
+            blob = await self._blobs.put_content(_BLOB_REFERENCE, item.body)
+            headers.append(("blob", blob.encode()))
+            return await self._log.enqueue(self._topic, key, b"", tuple(headers))  # type: ignore[return-value]
+
+    async def write_unreadable(self, route: str, body: bytes, detail: str) -> None:
+        """Keep an authentic body that could not be split. Raises LogUnavailable."""
+        record = Record(self._topic, 0, INJECTED, None, body, (("route", route.encode()),), int(time() * 1000))
+        await self._dead.put(record, "unreadable", detail)
+        metrics.DEAD_LETTERS.labels(self._channel, "unreadable").inc()
+
+
+def read_raw(record: Record) -> RawRecord:
+    """The headers of a raw record; the record's own time stands in for a missing time of receipt."""
+    received = header(record, "received_at")
+    millis = int(received) if received and received.isdigit() else record.timestamp_ms
+    return RawRecord(
+        account_id=_text(header(record, "account_id")),
+        external_id=_text(header(record, "external_id")),
+        received_at=datetime.fromtimestamp(millis / 1000, UTC),
+        traceparent=traceparent_of(_text(header(record, "traceparent"))),
+        blob=_text(header(record, "blob")),
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")

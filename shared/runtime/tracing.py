@@ -1,0 +1,24 @@
+"""W3C trace context: taken from a webhook or a record, carried through record headers, exported where configured."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_TRACEPARENT = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+
+
+def traceparent_of(value: str | None) -> str | None:
+    """The value when it is a trace context, None otherwise: what strangers send is not passed on unread."""
+    return value if value and _TRACEPARENT.match(value) else None
+
+
+def new_traceparent() -> str:
+    """A new trace, not sampled: downstream decides."""
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"
+
+
+def child(traceparent: str) -> str:
+    """The same trace, a new span."""
+    version, trace, _, flags = traceparent.split("-")
+    return f"{version}-{trace}-{os.urandom(8).hex()}-{flags}"
