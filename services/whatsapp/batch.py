@@ -1,0 +1,207 @@
+"""Splits a webhook body into raw items: one per message, status or other fact, over three levels of lists.
+
+A raw item is a JSON object that stands by itself: `field`, `waba`, `time` and `metadata` of its change, the one
+`contact` it concerns, `errors` of the value where the item lacks its own content, and the thing itself under one of
+the keys of `_LISTS` (or `value` for a field without a list). A member that is no object is kept bare: `normalise`
+refuses it, which makes it a dead letter and costs its neighbours nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from services.whatsapp import wire
+from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, identity
+from services.whatsapp.wire import Json
+from shared.channel import RawItem
+
+# Lists of a value, the key of their members in a raw item, and where a member names its person.
+_LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "messages": ("message", AUTHOR),
+    "message_echoes": ("message_echo", ADDRESSEE),
+    "statuses": ("status", RECIPIENT),
+    "user_preferences": ("user_preference", PERSON),
+    "state_sync": ("state_sync", ()),
+    "user_actions": ("user_action", PERSON),
+    "groups": ("group", ()),
+}
+
+
+def unbatch(body: bytes) -> list[RawItem]:
+    """Every message, status and other fact of a body. Raises ValueError when the body is no webhook at all."""
+    document = _loads(body)
+    found: list[RawItem] = []
+    for change in _changes(document):
+        if isinstance(change, RawItem):
+            found.append(change)
+        else:
+            found.extend(_items(*change))
+    return found
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    # Half an emoji or a broken byte in one message must not cost the other 999: read again, and mend the text.
+    try:
+        return _mended(json.loads(body.decode("utf-8-sig", "replace")))
+    except (ValueError, RecursionError) as unreadable:
+        raise ValueError("not JSON") from unreadable
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_mended(entry) for entry in value]
+    if isinstance(value, dict):
+        return {_mended(key): _mended(entry) for key, entry in value.items()}
+    return value
+
+
+def _changes(document: Any) -> Iterator[tuple[Json, Json] | RawItem]:
+    """(change with its `waba` and `time`, value) of a body; a change that cannot be read as an item of its own.
+
+    Takes the whole envelope, a list of envelopes, the bare `{field, value}` of Meta's dashboard samples, and the bare
+    value that numbers hosted on premises used to send.
+    """
+    for envelope in document if isinstance(document, list) else [document]:
+        entries = _entries(envelope)
+        if entries is None:
+            if envelope is document:
+                raise ValueError("not a webhook of the WhatsApp Business Platform")
+            yield _bare(envelope, "", None)
+            continue
+        for entry in entries:
+            if not isinstance(entry, dict) or not isinstance(entry.get("changes"), list):
+                yield _bare(entry, "", None)
+                continue
+            waba = wire.text(entry, "id")
+            for change in entry["changes"]:
+                value = change.get("value") if isinstance(change, dict) else None
+                if not isinstance(value, dict) or not value:
+                    yield _bare(change, waba or "", waba)
+                    continue
+                yield (
+                    {"field": wire.text(change, "field") or "messages", "waba": waba, "time": entry.get("time")},
+                    value,
+                )
+
+
+def _entries(envelope: Any) -> list[Any] | None:
+    if not isinstance(envelope, dict):
+        return None
+    if "entry" in envelope:
+        return wire.items(envelope, "entry")
+    if "value" in envelope:
+        return [{"changes": [envelope]}]
+    return [{"changes": [{"value": envelope}]}] if "messages" in envelope or "statuses" in envelope else None
+
+
+def _bare(member: Any, key: str, external_id: str | None) -> RawItem:
+    return RawItem(key=key, body=_dumps(member), external_id=external_id)
+
+
+def _dumps(item: Any) -> bytes:
+    """The item as JSON; one nested beyond what can be published becomes a string, and with that a dead letter."""
+    try:
+        return orjson.dumps(item)
+    except TypeError:
+        return orjson.dumps(repr(item))
+
+
+class _Contacts:
+    """The contacts of a value, joined to its items by user id, then by phone; never by position."""
+
+    def __init__(self, value: Json) -> None:
+        contacts = wire.objects(value, "contacts")
+        self._by_name = {
+            name: contact for contact in reversed(contacts) for key in PERSON if (name := wire.text(contact, key))
+        }
+        alone = len(contacts) == 1 and len(wire.items(value, "messages")) + len(wire.items(value, "statuses")) == 1
+        self._only = contacts[0] if alone else None
+
+    def of(self, item: Json, keys: tuple[str, ...]) -> Json | None:
+        for key in keys:
+            name = wire.text(item, key)
+            if name and name in self._by_name:
+                return self._by_name[name]
+        # A system message never has a contact, so one beside it is not its author.
+        return None if item.get("type") == "system" else self._only
+
+
+def _items(frame: Json, value: Json) -> Iterator[RawItem]:
+    metadata = wire.obj(value, "metadata")
+    number = wire.text(metadata, "phone_number_id")
+    external_id = number or frame["waba"]
+    frame = {**frame, "metadata": metadata} if metadata else frame
+    account_key = external_id or ""
+    count = 0
+    errors = wire.objects(value, "errors")
+    contacts = _Contacts(value)
+    for name, (kind, keys) in _LISTS.items():
+        for member in wire.items(value, name):
+            count += 1
+            if not isinstance(member, dict) or not member:
+                yield _bare(member, account_key, external_id)
+                continue
+            contact = contacts.of(member, keys)
+            item = {**frame, kind: member}
+            if contact:
+                item["contact"] = contact
+            if errors and kind == "message" and not isinstance(member.get(wire.text(member, "type") or ""), dict):
+                item["errors"], errors = errors, []
+            yield RawItem(_key(member, contact, keys) or account_key, _dumps(item), external_id=external_id)
+    for error in errors:
+        count += 1
+        yield RawItem(account_key, _dumps({**frame, "error": error}), external_id=external_id)
+    for chunk in wire.items(value, "history"):
+        count += 1
+        yield from _history(frame, chunk, account_key, external_id)
+    if frame["field"] == "standby" or not count:
+        yield RawItem(account_key, _dumps({**frame, "value": value}), external_id=external_id)
+
+
+def _key(member: Json, contact: Json | None, keys: tuple[str, ...]) -> str | None:
+    group = wire.text(member, "recipient_id" if member.get("recipient_type") == "group" else "group_id")
+    if group:
+        return group
+    system = wire.obj(member, "system")
+    if system:  # of the id the conversation has had so far
+        previous = wire.text(system, "previous_user_id")
+        if previous:
+            return previous
+    peers = identity(member, contact or {}, *keys).peers if keys else _synced_peer(member)
+    return peers[0] if peers else None
+
+
+def _synced_peer(member: Json) -> list[str]:
+    return identity(wire.obj(member, "contact"), {}, "user_id", "phone_number").peers
+
+
+def _history(frame: Json, chunk: Any, account_key: str, external_id: str | None) -> Iterator[RawItem]:
+    """A chunk of the phone app's history: an item per message, and one for the chunk itself (progress, refusal)."""
+    if not isinstance(chunk, dict):
+        yield _bare(chunk, account_key, external_id)
+        return
+    for thread in wire.items(chunk, "threads"):
+        if not isinstance(thread, dict):
+            yield _bare(thread, account_key, external_id)
+            continue
+        contact = {"wa_id": wire.text(thread, "id"), **wire.obj(thread, "context")}
+        peers = identity({}, contact).peers
+        for member in wire.items(thread, "messages"):
+            if not isinstance(member, dict) or not member:
+                yield _bare(member, account_key, external_id)
+                continue
+            body = _dumps({**frame, "history_message": member, "contact": contact})
+            yield RawItem(peers[0] if peers else account_key, body, external_id=external_id)
+    facts = {name: content for name, content in chunk.items() if name != "threads"}
+    if facts:
+        yield RawItem(account_key, _dumps({**frame, "history": facts}), external_id=external_id)

@@ -1,0 +1,263 @@
+"""What WhatsApp's Cloud API can carry, as data, with the source and date of every figure."""
+
+from __future__ import annotations
+
+from shared.contract.capabilities import (
+    Capabilities,
+    FileRule,
+    Grade,
+    Interactive,
+    Rate,
+    Rates,
+    Source,
+    TextRules,
+    TypingRules,
+    WindowRule,
+)
+from shared.contract.commands import CommandType, InteractiveKind
+from shared.contract.content import AttachmentKind
+from shared.contract.events import EventType
+from shared.contract.statuses import State
+
+CHANNEL = "whatsapp"
+MIB = 1024 * 1024
+PRODUCT_MAX_BYTES = 20 * MIB
+
+# Interactive limits, in code points or counts, by the field they bind.
+BODY = 1024
+LIST_BODY = 4096
+HEADER = 60
+FOOTER = 60
+BUTTON_TITLE = 20
+BUTTON_ID = 256
+SECTIONS = 10
+SECTION_TITLE = 24
+ROWS = 10
+ROW_ID = 200
+ROW_TITLE = 24
+ROW_DESCRIPTION = 72
+FLOW_BUTTON = 30
+CARDS = (2, 10)
+CARD_BODY = 160
+CARD_LINE_BREAKS = 2
+PRODUCTS = 30
+URL = 2000
+CONTACT_CARDS = 257
+TEMPLATE_BUTTONS = 10
+
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+DOCUMENT_TYPES = (
+    "application/pdf",
+    "application/msword",
+    "application/vnd.ms-excel",
+    "application/vnd.ms-powerpoint",
+    f"{_OFFICE}.wordprocessingml.document",
+    f"{_OFFICE}.spreadsheetml.sheet",
+    f"{_OFFICE}.presentationml.presentation",
+    "application/vnd.oasis.opendocument.text",
+    "application/vnd.oasis.opendocument.spreadsheet",
+    "application/vnd.oasis.opendocument.presentation",
+    "application/rtf",
+    "application/json",
+    "application/xml",
+    "application/zip",
+    "application/gzip",
+    "application/x-tar",
+    "application/octet-stream",
+    "text/plain",
+    "text/csv",
+    "text/xml",
+    "text/calendar",
+    "text/vcard",
+    "text/markdown",
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "image/bmp",
+    "image/webp",
+    "image/heic",
+    "image/heif",
+    "image/tiff",
+    "image/svg+xml",
+    "video/mp4",
+    "video/3gpp",
+    "video/quicktime",
+    "video/mpeg",
+    "video/webm",
+    "video/x-msvideo",
+    "video/x-matroska",
+    "audio/aac",
+    "audio/amr",
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/ogg",
+    "audio/wav",
+    "audio/webm",
+    "audio/flac",
+)
+
+_AUDIO_TYPES = ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg")
+
+_FILES = {
+    AttachmentKind.IMAGE: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=("image/jpeg", "image/png"),
+        max_bytes=5 * MIB,
+        otherwise=AttachmentKind.DOCUMENT,
+    ),
+    AttachmentKind.VIDEO: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=("video/mp4", "video/3gpp"),
+        max_bytes=16 * MIB,
+        otherwise=AttachmentKind.DOCUMENT,
+    ),
+    AttachmentKind.AUDIO: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=_AUDIO_TYPES,
+        max_bytes=16 * MIB,
+        caption=False,
+        otherwise=AttachmentKind.DOCUMENT,
+    ),
+    AttachmentKind.VOICE: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=("audio/ogg",),
+        max_bytes=16 * MIB,
+        caption=False,
+        otherwise=AttachmentKind.AUDIO,
+    ),
+    AttachmentKind.VIDEO_NOTE: FileRule(
+        grade=Grade.DEGRADED,
+        mime_types=("video/mp4", "video/3gpp"),
+        max_bytes=16 * MIB,
+        otherwise=AttachmentKind.VIDEO,
+    ),
+    AttachmentKind.STICKER: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=("image/webp",),
+        max_bytes=500 * 1024,
+        caption=False,
+        otherwise=AttachmentKind.IMAGE,
+    ),
+    AttachmentKind.DOCUMENT: FileRule(grade=Grade.NATIVE, mime_types=DOCUMENT_TYPES, max_bytes=100 * MIB),
+}
+
+_DOCS = "developers.facebook.com/documentation/business-messaging/whatsapp"
+_SOURCES = (
+    Source(figure="text 4096, caption 1024", source=f"{_DOCS}/messages/text-messages", checked="2026-11-22"),
+    Source(figure="media types and sizes", source=f"{_DOCS}/business-phone-numbers/media", checked="2026-11-22"),
+    Source(
+        figure="documents beyond PDF, text and Office",
+        source="Meta lists no others; most pass as generic files",
+        checked="2026-11-22",
+        verified=False,
+    ),
+    Source(
+        figure="buttons 3 × 20, list 10 rows, list body 4096",
+        source=f"{_DOCS}/messages/interactive-list-messages",
+        checked="2026-11-22",
+    ),
+    Source(
+        figure="carousel 2 to 10 cards of 160",
+        source=f"{_DOCS}/messages/interactive-media-carousel-messages",
+        checked="2026-11-22",
+    ),
+    Source(figure="257 contacts", source=f"{_DOCS}/messages/contacts-messages", checked="2026-11-22"),
+    Source(figure="typing lasts 25 s", source=f"{_DOCS}/typing-indicators", checked="2026-11-22"),
+    Source(
+        figure="window 24 h",
+        source=f"{_DOCS}/messages/send-messages#customer-service-windows",
+        checked="2026-11-22",
+    ),
+    Source(
+        figure="80 messages/s per number; 20 where the phone app is used as well",
+        source=f"{_DOCS}/throughput",
+        checked="2026-11-22",
+    ),
+    Source(figure="1 message per 6 s and pair, burst 45", source=f"{_DOCS}/about-the-platform", checked="2026-11-22"),
+    Source(
+        figure="reactions refresh the window",
+        source="Meta says that a message does and lists no types",
+        checked="2026-11-22",
+        verified=False,
+    ),
+)
+
+CAPABILITIES = Capabilities(
+    channel=CHANNEL,
+    text=TextRules(max_length=4096, caption_max_length=1024, unit="code_points", spans=Grade.CONVERTED),
+    files=_FILES,
+    reply_to=Grade.NATIVE,
+    reply_to_on=("text", "media", "interactive", "location", "contacts"),
+    typing=TypingRules(grade=Grade.NATIVE, lasts=25.0, marks_read=True, needs_inbound=True),
+    edit=Grade.REJECTED,
+    delete=Grade.REJECTED,
+    reaction=Grade.NATIVE,
+    mark_read=Grade.NATIVE,
+    block=Grade.NATIVE,
+    templates=Grade.NATIVE,
+    location=Grade.NATIVE,
+    contacts=Grade.NATIVE,
+    interactive=(
+        Interactive(kind=InteractiveKind.BUTTONS, max_buttons=3, max_title=BUTTON_TITLE),
+        Interactive(kind=InteractiveKind.LIST, max_title=ROW_TITLE, max_rows=ROWS),
+        Interactive(kind=InteractiveKind.CTA_URL, max_buttons=1, max_title=BUTTON_TITLE),
+        Interactive(kind=InteractiveKind.LOCATION_REQUEST),
+        Interactive(kind=InteractiveKind.CONTACT_REQUEST),
+        Interactive(kind=InteractiveKind.FLOW, max_buttons=1, max_title=FLOW_BUTTON),
+        Interactive(kind=InteractiveKind.CAROUSEL, max_buttons=3, max_title=BUTTON_TITLE, max_rows=CARDS[1]),
+        Interactive(kind=InteractiveKind.PRODUCT),
+        Interactive(kind=InteractiveKind.PRODUCT_LIST, max_rows=PRODUCTS),
+        Interactive(kind=InteractiveKind.CATALOG),
+    ),
+    receipts=(State.SENT, State.DELIVERED, State.READ, State.PLAYED, State.FAILED),
+    initiates="template",
+    windows=(
+        WindowRule(
+            kind="customer_service",
+            seconds=24 * 3600,
+            guard=30,
+            templates_outside=True,
+            opens_on=(EventType.MESSAGE_RECEIVED, EventType.POSTBACK_RECEIVED, EventType.REACTION_CHANGED),
+        ),
+    ),
+    rates=Rates(account=Rate(per_second=80, burst=80), pair=Rate(per_second=1 / 6, burst=45)),
+    answers_uncertain="callback_data",
+    inbound=(
+        EventType.MESSAGE_RECEIVED,
+        EventType.MESSAGE_ECHOED,
+        EventType.MESSAGE_EDITED,
+        EventType.MESSAGE_DELETED,
+        EventType.REACTION_CHANGED,
+        EventType.POSTBACK_RECEIVED,
+        EventType.ATTACHMENT_STORED,
+        EventType.ATTACHMENT_FAILED,
+        EventType.CONTACT_UPDATED,
+        EventType.CONTACT_CONSENT_CHANGED,
+        EventType.CONVERSATION_REFERRED,
+        EventType.ACCOUNT_NOTICE,
+    ),
+    content_kinds=(
+        "text",
+        "media",
+        "location",
+        "contacts",
+        "sticker",
+        "postback",
+        "order",
+        "template",
+        "system",
+        "unsupported",
+        "custom_payload",
+    ),
+    commands=(
+        CommandType.MESSAGE_SEND,
+        CommandType.REACTION_SET,
+        CommandType.TYPING_START,
+        CommandType.TYPING_STOP,
+        CommandType.MARK_READ,
+        CommandType.MESSAGE_CANCEL,
+        CommandType.CONTACT_BLOCK,
+        CommandType.CONTACT_UNBLOCK,
+    ),
+    sources=_SOURCES,
+)

@@ -1,0 +1,226 @@
+"""What a message holds: one function per message type of the Cloud API, from Meta's keys to the contract's content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from services.whatsapp import wire
+from services.whatsapp.attachments import MEDIA, media, provider_error
+from services.whatsapp.scope import Scope
+from services.whatsapp.wire import Json
+from shared.contract.content import (
+    ContactCard,
+    ContactsContent,
+    Content,
+    CustomPayloadContent,
+    LocationContent,
+    OrderContent,
+    OrderItem,
+    Place,
+    PostbackContent,
+    PostbackSource,
+    SystemContent,
+    TemplateContent,
+    TextContent,
+    UnsupportedContent,
+)
+from shared.contract.errors import ErrorCode
+
+# Why there is a message without content, by Meta's error code.
+_REASONS = {"130501": "group_message", "131052": "media_unavailable", "131060": "companion_message"}
+
+
+def content_of(scope: Scope, message: Json, message_id: str) -> Content:
+    """The content of a message of any type. Total: what is not modelled comes as it is, in `custom_payload`."""
+    kind = wire.text(message, "type") or "unknown"
+    body = message.get(kind)
+    read = _READERS.get(kind)
+    if kind in _WITHOUT_CONTENT:
+        return _unsupported(scope, message, kind)
+    if read is not None and (isinstance(body, dict) or kind == "contacts"):
+        return read(scope, message, body if isinstance(body, dict) else {}, message_id)
+    if kind in MEDIA and (scope.errors or wire.objects(message, "errors")):
+        return media(scope, message, {}, message_id)
+    if body is None:
+        return _unsupported(scope, message, kind)
+    return CustomPayloadContent(text=f"Custom payload: {kind}", raw={kind: body})
+
+
+def _unsupported(scope: Scope, message: Json, kind: str) -> Content:
+    failure = provider_error(scope, message, ErrorCode.UNSUPPORTED_BY_CHANNEL)
+    real = wire.text(wire.obj(message, "unsupported"), "type")
+    by_code = _REASONS.get(failure.provider_code or "") if failure else None
+    reason = real or by_code or ("unknown" if kind == "unsupported" else kind)
+    return UnsupportedContent(text=f"Unsupported message: {reason}", reason=reason, error=failure)
+
+
+def _text(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
+    return TextContent(text=wire.nfc(wire.text(body, "body") or ""))
+
+
+# ------------------------------------------------------------------------------------- places, cards, carts
+
+
+def _location(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
+    latitude, longitude = wire.number(body, "latitude"), wire.number(body, "longitude")
+    if latitude is None or longitude is None:
+        return CustomPayloadContent(text="Custom payload: location", raw={"location": body})
+    name, address = wire.text(body, "name"), wire.text(body, "address")
+    described = ", ".join(part for part in (name, address) if part)
+    point = f"{latitude:g}, {longitude:g}"
+    return LocationContent(
+        text=wire.nfc(f"Location: {described} ({point})" if described else f"Location: {point}"),
+        location=Place(latitude=latitude, longitude=longitude, name=name, address=address, url=wire.text(body, "url")),
+    )
+
+
+def _texts(entries: list[Json], *names: str) -> tuple[str, ...]:
+    return tuple(found for entry in entries if (found := wire.text(entry, *names)))
+
+
+def _card(entry: Json, own: bool) -> ContactCard:
+    name = wire.obj(entry, "name")
+    addresses = (
+        ", ".join(_texts([address], "street") + _texts([address], "city") + _texts([address], "country"))
+        for address in wire.objects(entry, "addresses")
+    )
+    phones = wire.objects(entry, "phones")
+    return ContactCard(
+        name=wire.text(name, "formatted_name"),
+        given_name=wire.text(name, "first_name"),
+        family_name=wire.text(name, "last_name"),
+        phones=_texts(phones, "phone", "wa_id"),
+        emails=_texts(wire.objects(entry, "emails"), "email"),
+        urls=_texts(wire.objects(entry, "urls"), "url"),
+        addresses=tuple(address for address in addresses if address),
+        organisation=wire.text(wire.obj(entry, "org"), "company"),
+        birthday=wire.text(entry, "birthday"),
+        vcard=wire.text(entry, "vcard"),
+        provider_id=next(iter(_texts(phones, "wa_id", "user_id")), None),
+        verified=True if own else None,
+    )
+
+
+def shares_own_contact(message: Json) -> bool:
+    """Whether the message is the contact's own card, sent on our request."""
+    return wire.text(message, "origin") == "contact_request"
+
+
+def _contacts(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
+    own = shares_own_contact(message)
+    cards = tuple(_card(entry, own) for entry in wire.objects(message, "contacts"))
+    if not cards:
+        return CustomPayloadContent(text="Custom payload: contacts", raw={"contacts": message.get("contacts")})
+    named = "; ".join(", ".join(part for part in (card.name, *card.phones) if part) or "vCard" for card in cards)
+    return ContactsContent(text=wire.nfc(f"Contact: {named}"), contacts=cards)
+
+
+def _order(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
+    items = tuple(
+        OrderItem(
+            product_id=wire.text(entry, "product_retailer_id") or "",
+            quantity=wire.number(entry, "quantity"),
+            unit_price=wire.number(entry, "item_price"),
+            currency=wire.text(entry, "currency"),
+        )
+        for entry in wire.objects(body, "product_items")
+    )
+    cart = "Order: " + ", ".join(f"{item.quantity or 1:g} × {item.product_id}" for item in items)
+    text = wire.text(body, "text")
+    return OrderContent(text=wire.nfc(text) if text else cart, catalog_id=wire.text(body, "catalog_id"), items=items)
+
+
+# ---------------------------------------------------------------------------------------------------- answers
+
+
+def _button(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
+    title = wire.nfc(wire.text(body, "text", "payload") or "")
+    return PostbackContent(text=title, source=PostbackSource.BUTTON, payload=wire.text(body, "payload"), title=title)
+
+
+def _interactive(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
+    kind = wire.text(body, "type") or "unknown"
+    answer = wire.obj(body, kind)
+    if kind in ("button_reply", "list_reply"):
+        title = wire.nfc(wire.text(answer, "title", "id") or "")
+        return PostbackContent(
+            text=title,
+            source=PostbackSource.BUTTON if kind == "button_reply" else PostbackSource.LIST,
+            payload=wire.text(answer, "id"),
+            title=title,
+            description=wire.text(answer, "description"),
+        )
+    if kind == "nfm_reply":
+        return _form(answer)
+    if kind == "call_permission_reply":
+        response = wire.text(answer, "response") or "unknown"
+        return SystemContent(text=f"Call permission: {response}", event=f"call_permission.{response}")
+    shown = wire.text(wire.obj(body, "body"), "text")
+    return CustomPayloadContent(text=wire.nfc(shown) if shown else f"Custom payload: {kind}", raw={"interactive": body})
+
+
+def _form(answer: Json) -> Content:
+    """The answer to a Flow or an address form: `response_json` is JSON in a string, and not always an object."""
+    given = answer.get("response_json")
+    try:
+        values: Any = json.loads(given) if isinstance(given, str) else given
+    except (ValueError, RecursionError):
+        values = None
+    source = PostbackSource.FLOW if wire.text(answer, "name") in ("flow", None) else PostbackSource.FORM
+    title = wire.text(answer, "body")
+    if not isinstance(values, dict):
+        raw = wire.text(answer, "response_json")
+        return PostbackContent(text=wire.nfc(title or raw or ""), source=source, payload=raw, title=title)
+    token = wire.text(values, "flow_token")
+    fields = {name: value for name, value in values.items() if name != "flow_token"}
+    shown = "\n".join(f"{name}: {_plain(value)}" for name, value in fields.items())
+    return PostbackContent(
+        text=wire.nfc(shown or title or ""), source=source, payload=token, title=title, values=fields
+    )
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+# ------------------------------------------------------------------------------------------------ other kinds
+
+
+def _system(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
+    event = wire.text(body, "type") or "system"
+    return SystemContent(text=wire.nfc(wire.text(body, "body") or event), event=event)
+
+
+def _template(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
+    name = wire.text(body, "name")
+    components = wire.objects(body, "components")
+    shown = "\n".join(_texts(components, "text"))
+    buttons = tuple(title for part in components for title in _texts(wire.objects(part, "buttons"), "text"))
+    return TemplateContent(
+        text=wire.nfc(shown) if shown else f"Template: {name or 'unknown'}",
+        name=name,
+        language=wire.text(wire.obj(body, "language"), "code"),
+        buttons=buttons,
+    )
+
+
+_WITHOUT_CONTENT = frozenset({"unsupported", "ephemeral", "unknown", "media_placeholder"})
+
+_READERS: dict[str, Callable[[Scope, Json, Json, str], Content]] = {
+    "text": _text,
+    "image": media,
+    "video": media,
+    "audio": media,
+    "voice": media,
+    "document": media,
+    "sticker": media,
+    "location": _location,
+    "contacts": _contacts,
+    "order": _order,
+    "button": _button,
+    "interactive": _interactive,
+    "system": _system,
+    "template": _template,
+}

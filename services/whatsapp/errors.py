@@ -1,0 +1,201 @@
+"""Meta's error codes as data, and the one mapper for HTTP answers and for failed statuses.
+
+Codes, classes and advice follow Meta's error-code page (12 December 2025), the pages on groups, business-scoped user
+ids and Direct Send, and what pywa 4.5 adds. An unknown code is classed by its transport.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from shared.channel import Failure
+from shared.contract.errors import ErrorCode
+from shared.contract.events import Health
+
+
+class Kind(Enum):
+    """What a code is about."""
+
+    AUTH = "credentials"
+    PERM = "permission or configuration"
+    ACCT = "account or billing"
+    RATE = "too fast"
+    RETRY = "transient"
+    RCPT = "this recipient"
+    WIN = "window closed"
+    CONTENT = "our payload, media or template"
+    OPS = "management calls only"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a code means here. `retry_after` in seconds; `scope` and `health` as in Failure."""
+
+    kind: Kind
+    code: ErrorCode
+    retry_after: float | None = None
+    scope: str = "pair"
+    health: Health | None = None
+
+
+_HOUR = 3600.0
+
+_AUTH = Rule(Kind.AUTH, ErrorCode.ACCOUNT_REAUTH_REQUIRED, scope="account", health=Health.REAUTH_REQUIRED)
+_PERM = Rule(Kind.PERM, ErrorCode.ACCOUNT_DISCONNECTED, scope="account", health=Health.DEGRADED)
+_BILLING = Rule(Kind.ACCT, ErrorCode.ACCOUNT_BILLING_BLOCKED, scope="account", health=Health.BILLING_BLOCKED)
+_LOCKED = Rule(Kind.ACCT, ErrorCode.ACCOUNT_DISCONNECTED, scope="account", health=Health.DISCONNECTED)
+_SPAM = Rule(Kind.RATE, ErrorCode.RATE_LIMITED, _HOUR, "account", Health.DEGRADED)
+_APP_RATE = Rule(Kind.RATE, ErrorCode.RATE_LIMITED, 60.0, "app")
+_ACCOUNT_RATE = Rule(Kind.RATE, ErrorCode.RATE_LIMITED, 60.0, "account")
+_NUMBER_RATE = Rule(Kind.RATE, ErrorCode.RATE_LIMITED, 1.0, "account")
+_PAIR_RATE = Rule(Kind.RATE, ErrorCode.RATE_LIMITED, 6.0, "pair")
+_RETRY = Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE)
+_MAINTENANCE = Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE, 60.0, "account")
+_UNDELIVERABLE = Rule(Kind.RCPT, ErrorCode.RECIPIENT_UNKNOWN)
+_HELD = Rule(Kind.RCPT, ErrorCode.QUOTA_EXHAUSTED)
+_OPTED_OUT = Rule(Kind.RCPT, ErrorCode.OPTED_OUT)
+_WINDOW = Rule(Kind.WIN, ErrorCode.WINDOW_CLOSED)
+_CONTENT = Rule(Kind.CONTENT, ErrorCode.CONTENT_REJECTED)
+_MEDIA = Rule(Kind.CONTENT, ErrorCode.FILE_TYPE_UNSUPPORTED)
+_TEMPLATE = Rule(Kind.CONTENT, ErrorCode.TEMPLATE_INVALID)
+_PAUSED = Rule(Kind.CONTENT, ErrorCode.TEMPLATE_PAUSED)
+_OPS = Rule(Kind.OPS, ErrorCode.UNSUPPORTED_BY_CHANNEL)
+
+_ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
+    # Credentials and permission.
+    ((0, 102, 190), _AUTH),
+    ((3, 10, 131005), _PERM),
+    (range(200, 300), _PERM),
+    # Account, billing, policy.
+    ((131042, 131044), _BILLING),
+    ((33, 368, 131031, 131045, 133010), _LOCKED),
+    ((131037,), Rule(Kind.ACCT, ErrorCode.ACCOUNT_DISCONNECTED, scope="account", health=Health.DEGRADED)),
+    ((131048, 131064), _SPAM),
+    # Rates.
+    ((4,), _APP_RATE),
+    ((17, 32, 613, 80007), _ACCOUNT_RATE),
+    ((130429,), _NUMBER_RATE),
+    ((131056,), _PAIR_RATE),
+    ((132069,), Rule(Kind.RATE, ErrorCode.RATE_LIMITED, 360.0, "pair")),  # a throttled Flow: 10 messages an hour
+    # Transient. A Graph error means that the message was not accepted, whatever its HTTP status.
+    ((1, 2, 131000, 131016, 133004, 134102), _RETRY),
+    ((131057,), _MAINTENANCE),
+    ((2494100,), Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE, 300.0, "account")),
+    ((134101,), Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE, 600.0, "pair")),  # a new template, still syncing
+    # Recipient.
+    ((131020, 131021, 131026, 131030, 131041, 131062, 137000), _UNDELIVERABLE),
+    ((130472, 131049), _HELD),
+    ((130497,), Rule(Kind.RCPT, ErrorCode.UNSUPPORTED_BY_CHANNEL)),
+    ((131050,), _OPTED_OUT),
+    # Window.
+    ((131047,), _WINDOW),
+    # Content.
+    ((100, 131008, 131009, 131051, 131055, 132007, 132068, 134011, 135000), _CONTENT),
+    ((139200, 2388318, 2388330), _CONTENT),  # Direct Send refused
+    ((131053,), _MEDIA),
+    ((131052,), Rule(Kind.CONTENT, ErrorCode.FILE_UNAVAILABLE)),
+    ((131063, 132000, 132001, 132005, 132008, 132012, 132018, 134100), _TEMPLATE),
+    ((132015, 132016), _PAUSED),
+    # Inbound and management only.
+    ((130501, 131060), _OPS),
+    ((2200, 131059, 133000, 133005, 133006, 133008, 133009, 133015, 133016), _OPS),
+    (range(131201, 131216), _OPS),
+    (range(139000, 139005), _OPS),
+    (range(139100, 139104), _OPS),
+    (range(147001, 147006), _OPS),
+    (range(200005, 200008), _OPS),
+    ((2388001, 2388012, 2388019, 2388040, 2388047, 2388072, 2388073, 2388091, 2388092, 2388093, 2388103), _OPS),
+    ((2388293, 2388299, 2593079, 2593085, 2593107, 2593108, 2593109), _OPS),
+)
+
+RULES: dict[int, Rule] = {code: rule for codes, rule in _ROWS for code in codes}
+
+# Numbers, user ids, addresses and quoted values: what a detail of Meta's may repeat of the message or its recipient.
+_PERSONAL = re.compile(
+    r"\+?\d[\d\s().-]{4,}\d|[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{6,}|\S+@\S+|https?://\S+|wamid\.\S+"
+    r"|\"[^\"]*[^\"\[\]a-z_.][^\"]*\"|“[^”]*”"
+)
+_CODE_PREFIX = re.compile(r"^\(#\d+\)\s*")
+_DETAIL_MAX = 300
+
+
+def failure_of(error: Mapping[str, Any], status: int | None = None) -> Failure:
+    """The failure that a Graph error object means: of an HTTP answer (then with its `status`) or of a webhook."""
+    code = _code(error)
+    rule = RULES.get(code) if code is not None else None
+    if rule is None:
+        rule = _by_transport(error, status)
+    trace = error.get("fbtrace_id")
+    return Failure(
+        code=rule.code,
+        provider_code=str(code) if code is not None else None,
+        detail=_detail(error),
+        retry_after=rule.retry_after,
+        scope=rule.scope,
+        health=rule.health,
+        trace_id=trace if isinstance(trace, str) else None,
+    )
+
+
+def answer_failure(status: int, body: bytes) -> Failure:
+    """The failure of an HTTP answer with an error status.
+
+    Only a Graph error object says what happened. Without one, a 4xx comes from something in between that did not pass
+    the request on, and a 5xx leaves open whether the message went out.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    error = document.get("error") if isinstance(document, dict) else None
+    if isinstance(error, dict):
+        return failure_of(error, status)
+    if status == 429:
+        return Failure(ErrorCode.RATE_LIMITED, provider_code="429", retry_after=60.0, scope="account")
+    if status >= 500:
+        return Failure(ErrorCode.UNCERTAIN, certain=False, provider_code=str(status))
+    return Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code=str(status))
+
+
+def is_authentication(failure: Failure) -> bool:
+    """Whether Graph itself refused the credentials: to be believed only when it says so twice."""
+    return failure.code is ErrorCode.ACCOUNT_REAUTH_REQUIRED
+
+
+def scrubbed(text: str) -> str:
+    """A sentence of Meta's without what identifies somebody."""
+    return _PERSONAL.sub("…", _CODE_PREFIX.sub("", text))[:_DETAIL_MAX]
+
+
+def _code(error: Mapping[str, Any]) -> int | None:
+    value = error.get("code")
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        return None
+
+
+def _by_transport(error: Mapping[str, Any], status: int | None) -> Rule:
+    if status == 401:
+        return _AUTH
+    if status == 429:
+        return _ACCOUNT_RATE
+    if (status is not None and status >= 500) or error.get("is_transient") is True:
+        return _RETRY
+    return _CONTENT
+
+
+def _detail(error: Mapping[str, Any]) -> str | None:
+    data = error.get("error_data")
+    details = data.get("details") if isinstance(data, dict) else data
+    for text in (details, error.get("details"), error.get("message"), error.get("title")):
+        if isinstance(text, str) and text.strip():
+            return scrubbed(text)
+    return None

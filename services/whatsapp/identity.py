@@ -1,0 +1,123 @@
+"""Who somebody is on WhatsApp: business-scoped user id, phone number, username or group, any of them absent.
+
+A business-scoped user id (BSUID) is a country code, a dot and up to 128 alphanumerics; it may sit in a phone key.
+Phone numbers are taken as Meta writes them: Brazilian, Mexican and Argentinian variants are never rewritten.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from services.whatsapp import wire
+from services.whatsapp.wire import Json
+from shared.contract import ids
+from shared.contract.base import Alias, AliasKind, Contact
+
+_BSUID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
+_PUNCTUATION = str.maketrans("", "", " -().\u00a0")
+_PERSONAL_PEER = re.compile(r"p-[0-9a-f]{30}")
+
+_PARENT_KEYS = ("parent_user_id", "from_parent_user_id", "parent_recipient_user_id", "recipient_parent_user_id")
+
+
+def is_bsuid(value: str) -> bool:
+    """Whether the value is a business-scoped user id (never to be treated as a phone number)."""
+    return _BSUID.fullmatch(value) is not None
+
+
+def is_personal_peer(value: str) -> bool:
+    """Whether a peer stands for a phone number it does not show."""
+    return _PERSONAL_PEER.fullmatch(value) is not None
+
+
+def phone_digits(value: str) -> str | None:
+    """The digits of a phone number with the usual punctuation taken out; None for what is no number."""
+    digits = value.strip().removeprefix("+").translate(_PUNCTUATION)
+    return digits if digits.isascii() and digits.isdigit() and 5 <= len(digits) <= 20 else None
+
+
+def phone_alias(digits: str) -> Alias | None:
+    """The E.164 alias of a number, or None where it cannot be one."""
+    return Alias(kind=AliasKind.PHONE, value=f"+{digits}") if 7 <= len(digits) <= 15 else None
+
+
+@dataclass(slots=True)
+class Identity:
+    """The names of one person in one payload; `phones` as Meta gave them, the most reliable first."""
+
+    bsuid: str | None = None
+    parent: str | None = None
+    phones: list[str] = field(default_factory=list)
+    opaque: str | None = None
+    username: str | None = None
+    display_name: str | None = None
+
+    def add(self, value: str | None) -> None:
+        """Take a value of a phone or user-id key for what it looks like."""
+        if value is None:
+            return
+        if is_bsuid(value):
+            if ".ENT." in value:
+                self.parent = self.parent or value
+            else:
+                self.bsuid = self.bsuid or value
+        elif digits := phone_digits(value):
+            if digits not in self.phones:
+                self.phones.append(digits)
+        else:
+            self.opaque = self.opaque or value
+
+    @property
+    def peers(self) -> list[str]:
+        """Peers this person may be known by, strongest first; no personal data in the clear."""
+        found = [name for name in (self.bsuid,) if name]
+        found.extend(ids.personal_peer(phone) for phone in self.phones)
+        found.extend(name for name in (self.parent,) if name)
+        if not found and self.opaque:
+            found.append(ids.personal_peer(self.opaque))
+        return found
+
+    def aliases(self) -> tuple[Alias, ...]:
+        """Every name, for the contract."""
+        found = []
+        if self.bsuid:
+            found.append(Alias(kind=AliasKind.BSUID, value=self.bsuid))
+        if self.parent:
+            found.append(Alias(kind=AliasKind.PARENT_BSUID, value=self.parent))
+        found.extend(alias for alias in map(phone_alias, self.phones) if alias)
+        if self.username:
+            found.append(Alias(kind=AliasKind.USERNAME, value=self.username))
+        if self.opaque:
+            found.append(Alias(kind=AliasKind.PROVIDER_ID, value=self.opaque))
+        return tuple(found)
+
+    def contact(self) -> Contact:
+        return Contact(aliases=self.aliases(), display_name=self.display_name)
+
+    def address(self) -> dict[str, str]:
+        """What a message to this person needs."""
+        found = {"bsuid": self.bsuid or self.parent, "phone": self.phones[0] if self.phones else None}
+        return {name: value for name, value in found.items() if value}
+
+
+def identity(source: Json, contact: Json, *keys: str) -> Identity:
+    """The person behind `source` (a message, a status), read from `keys` and the matching contact."""
+    person = Identity()
+    person.add(wire.text(contact, "user_id"))
+    person.add(wire.text(contact, "wa_id"))
+    for key in keys:
+        person.add(wire.text(source, key))
+    for holder in (source, contact):
+        person.add(wire.text(holder, *_PARENT_KEYS))
+    profile = wire.obj(contact, "profile")
+    username = wire.text(profile, "username") or wire.text(contact, "username")
+    person.username = username.removeprefix("@") if username else None
+    person.display_name = wire.text(profile, "name")
+    return person
+
+
+AUTHOR = ("from_user_id", "from")
+ADDRESSEE = ("to_user_id", "to")
+RECIPIENT = ("recipient_user_id", "recipient_id")
+PERSON = ("user_id", "wa_id")

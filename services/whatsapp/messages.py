@@ -1,0 +1,216 @@
+"""Messages, echoes and history as events: what each message type does to the conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.whatsapp import wire
+from services.whatsapp.content import content_of, shares_own_contact
+from services.whatsapp.identity import ADDRESSEE, AUTHOR, Identity, identity, phone_alias, phone_digits
+from services.whatsapp.moves import moved_contact
+from services.whatsapp.scope import Scope, fact
+from services.whatsapp.wire import Json
+from shared.channel import Event, Outcome, ReceivedItem
+from shared.contract.content import Content, Forwarded, PostbackContent, Referral, ReplyTo, SystemContent, Thread
+from shared.contract.events import (
+    ContactUpdated,
+    ConversationReferred,
+    EventType,
+    Message,
+    MessageDeleted,
+    MessageEdited,
+    ReactionChanged,
+)
+
+
+def message(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
+    """A member of `messages[]`, also of Meta's own agent's conversations (`standby`)."""
+    person = identity(member, wire.obj(raw, "contact"), *AUTHOR)
+    return _outcomes(_scope(item, raw, member, person), member)
+
+
+def echo(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
+    """A message the business wrote in the phone app, or Meta's agent in a conversation it holds."""
+    person = identity(member, wire.obj(raw, "contact"), *ADDRESSEE)
+    return _outcomes(_scope(item, raw, member, person, ours=True), member)
+
+
+def history(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
+    """A message of the phone app's history; ours is what has an addressee or our number as its author."""
+    person = identity({}, wire.obj(raw, "contact"))
+    author = phone_digits(wire.text(member, "from") or "")
+    business = phone_digits(wire.text(wire.obj(raw, "metadata"), "display_phone_number") or "")
+    ours = wire.text(member, *ADDRESSEE) is not None or (author is not None and author == business)
+    for key in ADDRESSEE if ours else AUTHOR:
+        person.add(wire.text(member, key))
+    scope = _scope(item, raw, member, person, ours=ours)
+    scope.backfill = True
+    return _outcomes(scope, member)
+
+
+def _scope(item: ReceivedItem, raw: Json, member: Json, person: Identity, *, ours: bool = False) -> Scope:
+    wamid = wire.text(member, "id")
+    if wamid is None:
+        raise ValueError("a message without an id")
+    return Scope(
+        item=item,
+        person=person,
+        occurred_at=wire.moment(member, "timestamp", item.received_at),
+        group=wire.text(member, "group_id"),
+        ours=ours,
+        observed=wire.text(raw, "field") == "standby",
+        errors=wire.objects(raw, "errors"),
+        fallback=wamid,
+    )
+
+
+def _outcomes(scope: Scope, member: Json) -> Sequence[Outcome]:
+    kind = wire.text(member, "type")
+    if kind == "reaction":
+        target = wire.text(wire.obj(member, "reaction"), "message_id")
+        if target:
+            return [_reaction(scope, member, target)]
+    elif kind in ("edit", "revoke"):
+        target = wire.text(wire.obj(member, kind), "original_message_id")
+        if target:
+            return [_edited(scope, member, target) if kind == "edit" else _revoked(scope, member, target)]
+    elif kind == "system":
+        moved = moved_contact(scope, member)
+        if moved:
+            return [moved]
+    elif kind == "request_welcome":
+        opened = SystemContent(text="The contact opened the chat for the first time.", event="request_welcome")
+        return [_said(scope, member, opened, opens_window=False)]
+    return _said_and_known(scope, member)
+
+
+# ------------------------------------------------------------------------------------------------ said
+
+
+def _said_and_known(scope: Scope, member: Json) -> list[Outcome]:
+    """A message, and what it tells beside its content: an ad, a phone number."""
+    wamid = wire.text(member, "id") or ""
+    content = content_of(scope, member, scope.message_id(wamid))
+    said = _said(scope, member, content, opens_window=wire.text(member, "type") != "system")
+    outcomes: list[Outcome] = [said]
+    assert isinstance(said.data, Message)
+    if said.data.referral and not scope.backfill:
+        data = ConversationReferred(**scope.common(), referral=said.data.referral, contact=scope.author)
+        outcomes.append(scope.event(EventType.CONVERSATION_REFERRED, data, wamid))
+    if shares_own_contact(member) and (learned := _own_phone(scope, member)):
+        outcomes.append(learned)
+    return outcomes
+
+
+def _said(scope: Scope, member: Json, content: Content, *, opens_window: bool) -> Event:
+    wamid = wire.text(member, "id") or ""
+    context = wire.obj(member, "context")
+    answered = wire.text(context, "id", "message_id")
+    postback = isinstance(content, PostbackContent) and not scope.ours
+    often = wire.flag(context, "frequently_forwarded")
+    data = Message(
+        **scope.common(),
+        message_id=scope.message_id(wamid),
+        direction="outbound" if scope.ours else "inbound",
+        origin=scope.origin,
+        sender=scope.author,
+        recipient=scope.person.contact() if scope.ours else None,
+        content=content,
+        reply_to=ReplyTo(message_id=scope.message_id(answered), provider_message_id=answered) if answered else None,
+        forwarded=Forwarded(often=often or None) if often or wire.flag(context, "forwarded") else None,
+        referral=_referral(member, context),
+        thread=Thread(group_id=scope.group) if scope.group else None,
+        provider=fact(member, wire.text(member, "type") or "unknown"),
+    )
+    kind = EventType.MESSAGE_RECEIVED
+    if scope.ours:
+        kind = EventType.MESSAGE_ECHOED
+    elif postback:
+        kind = EventType.POSTBACK_RECEIVED
+    return scope.event(
+        kind,
+        data,
+        wamid,
+        opens_window=opens_window,
+        reply_ref=answered,
+        provider_ref=wamid,
+    )
+
+
+def _referral(member: Json, context: Json) -> Referral | None:
+    ad = wire.obj(member, "referral")
+    product = wire.obj(context, "referred_product")
+    if not ad and not product:
+        return None
+    return Referral(
+        source=(wire.text(ad, "source_type") or "ad") if ad else "product",
+        id=wire.text(ad, "source_id"),
+        url=wire.text(ad, "source_url"),
+        headline=wire.text(ad, "headline"),
+        body=wire.text(ad, "body"),
+        media_url=wire.text(ad, "image_url", "video_url", "thumbnail_url"),
+        click_id=wire.text(ad, "ctwa_clid"),
+        payload=wire.text(ad, "ref"),
+        product_id=wire.text(product, "product_retailer_id"),
+        catalog_id=wire.text(product, "catalog_id"),
+    )
+
+
+def _own_phone(scope: Scope, member: Json) -> Event | None:
+    """The number in the contact's own card, as a new alias of the conversation."""
+    cards = wire.objects(member, "contacts")
+    phones = wire.objects(cards[0], "phones") if len(cards) == 1 else []
+    digits = next((d for p in phones if (d := phone_digits(wire.text(p, "wa_id", "phone") or ""))), None)
+    alias = phone_alias(digits) if digits else None
+    if digits is None or alias is None or digits in scope.person.phones:
+        return None
+    scope.person.phones.append(digits)
+    data = ContactUpdated(**scope.common(), contact=scope.person.contact(), added=(alias,), reason="contact_shared")
+    return scope.event(EventType.CONTACT_UPDATED, data, wire.text(member, "id") or "")
+
+
+# --------------------------------------------------------------------------------------- changes of messages
+
+
+def _reaction(scope: Scope, member: Json, target: str) -> Event:
+    emoji = wire.text(wire.obj(member, "reaction"), "emoji")
+    data = ReactionChanged(
+        **scope.common(),
+        message_id=scope.message_id(target),
+        action="added" if emoji else "removed",
+        emoji=emoji,
+        direction="outbound" if scope.ours else "inbound",
+        origin=scope.origin,
+        sender=scope.author,
+        provider=fact(member, "reaction"),
+    )
+    return scope.event(
+        EventType.REACTION_CHANGED,
+        data,
+        wire.text(member, "id") or "",
+        opens_window=emoji is not None,
+        reply_ref=target,
+    )
+
+
+def _edited(scope: Scope, member: Json, target: str) -> Event:
+    edited = wire.obj(wire.obj(member, "edit"), "message")
+    data = MessageEdited(
+        **scope.common(),
+        message_id=scope.message_id(target),
+        direction="outbound" if scope.ours else "inbound",
+        origin=scope.origin,
+        content=content_of(scope, edited, scope.message_id(target)),
+        provider=fact(member, "edit"),
+    )
+    return scope.event(EventType.MESSAGE_EDITED, data, wire.text(member, "id") or "", reply_ref=target)
+
+
+def _revoked(scope: Scope, member: Json, target: str) -> Event:
+    data = MessageDeleted(
+        **scope.common(),
+        message_id=scope.message_id(target),
+        direction="outbound" if scope.ours else "inbound",
+        provider=fact(member, "revoke"),
+    )
+    return scope.event(EventType.MESSAGE_DELETED, data, wire.text(member, "id") or "", reply_ref=target)

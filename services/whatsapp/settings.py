@@ -1,0 +1,54 @@
+"""What the WhatsApp service can be told from outside: Meta apps, Graph API address, pool and timeouts."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_APP = "default"
+
+
+class App(BaseModel):
+    """One Meta app: its webhooks are signed with `secret`, during a rotation still with `previous_secret`."""
+
+    secret: SecretStr
+    previous_secret: SecretStr | None = None
+    verify_token: SecretStr | None = None
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The secrets a signature may be made with; never an empty one."""
+        given = (self.secret, self.previous_secret)
+        return tuple(secret.get_secret_value().encode() for secret in given if secret and secret.get_secret_value())
+
+
+class Settings(BaseSettings):
+    """Read from the environment, prefix `WHATSAPP_`.
+
+    `apps` is a JSON object: app key → {secret, previous_secret?, verify_token?}; `app_secret` and `verify_token`
+    are the short form for a single app, reached by the route `default` or none. Times are seconds.
+    `media_hosts` are the hosts (or domains, with a leading dot) that may see an access token when a file is fetched.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="WHATSAPP_", extra="ignore")
+
+    apps: dict[str, App] = Field(default_factory=dict)
+    app_secret: SecretStr | None = None
+    verify_token: SecretStr | None = None
+
+    graph_url: str = "https://graph.facebook.com"
+    graph_version: str = Field(default="v26.0", pattern=r"^v\d+\.\d+$")
+    media_hosts: tuple[str, ...] = (".facebook.com", ".fbsbx.com", ".fbcdn.net", ".whatsapp.net", ".whatsapp.com")
+
+    connections: int = Field(default=200, ge=1)
+    clients: int = Field(default=10_000, ge=1, description="accounts whose client is kept ready")
+    connect_timeout: float = Field(default=5.0, gt=0)
+    send_timeout: float = Field(default=30.0, gt=0)
+    transfer_timeout: float = Field(default=60.0, gt=0, description="longest silence during an upload or download")
+
+    def app(self, route: str) -> App | None:
+        """The app whose webhooks come in on a route."""
+        key = route or DEFAULT_APP
+        if key == DEFAULT_APP and self.app_secret is not None:
+            return App(secret=self.app_secret, verify_token=self.verify_token)
+        return self.apps.get(key)

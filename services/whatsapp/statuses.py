@@ -1,0 +1,72 @@
+"""Delivery statuses: what Meta reports about a message of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.whatsapp import notices, wire
+from services.whatsapp.errors import failure_of
+from services.whatsapp.identity import RECIPIENT, Identity, identity
+from services.whatsapp.scope import Scope
+from services.whatsapp.wire import Json
+from shared.channel import Failure, HealthChange, Outcome, ReceivedItem, StatusUpdate
+from shared.contract.errors import ErrorCode
+from shared.contract.events import ConsentChanged, EventType
+from shared.contract.statuses import State
+
+_STATES = {
+    "sent": State.SENT,
+    "delivered": State.DELIVERED,
+    "read": State.READ,
+    "played": State.PLAYED,
+    "failed": State.FAILED,
+}
+
+
+def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
+    """A member of `statuses[]`. Of a status that is no delivery state (`deleted`, `warning`) only a notice is made."""
+    wamid = wire.text(member, "id")
+    if wamid is None:
+        raise ValueError("a status without a message id")
+    name = (wire.text(member, "status") or "unknown").lower()
+    state = _STATES.get(name)
+    if state is None:
+        return [notices.status_notice(item, member, name, wamid)]
+    group = wire.text(member, "recipient_id") if member.get("recipient_type") == "group" else None
+    person = Identity() if group else identity(member, wire.obj(raw, "contact"), *RECIPIENT)
+    peers = [group] if group else person.peers
+    failure = _failure(member) if state is State.FAILED else None
+    pricing = member.get("pricing")
+    update = StatusUpdate(
+        provider_message_id=wamid,
+        state=state,
+        occurred_at=wire.moment(member, "timestamp", item.received_at),
+        peer=peers[0] if peers else None,
+        peer_aliases=tuple(peers[1:]),
+        correlation=wire.text(member, "biz_opaque_callback_data"),
+        failure=failure,
+        pricing=pricing if isinstance(pricing, dict) else None,
+    )
+    return [update, *_consequences(item, update, person)] if failure else [update]
+
+
+def _failure(member: Json) -> Failure:
+    errors = wire.objects(member, "errors")
+    if not errors:
+        return Failure(ErrorCode.CONTENT_REJECTED, detail="WhatsApp reports a failure and gives no reason.")
+    return failure_of(errors[0])
+
+
+def _consequences(item: ReceivedItem, update: StatusUpdate, person: Identity) -> list[Outcome]:
+    """What a failed message says about the account, and about the contact's consent."""
+    failure = update.failure
+    assert failure is not None
+    found: list[Outcome] = []
+    if failure.health is not None:
+        found.append(HealthChange(failure.health, failure.code, failure.detail))
+    if failure.code is ErrorCode.OPTED_OUT and person.peers:
+        scope = Scope(item, person, update.occurred_at)
+        data = ConsentChanged(**scope.common(), consent="opted_out", contact=person.contact())
+        provider_id = f"{update.provider_message_id}:{failure.provider_code}"
+        found.append(scope.event(EventType.CONTACT_CONSENT_CHANGED, data, provider_id))
+    return found
