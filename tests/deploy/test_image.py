@@ -1,0 +1,63 @@
+"""The Dockerfile: what it copies exists for every channel, and it agrees with the rest of the project."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+CHANNELS = sorted(path.parent.name for path in (ROOT / "services").glob("*/pyproject.toml"))
+
+
+def _one(pattern: str, text: str = DOCKERFILE) -> str:
+    found = set(re.findall(pattern, text, re.MULTILINE))
+    assert len(found) == 1, f"{pattern}: {found}"
+    return str(found.pop())
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_everything_copied_exists(channel: str) -> None:
+    copied = [
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+        for source in line.replace("${CHANNEL}", channel).split()[:-1]
+    ]
+    assert copied
+    for source in copied:
+        assert (ROOT / source).exists(), source
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_the_channels_package_is_called_as_the_image_expects(channel: str) -> None:
+    project = tomllib.loads((ROOT / "services" / channel / "pyproject.toml").read_text())
+    assert project["project"]["name"] == _one(r'--package "(.+)"$').replace("$CHANNEL", channel)
+    assert "channel-connectors" in project["project"]["dependencies"]
+    assert project["tool"]["uv"]["package"] is False
+
+
+def test_the_ignore_file_lets_through_what_is_copied() -> None:
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+    assert {source.partition("/")[0] for line in copied for source in line.split()[:-1]} == let_through
+
+
+def test_uv_is_the_one_of_the_checkout() -> None:
+    assert _one(r"^ARG UV_VERSION=(.+)$") == _one(r"^UV_VERSION=(.+)$", (ROOT / "tools" / "setup.sh").read_text())
+
+
+def test_python_is_the_one_the_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["requires-python"] == f">={_one(r'^FROM python:([0-9.]+)-slim')}"
+
+
+def test_user_and_port_are_those_of_the_pods() -> None:
+    pod = yaml.safe_load((ROOT / "deploy/k8s/base/pod.yaml").read_text())["spec"]["template"]["spec"]
+    assert int(_one(r"^USER (\d+)$")) == int(_one(r"--uid (\d+)")) == pod["securityContext"]["runAsUser"]
+    (container,) = pod["containers"]
+    assert int(_one(r"^EXPOSE (\d+)$")) == int(_one(r"HTTP_PORT=(\d+)")) == container["ports"][0]["containerPort"]
+    assert f"127.0.0.1:{container['ports'][0]['containerPort']}/livez" in DOCKERFILE

@@ -1,0 +1,265 @@
+"""The Kubernetes manifests: every reference resolves, names, ports and selectors agree, settings are ours."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+
+from shared.runtime.settings import (
+    BlobSettings,
+    DeliverSettings,
+    HttpSettings,
+    KafkaSettings,
+    Role,
+    ServiceSettings,
+    StateSettings,
+)
+
+ROOT = Path(__file__).parents[2]
+K8S = ROOT / "deploy" / "k8s"
+KUSTOMIZATIONS = sorted(K8S.rglob("kustomization.yaml"))
+OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
+CHANNELS = sorted(path.parent.name for path in (ROOT / "services").glob("*/pyproject.toml"))
+WORKLOADS = ("Deployment", "StatefulSet")
+
+Manifest = dict[str, Any]
+
+
+def _documents(path: Path) -> list[Manifest]:
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def _referenced(kustomization: Path) -> Iterator[Path]:
+    (content,) = _documents(kustomization)
+    for name in (*content.get("resources", ()), *content.get("components", ())):
+        target = (kustomization.parent / name).resolve()
+        yield target / "kustomization.yaml" if target.is_dir() else target
+    for patch in content.get("patches", ()):
+        if "path" in patch:
+            yield (kustomization.parent / patch["path"]).resolve()
+
+
+# ----------------------------------------------------------------------------------------------- files as they are
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(K8S)))
+def test_references_resolve(path: Path) -> None:
+    for target in _referenced(path):
+        assert target.is_file(), target
+
+
+def test_no_file_is_left_over() -> None:
+    used = {target for path in KUSTOMIZATIONS for target in _referenced(path)}
+    used |= {K8S / "overlays" / name / "kustomization.yaml" for name in OVERLAYS}
+    assert set(K8S.rglob("*.yaml")) == used
+
+
+def test_every_channel_can_be_deployed() -> None:
+    assert [path.name for path in sorted((K8S / "channels").iterdir())] == CHANNELS
+
+
+@pytest.mark.parametrize("path", sorted(K8S.rglob("*.yaml")), ids=lambda path: str(path.relative_to(K8S)))
+def test_every_document_says_what_it_is(path: Path) -> None:
+    for document in _documents(path):
+        assert document["apiVersion"]
+        assert document["kind"]
+        assert document["kind"] in ("Kustomization", "Component") or document["metadata"]["name"]
+
+
+# ---------------------------------------------------------------------------------------------- as they are applied
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def rendered(request: pytest.FixtureRequest) -> list[Manifest]:
+    """What an overlay makes, as kustomize builds it."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("no kubectl")
+    built = subprocess.run(
+        ["kubectl", "kustomize", str(K8S / "overlays" / request.param)], capture_output=True, text=True, check=True
+    )
+    return list(yaml.safe_load_all(built.stdout))
+
+
+def _of(manifests: list[Manifest], *kinds: str) -> list[Manifest]:
+    found = [manifest for manifest in manifests if manifest["kind"] in kinds]
+    assert found, kinds
+    return found
+
+
+def _name(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["name"])
+
+
+def _container(workload: Manifest) -> Manifest:
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def _selected(manifests: list[Manifest], selector: dict[str, str]) -> list[Manifest]:
+    """The workloads whose pods have these labels."""
+    return [
+        workload
+        for workload in _of(manifests, *WORKLOADS)
+        if selector.items() <= workload["spec"]["template"]["metadata"]["labels"].items()
+    ]
+
+
+def test_names_are_unique(rendered: list[Manifest]) -> None:
+    names = [(manifest["kind"], _name(manifest)) for manifest in rendered]
+    assert len(names) == len(set(names))
+
+
+def test_every_channel_runs_every_role(rendered: list[Manifest]) -> None:
+    for channel in CHANNELS:
+        label = {"app.kubernetes.io/name": f"{channel}-connector"}
+        roles = {
+            role
+            for workload in _selected(rendered, label)
+            for variable in _container(workload)["env"]
+            if variable["name"] == "ROLES"
+            for role in variable["value"].split(",")
+        }
+        assert roles - {"pull"} == set(Role) - {Role.PULL}
+        images = {
+            _container(workload)["image"].rpartition("/")[2].partition(":")[0]
+            for workload in _selected(rendered, label)
+        }
+        assert images == {f"{channel}-connector"}
+
+
+def test_a_workload_owns_its_pods_alone(rendered: list[Manifest]) -> None:
+    for workload in _of(rendered, *WORKLOADS):
+        assert _selected(rendered, workload["spec"]["selector"]["matchLabels"]) == [workload]
+
+
+def test_services_reach_pods_of_one_channel_by_a_port_they_have(rendered: list[Manifest]) -> None:
+    for service in _of(rendered, "Service"):
+        workloads = _selected(rendered, service["spec"]["selector"])
+        assert workloads, _name(service)
+        assert len({workload["metadata"]["labels"]["app.kubernetes.io/name"] for workload in workloads}) == 1
+        for port in service["spec"]["ports"]:
+            for workload in workloads:
+                assert port["targetPort"] in {opened["name"] for opened in _container(workload)["ports"]}
+
+
+def test_stateful_sets_have_their_headless_service(rendered: list[Manifest]) -> None:
+    services = {_name(service): service["spec"] for service in _of(rendered, "Service")}
+    for workload in _of(rendered, "StatefulSet"):
+        assert services[workload["spec"]["serviceName"]]["clusterIP"] == "None"
+
+
+def test_consumers_are_stable_members_of_their_group(rendered: list[Manifest]) -> None:
+    for workload in _of(rendered, "StatefulSet"):
+        (instance,) = [variable for variable in _container(workload)["env"] if variable["name"] == "INSTANCE"]
+        assert instance["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+
+
+def test_autoscalers_name_workloads_and_no_more_replicas_than_partitions(rendered: list[Manifest]) -> None:
+    workloads = {(workload["kind"], _name(workload)) for workload in _of(rendered, *WORKLOADS)}
+    for scaler in _of(rendered, "HorizontalPodAutoscaler"):
+        target = scaler["spec"]["scaleTargetRef"]
+        assert (target["kind"], target["name"]) in workloads
+        assert scaler["spec"]["minReplicas"] <= scaler["spec"]["maxReplicas"] <= KafkaSettings().partitions
+
+
+def test_every_workload_has_its_disruption_budget(rendered: list[Manifest]) -> None:
+    covered = [
+        _selected(rendered, budget["spec"]["selector"]["matchLabels"])
+        for budget in _of(rendered, "PodDisruptionBudget")
+    ]
+    assert sorted(_name(one) for (one,) in covered) == sorted(_name(one) for one in _of(rendered, *WORKLOADS))
+
+
+def test_network_policies_cover_every_pod(rendered: list[Manifest]) -> None:
+    for policy in _of(rendered, "NetworkPolicy"):
+        assert _selected(rendered, policy["spec"]["podSelector"]["matchLabels"]), _name(policy)
+    closed = [
+        policy
+        for policy in _of(rendered, "NetworkPolicy")
+        if set(policy["spec"]["policyTypes"]) == {"Ingress", "Egress"} and "ingress" not in policy["spec"]
+    ]
+    reached = {
+        _name(one) for policy in closed for one in _selected(rendered, policy["spec"]["podSelector"]["matchLabels"])
+    }
+    assert reached == {_name(workload) for workload in _of(rendered, *WORKLOADS)}
+
+
+def test_only_webhooks_are_exposed(rendered: list[Manifest]) -> None:
+    services = {_name(service): service["spec"] for service in _of(rendered, "Service")}
+    exposed = [
+        path
+        for ingress in _of(rendered, "Ingress")
+        for rule in ingress["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    ]
+    assert sorted(path["path"] for path in exposed) == [f"/webhooks/{channel}" for channel in CHANNELS]
+    for path in exposed:
+        backend = path["backend"]["service"]
+        service = services[backend["name"]]
+        assert backend["port"]["name"] in {port["name"] for port in service["ports"]}
+        assert backend["name"].startswith(path["path"].rpartition("/")[2])
+
+
+def test_configuration_is_known_to_the_services(rendered: list[Manifest]) -> None:
+    groups: tuple[type[BaseSettings], ...] = (
+        KafkaSettings,
+        StateSettings,
+        BlobSettings,
+        HttpSettings,
+        DeliverSettings,
+        ServiceSettings,
+    )
+    known = {
+        f"{group.model_config.get('env_prefix', '')}{field}".upper() for group in groups for field in group.model_fields
+    }
+    (configuration,) = _of(rendered, "ConfigMap")
+    variables = {variable["name"] for workload in _of(rendered, *WORKLOADS) for variable in _container(workload)["env"]}
+    assert set(configuration["data"]) | variables <= known
+    for workload in _of(rendered, *WORKLOADS):
+        assert {"configMapRef": {"name": _name(configuration)}} in _container(workload)["envFrom"]
+
+
+def test_pods_are_locked_down(rendered: list[Manifest]) -> None:
+    for workload in _of(rendered, *WORKLOADS):
+        pod, container = workload["spec"]["template"]["spec"], _container(workload)
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is False
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_pods_are_probed_and_given_time_to_stop(rendered: list[Manifest]) -> None:
+    (configuration,) = _of(rendered, "ConfigMap")
+    drain_delay = float(configuration["data"]["HTTP_DRAIN_DELAY"])
+    for workload in _of(rendered, *WORKLOADS):
+        pod, container = workload["spec"]["template"]["spec"], _container(workload)
+        ports = {port["name"] for port in container["ports"]}
+        for probe, path in (("startup", "/livez"), ("liveness", "/livez"), ("readiness", "/readyz")):
+            assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": "http"}
+        assert "http" in ports
+        unready_after = container["readinessProbe"]["periodSeconds"] * container["readinessProbe"]["failureThreshold"]
+        assert unready_after < drain_delay
+        assert drain_delay + 40 + 5 < pod["terminationGracePeriodSeconds"]
+
+
+def test_every_service_is_scraped_once(rendered: list[Manifest]) -> None:
+    monitors = [manifest for manifest in rendered if manifest["kind"] == "ServiceMonitor"]
+    for monitor in monitors:
+        labels = monitor["spec"]["selector"]["matchLabels"]
+        services = [one for one in _of(rendered, "Service") if labels.items() <= one["metadata"]["labels"].items()]
+        scraped = [_name(one) for service in services for one in _selected(rendered, service["spec"]["selector"])]
+        assert sorted(scraped) == sorted(_name(one) for one in _of(rendered, *WORKLOADS))
+        ports = {port["name"] for service in services for port in service["spec"]["ports"]}
+        assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports

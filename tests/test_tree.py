@@ -1,0 +1,206 @@
+"""Rules about the tree itself: imports that a graph cannot see, first lines, documents that name what exists."""
+
+from __future__ import annotations
+
+import ast
+import email
+import importlib.util
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CODE = ("services", "shared", "sandbox", "bench", "tests")
+MODULES = sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+TEXT_SUFFIXES = {".py", ".md", ".toml", ".yaml", ".yml", ".sh", ".html", ".js", ".css", ".xml", ""}
+TEXTS = sorted(
+    path
+    for start in (*CODE, "deploy", "docs", "tools", ".ci")
+    for path in (ROOT / start).rglob("*")
+    if path.is_file() and path.suffix in TEXT_SUFFIXES and "__pycache__" not in path.parts
+) + [path for path in ROOT.iterdir() if path.is_file() and path.suffix in TEXT_SUFFIXES]
+# It writes the published files, and nothing imports it.
+GENERATOR = {"shared/contract/publish_schemas.py", "shared/contract/schemas.py"}
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Full names of what a module imports; of `from a import b` both `a` and `a.b`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+# ------------------------------------------------------------------------------ a channel called like a library
+
+
+def test_email_is_the_standard_librarys() -> None:
+    """`services/email` would hide it from everybody as soon as `services/` is a place to import from."""
+    assert Path(email.__file__).is_relative_to(sysconfig.get_path("stdlib"))
+    assert ROOT / "services" not in {Path(entry).resolve() for entry in sys.path}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["-c", "import email.message; print(email.__file__)"], id="root"),
+        pytest.param(["-c", "import services, email.message; print(email.__file__)"], id="services"),
+    ],
+)
+def test_email_is_the_standard_librarys_in_a_process_of_its_own(command: list[str]) -> None:
+    run = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert Path(run.stdout.strip()).is_relative_to(sysconfig.get_path("stdlib"))
+
+
+def test_services_is_a_package() -> None:
+    assert (ROOT / "services" / "__init__.py").is_file()
+    assert all((folder / "__init__.py").is_file() for folder in _channels())
+
+
+def _channels() -> list[Path]:
+    return sorted(path.parent for path in (ROOT / "services").glob("*/pyproject.toml"))
+
+
+# ------------------------------------------------------------------------------------------------------- imports
+
+
+def test_only_the_runtime_serves_http() -> None:
+    allowed = ("shared/runtime/", "sandbox/", "bench/", "tests/")
+    strangers = [
+        _relative(path)
+        for path in MODULES
+        if "aiohttp.web" in {".".join(name.split(".")[:2]) for name in _imported(path)}
+        and not _relative(path).startswith(allowed)
+    ]
+    assert strangers == []
+
+
+def test_the_contract_needs_pydantic_and_nothing_else() -> None:
+    own = {"shared", "pydantic", *sys.stdlib_module_names}
+    foreign = {
+        f"{_relative(path)}: {name}"
+        for path in (ROOT / "shared" / "contract").glob("*.py")
+        if _relative(path) not in GENERATOR
+        for name in _imported(path)
+        if name.partition(".")[0] not in own or (name.startswith("shared.") and not name.startswith("shared.contract"))
+    }
+    assert foreign == set()
+
+
+def test_nothing_in_production_imports_the_generator() -> None:
+    generator = {name.removesuffix(".py").replace("/", ".") for name in GENERATOR} | {"shared.contract.asyncapi"}
+    production = [path for path in MODULES if _relative(path).startswith(("services/", "shared/"))]
+    users = {_relative(path) for path in production if generator & set(_imported(path))}
+    assert users <= GENERATOR | {"shared/contract/asyncapi.py"}
+
+
+# ----------------------------------------------------------------------------------------------- how files begin
+
+
+def test_a_module_begins_by_saying_what_it_is_for() -> None:
+    written = [path for path in MODULES if path.name != "__init__.py" or path.read_text().strip()]
+    assert [_relative(path) for path in written if not _says_what_it_is_for(path.read_text())] == []
+
+
+def _says_what_it_is_for(text: str) -> bool:
+    module = ast.parse(text)
+    first_line = (ast.get_docstring(module) or "").partition("\n")[0]
+    return len(first_line.split()) > 2 and text.startswith(('"""', 'r"""', "#!"))
+
+
+def test_modules_postpone_annotations() -> None:
+    code = [path for path in MODULES if path.name != "__init__.py" and len(ast.parse(path.read_text()).body) > 1]
+    assert [_relative(path) for path in code if "__future__.annotations" not in set(_imported(path))] == []
+
+
+# ------------------------------------------------------------------------------------------- what stands nowhere
+
+# Put together from pieces, so that this file does not hold what it looks for.
+UNWANTED = {
+    "unfinished": re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b"),
+    "merge conflict": re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE),
+    "somebody's machine": re.compile(r"(?<![\w.])/(?:work|ro" r"ot)/\w"),
+    "private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE" r" KEY-----\s+[A-Za-z0-9+/]{40}"),
+}
+
+
+@pytest.mark.parametrize("what", UNWANTED)
+def test_no_file_holds(what: str) -> None:
+    found = [
+        f"{_relative(path)}: {match[0]!r}" for path in TEXTS for match in UNWANTED[what].finditer(path.read_text())
+    ]
+    assert found == []
+
+
+def test_the_search_covers_the_tree() -> None:
+    assert {"Makefile", "pyproject.toml", ".ci/run", "shared/channel.py"} <= {_relative(path) for path in TEXTS}
+
+
+# ----------------------------------------------------------------------------------------------------- documents
+
+
+def _targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_makefile_is_short_and_explains_itself() -> None:
+    helped = re.findall(r"^([a-z]+):.*## \S", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"run", "test", "check", "bench", "help"} <= set(helped)
+    assert set(helped) == _targets()
+    assert len(helped) <= 12
+
+
+def _code(text: str) -> list[str]:
+    """Code blocks and what stands between backticks."""
+    blocks = re.compile(r"```.*?```", re.DOTALL)
+    return [*blocks.findall(text), *re.findall(r"`[^`\n]+`", blocks.sub("", text))]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_relative)
+def test_commands_in_a_document_exist(path: Path) -> None:
+    for code in _code(path.read_text()):
+        assert set(re.findall(r"\bmake ([a-z]+)", code)) <= _targets(), code
+        for module in re.findall(r"python -m ([a-z_.]+)(?![\w.<])", code):
+            assert importlib.util.find_spec(module), code
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_relative)
+def test_files_that_a_document_names_exist(path: Path) -> None:
+    text = path.read_text()
+    for link in re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", text):
+        assert (path.parent / link).exists(), link
+    for name in re.findall(r"`((?:services|shared|sandbox|bench|deploy|tests|docs|tools)/[\w./:-]*)`", text):
+        file, _, test = name.partition("::")
+        assert (ROOT / file).exists(), name
+        if test:
+            function = re.escape(test.partition("::")[0])
+            assert re.search(rf"\b(?:def|class) {function}\b", (ROOT / file).read_text()), name
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "adr").glob("*.md"))
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+# ------------------------------------------------------------------------------------------------------ workspace
+
+
+def test_a_channels_dependencies_are_its_own() -> None:
+    """A library that only one channel uses does not stand in the root, where all channels would carry it."""
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    for folder in _channels():
+        own = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
+        assert not set(own) & set(root)
