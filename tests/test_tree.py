@@ -140,7 +140,9 @@ UNWANTED = {
 @pytest.mark.parametrize("what", UNWANTED)
 def test_no_file_holds(what: str) -> None:
     found = [
-        f"{_relative(path)}: {match[0]!r}" for path in TEXTS for match in UNWANTED[what].finditer(path.read_text())
+        f"{_relative(path)}: {match[0]!r}"
+        for path in TEXTS
+        for match in UNWANTED[what].finditer(path.read_text(errors="replace"))
     ]
     assert found == []
 
@@ -182,7 +184,8 @@ def test_files_that_a_document_names_exist(path: Path) -> None:
     text = path.read_text()
     for link in re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", text):
         assert (path.parent / link).exists(), link
-    for name in re.findall(r"`((?:services|shared|sandbox|bench|deploy|tests|docs|tools)/[\w./:-]*)`", text):
+    in_code = re.findall(r"`((?:services|shared|sandbox|bench|deploy|tests|docs|tools)/[\w./:-]*)`", text)
+    for name in {*in_code, *re.findall(r"\btests/[\w./-]+\.py(?:::\w+)*", text)}:
         file, _, test = name.partition("::")
         assert (ROOT / file).exists(), name
         if test:
