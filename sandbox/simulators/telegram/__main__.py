@@ -30,8 +30,11 @@ async def _main(arguments: argparse.Namespace) -> None:
         simulator.setup.bot(token, open_to_all=arguments.open_to_all)
     await simulator.start(arguments.port, arguments.host)
     spec = simulator.world.spec
-    print(f"Telegram simulator at {simulator.origin}, control at {simulator.origin}/_sim/state")
-    print(f"Requests are checked against {spec.version}" if spec else "No Bot API description: requests go unchecked")
+    print(f"Telegram simulator at {simulator.origin}, control at {simulator.origin}/_sim/state", flush=True)
+    print(
+        f"Requests are checked against {spec.version}" if spec else "No Bot API description: requests go unchecked",
+        flush=True,
+    )
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

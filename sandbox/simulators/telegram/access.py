@@ -32,7 +32,7 @@ def reach(world: World, bot: Bot, chat_id: object, connection_id: str | None = N
 def known_chat(world: World, bot: Bot, chat_id: object) -> Conversation:
     """The bot's conversation with a chat it may know of, whether or not it may send there."""
     if isinstance(chat_id, str) and chat_id.startswith("@"):
-        chat_id = world.id_of_username(chat_id[1:])
+        chat_id = world.id_of_username(chat_id[1:]) or "unknown"
     if chat_id is None or chat_id == "":
         raise bad_request("chat_id is empty")
     if not isinstance(chat_id, int):

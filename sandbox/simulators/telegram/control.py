@@ -3,6 +3,9 @@
 `POST /_sim/setup/<operation>` and `POST /_sim/customer/<operation>` call the operations of `Setup` and `Customer`
 with a JSON object as arguments, or with multipart: JSON in the part `arguments`, files in `file`, `files` or
 `photo`. Everything else is in `Control.routes`. Errors are `{"error": …}` with 400, 404 or 409.
+
+Keys of a fault's `where`: `bot`, `chat` and `method` (`download` for files) of calls; `bot`, `chat` and `kind` of
+updates on their way to a webhook.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from aiohttp import BodyPartReader, web
 from pydantic import ValidationError, validate_call
 
 from sandbox.simulators.common import ControlError, json_response
-from sandbox.simulators.telegram.bodies import TooLarge, Upload
+from sandbox.simulators.telegram.bodies import TooLarge, Upload, discard_uploads
 from sandbox.simulators.telegram.customer import Customer
 from sandbox.simulators.telegram.errors import ApiError
 from sandbox.simulators.telegram.model import Conversation
@@ -57,24 +60,21 @@ class Control:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request of the control interface."""
         name = request.path.removeprefix("/_sim/")
+        arguments: dict[str, Any] = {}
         try:
             if (route := self.routes.get((request.method, name))) is not None:
                 result = await route(request)
             elif request.method == "POST" and name in self.operations:
-                result = self.operations[name](**await self._arguments(request))
+                arguments = await self._arguments(request)
+                result = self.operations[name](**arguments)
                 if inspect.isawaitable(result):
                     result = await result
             else:
                 raise ControlError(404, "no such operation")
-        except ControlError as error:
-            return json_response({"error": str(error)}, error.status)
-        except ValidationError as error:
-            problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)]
-            return json_response({"error": "; ".join(problems)}, 400)
-        except ApiError as error:
-            return json_response({"error": error.description}, 400)
-        except (TooLarge, ValueError) as error:
-            return json_response({"error": str(error) or "too large"}, 400)
+        except (ControlError, ValidationError, ApiError, TooLarge, ValueError) as error:
+            discard_uploads(arguments)
+            status = error.status if isinstance(error, ControlError) else 400
+            return json_response({"error": _problem(error)}, status)
         return result if isinstance(result, web.StreamResponse) else json_response({"result": result})
 
     async def _arguments(self, request: web.BaseRequest) -> dict[str, Any]:
@@ -163,6 +163,13 @@ class Control:
         if stored is None:
             raise ControlError(404, "no such file")
         return web.FileResponse(stored.upload.path, headers={"Content-Type": stored.mime_type})
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False)
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
+    return str(error) or "too large"
 
 
 def _public(target: Setup | Customer) -> list[tuple[str, Callable[..., Any]]]:

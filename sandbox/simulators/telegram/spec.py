@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ class Spec:
         }
 
     @classmethod
+    @lru_cache(maxsize=1)  # a test suite starts many simulators
     def load(cls, path: Path) -> Spec:
         """Read and compile; raises `OSError` or `ValueError` when the file is not a description."""
         return cls(orjson.loads(path.read_bytes()))

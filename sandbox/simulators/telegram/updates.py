@@ -77,11 +77,8 @@ class UpdateQueue:
         return self.world.clock
 
     def emit(self, kind: str, payload: dict[str, Any], lane: str, life: float = DAY) -> int | None:
-        """Queue an update; returns its id, or None when the bot does not want this kind or the queue is full."""
+        """Queue an update; returns its id, or None when the bot does not want this kind."""
         if kind in NOT_DEFAULT if self.allowed is None else kind not in self.allowed:
-            return None
-        if len(self.pending) >= MAX_QUEUE:
-            self.world.counters["updates_dropped"] += 1
             return None
         update_id = self.next_id
         self.next_id += 1
@@ -101,6 +98,9 @@ class UpdateQueue:
         return update_id
 
     def _queue(self, delivery: Delivery) -> None:
+        if len(self.pending) >= MAX_QUEUE:
+            self.world.counters["updates_dropped"] += 1
+            return
         self.pending[delivery.key] = delivery
         self.world.counters["updates_queued"] += 1
         if self._deliverer is not None:
