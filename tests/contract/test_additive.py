@@ -37,7 +37,7 @@ BASE: dict[str, Any] = {
 
 def changed(path: str, value: Any = None) -> dict[str, Any]:
     """BASE with the value at a slash-separated path replaced, or removed when it is None."""
-    root = _copy(BASE)
+    root: dict[str, Any] = _copy(BASE)
     *steps, last = path.split("/")
     node = root
     for step in steps:
