@@ -1,0 +1,258 @@
+"""The TikTok channel: joins the pure pieces and the client, and is what the runtime holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.tiktok import inbound, outbound
+from services.tiktok.cache import Cache
+from services.tiktok.capabilities import capabilities
+from services.tiktok.client import SCOPES, Client
+from services.tiktok.fingerprint import call_fingerprint, content_fingerprint
+from services.tiktok.history import history_items, referral_items
+from services.tiktok.settings import Settings
+from services.tiktok.tokens import TokenStore
+from services.tiktok.transport import business_id
+from services.tiktok.wire import Content, Envelope, moment
+from shared.channel import (
+    Account,
+    Accounts,
+    Batch,
+    Call,
+    Failure,
+    Files,
+    FileUnavailable,
+    HealthChange,
+    OpenFile,
+    Outcome,
+    PlanContext,
+    ProviderError,
+    RawItem,
+    Receipt,
+    ReceivedItem,
+    WebhookRequest,
+)
+from shared.contract.base import Alias, AliasKind, Contact
+from shared.contract.commands import Command, CommandType, File
+from shared.contract.content import Attachment, AttachmentKind
+from shared.contract.errors import ErrorCode
+from shared.contract.events import Health, Message
+
+HISTORY_LENGTH = 20  # of one thread; there are no older pages
+_CLOCK_SKEW = timedelta(seconds=2)
+
+
+class TikTokChannel:
+    """TikTok direct messages. `use_tokens` before `start` gives replicas one token store."""
+
+    def __init__(
+        self, settings: Settings, tokens: TokenStore | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.capabilities = capabilities(settings)
+        self._settings = settings
+        self._clock = clock
+        self._client = Client(settings, tokens, clock)
+        self._images: Cache[bool] = Cache(settings.cache_size, settings.image_capability_ttl, clock)
+        self._contacts: Cache[Contact] = Cache(settings.cache_size, settings.profile_ttl, clock)
+
+    def use_tokens(self, store: TokenStore) -> None:
+        """Keep rotating tokens there instead of in this process."""
+        self._client.tokens.store = store
+
+    async def start(self) -> None:
+        await self._client.start()
+
+    async def stop(self) -> None:
+        await self._client.stop()
+
+    # -------------------------------------------------------------------------------------------------- inbound
+
+    def authenticate(self, request: WebhookRequest, accounts: Accounts) -> None:
+        inbound.authenticate(request, self._settings, self._clock())
+
+    def challenge(self, request: WebhookRequest, accounts: Accounts) -> str:
+        """Repeat a challenge; whether TikTok ever asks by GET is not documented, and answering does no harm."""
+        asked = request.query.get("challenge", "")
+        return asked if asked.isascii() and asked.isalnum() and len(asked) <= 256 else ""
+
+    def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
+        return inbound.unbatch(request.body)
+
+    def normalise(self, item: ReceivedItem) -> Sequence[Outcome]:
+        return inbound.normalise(item)
+
+    # ------------------------------------------------------------------------------------------------- outbound
+
+    def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
+        return outbound.plan(kind, command, context, self.capabilities)
+
+    def adjust(self, call: Call, failure: Failure) -> Call | None:
+        """A quote TikTok does not take is left out; the text still goes."""
+        if failure.code in (ErrorCode.REPLY_TARGET_UNKNOWN, ErrorCode.CONTENT_REJECTED):
+            return outbound.adjusted(call)
+        return None
+
+    def echo_key(self, call: Call) -> str:
+        """What the echo of this call will carry as its `correlation`."""
+        return call_fingerprint(call.params)
+
+    async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
+        """One `message/send`, with the upload of its image before it. TikTok takes no correlation."""
+        params, learned = dict(call.params), {}
+        if outbound.IMAGE in call.files:
+            media_id = await self._upload(call.files[outbound.IMAGE], params["recipient"], account, files)
+            params[outbound.IMAGE] = {"media_id": media_id}
+            learned = {outbound.IMAGE: media_id}
+        message_id = await self._client.send(account, params, message=call.parts > 0)
+        return Receipt((message_id,) if message_id else (), learned_files=learned)
+
+    async def _upload(self, file: File, conversation_id: str, account: Account, files: Files) -> str:
+        if not await self._takes_images(account, conversation_id):
+            detail = "TikTok does not offer images between this account and this contact."
+            raise ProviderError(Failure(ErrorCode.FILE_TYPE_UNSUPPORTED, detail=detail))
+
+        async def open_file() -> OpenFile:
+            try:
+                return await files.open(file)
+            except FileUnavailable:
+                raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
+
+        return await self._client.upload(account, open_file)
+
+    async def _takes_images(self, account: Account, conversation_id: str) -> bool:
+        key = f"{account.account_id}:{conversation_id}"
+        known = self._images.get(key)
+        if known is None:
+            known = await self._client.takes_images(account, conversation_id)
+            if known is None:
+                return True  # TikTok does not say: the send will
+            self._images.put(key, known)
+        return known
+
+    async def find_sent(self, call: Call, account: Account, since: datetime) -> Receipt | None:
+        """Look for the message among the newest of its conversation, oldest first.
+
+        Raises ProviderError when the history does not reach back to `since`.
+        """
+        rows = _rows(await self._client.messages(account, call.params["recipient"]))
+        wanted = call_fingerprint(call.params)
+        for at, row in rows:
+            ours = row.from_user is not None and row.from_user.id == business_id(account)
+            source = row.message_tag.source if row.message_tag else None
+            if at >= since - _CLOCK_SKEW and ours and source in (None, "api") and content_fingerprint(row) == wanted:
+                return Receipt((row.message_id,) if row.message_id else ())
+        if len(rows) >= HISTORY_LENGTH and rows[0][0] > since:
+            raise ProviderError(Failure(ErrorCode.UNCERTAIN, certain=False, detail="The history is too short."))
+        return None
+
+    # ------------------------------------------------------------------------------------- files, people, history
+
+    async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
+        ref = attachment.provider_ref or ""
+        if "://" in ref:  # a sticker or an emoji: public, and no token for it
+            return await self._client.fetch(ref)
+        return await self._client.download(
+            account,
+            conversation_id=message.conversation_id.split(":", 2)[2],
+            message_id=message.provider.message_id or "",
+            media_id=ref,
+            media_type="VIDEO" if attachment.kind is AttachmentKind.VIDEO else "IMAGE",
+        )
+
+    async def contact(self, account: Account, conversation_id: str) -> Contact | None:
+        """Name and avatar of a conversation's contact: webhooks bring only the user name.
+
+        `conversation_id` is TikTok's. The avatar's address expires, and the cached entry with it.
+        """
+        key = f"{account.account_id}:{conversation_id}"
+        if (known := self._contacts.get(key)) is not None:
+            return known
+        answer = Envelope.model_validate(await self._client.messages(account, conversation_id))
+        person = next((p for p in answer.participants if p.id and p.role == "personal_account"), None)
+        if person is None or person.id is None:
+            return None
+        found = Contact(
+            aliases=(Alias(kind=AliasKind.PROVIDER_ID, value=person.id),),
+            display_name=person.display_name,
+            avatar_url=person.profile_image,
+        )
+        self._contacts.put(key, found, _expiry(person.profile_image))
+        return found
+
+    async def backfill(self, account: Account, since: datetime) -> AsyncIterator[Batch]:
+        """What was said since then, a batch per conversation: at most its newest 20 messages, and its referrals.
+
+        The items are marked `backfill`; what came by webhook already has the same ids.
+        """
+        ours = business_id(account)
+        async for conversation in self._client.conversations(account):
+            updated = moment(conversation.get("update_time"))
+            if updated is not None and updated < since:
+                continue
+            answer = await self._client.messages(account, str(conversation["conversation_id"]))
+            items = referral_items(conversation, ours)
+            if answer.get("messages"):
+                items += history_items(answer, ours)
+            yield Batch(tuple(items), str(conversation.get("update_time") or ""))
+
+    # --------------------------------------------------------------------------------------------------- account
+
+    async def register_webhook(self, account: Account, base_url: str) -> None:
+        """Once per app, for all its accounts."""
+        if await self._client.webhook() != (wanted := _callback(base_url)):
+            await self._client.set_webhook(wanted)
+
+    async def check_webhook(self, account: Account, base_url: str) -> str | None:
+        registered = await self._client.webhook()
+        if registered is None:
+            return "No webhook is registered for the app."
+        return None if registered == _callback(base_url) else "The app's webhook is registered at another address."
+
+    async def probe(self, account: Account) -> HealthChange:
+        try:
+            info = await self._client.inspect(account)
+            grant = await self._client.tokens.grant(account)
+        except ProviderError as failed:
+            if failed.failure.health is None:
+                raise
+            return HealthChange(failed.failure.health, failed.failure.code, failed.failure.detail)
+        if info.get("creator_id") not in (None, "", business_id(account)):
+            detail = "The token belongs to another TikTok account."
+            return HealthChange(Health.REAUTH_REQUIRED, ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail)
+        granted = set(str(info.get("scope") or "").replace(" ", ",").split(","))
+        missing = [scope for scope in SCOPES if scope.startswith("message.") and scope not in granted]
+        if missing:
+            detail = f"The owner has not granted {', '.join(missing)}."
+            return HealthChange(Health.DEGRADED, ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail)
+        ends = grant.refresh_expires_at
+        if ends is not None and ends - self._clock() < self._settings.reauthorise_warning:
+            days = max(0, int((ends - self._clock()) // 86400))
+            detail = f"The authorization ends in {days} days; refreshing does not renew it."
+            return HealthChange(Health.DEGRADED, ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail)
+        return HealthChange(Health.CONNECTED)
+
+
+def _rows(answer: Mapping[str, Any]) -> list[tuple[datetime, Content]]:
+    """The messages of an answer of `content/list` with their times, oldest first."""
+    listed = answer.get("messages")
+    rows = [Content.model_validate(row) for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
+    dated = [(at, row) for row in rows if (at := moment(row.timestamp)) is not None]
+    return sorted(dated, key=lambda entry: entry[0])
+
+
+def _callback(base_url: str) -> str:
+    return base_url.rstrip("/") + "/webhooks/tiktok"
+
+
+def _expiry(address: str | None) -> float | None:
+    """When a signed address ends, Unix seconds."""
+    value = (address or "").partition("x-expires=")[2].split("&")[0]
+    return float(value) if value.isdecimal() else None
+
+
+def build(settings: Settings | None = None) -> TikTokChannel:
+    """The channel as a service runs it; without settings, as the environment has them."""
+    return TikTokChannel(settings or Settings())

@@ -1,0 +1,230 @@
+"""From a command to provider calls. Pure: what is not in the command or its context is not known here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.tiktok.capabilities import QUOTA
+from services.tiktok.received import Received
+from services.tiktok.rendering import card, card_title, check_image, fits_card, plain, post_item, with_options
+from services.tiktok.splitting import split
+from shared.channel import Call, PlanContext, Refused
+from shared.contract import ids
+from shared.contract.capabilities import Capabilities, Grade
+from shared.contract.commands import (
+    Button,
+    Command,
+    CommandType,
+    File,
+    InteractiveKind,
+    MessageSend,
+    OutInteractive,
+    OutMedia,
+    OutSharedPost,
+    OutText,
+    Typing,
+)
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import Warning, WarningCode
+
+METHOD = "business/message/send"
+IMAGE = "image"  # the parameter a file's media id goes into
+
+
+def plan(kind: CommandType, command: Command, context: PlanContext, capabilities: Capabilities) -> Sequence[Call]:
+    """The calls of a command, in order. Raises Refused."""
+    match kind:
+        case CommandType.MESSAGE_SEND if isinstance(command, MessageSend):
+            return _Plan(command, context, capabilities).calls()
+        case CommandType.TYPING_START if isinstance(command, Typing):
+            # Agents see each other type inside the inbox; TikTok hears nothing of it.
+            return () if command.audience == "agents" else (_action("TYPING", _recipient(command, context)),)
+        case CommandType.TYPING_STOP | CommandType.MESSAGE_CANCEL:
+            return ()  # TikTok has no call for it: the indicator goes out by itself after 5 seconds
+        case CommandType.MARK_READ:
+            return (_action("MARK_READ", _recipient(command, context)),)
+    raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL)
+
+
+def adjusted(call: Call) -> Call | None:
+    """The same call without its quote, or None when it has none."""
+    if "referenced_message_info" not in call.params:
+        return None
+    params = {name: value for name, value in call.params.items() if name != "referenced_message_info"}
+    warning = Warning(code=WarningCode.REPLY_TO_DROPPED, detail="TikTok did not take the message replied to.")
+    return replace(call, params=params, warnings=(*call.warnings, warning))
+
+
+def _recipient(command: Command, context: PlanContext) -> str:
+    """The conversation id, which is the only address TikTok sends to."""
+    if context.address.get("conversation_id"):
+        return context.address["conversation_id"]
+    if command.conversation_id is None:
+        raise Refused(ErrorCode.CANNOT_INITIATE, field="conversation_id")
+    try:
+        channel, _, peer = ids.split_conversation_id(command.conversation_id)
+    except ValueError:
+        channel, peer = "", ""
+    if channel != "tiktok":
+        raise Refused(ErrorCode.INVALID_COMMAND, "This is no TikTok conversation.", field="conversation_id")
+    if peer in (Received.RESTRICTED_PEER, Received.UNKNOWN_PEER) or peer.startswith(Received.USER_PEER):
+        raise Refused(ErrorCode.RECIPIENT_UNKNOWN, "TikTok did not say who this is.", field="conversation_id")
+    return peer
+
+
+def _params(message_type: str, recipient: str, **content: Any) -> dict[str, Any]:
+    return {"recipient_type": "CONVERSATION", "recipient": recipient, "message_type": message_type, **content}
+
+
+def _action(action: str, recipient: str) -> Call:
+    return Call(METHOD, _params("SENDER_ACTION", recipient, sender_action=action), parts=0)
+
+
+class _Plan:
+    """The parts of one `message.send`: text first, then files, then what can be tapped."""
+
+    def __init__(self, command: MessageSend, context: PlanContext, capabilities: Capabilities) -> None:
+        self._command = command
+        self._context = context
+        self._capabilities = capabilities
+        self._recipient = _recipient(command, context)
+        self._warnings: list[Warning] = []
+        self._parts: list[Call] = []
+
+    def calls(self) -> Sequence[Call]:
+        content = self._command.content
+        match content:
+            case OutText():
+                self._text_with_buttons(plain(content.text, content.spans), _flat(content.buttons))
+                self._formatting_dropped(bool(content.spans))
+            case OutMedia():
+                self._media(content)
+            case OutInteractive():
+                self._interactive(content)
+            case OutSharedPost():
+                item = post_item(content.post_id)
+                self._caption(content.text)
+                self._parts.append(self._call("SHARE_POST", share_post={"item_id": item}))
+            case _:
+                raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, f"TikTok has no {content.kind}.", field="content.kind")
+        self._check_quota()
+        self._reply()
+        first, *others = self._parts
+        return (replace(first, warnings=tuple(self._warnings)), *others)
+
+    # ------------------------------------------------------------------------------------------------- contents
+
+    def _call(self, message_type: str, files: dict[str, File] | None = None, **content: Any) -> Call:
+        return Call(METHOD, _params(message_type, self._recipient, **content), files=files or {})
+
+    def _text(self, text: str) -> None:
+        if not text.strip():
+            raise Refused(ErrorCode.CONTENT_REJECTED, "The text is blank.", field="content.text")
+        pieces = split(text, self._capabilities.text.max_length)
+        self._parts += [self._call("TEXT", text={"body": piece}) for piece in pieces]
+        if len(pieces) > 1:
+            self._warn(WarningCode.TEXT_SPLIT, f"The text went out as {len(pieces)} messages.")
+
+    def _caption(self, text: str) -> None:
+        if text.strip():
+            self._text(text)
+            self._warn(WarningCode.CAPTION_SEPARATED, "The text went out as a message of its own.")
+
+    def _text_with_buttons(self, text: str, buttons: Sequence[Button]) -> None:
+        if buttons and fits_card(text, buttons):
+            self._parts.append(self._call("TEMPLATE", template=card(text, buttons, InteractiveKind.BUTTONS, "content")))
+            return
+        self._text(with_options(text, buttons) if buttons else text)
+        if buttons:
+            self._warn(WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
+
+    def _media(self, content: OutMedia) -> None:
+        files = self._context.files or content.attachments
+        limit = self._capabilities.files_per_message
+        if len(files) > limit:
+            raise Refused(ErrorCode.TOO_MANY_FILES, field="content.attachments", limit=limit, actual=len(files))
+        buttons = _flat(content.buttons)
+        text = plain(content.text, content.spans)
+        self._caption(with_options(text, buttons) if buttons else text)
+        for index, file in enumerate(files):
+            self._image(file, f"content.attachments.{index}")
+        if buttons:
+            self._warn(WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
+        self._formatting_dropped(bool(content.spans))
+
+    def _image(self, file: File, field: str) -> None:
+        check_image(file, self._capabilities.files, field)
+        if file.provider_ref:  # uploaded before: TikTok keeps a media id for 30 days
+            self._parts.append(self._call("IMAGE", image={"media_id": file.provider_ref}))
+        else:
+            self._parts.append(self._call("IMAGE", files={IMAGE: file}))
+
+    def _interactive(self, content: OutInteractive) -> None:
+        if content.interactive not in {entry.kind for entry in self._capabilities.interactive}:
+            raise Refused(
+                ErrorCode.UNSUPPORTED_BY_CHANNEL,
+                f"TikTok has no interactive {content.interactive}.",
+                field="content.interactive",
+            )
+        if content.header_file is not None:
+            self._image(content.header_file, "content.header_file")
+        if content.buttons or not content.cards:
+            title = card_title(content)
+            self._parts.append(
+                self._call("TEMPLATE", template=card(title, content.buttons, content.interactive, "content"))
+            )
+        for index, entry in enumerate(content.cards):
+            field = f"content.cards.{index}"
+            if entry.file is not None:
+                self._image(entry.file, f"{field}.file")
+            self._parts.append(
+                self._call("TEMPLATE", template=card(entry.text, entry.buttons, content.interactive, field))
+            )
+
+    # --------------------------------------------------------------------------------------------- around them
+
+    def _check_quota(self) -> None:
+        """A message of more parts than a whole window allows can never go out: better said before part one."""
+        rule = self._capabilities.windows[0]
+        if not rule.quota_until_reply and len(self._parts) > QUOTA:
+            raise Refused(
+                ErrorCode.QUOTA_EXHAUSTED,
+                f"This makes {len(self._parts)} messages; TikTok allows {QUOTA} until the contact writes again.",
+                field="content",
+                limit=QUOTA,
+                actual=len(self._parts),
+            )
+
+    def _reply(self) -> None:
+        """TikTok quotes with TEXT only."""
+        if self._command.reply_to is None:
+            return
+        strict = self._command.reply_policy == "strict"
+        native = self._capabilities.reply_to is Grade.NATIVE
+        first_text = next((i for i, c in enumerate(self._parts) if c.params["message_type"] == "TEXT"), None)
+        if not native or first_text is None:
+            if strict:
+                raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "TikTok cannot quote here.", field="reply_to")
+            code = WarningCode.REPLY_TO_DROPPED if native else WarningCode.REPLY_TO_UNSUPPORTED
+            self._warn(code, "The message went out without its reply reference.")
+        elif self._context.target is None:
+            if strict:
+                raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="reply_to")
+            self._warn(WarningCode.REPLY_TO_DROPPED, "The message replied to is not known.")
+        else:
+            call = self._parts[first_text]
+            reference = {"referenced_message_id": self._context.target.provider_message_id}
+            self._parts[first_text] = replace(call, params={**call.params, "referenced_message_info": reference})
+
+    def _formatting_dropped(self, had_spans: bool) -> None:
+        if had_spans:
+            self._warn(WarningCode.FORMATTING_DROPPED, "TikTok shows plain text.")
+
+    def _warn(self, code: WarningCode, detail: str) -> None:
+        self._warnings.append(Warning(code=code, detail=detail))
+
+
+def _flat(rows: Sequence[Sequence[Button]]) -> list[Button]:
+    return [button for row in rows for button in row]

@@ -1,0 +1,143 @@
+"""Contents as TikTok takes them: pieces of plain text, images, Q&A cards, shared posts. Pure."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from services.tiktok.capabilities import BUTTON_ID, BUTTON_TITLE, CARD_BUTTONS, CARD_TITLE, LINK_TITLE
+from shared.channel import Refused
+from shared.contract.capabilities import FileRule
+from shared.contract.commands import Button, File, InteractiveKind, OutInteractive
+from shared.contract.content import AttachmentKind, Span, SpanKind
+from shared.contract.errors import ErrorCode
+
+# ----------------------------------------------------------------------------------------------------- text
+
+
+def length(text: str) -> int:
+    """UTF-16 units: TikTok does not say what it counts, and this count is never the smaller."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def plain(text: str, spans: Sequence[Span]) -> str:
+    """The text without formatting; the address of a link that only formatting showed is written after it."""
+    for span in sorted(spans, key=lambda span: span.offset, reverse=True):
+        end = span.offset + span.length
+        if span.kind is SpanKind.LINK and span.url and end <= len(text) and span.url not in text:
+            text = f"{text[:end]} ({span.url}){text[end:]}"
+    return text
+
+
+def with_options(text: str, buttons: Sequence[Button]) -> str:
+    """The text with buttons that cannot be shown as such written under it."""
+    lines = [f"• {button.title}: {button.url}" if button.url else f"• {button.title}" for button in buttons]
+    return "\n".join([*([text] if text.strip() else []), *lines])
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+_SAME_TYPE = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+_SAYS_NOTHING = frozenset({"application/octet-stream", "binary/octet-stream"})
+
+
+def mime_type(given: str | None, filename: str | None) -> str | None:
+    """The type of a file as far as it is told: without parameters, by its usual name, or by the file's name."""
+    told = (given or "").split(";")[0].strip().lower()
+    told = _SAME_TYPE.get(told, told)
+    if told and told not in _SAYS_NOTHING:
+        return told
+    return mimetypes.guess_type(filename or "")[0]
+
+
+def check_image(file: File, rules: dict[AttachmentKind, FileRule], field: str) -> None:
+    """Raises Refused unless TikTok would take the file, as far as it is known before its bytes are."""
+    rule = rules[AttachmentKind.IMAGE]
+    told = mime_type(file.mime_type, file.filename)
+    if file.kind not in (None, AttachmentKind.IMAGE) or (told is not None and told not in rule.mime_types):
+        raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, "TikTok takes JPG and PNG images only.", field=field)
+    if file.size is not None and file.size > rule.max_bytes:
+        raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=rule.max_bytes, actual=file.size)
+
+
+# ---------------------------------------------------------------------------------------------------- cards
+
+
+def card(title: str, buttons: Sequence[Button], kind: InteractiveKind, field: str) -> dict[str, Any]:
+    """A Q&A card. Raises Refused with the field, the limit and the actual count of whatever does not fit."""
+    if not title.strip():
+        raise Refused(ErrorCode.CONTENT_REJECTED, "A card needs a text.", field=f"{field}.text")
+    _limit(title, CARD_TITLE, f"{field}.text", "A card's text")
+    if not 1 <= len(buttons) <= CARD_BUTTONS:
+        raise Refused(
+            ErrorCode.CONTENT_REJECTED,
+            f"A card has 1 to {CARD_BUTTONS} buttons.",
+            field=f"{field}.buttons",
+            limit=CARD_BUTTONS,
+            actual=len(buttons),
+        )
+    return {
+        "type": _card_type(buttons, kind),
+        "title": title,
+        "buttons": [_button(button, f"{field}.buttons.{index}") for index, button in enumerate(buttons)],
+    }
+
+
+def fits_card(title: str, buttons: Sequence[Button]) -> bool:
+    """Whether text and buttons can be a card as they are."""
+    return (
+        bool(title.strip())
+        and length(title) <= CARD_TITLE
+        and 1 <= len(buttons) <= CARD_BUTTONS
+        and all(b.kind == "reply" and b.title.strip() and length(b.title) <= LINK_TITLE for b in buttons)
+        and all(length(b.id or "") <= BUTTON_ID for b in buttons)
+    )
+
+
+def _card_type(buttons: Sequence[Button], kind: InteractiveKind) -> str:
+    # A link card shows the answers as lines of text, which may be twice as long.
+    short = all(length(button.title) <= BUTTON_TITLE for button in buttons)
+    return "QA_BUTTON_CARD" if short and kind is InteractiveKind.BUTTONS else "QA_LINK_CARD"
+
+
+def _button(button: Button, field: str) -> dict[str, Any]:
+    if button.kind != "reply":
+        raise Refused(
+            ErrorCode.UNSUPPORTED_BY_CHANNEL, "TikTok's cards have reply buttons only.", field=f"{field}.kind"
+        )
+    if not button.title.strip():
+        raise Refused(ErrorCode.CONTENT_REJECTED, "A button needs a title.", field=f"{field}.title")
+    _limit(button.title, LINK_TITLE, f"{field}.title", "A button's title")
+    _limit(button.id or "", BUTTON_ID, f"{field}.id", "A button's id")
+    return {"type": "REPLY", "title": button.title, **({"id": button.id} if button.id else {})}
+
+
+def _limit(text: str, limit: int, field: str, what: str) -> None:
+    if (actual := length(text)) > limit:
+        raise Refused(
+            ErrorCode.TEXT_TOO_LONG,
+            f"{what} has at most {limit} characters.",
+            field=field,
+            limit=limit,
+            actual=actual,
+        )
+
+
+def card_title(content: OutInteractive) -> str:
+    """A card has one text: header, text and footer, a line each."""
+    return "\n".join(line for line in (content.header, content.text, content.footer) if line and line.strip())
+
+
+# ---------------------------------------------------------------------------------------------------- posts
+
+_POST = re.compile(r"(?:^|/(?:video|photo|v1|embed|v2)/)(\d{6,30})(?:[/?#].*)?$", re.S)
+
+
+def post_item(post_id: str) -> str:
+    """The id of a post, given as such or as its address. Raises Refused."""
+    found = _POST.search(post_id.strip())
+    if found is None:
+        raise Refused(ErrorCode.CONTENT_REJECTED, "This is no id of a TikTok post.", field="content.post_id")
+    return found[1]

@@ -1,0 +1,260 @@
+"""Reads TikTok's JSON without trusting it: tolerant types, times in either unit, ids as text."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = datetime(2016, 1, 1, tzinfo=UTC)  # before the product existed
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_LARGEST_SECONDS = 10**11  # a larger number counts milliseconds
+_INT64 = 2**63
+_DEEPEST = 100  # beyond it the document could not be written again
+
+T = TypeVar("T")
+
+
+def read_json(value: bytes | str) -> Any:
+    """The document in `value`.
+
+    What is no strict JSON but can still be read is: bytes that are no UTF-8 are replaced, and so are the halves of
+    an emoji that somebody's cut left alone. Raises ValueError.
+    """
+    try:
+        document = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        document = _read_leniently(value)
+    brackets = value.count("{") + value.count("[") if isinstance(value, str) else value.count(b"{") + value.count(b"[")
+    if brackets > _DEEPEST and _is_deeper(document, _DEEPEST):
+        raise ValueError("The payload is nested too deeply.")
+    return document
+
+
+def _read_leniently(value: bytes | str) -> Any:
+    text = value.decode("utf-8-sig", "replace") if isinstance(value, bytes) else value.removeprefix("\ufeff")
+    try:
+        return _clean(json.loads(text))
+    except (ValueError, RecursionError):
+        raise ValueError("The payload is not JSON.") from None
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(entry, levels - 1) for entry in inner)
+
+
+def _clean(value: Any) -> Any:
+    """Without what the strict parser would not have let through: lone surrogates, numbers no JSON writer takes."""
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {_clean(name): _clean(inner) for name, inner in value.items()}
+        case list():
+            return [_clean(inner) for inner in value]
+        case float() if not math.isfinite(value):
+            return None
+        case int() if not -_INT64 <= value < _INT64:
+            return str(value)
+    return value
+
+
+def moment(*values: Any) -> datetime | None:
+    """The first of `values` that is a plausible time: seconds or milliseconds since 1970, as a number or as text."""
+    for told in values:
+        value = int(told) if isinstance(told, str) and told.strip().isdecimal() and len(told) < 20 else told
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 10**16:
+            continue
+        milliseconds = value * 1000 if value < _LARGEST_SECONDS else value
+        if milliseconds < 10**14 and _EARLIEST <= (found := _EPOCH + timedelta(milliseconds=milliseconds)) < _LATEST:
+            return found
+    return None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _word(value: Any) -> str | None:
+    return value.strip().lower() or None if isinstance(value, str) else None
+
+
+def _object(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else None
+
+
+def _objects(value: Any) -> list[Any]:
+    listed = value if isinstance(value, list) else [value]
+    return [entry for entry in listed if isinstance(entry, Mapping)]
+
+
+def _body(value: Any) -> Any:
+    return {"body": value} if isinstance(value, str) else _object(value)
+
+
+Text = Annotated[str | None, BeforeValidator(_text)]  # ids too: some come as numbers
+Word = Annotated[str | None, BeforeValidator(_word)]  # an enum: webhooks write them in lower case, REST in upper
+Flag = Annotated[bool, BeforeValidator(lambda value: value is True)]
+Part = Annotated[T | None, BeforeValidator(_object)]
+Parts = Annotated[tuple[T, ...], BeforeValidator(_objects)]
+
+
+class Wire(BaseModel):
+    """A wire model: reads what it knows, forgives the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Envelope(Wire):
+    """What surrounds every event; `create_time` in seconds. `backfill` marks what we fetched from the history."""
+
+    client_key: Text = None
+    event: Word = None
+    create_time: Any = None
+    user_openid: Text = None
+    content: Any = None
+    backfill: Flag = False
+    participants: Parts[Participant] = ()
+
+
+class Participant(Wire):
+    """One side of a conversation in an answer of `content/list`."""
+
+    id: Text = None
+    role: Word = None
+    display_name: Text = None
+    profile_image: Text = None
+
+
+class User(Wire):
+    id: Text = None
+    role: Word = None
+
+
+class TextPart(Wire):
+    body: Text = None
+
+
+class MediaPart(Wire):
+    media_id: Text = None
+
+
+class LinkPart(Wire):
+    url: Text = None
+
+
+class SharedPost(Wire):
+    embed_url: Text = None
+    video_id: Text = Field(default=None, validation_alias=AliasChoices("video_id", "item_id"))
+
+
+class Reaction(Wire):
+    """A webhook says what was done and to which message; a history row only what is on it."""
+
+    operation: Word = None
+    emoji: Text = None
+    ai_emoji_url: Text = None
+    unique_identifier: Text = None
+    timestamp: Any = None
+    original_msg_id: Text = None
+
+
+class CardButton(Wire):
+    title: Text = Field(default=None, validation_alias=AliasChoices("text", "title"))
+
+
+class CardElement(Wire):
+    title: Text = None
+    buttons: Parts[CardButton] = ()
+
+
+class Card(CardElement):
+    """Webhooks put title and buttons into `elements`, REST has them flat."""
+
+    elements: Parts[CardElement] = ()
+
+
+class Reference(Wire):
+    referenced_message_id: Text = None
+
+
+class ReplySource(Wire):
+    """Of a text that a tapped card button wrote: the card, and the id we gave the button."""
+
+    reply_source_msg_id: Text = None
+    reply_source_unique_id: Text = None
+
+
+class Tag(Wire):
+    source: Word = None
+
+
+class Read(Wire):
+    last_read_timestamp: Any = None
+
+
+class Ad(Wire):
+    advertiser_id: Text = None
+    ad_id: Text = None
+    ad_name: Text = None
+    embed_url: Text = None
+    message_material_id: Text = None
+    timestamp: Any = None  # milliseconds in webhooks, seconds in REST
+
+
+class ShortLink(Wire):
+    ref: Text = None
+    prefilled_message: Text = None
+
+
+class ReferralPart(Wire):
+    """One entry in a webhook, lists of all there ever were in REST."""
+
+    source: Word = None
+    ad: Parts[Ad] = ()
+    short_link: Parts[ShortLink] = ()
+
+
+class Content(Wire):
+    """`content` of an event, and a row of the history: the same thing under two sets of names."""
+
+    sender: Text = Field(default=None, validation_alias=AliasChoices("from", "sender"))
+    recipient: Text = Field(default=None, validation_alias=AliasChoices("to", "recipient"))
+    from_user: Part[User] = None
+    to_user: Part[User] = None
+    unique_identifier: Text = None
+    conversation_id: Text = None
+    message_id: Text = None
+    timestamp: Any = None
+    type: Word = Field(default=None, validation_alias=AliasChoices("type", "message_type"))
+    text: Annotated[TextPart | None, BeforeValidator(_body)] = None
+    image: Part[MediaPart] = None
+    video: Part[MediaPart] = None
+    share_post: Part[SharedPost] = None
+    sticker: Part[LinkPart] = None
+    emoji: Part[LinkPart] = None
+    reactions: Parts[Reaction] = Field(default=(), validation_alias=AliasChoices("reaction", "reactions"))
+    template: Part[Card] = None
+    referenced_message_info: Part[Reference] = None
+    reply_source_payload: Part[ReplySource] = None
+    auto_message_type: Word = None
+    message_tag: Part[Tag] = None
+    read: Part[Read] = None
+    referral: Part[ReferralPart] = None
+
+
+def post_id(post: SharedPost) -> str | None:
+    """The id of a shared post; REST has it only inside the player's address."""
+    if post.video_id:
+        return post.video_id
+    tail = (post.embed_url or "").split("?")[0].rstrip("/").rpartition("/")[2]
+    return tail if tail.isdecimal() else None
