@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import signal
 from pathlib import Path
 
@@ -49,6 +50,8 @@ async def _serve(options: argparse.Namespace) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     await simulator.start(options.port, options.host)
+    gc.freeze()  # the compiled description and the imports live as long as the process
+    gc.set_threshold(50_000, 20, 100)  # the message rings hold no cycles worth looking for at every turn
     try:
         await stopped.wait()
     finally:

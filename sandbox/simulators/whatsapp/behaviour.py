@@ -37,7 +37,7 @@ class Behaviour(BaseModel):
     pair_limit: bool = True
     throughput_limit: bool = True
     batch_max: int = Field(default=1000, ge=1, le=1000)
-    batch_linger: float = Field(default=0.005, ge=0, description="real seconds a POST waits for company")
+    batch_linger: float = Field(default=0.01, ge=0, description="real seconds a POST waits for company")
     merge_values: bool = Field(default=True, description="one change carries many items; False: one change each")
     retry_for: float = Field(default=7 * 24 * 3600.0, gt=0)
 

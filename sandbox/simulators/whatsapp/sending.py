@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import orjson
 
@@ -229,4 +230,10 @@ def parse(raw: bytes) -> Json:
         raise GraphError(100, "The request body is not valid JSON.") from None
     if not isinstance(body, dict):
         raise GraphError(100, "The request body must be a JSON object.")
-    return body
+    return _without_nulls(body) if b"null" in raw else body  # null counts as absent: pywa fills contacts with it
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

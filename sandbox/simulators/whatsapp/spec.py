@@ -143,6 +143,11 @@ def _corrected(original: Json) -> Json:
         "properties": {"id": _TEXT, "link": _TEXT, "voice": {"type": "boolean"}},
         "additionalProperties": False,
     }
+    _own_part(schemas, "StickerMessage")["properties"]["sticker"] = {
+        "type": "object",
+        "properties": {"id": _TEXT, "link": _TEXT},
+        "additionalProperties": False,
+    }
     _own_part(schemas, "TextMessage")["properties"]["text"]["required"] = ["body"]
     _own_part(schemas, "ReactionMessage")["properties"]["reaction"]["required"] = ["message_id"]
     location = _own_part(schemas, "LocationMessage")["properties"]["location"]
