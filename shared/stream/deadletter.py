@@ -102,9 +102,9 @@ class DeadLetters:
                     break
                 room = BATCH if limit is None else min(BATCH, limit - sent)
                 records = await consumer.poll(behind, room, 0.5)
-                records = [record for record in records if record.offset < ends[record.partition]]
-                sent += await self._send_back(records, to, only_code)
-                await consumer.commit({record.source: record.offset + 1 for record in records})
+                if old := [record for record in records if record.offset < ends[record.partition]]:
+                    sent += await self._send_back(old, to, only_code)
+                    await consumer.commit({record.source: record.offset + 1 for record in old})
             return sent
         finally:
             await consumer.stop()

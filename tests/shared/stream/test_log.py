@@ -111,9 +111,7 @@ class Member:
 
     def __init__(self, log: Log, group: str, name: str) -> None:
         self.partitions: frozenset[Partition] = frozenset()
-        self.consumer: LogConsumer = log.consumer(
-            group, [name], on_assigned=self.assigned, on_revoked=self.revoked
-        )
+        self.consumer: LogConsumer = log.consumer(group, [name], on_assigned=self.assigned, on_revoked=self.revoked)
 
     async def assigned(self, partitions: frozenset[Partition]) -> None:
         self.partitions = partitions
