@@ -23,6 +23,7 @@ from sandbox.simulators.whatsapp.transfers import Transfers
 Work = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _MISBEHAVIOUR: Final = frozenset({"error", "refuse", "drop_answer", "hang", "slow"})
+_SILENT: Final = frozenset({"refuse", "drop_answer", "hang"})
 _CONTENT: Final = frozenset(
     {100, 131008, 131009, 131021, 131051, 131062, 132000, 132001, 132005, 132008, 132012, 132018, 134100}
 )
@@ -101,7 +102,7 @@ class GraphAPI:
                 self._authorise(request, name)
                 fault = await self._fault(request, name) if self._core.faults.active else None
                 response = await (work(request) if fault is None else self._misbehave(request, fault, work))
-                status = response.status if request.transport is not None else 0
+                status = 0 if fault is not None and fault.kind in _SILENT else response.status
             except GraphError as error:
                 code, status = error.code, error.http
                 if code in _CONTENT and error.subcode is None:

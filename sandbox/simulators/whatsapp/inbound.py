@@ -79,10 +79,10 @@ def order(catalog_id: str, product_items: list[Json], text: str | None = None) -
     }
 
 
-def unsupported(kind: str = "poll", code: int = 131051) -> Json:
-    """Polls and whatever else the API does not carry; `kind` names the real type."""
+def unsupported(real_type: str = "poll", code: int = 131051) -> Json:
+    """Polls and whatever else the API does not carry."""
     details = "Message type is currently not supported."
-    return {"type": "unsupported", "errors": [status_error(code, details)], "unsupported": {"type": kind}}
+    return {"type": "unsupported", "errors": [status_error(code, details)], "unsupported": {"type": real_type}}
 
 
 def media_too_large() -> Json:

@@ -197,7 +197,7 @@ class WhatsAppSimulator:
     async def settled(self, seconds: float = 10.0) -> None:
         """Wait (real time) until no timer is due soon and every webhook was tried; raises TimeoutError."""
         deadline = time.monotonic() + seconds
-        while not self.webhooks.idle or any(t.due <= self.clock.now() + 1.0 for t in self.clock.live):
+        while not self.webhooks.idle or any(t.due <= self.clock.now() + 0.5 for t in self.clock.live):
             if time.monotonic() > deadline:
                 raise TimeoutError("webhooks or timers are still pending")
             await asyncio.sleep(0.005)
