@@ -19,7 +19,7 @@ from sandbox.simulators.whatsapp.business import Business
 from sandbox.simulators.whatsapp.control import Control
 from sandbox.simulators.whatsapp.core import Core
 from sandbox.simulators.whatsapp.customers import Customers
-from sandbox.simulators.whatsapp.errors import GraphError, Json
+from sandbox.simulators.whatsapp.errors import Json
 from sandbox.simulators.whatsapp.graph import GraphAPI
 from sandbox.simulators.whatsapp.media import MB, MediaStore
 from sandbox.simulators.whatsapp.model import Account, App, Customer, Group, Number, Sent, digits_of
@@ -113,8 +113,9 @@ class WhatsAppSimulator:
         await site.start()
         bound = self._runner.addresses[0][1]
         self.core.base_url = f"http://{host}:{bound}"
-        source = self.core.spec.source.name if self.core.spec else None
-        log.info("simulator.started", url=self.base_url, requests_checked_against=source or "documented limits only")
+        if self.core.spec is None:
+            log.warning("simulator.spec_missing", consequence="requests are checked against the documented limits only")
+        log.info("simulator.started", url=self.base_url, spec=self.core.spec.source.name if self.core.spec else None)
 
     async def stop(self) -> None:
         """Stop serving and delivering, and remove temporary files."""
@@ -210,7 +211,6 @@ class WhatsAppSimulator:
             "requests_checked_against": self.core.spec.source.name if self.core.spec else None,
             "sent": self.world.sent_total,
             "received": self.world.received_total,
-            "repeated": len(self.repeats()),
             "violations": len(self.violations),
             "webhooks": {
                 "posts": hooks.posts, "delivered": hooks.delivered, "failed_attempts": hooks.failed_attempts,
@@ -218,6 +218,3 @@ class WhatsAppSimulator:
             },
             "behaviour": self.behaviour.model_dump(),
         }  # fmt: skip
-
-
-__all__ = ["GraphError", "WhatsAppSimulator"]
