@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from shared.stream.errors import BrakePulled
+from shared.stream.errors import BrakePulled, LogUnavailable
 from shared.stream.log import Log
 from shared.stream.records import Headers, Partition, Record, header
 
@@ -79,6 +79,7 @@ class DeadLetters:
         With their original headers, in order, once: progress is the consumer group `redrive.<topic>`, committed
         after the acks of at most 100 records. Works up to the end of the topic at the time of the call. What
         `only_code` leaves out is appended to `topic` again, for another call. Returns how many were sent.
+        Raises LogUnavailable; call it again then.
         """
         ends = await self._log.ends(topic)
         ours: set[Partition] = set()
@@ -94,7 +95,9 @@ class DeadLetters:
         consumer = self._log.consumer(f"redrive.{topic}", [topic], on_assigned=assigned, on_revoked=revoked)
         await consumer.start()
         try:
-            await joined.wait()
+            # The group's last member may have died: it is waited for as long as a rebalance may take.
+            async with asyncio.timeout(2 * self._log.rebalance_timeout):
+                await joined.wait()
             sent = 0
             while limit is None or sent < limit:
                 behind = [p for p in sorted(ours) if await consumer.position(p) < ends[p.number]]
@@ -106,6 +109,8 @@ class DeadLetters:
                     sent += await self._send_back(old, to, only_code)
                     await consumer.commit({record.source: record.offset + 1 for record in old})
             return sent
+        except TimeoutError as error:
+            raise LogUnavailable("no partitions were assigned") from error
         finally:
             await consumer.stop()
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 
+from shared.stream.aside import Aside
 from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.lanes import Handler, Observe, PartitionLanes, Work
 from shared.stream.log import Log, Rebalanced
@@ -72,8 +73,8 @@ class Dispatcher:
     ) -> None:
         """`drain_timeout` (seconds) defaults to two thirds of the log's rebalance timeout.
 
-        The other third is for the flush, the commit and the way to the broker; beyond it the group goes on
-        without this member and its records are handled twice.
+        The other third is for the flush and the commit (a send timeout each); beyond it the group goes on
+        without this member and its open records are handled twice.
         """
         if (bypass is None) != (aside is None):
             raise ValueError("bypass and aside come together")
@@ -81,9 +82,7 @@ class Dispatcher:
         self._log = log
         self._key_of = key_of
         self._bypass = bypass
-        self._aside = aside
-        self._asides: set[asyncio.Task[None]] = set()
-        self._most_asides = slots
+        self._aside = None if aside is None else Aside(aside, slots, observe, clock)
         self._quantum = max(1, window // 2)
         self._ceiling = window - self._quantum
         self._on_assigned = on_assigned
@@ -127,7 +126,10 @@ class Dispatcher:
             await self.stop()
 
     async def stop(self) -> None:
-        """Stop polling → drain → flush → commit → leave the group. Idempotent; `wait` has the fatal error."""
+        """Stop polling → drain → flush → commit → leave the group. Idempotent; `wait` has the fatal error.
+
+        Takes at most the drain timeout and three send timeouts of the log (with the defaults 20 s + 3 × 5 s).
+        """
         if self._stopper is None:
             self._stopper = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopper)
@@ -215,34 +217,15 @@ class Dispatcher:
         return wanted
 
     def _dispatch(self, records: Sequence[Record]) -> None:
-        shares, key_of, bypass = self._shares, self._key_of, self._bypass
+        shares, key_of, bypass, aside = self._shares, self._key_of, self._bypass, self._aside
         for record in records:
             share = shares[record.topic, record.partition]
-            if bypass is not None and bypass(record):
+            if aside is not None and bypass is not None and bypass(record):
                 share.tracker.open(record.offset)
                 share.tracker.close(record.offset)
-                self._start_aside(record)
+                aside.start(record)
             else:
                 share.put(record, key_of(record))
-
-    def _start_aside(self, record: Record) -> None:
-        if len(self._asides) >= self._most_asides:
-            self._work.observe("aside_dropped", record, 0.0)
-            return
-        task = asyncio.create_task(self._run_aside(record))
-        self._asides.add(task)
-        task.add_done_callback(self._asides.discard)
-
-    async def _run_aside(self, record: Record) -> None:
-        assert self._aside is not None
-        began = self._clock()
-        try:
-            await self._aside(record)
-        except Exception as error:
-            logger.info("an ephemeral record failed: %s", type(error).__name__)
-            self._work.observe("aside_failed", record, self._clock() - began)
-        else:
-            self._work.observe("aside", record, self._clock() - began)
 
     def _room(self, share: PartitionLanes) -> None:
         """If a partition that was left out of the running poll has room again: poll anew, with it."""
@@ -324,6 +307,6 @@ class Dispatcher:
         await self._revoked(frozenset(share.partition for share in self._shares.values()))
         if self._committer is not None:
             self._committer.cancel()
-        for task in self._asides:
-            task.cancel()
+        if self._aside is not None:
+            self._aside.cancel()
         await self._consumer.stop()

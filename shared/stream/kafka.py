@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import (
-    KafkaError,
-    MessageSizeTooLargeError,
-    RecordTooLargeError,
-    TopicAlreadyExistsError,
-    for_code,
-)
-from aiokafka.structs import RecordMetadata
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from shared.stream.acks import Acks, translated
 from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.kafka_consumer import KafkaConsumer, ends, follow, read_partition
 from shared.stream.log import CaughtUp, Rebalanced, Stored, TopicSpec
@@ -88,8 +82,7 @@ class KafkaLog:
         }
         self._producer: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
-        self._pending: deque[tuple[float, asyncio.Future[Stored]]] = deque()
-        self._watch: asyncio.TimerHandle | None = None
+        self._acks = Acks(send_timeout)
 
     async def start(self) -> None:
         producer = AIOKafkaProducer(
@@ -110,9 +103,7 @@ class KafkaLog:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await _close(producer, self._send_timeout)
-        if self._watch is not None:
-            self._watch.cancel()
-        self._fail_pending()
+        self._acks.close()
 
     async def ensure_topics(self, topics: Iterable[TopicSpec]) -> None:
         """As `Log.ensure_topics`, with three replicas where there are brokers for them.
@@ -142,8 +133,11 @@ class KafkaLog:
         return NewTopic(topic.name, topic.partitions, min(REPLICAS, brokers), topic_configs=configs)
 
     async def partitions(self, topic: str) -> int:
-        producer = await self._ready_producer()
-        return len(await self._within(producer.partitions_for(topic)))
+        return await self._count(await self._ready_producer(), topic)
+
+    async def _count(self, producer: AIOKafkaProducer, topic: str) -> int:
+        known = producer.client.cluster.partitions_for_topic(topic)
+        return len(known or await self._within(producer.partitions_for(topic)))
 
     async def partition_for(self, topic: str, key: bytes) -> int:
         return partition_of(key, await self.partitions(topic))
@@ -169,44 +163,13 @@ class KafkaLog:
         if len(key or b"") + len(value or b"") > self._max_bytes:
             raise RecordTooLarge("the record is larger than the log accepts")
         producer = await self._ready_producer()
+        count = await self._count(producer, topic)
         if partition is None and key is not None:
-            known = producer.client.cluster.partitions_for_topic(topic)
-            partition = partition_of(key, len(known) if known else await self.partitions(topic))
+            partition = partition_of(key, count)
+        elif partition is not None and not 0 <= partition < count:
+            raise ValueError(f"{topic} has no partition {partition}")
         sent = await self._within(producer.send(topic, value, key, partition, headers=list(headers)))
-        loop = asyncio.get_running_loop()
-        stored: asyncio.Future[Stored] = loop.create_future()
-        sent.add_done_callback(lambda done: self._settle(stored, done))
-        self._pending.append((loop.time() + self._send_timeout, stored))
-        if self._watch is None:
-            self._watch = loop.call_later(self._send_timeout, self._expire)
-        return stored
-
-    def _settle(self, stored: asyncio.Future[Stored], sent: asyncio.Future[RecordMetadata]) -> None:
-        error = None if sent.cancelled() else sent.exception()
-        if not stored.done():
-            if error is not None or sent.cancelled():
-                stored.set_exception(_translated(error))
-            else:
-                metadata = sent.result()
-                stored.set_result(Stored(metadata.partition, metadata.offset))
-        while self._pending and self._pending[0][1].done():
-            self._pending.popleft()
-
-    def _expire(self) -> None:
-        """An idempotent producer retries for ever; the caller has been promised an answer."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._pending and (self._pending[0][1].done() or self._pending[0][0] <= now):
-            _, stored = self._pending.popleft()
-            if not stored.done():
-                stored.set_exception(LogUnavailable("not acknowledged in time"))
-        self._watch = loop.call_at(self._pending[0][0], self._expire) if self._pending else None
-
-    def _fail_pending(self) -> None:
-        while self._pending:
-            _, stored = self._pending.popleft()
-            if not stored.done():
-                stored.set_exception(LogUnavailable("stopped before the acknowledgement"))
+        return self._acks.promise(sent)
 
     async def flush(self) -> None:
         await self._within((await self._ready_producer()).flush())
@@ -220,14 +183,15 @@ class KafkaLog:
         on_assigned: Rebalanced,
         on_revoked: Rebalanced,
     ) -> KafkaConsumer:
-        consumer = self._raw_consumer(
+        make = partial(
+            self._raw_consumer,
             group_id=group,
             group_instance_id=instance_id,
             session_timeout_ms=int(self._session_timeout * 1000),
             heartbeat_interval_ms=int(self._session_timeout * 1000 / 3),
             rebalance_timeout_ms=int(self.rebalance_timeout * 1000),
         )
-        return KafkaConsumer(consumer, topics, on_assigned, on_revoked, timeout=self._send_timeout)
+        return KafkaConsumer(make, topics, on_assigned, on_revoked, patience=self._send_timeout)
 
     async def ends(self, topic: str) -> dict[int, int]:
         return await ends(self._raw_consumer(), topic, patience=self._send_timeout)
@@ -282,13 +246,7 @@ class KafkaLog:
             async with asyncio.timeout(self._send_timeout):
                 return await step
         except (KafkaError, OSError) as error:
-            raise _translated(error) from error
-
-
-def _translated(error: BaseException | None) -> Exception:
-    if isinstance(error, (MessageSizeTooLargeError, RecordTooLargeError)):
-        return RecordTooLarge("the record is larger than the log accepts")
-    return LogUnavailable(type(error).__name__ if error else "cancelled")
+            raise translated(error) from error
 
 
 async def _close(producer: AIOKafkaProducer, patience: float) -> None:

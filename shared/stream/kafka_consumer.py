@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, KafkaTimeoutError
@@ -24,31 +24,34 @@ class KafkaConsumer:
 
     def __init__(
         self,
-        consumer: AIOKafkaConsumer,
+        make: Callable[[], AIOKafkaConsumer],
         topics: Sequence[str],
         on_assigned: Rebalanced,
         on_revoked: Rebalanced,
         *,
-        timeout: float,
+        patience: float,
     ) -> None:
-        self._consumer = consumer
+        self._make = make
+        self._consumer: AIOKafkaConsumer | None = None
         self._topics = list(topics)
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
-        self._timeout = timeout
+        self._patience = patience
         self._settled = False
         self._woken = asyncio.Event()
         self._reading: asyncio.Future[dict[TopicPartition, list[ConsumerRecord]]] | None = None
 
     async def start(self) -> None:
+        consumer = self._make()
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._consumer.start()
+            async with asyncio.timeout(self._patience):
+                await consumer.start()
         except (KafkaError, OSError) as error:
-            await self._consumer.stop()
+            await _stop(consumer, self._patience)
             raise LogUnavailable(type(error).__name__) from error
         # After start, so that start does not wait for an assignment that may take a whole rebalance.
-        self._consumer.subscribe(self._topics, listener=_Listener(self._assigned, self._revoked))
+        consumer.subscribe(self._topics, listener=_Listener(self._assigned, self._revoked))
+        self._consumer = consumer
 
     async def _assigned(self, partitions: frozenset[Partition]) -> None:
         self._settled = True
@@ -65,9 +68,10 @@ class KafkaConsumer:
         await self._on_revoked(partitions)
 
     async def poll(self, partitions: Collection[Partition], max_records: int, patience: float) -> Sequence[Record]:
+        consumer = self._started()
         named = [TopicPartition(*partition) for partition in partitions] or [NOTHING]
         try:
-            if self._settled and (batch := await self._consumer.getmany(*named, max_records=max_records)):
+            if self._settled and (batch := await consumer.getmany(*named, max_records=max_records)):
                 return _records(batch)
             return _records(await self._wait(named, max_records, patience))
         except KafkaError as error:
@@ -79,7 +83,7 @@ class KafkaConsumer:
         self, named: list[TopicPartition], max_records: int, patience: float
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
         read = self._reading = asyncio.ensure_future(
-            self._consumer.getmany(*named, timeout_ms=int(patience * 1000), max_records=max_records)
+            self._started().getmany(*named, timeout_ms=int(patience * 1000), max_records=max_records)
         )
         woken = asyncio.ensure_future(self._woken.wait())
         try:
@@ -96,8 +100,8 @@ class KafkaConsumer:
 
     async def position(self, partition: Partition) -> int:
         try:
-            async with asyncio.timeout(self._timeout):
-                at: int = await self._consumer.position(TopicPartition(*partition))
+            async with asyncio.timeout(self._patience):
+                at: int = await self._started().position(TopicPartition(*partition))
                 return at
         except (KafkaError, TimeoutError) as error:
             raise LogUnavailable(type(error).__name__) from error
@@ -107,15 +111,21 @@ class KafkaConsumer:
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._consumer.commit({TopicPartition(*key): offset for key, offset in offsets.items()})
+            async with asyncio.timeout(self._patience):
+                await self._started().commit({TopicPartition(*key): offset for key, offset in offsets.items()})
         except (CommitFailedError, IllegalStateError):
             return  # The group went on without us; the new owner begins at the last commit.
         except (KafkaError, TimeoutError) as error:
             raise LogUnavailable(type(error).__name__) from error
 
     async def stop(self) -> None:
-        await _stop(self._consumer, self._timeout)
+        if self._consumer is not None:
+            await _stop(self._consumer, self._patience)
+
+    def _started(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise LogUnavailable("not started")
+        return self._consumer
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

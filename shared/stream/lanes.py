@@ -110,6 +110,11 @@ class PartitionLanes:
                     self.tracker.close(record.offset)
                 if self.starved:
                     self._room(self)
+        except asyncio.CancelledError:
+            if not self.draining:
+                # Not ours: the handler let somebody else's cancellation through, and the record stays open.
+                self._work.die(RuntimeError("a handler was cancelled"))
+            raise
         except Exception as error:
             self._work.die(error)
         finally:

@@ -99,7 +99,7 @@ class Log(Protocol):
     ) -> Stored:
         """Append a record and wait until all in-sync replicas have it.
 
-        Raises LogUnavailable within the send timeout, RecordTooLarge at once.
+        Raises LogUnavailable within the send timeout, RecordTooLarge and ValueError (no such partition) at once.
         """
 
     async def enqueue(

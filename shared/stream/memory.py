@@ -64,9 +64,11 @@ class MemoryLog:
         partitions = self._partitions(topic)
         if len(key or b"") + len(value or b"") > self._max_bytes:
             raise RecordTooLarge("the record is larger than the log accepts")
+        count = len(partitions)
         if partition is None:
-            count = len(partitions)
             partition = next(self._keyless) % count if key is None else partition_of(key, count)
+        if not 0 <= partition < count:
+            raise ValueError(f"{topic} has no partition {partition}")
         stored = Stored(partition, len(partitions[partition]))
         now_ms = time.time_ns() // 1_000_000
         partitions[partition].append(Record(topic, *stored, key, value, tuple(headers), now_ms))

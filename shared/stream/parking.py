@@ -39,7 +39,8 @@ class Parking:
     partition n, so whoever owns the source partition owns its parked records. Record key = parking id.
 
     Per lane key only the head (lowest source offset) can become due. `park` of an id that is parked already
-    moves its time and keeps its place. Order, time, reason and group survive a restart.
+    moves its time and keeps its place. Order, time, reason and group survive a restart. Whoever takes a parked
+    record must end with `release` or `park`, also when it turns out to be poison.
     """
 
     def __init__(self, log: Log, topic: str, *, key_of: Callable[[Record], bytes], capacity: int = 10_000) -> None:
@@ -103,7 +104,7 @@ class Parking:
         order = record.offset if before is None else before.order
         headers = _pack(record, until_ms, why, group, order)
         await self._log.send(self._topic, record_id, record.value, headers, record.partition)
-        if before is not None:
+        if (before := self._parked.get(record_id)) is not None:
             self._remove(before)
         waiting = replace(record, offset=INJECTED)
         self._insert(_Parked(record_id, self._key_of(record), order, until_ms, group, waiting))
@@ -113,7 +114,9 @@ class Parking:
         parked = self._parked.get(record_id)
         if parked is not None:
             await self._log.send(self._topic, record_id, None, (), parked.record.partition)
-            self._remove(parked)
+            # The partition may have been dropped meanwhile.
+            if self._parked.get(record_id) is parked:
+                self._remove(parked)
 
     def due(self, now_ms: int, limit: int = 100) -> list[Record]:
         """Heads whose time has come, earliest first, each given once until it is parked again or released.

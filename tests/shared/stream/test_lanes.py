@@ -294,6 +294,45 @@ async def test_without_the_broker_commits_wait_and_work_goes_on(log: MemoryLog) 
         await eventually(lambda: committed(log) == 1)
 
 
+async def test_a_cancellation_that_is_not_ours_is_fatal(log: MemoryLog) -> None:
+    await fill(log, TOPIC, [(b"k", b"v")])
+
+    async def work(record: Record) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="cancelled"):
+        await dispatcher(log, GROUP, TOPIC, work).run()
+    assert committed(log) == 0
+
+
+async def test_a_passing_fault_of_reading_is_waited_out_and_another_is_fatal(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.stream.dispatcher.AWAY_SECONDS", 0)
+    faults: list[Exception] = [LogUnavailable("gone"), LogUnavailable("gone"), PermissionError("group")]
+    consumer = dispatcher(log, GROUP, TOPIC, Seen())
+
+    async def poll(*_: object) -> list[Record]:
+        raise faults.pop(0)
+
+    monkeypatch.setattr(consumer._consumer, "poll", poll)
+    with pytest.raises(PermissionError):
+        await consumer.run()
+    assert faults == []
+
+
+async def test_a_start_that_failed_may_be_repeated(log: MemoryLog) -> None:
+    seen = Seen()
+    consumer = dispatcher(log, GROUP, TOPIC, seen)
+    log.available = False
+    with pytest.raises(LogUnavailable):
+        await consumer.start()
+    log.available = True
+    await fill(log, TOPIC, [(b"k", b"v")])
+    async with consumer:
+        await eventually(lambda: len(seen) == 1)
+
+
 def test_bypass_and_aside_come_together() -> None:
     with pytest.raises(ValueError, match="together"):
         dispatcher(MemoryLog(), GROUP, TOPIC, Seen(), bypass=lambda record: True)

@@ -58,6 +58,8 @@ async def test_a_partition_may_be_chosen(log: Log, unique: Unique) -> None:
     name = await topic(log, unique("chosen"), 3)
     assert (await log.send(name, b"k", b"v", partition=2)).partition == 2
     assert await log.ends(name) == {0: 0, 1: 0, 2: 1}
+    with pytest.raises(ValueError, match="no partition 3"):
+        await log.send(name, b"k", b"v", partition=3)
     assert await whole(log, name, 1) == []
 
 
@@ -131,7 +133,7 @@ class Member:
         return records
 
 
-@every_log
+@memory_and_kafka
 async def test_a_group_goes_on_where_it_committed(log: Log, unique: Unique) -> None:
     name, group = await topic(log, unique("committed")), unique("group")
     await fill(log, name, [(b"k", b"%d" % n) for n in range(10)])
