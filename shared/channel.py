@@ -9,6 +9,7 @@ are commands that `plan` turns into calls without parts, or refuses with `unsupp
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -382,6 +383,31 @@ class RegistersWebhook(Protocol):
 
     async def check_webhook(self, account: Account, base_url: str) -> str | None:
         """A sentence about what is wrong with the registration, or None. Raises ProviderError."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Where rotating tokens are kept for all replicas. Values are secret; the runtime keeps them sealed.
+
+    `exclusive` does not wait: it yields whether the account's lease is held. A lease ends by itself after a minute,
+    so that a replica that died does not lock the account.
+    """
+
+    async def get(self, account_id: str) -> str | None: ...
+
+    async def replace(self, account_id: str, expected: str | None, value: str) -> bool:
+        """Set the value if it is still `expected`; returns whether it was."""
+        ...
+
+    def exclusive(self, account_id: str) -> AbstractAsyncContextManager[bool]: ...
+
+
+@runtime_checkable
+class KeepsTokens(Protocol):
+    """A channel whose access tokens rotate."""
+
+    def use_tokens(self, store: TokenStore) -> None:
+        """Keep them there. Called once, before `start`."""
         ...
 
 

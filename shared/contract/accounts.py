@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from shared.contract.base import AccountId, Identifier, Model, OptionalText
+from shared.contract.base import AccountId, Identifier, Model, OptionalText, WorkspaceId
 
 
 class AccountRecord(Model):
@@ -17,7 +17,7 @@ class AccountRecord(Model):
     """
 
     account_id: AccountId
-    workspace_id: Identifier
+    workspace_id: WorkspaceId
     channel: Identifier
     external_id: OptionalText = None
     display_name: OptionalText = None

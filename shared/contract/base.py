@@ -25,10 +25,21 @@ def rfc3339(moment: datetime) -> str:
 def _as_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a time needs an offset from UTC")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time outside the calendar") from None
 
 
-Timestamp = Annotated[datetime, AfterValidator(_as_utc), PlainSerializer(rfc3339, return_type=str)]
+def _no_number(value: Any) -> Any:
+    if isinstance(value, (int, float)):
+        raise ValueError("a time is RFC 3339 text")
+    return value
+
+
+Timestamp = Annotated[
+    datetime, BeforeValidator(_no_number), AfterValidator(_as_utc), PlainSerializer(rfc3339, return_type=str)
+]
 
 
 def _blank_is_absent(value: Any) -> Any:
@@ -39,8 +50,9 @@ OptionalText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
 
 # Ids travel in record keys, headers and log lines: printable, bounded, no blanks.
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\s\x00-\x1f]+$")]
-# An account id is also a part of every conversation id and of webhook paths.
-AccountId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")]
+# Account and workspace ids are parts of conversation ids, webhook paths and object keys: no separators, no "..".
+AccountId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+WorkspaceId = AccountId
 
 
 class Model(BaseModel):

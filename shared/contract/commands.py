@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from shared.contract.base import AccountId, Alias, Identifier, Model, OptionalText, Origin, Timestamp
+from shared.contract.base import AccountId, Alias, Identifier, Model, OptionalText, Origin, Timestamp, WorkspaceId
 from shared.contract.content import AttachmentKind, ContactCard, Place, Span
 from shared.contract.envelope import parse_type
 from shared.contract.errors import ErrorCode
@@ -223,7 +223,7 @@ class Command(Model):
     """What every command carries. `command_id` is the idempotency key."""
 
     command_id: Identifier
-    workspace_id: Identifier
+    workspace_id: WorkspaceId
     account_id: AccountId
     conversation_id: Identifier | None = None
     to: tuple[Alias, ...] = ()
@@ -232,6 +232,12 @@ class Command(Model):
     not_before: Timestamp | None = None
     not_after: Timestamp | None = None
     visibility: Literal["contact", "internal"] = "contact"
+
+    @model_validator(mode="after")
+    def _is_for_somebody(self) -> Self:
+        if self.conversation_id is None and not self.to:
+            raise ValueError("a command needs a conversation_id, or to for a first message")
+        return self
 
 
 class MessageSend(Command):
@@ -283,6 +289,14 @@ class MessageCancel(Command):
     cancel_actor_kind: ActorKind | None = None
     cancel_workflow_run_id: OptionalText = None
 
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not (
+            self.cancel_command_id or self.cancel_conversation or self.cancel_actor_kind or self.cancel_workflow_run_id
+        ):
+            raise ValueError("a cancel command names what to cancel")
+        return self
+
 
 class ContactBlock(Command):
     """Data of `contact.block` and `contact.unblock`."""
@@ -332,4 +346,6 @@ def parse_command(ce_type: str, data: Mapping[str, Any]) -> tuple[CommandType, C
     except ValidationError as invalid:
         first = invalid.errors(include_input=False, include_context=False, include_url=False)[0]
         field = ".".join(str(step) for step in first["loc"]) or None
-        raise CommandRefused(ErrorCode.INVALID_COMMAND, f"{field or 'command'}: {first['msg']}", field) from None
+        # pydantic repeats an unknown tag in its message, and what is in a command may be personal.
+        message = "The kind is not known." if first["type"] == "union_tag_invalid" else first["msg"]
+        raise CommandRefused(ErrorCode.INVALID_COMMAND, f"{field or 'command'}: {message}", field) from None

@@ -10,7 +10,7 @@ from typing import Any
 from shared.contract.base import Model, rfc3339
 
 TYPE_PREFIX = "channels."
-_VERSIONED = re.compile(r"^channels\.(?P<name>[a-z_]+\.[a-z_]+)\.v(?P<version>[1-9][0-9]*)$")
+_VERSIONED = re.compile(r"channels\.(?P<name>[a-z_]+\.[a-z_]+)\.v(?P<version>[1-9][0-9]*)")
 _CONTENT_TYPE = ("content-type", b"application/json")
 _SPEC_VERSION = ("ce_specversion", b"1.0")
 
@@ -24,7 +24,7 @@ def type_name(name: str, version: int = 1) -> str:
 
 def parse_type(value: str) -> tuple[str, int]:
     """`channels.message.send.v1` → (`message.send`, 1). Raises ValueError for anything else."""
-    match = _VERSIONED.match(value)
+    match = _VERSIONED.fullmatch(value)
     if match is None:
         raise ValueError("not a type of this contract")
     return match["name"], int(match["version"])

@@ -25,32 +25,32 @@ class State(StrEnum):
     UNCERTAIN = "uncertain"
 
 
-# A later state never gives way to an earlier one: accepted < sent < delivered < read < played.
-PROGRESS: dict[State, int] = {
+# A part moves on to a higher rank and never back. An end without sending gives way to the provider's word that it
+# was sent after all; `failed` is believed until a receipt has been seen.
+RANK: dict[State, int] = {
     State.DEFERRED: 0,
-    State.ACCEPTED: 1,
-    State.UNCERTAIN: 2,
-    State.SENT: 3,
-    State.DELIVERED: 4,
-    State.READ: 5,
-    State.PLAYED: 6,
+    State.ACCEPTED: 10,
+    State.UNCERTAIN: 20,
+    State.REJECTED: 25,
+    State.EXPIRED: 25,
+    State.CANCELLED: 25,
+    State.SENT: 30,
+    State.FAILED: 35,
+    State.DELIVERED: 40,
+    State.READ: 50,
+    State.PLAYED: 60,
 }
 ENDED_WITHOUT_SENDING = frozenset({State.FAILED, State.REJECTED, State.EXPIRED, State.CANCELLED})
 
 
 def supersedes(new: State, old: State | None) -> bool:
-    """Whether `new` moves a part on from `old` (monotone merge).
+    """Whether `new` moves a part on from `old` (monotone merge by `RANK`).
 
-    Nothing follows a part that ended without being sent, except a provider's word that it was sent after all;
-    `failed` is believed until a receipt (`delivered` or later) has been seen.
+    A deferral may follow a deferral: it says a new time.
     """
-    if old is None:
+    if old is None or new is old is State.DEFERRED:
         return True
-    if old in ENDED_WITHOUT_SENDING:
-        return old is State.FAILED and PROGRESS.get(new, 0) >= PROGRESS[State.DELIVERED]
-    if new in ENDED_WITHOUT_SENDING:
-        return PROGRESS[old] < PROGRESS[State.DELIVERED]
-    return PROGRESS[new] > PROGRESS[old]
+    return RANK[new] > RANK[old]
 
 
 class WarningCode(StrEnum):

@@ -56,6 +56,15 @@ class Blobs:
         except FileNotFoundError:
             raise BlobMissing from None
 
+    async def head(self, key: str, length: int) -> bytes:
+        """The first bytes, at most `length`. Raises BlobMissing."""
+        try:
+            size = int((await obstore.head_async(self._store, key))["size"])
+            end = min(size, length)
+            return bytes(await obstore.get_range_async(self._store, key, start=0, end=end)) if end else b""
+        except FileNotFoundError:
+            raise BlobMissing from None
+
     async def stream(self, key: str) -> AsyncIterator[bytes]:
         """The bytes in chunks. Raises BlobMissing at the first."""
         try:

@@ -8,7 +8,6 @@ import time
 from aiohttp import web
 
 from shared.channel import AnswersWebhook, Channel, Forbidden, UnknownRoute, WebhookRequest
-from shared.contract.topics import Topics
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.raw import RawWriter
@@ -21,9 +20,7 @@ RETRY_AFTER_SECONDS = "5"
 class Ingress:
     """The webhook endpoint of one channel: `/webhooks/<channel>[/<route>]`."""
 
-    def __init__(
-        self, channel: Channel, accounts: AccountRegistry, writer: RawWriter, topics: Topics, http: HttpSettings
-    ) -> None:
+    def __init__(self, channel: Channel, accounts: AccountRegistry, writer: RawWriter, http: HttpSettings) -> None:
         self._channel = channel
         self._accounts = accounts
         self._writer = writer

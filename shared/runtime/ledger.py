@@ -8,22 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
-from shared.contract.statuses import Rollup, State
-
-# Ranks of `contract.statuses.supersedes`, for the script that compares them.
-RANK: dict[State, int] = {
-    State.DEFERRED: 0,
-    State.ACCEPTED: 10,
-    State.UNCERTAIN: 20,
-    State.SENT: 30,
-    State.FAILED: 35,
-    State.REJECTED: 35,
-    State.EXPIRED: 35,
-    State.CANCELLED: 35,
-    State.DELIVERED: 40,
-    State.READ: 50,
-    State.PLAYED: 60,
-}
+from shared.contract.statuses import ENDED_WITHOUT_SENDING, RANK, Rollup, State
 
 END = "end"
 CallState = Literal["intent", "done", "failed", "uncertain"]
@@ -59,9 +44,9 @@ def decode_call(value: str) -> CallEntry:
     return CallEntry(entry["s"], entry["t"])
 
 
-def encode_part(state: State, status: Mapping[str, Any]) -> str:
-    """A part's value: rank, state, and the status as it was published (to be published again on a repeat)."""
-    return f"{RANK[state]}|{state}|{orjson.dumps(dict(status)).decode()}"
+def encode_part(state: State, status: bytes) -> str:
+    """A part's value: rank, state, and the status as JSON (to be published again on a repeat)."""
+    return f"{RANK[state]}|{state}|{status.decode()}"
 
 
 def part_state(value: str) -> State:
@@ -84,11 +69,11 @@ def published(ledger: Mapping[str, str]) -> Sequence[dict[str, Any]]:
 def rollup(ledger: Mapping[str, str], of: int) -> Rollup:
     """How far the parts have got."""
     states = [part_state(value) for field, value in ledger.items() if field.startswith("part:")]
-    ranks = [RANK[state] for state in states if RANK[state] != RANK[State.FAILED]]
+    ranks = [RANK[state] for state in states if state not in ENDED_WITHOUT_SENDING]
     return Rollup(
         of=of,
         sent=sum(rank >= RANK[State.SENT] for rank in ranks),
         delivered=sum(rank >= RANK[State.DELIVERED] for rank in ranks),
         read=sum(rank >= RANK[State.READ] for rank in ranks),
-        failed=sum(RANK[state] == RANK[State.FAILED] for state in states),
+        failed=sum(state in ENDED_WITHOUT_SENDING for state in states),
     )

@@ -303,6 +303,11 @@ class Store:
             if held:
                 await self.client.script(keys.RELEASE, [key], [holder])
 
+    async def first_in(self, period: float, *scope: str) -> bool:
+        """True for one caller per scope and period (seconds), whatever the number of replicas."""
+        taken = await self.client.call("SET", keys.lease("period", *scope), "1", "NX", "PX", max(1, int(period * 1000)))
+        return bool(taken)
+
     async def cursor(self, channel: str, account_id: str) -> str | None:
         known = await self.client.call("GET", keys.cursor(channel, account_id))
         return None if known is None else _text(known)

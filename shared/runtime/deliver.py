@@ -1,0 +1,259 @@
+"""Deliver: every command on the outbound topic ends in a status that says what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from time import time
+from typing import Any
+
+import orjson
+
+from shared.channel import Channel, Refused
+from shared.contract.commands import CommandRefused, CommandType, MessageCancel
+from shared.contract.errors import ErrorCode, error
+from shared.contract.statuses import MessageStatus, Part, State
+from shared.media.blobs import Blobs
+from shared.policy.cancelling import is_cancelled, rules_of
+from shared.policy.conversation import from_fields
+from shared.policy.judge import judge
+from shared.runtime import ledger, metrics
+from shared.runtime.accounts import AccountRegistry
+from shared.runtime.health import AccountsHealth
+from shared.runtime.identity import Identities
+from shared.runtime.jobs import (
+    OVERTAKING,
+    Job,
+    NotACommand,
+    account_refusal,
+    expiry,
+    read_command,
+    refusal_status,
+)
+from shared.runtime.prepare import context_for, conversation_of, prepare_files, resolve_target, target_of
+from shared.runtime.sending import Park, Sender
+from shared.runtime.statuses import StatusBook
+from shared.state.client import StateUnavailable
+from shared.state.store import Opened, Settlement, Store
+from shared.stream.deadletter import DeadLetters
+from shared.stream.errors import LogUnavailable, NotNow
+from shared.stream.parking import Parking
+from shared.stream.records import Record
+
+RETRY_SECONDS = 1.0
+
+
+class Deliverer:
+    """The handler of the outbound topic (typing apart, see `typing_indicator`)."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        accounts: AccountRegistry,
+        store: Store,
+        blobs: Blobs,
+        book: StatusBook,
+        health: AccountsHealth,
+        sender: Sender,
+        parking: Parking,
+        dead: DeadLetters,
+        identities: Identities,
+        *,
+        patience: float,
+    ) -> None:
+        self._channel = channel
+        self._name = channel.capabilities.channel
+        self._accounts = accounts
+        self._store = store
+        self._blobs = blobs
+        self._book = book
+        self._health = health
+        self._sender = sender
+        self._parking = parking
+        self._dead = dead
+        self._identities = identities
+        self._patience = patience
+        self._special: dict[CommandType, Callable[[Job], Awaitable[None]]] = {
+            CommandType.MESSAGE_CANCEL: self._cancel,
+            CommandType.CONTACT_BLOCK: self._block,
+            CommandType.CONTACT_UNBLOCK: self._block,
+        }
+
+    async def handle(self, record: Record) -> None:
+        """Carry out one command, as far as it goes now. Raises NotNow while it has to wait a little."""
+        try:
+            job = await self._job(record)
+            if job is not None:
+                await self._parked_or_done(job)
+        except StateUnavailable:
+            raise NotNow(RETRY_SECONDS, "state_unavailable") from None
+        except LogUnavailable:
+            raise NotNow(RETRY_SECONDS, "log_unavailable") from None
+
+    # --- reading
+
+    async def _job(self, record: Record) -> Job | None:
+        """The record as a job; None when it has been answered already (refused, or kept as a dead letter)."""
+        try:
+            kind, command, traceparent = read_command(record)
+            account = self._accounts.get(command.account_id)
+            refusal = account_refusal(account, command)
+            if refusal is not None or account is None:
+                raise refusal or AssertionError("no refusal without an account")
+            conversation = await conversation_of(self._channel, self._identities, command)
+        except NotACommand as unreadable:
+            await self._dead.put(record, "unreadable", str(unreadable))
+            metrics.DEAD_LETTERS.labels(self._name, "unreadable").inc()
+            return None
+        except CommandRefused as refused:
+            await self._book.publish_all([refusal_status(self._name, record, refused)])
+            return None
+        except Refused as refused:
+            as_refusal = CommandRefused(refused.code, refused.detail or "", refused.facts.get("field"))
+            await self._book.publish_all([refusal_status(self._name, record, as_refusal)])
+            return None
+        metrics.COMMANDS.labels(self._name, kind).inc()
+        expires = expiry(record, command, self._patience)
+        return Job(record, kind, command, account, conversation, expires, traceparent)
+
+    async def _parked_or_done(self, job: Job) -> None:
+        parked = self._parking.parked(job.id)
+        if job.kind not in OVERTAKING and not parked and self._parking.holds(job.record.key or b""):
+            await self._park(job, Park(None, "behind"), until_ms=0)
+            return
+        try:
+            await self._carry_out(job)
+        except Park as park:
+            await self._park(job, park)
+            return
+        self._sender.forget(job)
+        if parked:
+            await self._parking.release(job.id)
+
+    async def _park(self, job: Job, park: Park, until_ms: int | None = None) -> None:
+        until = min(park.until or job.expires_at, job.expires_at)
+        due = int(until.timestamp() * 1000) if until_ms is None else until_ms
+        await self._parking.park(job.record, job.id, due, park.why, job.account.account_id)
+        metrics.DEFERRED.labels(self._name, park.why).inc()
+        metrics.PARKED.labels(self._name).set(len(self._parking))
+        told = until if until_ms is None else None
+        deferred = self._status(job, State.DEFERRED, detail=f"{park.why}:{due}", until=told, why=park.why)
+        await self._book.publish_all([deferred], job.traceparent)
+
+    # --- carrying out
+
+    async def _carry_out(self, job: Job) -> None:
+        target = target_of(job.command)
+        opened = await self._store.open(job.conversation_id, job.command.command_id, [target.id] if target.id else [])
+        if ledger.END in opened.ledger:
+            await self._repeat(job, opened)
+            return
+        begun = any(field.startswith("call:") for field in opened.ledger)
+        stop = self._stopped(job, opened)
+        if stop is not None and not begun:
+            reason = error(ErrorCode.EXPIRED) if stop is State.EXPIRED else None
+            await self._end(job, self._status(job, stop, error=reason))
+            return
+        self._wait_for_its_time(job)
+        special = self._special.get(job.kind)
+        if special is not None:
+            await special(job)
+            return
+        try:
+            await self._send(job, opened, begun)
+        except Refused as refused:
+            await self._end(job, self._rejection(job, refused.code, refused.detail, refused.facts))
+
+    async def _send(self, job: Job, opened: Opened, begun: bool) -> None:
+        conversation = from_fields(opened.conversation, opened.quota_used)
+        if not begun:
+            refusal = judge(self._channel.capabilities, job.kind, job.command, conversation, datetime.now(UTC))
+            if refusal is not None:
+                await self._end(job, self._rejection(job, *refusal))
+                return
+        target = target_of(job.command)
+        known = opened.targets.get(target.id) if target.id else None
+        reference, warnings = resolve_target(job.command, target, known)
+        files = await prepare_files(self._blobs, job.account, job.command)
+        context = context_for(job.account, conversation, reference, files)
+        calls = self._channel.plan(job.kind, job.command, context)
+        self._wait_for_account(job)
+        refused = await self._sender.send(
+            job, calls, opened.ledger, conversation, warnings, lambda: self._stopped(job, opened)
+        )
+        if refused is not None:
+            await self._end(job, refused)
+        elif begun:
+            await self._repeat(job, await self._store.open(job.conversation_id, job.command.command_id))
+
+    def _stopped(self, job: Job, opened: Opened) -> State | None:
+        if is_cancelled(job.command, opened.cancelled, job.record.timestamp_ms):
+            return State.CANCELLED
+        return State.EXPIRED if datetime.now(UTC) >= job.expires_at else None
+
+    @staticmethod
+    def _wait_for_its_time(job: Job) -> None:
+        not_before = job.command.not_before
+        if not_before is not None and not_before > datetime.now(UTC):
+            raise Park(not_before, "not_before")
+
+    def _wait_for_account(self, job: Job) -> None:
+        why = self._health.why_paused(job.account.account_id)
+        # A payment problem is only ever seen to be solved by trying.
+        if why is not None and not (why is ErrorCode.ACCOUNT_BILLING_BLOCKED and self._parking.parked(job.id)):
+            raise Park(None, why)
+
+    # --- ends
+
+    async def _end(self, job: Job, status: MessageStatus) -> None:
+        """Write an end without any call into the ledger, then tell it: told again, it is the same."""
+        document = orjson.dumps([orjson.loads(status.to_json())]).decode()
+        await self._store.settle(
+            job.conversation_id,
+            job.command.command_id,
+            Settlement(set_fields={ledger.END: document}),
+            now=int(time() * 1000),
+        )
+        await self._book.publish_all([status], job.traceparent)
+
+    async def _repeat(self, job: Job, opened: Opened) -> None:
+        """A command that was carried out before gets the results it got then."""
+        statuses = [MessageStatus.model_validate(status) for status in ledger.published(opened.ledger)]
+        await self._book.publish_all(statuses, job.traceparent)
+
+    def _rejection(self, job: Job, code: ErrorCode, detail: str | None, facts: dict[str, Any]) -> MessageStatus:
+        return self._status(job, State.REJECTED, error=error(code, detail, **facts))
+
+    def _status(self, job: Job, state: State, *, detail: str = "", **facts: Any) -> MessageStatus:
+        return self._book.status(job.command, job.conversation_id, Part(), state, detail=detail, **facts)
+
+    # --- commands about commands, and about contacts
+
+    async def _cancel(self, job: Job) -> None:
+        assert isinstance(job.command, MessageCancel)
+        rules = list(rules_of(job.command))
+        if not rules:
+            await self._end(job, self._rejection(job, ErrorCode.INVALID_COMMAND, "Nothing to cancel is named.", {}))
+            return
+        for rule in rules:
+            await self._store.cancel(job.conversation_id, rule, str(job.record.timestamp_ms))
+        self._parking.wake(job.account.account_id)
+        await self._end(job, self._status(job, State.SENT))
+
+    async def _block(self, job: Job) -> None:
+        """Our own list is what holds; the provider's is asked too where there is one."""
+        blocked = job.kind is CommandType.CONTACT_BLOCK
+        await self._store.note(job.conversation_id, {"blocked": "1" if blocked else "0"})
+        await self._book.feed(job.account.record, job.conversation_id)
+        opened = await self._store.open(job.conversation_id, job.command.command_id)
+        conversation = from_fields(opened.conversation, opened.quota_used)
+        try:
+            calls: Sequence[Any] = self._channel.plan(
+                job.kind, job.command, context_for(job.account, conversation, None, ())
+            )
+        except Refused:
+            calls = ()
+        if not calls:
+            await self._end(job, self._status(job, State.SENT))
+            return
+        await self._sender.send(job, calls, opened.ledger, conversation, (), lambda: None)

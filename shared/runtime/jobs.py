@@ -1,0 +1,110 @@
+"""A record of the outbound topic as a job: read, judged to be a command, with the account it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from shared.channel import Account
+from shared.contract import ids
+from shared.contract.commands import Command, CommandRefused, CommandType, parse_command
+from shared.contract.envelope import attributes
+from shared.contract.errors import ErrorCode, error
+from shared.contract.statuses import MessageStatus, State
+from shared.runtime.tracing import traceparent_of
+from shared.stream.records import Record, header
+
+# These act on what is queued and must not queue behind it.
+OVERTAKING = frozenset({CommandType.MESSAGE_CANCEL, CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK})
+_OVERTAKING_TYPES = frozenset(f"channels.{kind}.v1".encode() for kind in OVERTAKING)
+_TYPING_PREFIX = b"channels.typing."
+
+
+class NotACommand(ValueError):
+    """The record cannot be answered with a status, because it names no command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A command on its way: `conversation_id` is the one it has kept, `expires_at` when it is not worth sending."""
+
+    record: Record
+    kind: CommandType
+    command: Command
+    account: Account
+    conversation_id: str
+    expires_at: datetime
+    traceparent: str | None
+
+    @property
+    def id(self) -> bytes:
+        return self.command.command_id.encode()
+
+
+def lane_of(record: Record) -> bytes:
+    """The lane of a record: its conversation's, or one beside it for what must overtake."""
+    key = record.key or b""
+    return b"\x00" + key if header(record, "ce_type") in _OVERTAKING_TYPES else key
+
+
+def is_typing(record: Record) -> bool:
+    return (header(record, "ce_type") or b"").startswith(_TYPING_PREFIX)
+
+
+def read_command(record: Record) -> tuple[CommandType, Command, str | None]:
+    """The command of a record, and its trace. Raises NotACommand, or CommandRefused with a status to publish."""
+    found = attributes(record.headers)
+    try:
+        data = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        raise NotACommand("not JSON") from None
+    if not isinstance(data, dict):
+        raise NotACommand("not an object")
+    if not isinstance(data.get("command_id"), str) or not data["command_id"]:
+        raise NotACommand("no command_id")
+    kind, command = parse_command(found.get("type", ""), data)
+    return kind, command, traceparent_of(found.get("traceparent"))
+
+
+def refusal_status(channel: str, record: Record, refusal: CommandRefused) -> MessageStatus:
+    """The `rejected` status of a record that names a command but is none."""
+    data: dict[str, Any] = orjson.loads(record.value or b"{}")
+
+    def text(name: str) -> str | None:
+        value = data.get(name)
+        return value if isinstance(value, str) and value else None
+
+    command_id = data["command_id"]
+    return MessageStatus(
+        status_id=ids.status_id(command_id, 0, State.REJECTED),
+        channel=channel,
+        workspace_id=text("workspace_id") or "",
+        account_id=text("account_id") or "",
+        command_id=command_id,
+        message_id=ids.part_message_id(command_id, 0),
+        conversation_id=text("conversation_id") or ((record.key or b"").decode("utf-8", "replace") or None),
+        state=State.REJECTED,
+        occurred_at=datetime.now(UTC),
+        error=error(refusal.code, refusal.detail, field=refusal.field),
+    )
+
+
+def account_refusal(account: Account | None, command: Command) -> CommandRefused | None:
+    """Why a command cannot be for this account."""
+    if account is None:
+        return CommandRefused(
+            ErrorCode.ACCOUNT_DISCONNECTED, "The account is not known to this connector.", "account_id"
+        )
+    if account.workspace_id != command.workspace_id:
+        return CommandRefused(ErrorCode.INVALID_COMMAND, "The account belongs to another workspace.", "workspace_id")
+    return None
+
+
+def expiry(record: Record, command: Command, patience: float) -> datetime:
+    """When a command is not worth sending any more: its own word, or `patience` seconds after it was queued."""
+    if command.not_after is not None:
+        return command.not_after
+    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC) + timedelta(seconds=patience)

@@ -1,0 +1,169 @@
+"""The command line of a service: `run` is the service itself, the rest are its tools."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from shared.channel import Account, Channel, ProviderError, RegistersWebhook
+from shared.contract.topics import Topics
+from shared.runtime.accounts import AccountRegistry, InvalidAccountsFile, apply_accounts, read_accounts_file
+from shared.runtime.cli import add_offline_commands, run_offline
+from shared.runtime.logs import configure_logs
+from shared.runtime.sealing import CannotOpen, new_key, public_key
+from shared.runtime.service import Service, ServiceConfig, connect, kafka_log, topic_specs
+from shared.stream.deadletter import DeadLetters
+from shared.stream.errors import LogUnavailable
+from shared.stream.table import Table
+
+S = TypeVar("S", bound=BaseSettings)
+_OFFLINE = ("normalise", "plan", "capabilities")
+
+
+def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: list[str] | None = None) -> int:
+    """Carry out what the command line asks; returns the exit status.
+
+    0 done; 1 it failed while running; 2 the settings or the command line are not usable.
+    """
+    parsed = _parser().parse_args(arguments)
+    try:
+        channel = build(settings())
+        if parsed.command in _OFFLINE:
+            return run_offline(channel, parsed)
+        config = ServiceConfig()
+    except ValidationError as invalid:
+        for problem in invalid.errors(include_input=False, include_context=False, include_url=False):
+            where = ".".join(str(step) for step in problem["loc"])
+            sys.stderr.write(f"setting {where}: {problem['msg']}\n")
+        return 2
+    configure_logs(config.service.log_level)
+    try:
+        return uvloop.run(_COMMANDS[parsed.command](channel, config, parsed))
+    except (LogUnavailable, InvalidAccountsFile, CannotOpen, OSError) as failure:
+        sys.stderr.write(f"{type(failure).__name__}: {failure}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="A channel connector.")
+    commands = parser.add_subparsers(dest="command")
+    parser.set_defaults(command="run")
+    commands.add_parser("run", help="run the service (the default)")
+    add_offline_commands(commands)
+    accounts = commands.add_parser("accounts", help="write accounts, or show the sealing keys")
+    actions = accounts.add_subparsers(dest="action", required=True)
+    apply = actions.add_parser("apply", help="make the accounts topic hold the accounts of a YAML file")
+    apply.add_argument("file", type=Path, metavar="FILE")
+    apply.add_argument("--prune", action="store_true", help="remove accounts that are not in the file")
+    actions.add_parser("public-key", help="print the key that credentials are sealed to")
+    actions.add_parser("new-key", help="print a new private key for SEALING_KEY")
+    webhook = commands.add_parser("webhook", help="register or check webhooks at the provider")
+    webhook.add_argument("action", choices=("register", "check"))
+    webhook.add_argument("--account", help="only this account")
+    redrive = commands.add_parser("redrive", help="send dead letters back to where they came from")
+    redrive.add_argument("--code", help="only those with this code")
+    redrive.add_argument("--limit", type=int, help="at most so many")
+    return parser
+
+
+async def _run(channel: Channel, config: ServiceConfig, _: argparse.Namespace) -> int:
+    service = Service(channel, config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stop)
+    await service.run()
+    return 0
+
+
+async def _accounts(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
+    key = config.service.sealing_key.get_secret_value() if config.service.sealing_key else None
+    if parsed.action == "new-key":
+        print(new_key())
+        return 0
+    if parsed.action == "public-key":
+        if key is None:
+            raise CannotOpen("SEALING_KEY is not set")
+        print(public_key(key))
+        return 0
+    topics = Topics(config.kafka.topic_prefix)
+    records = read_accounts_file(parsed.file, key)
+    stream = kafka_log(config.kafka, "accounts-apply")
+    await connect(stream)
+    try:
+        if config.kafka.create_topics:
+            await stream.ensure_topics(topic_specs(topics, channel.capabilities.channel, config.kafka.partitions))
+        outcome = await apply_accounts(stream, topics, records, key, prune=parsed.prune)
+    finally:
+        await stream.stop()
+    for what, account_ids in outcome.items():
+        print(f"{what}: {', '.join(account_ids) or '-'}")
+    return 0
+
+
+async def _webhook(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
+    base_url = config.http.public_url
+    if not isinstance(channel, RegistersWebhook):
+        sys.stderr.write("This channel's webhooks are registered in the provider's own console.\n")
+        return 2
+    if base_url is None:
+        sys.stderr.write("setting HTTP_PUBLIC_URL: needed to know where providers reach us\n")
+        return 2
+    status = 0
+    await channel.start()
+    try:
+        for account in await _known_accounts(channel, config):
+            if account.record.mode != "webhook" or parsed.account not in (None, account.account_id):
+                continue
+            try:
+                if parsed.action == "register":
+                    await channel.register_webhook(account, base_url)
+                problem = await channel.check_webhook(account, base_url)
+            except ProviderError as refused:
+                problem = str(refused.failure.code)
+            print(f"{account.account_id}: {problem or 'ok'}")
+            status = 1 if problem else status
+    finally:
+        await channel.stop()
+    return status
+
+
+async def _known_accounts(channel: Channel, config: ServiceConfig) -> list[Account]:
+    key = config.service.sealing_key.get_secret_value() if config.service.sealing_key else None
+    registry = AccountRegistry(channel.capabilities.channel, key)
+    stream = kafka_log(config.kafka, "webhook-command")
+    await connect(stream)
+    try:
+        async with Table(stream, Topics(config.kafka.topic_prefix).accounts, registry.apply) as table:
+            await table.ready.wait()
+    finally:
+        await stream.stop()
+    return list(registry)
+
+
+async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
+    topic = Topics(config.kafka.topic_prefix).deadletter(channel.capabilities.channel)
+    stream = kafka_log(config.kafka, "redrive")
+    await connect(stream)
+    try:
+        sent = await DeadLetters(stream, lambda _: topic).redrive(topic, limit=parsed.limit, only_code=parsed.code)
+    finally:
+        await stream.stop()
+    print(f"sent back: {sent}")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[Channel, ServiceConfig, argparse.Namespace], Coroutine[Any, Any, int]]] = {
+    "run": _run,
+    "accounts": _accounts,
+    "webhook": _webhook,
+    "redrive": _redrive,
+}

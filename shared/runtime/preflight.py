@@ -1,0 +1,103 @@
+"""Preflight: what would become of a command, by the same judgement and the same plan, with nothing sent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from shared.channel import Channel, Refused
+from shared.contract.commands import CommandRefused, parse_command
+from shared.contract.envelope import type_name
+from shared.contract.errors import ErrorCode, error
+from shared.media.blobs import Blobs
+from shared.policy.conversation import from_fields
+from shared.policy.judge import judge
+from shared.policy.windows import rule_for
+from shared.runtime.accounts import AccountRegistry
+from shared.runtime.health import AccountsHealth
+from shared.runtime.identity import Identities
+from shared.runtime.jobs import account_refusal
+from shared.runtime.offline import printable_calls, read_command
+from shared.runtime.prepare import context_for, conversation_of, prepare_files, resolve_target, target_of
+from shared.state.client import StateUnavailable
+from shared.state.store import Store
+
+
+class Preflight:
+    """`POST /v1/preflight`: a command (structured CloudEvent, or `{type, data}`) in, the plan or the refusal out."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        accounts: AccountRegistry,
+        store: Store,
+        blobs: Blobs,
+        health: AccountsHealth,
+        identities: Identities,
+    ) -> None:
+        self._channel = channel
+        self._accounts = accounts
+        self._store = store
+        self._blobs = blobs
+        self._health = health
+        self._identities = identities
+
+    async def post(self, request: web.Request) -> web.Response:
+        try:
+            document = orjson.loads(await request.read())
+        except orjson.JSONDecodeError:
+            document = None
+        if not isinstance(document, dict):
+            return _answer(400, _refused(ErrorCode.INVALID_COMMAND, "A command is a JSON object.", {}))
+        try:
+            return _answer(200, await self._judged(document))
+        except CommandRefused as refused:
+            return _answer(200, _refused(refused.code, refused.detail, {"field": refused.field}))
+        except Refused as refused:
+            return _answer(200, _refused(refused.code, refused.detail, refused.facts))
+        except StateUnavailable:
+            return _answer(503, {"unavailable": "state"})
+
+    async def _judged(self, document: dict[str, Any]) -> dict[str, Any]:
+        ce_type, data, _ = read_command(document)
+        kind, command = parse_command(ce_type or type_name("message.send"), data)
+        account = self._accounts.get(command.account_id)
+        refusal = account_refusal(account, command)
+        if refusal is not None or account is None:
+            raise refusal or AssertionError("no refusal without an account")
+        conversation_id = await conversation_of(self._channel, self._identities, command)
+        target = target_of(command)
+        opened = await self._store.open(conversation_id, command.command_id, [target.id] if target.id else [])
+        conversation = from_fields(opened.conversation, opened.quota_used)
+        capabilities = self._channel.capabilities
+        verdict = judge(capabilities, kind, command, conversation, datetime.now(UTC))
+        if verdict is not None:
+            return _refused(*verdict)
+        reference, warnings = resolve_target(command, target, opened.targets.get(target.id) if target.id else None)
+        files = await prepare_files(self._blobs, account, command)
+        calls = self._channel.plan(kind, command, context_for(account, conversation, reference, files))
+        parts = sum(call.parts for call in calls)
+        rule = rule_for(capabilities, conversation)
+        if rule is not None and rule.quota is not None and conversation.quota_used + parts > rule.quota:
+            facts = {"limit": rule.quota, "actual": conversation.quota_used}
+            return _refused(ErrorCode.QUOTA_EXHAUSTED, None, facts)
+        paused = self._health.why_paused(account.account_id)
+        return {
+            "accepted": True,
+            "conversation_id": conversation_id,
+            "parts": parts,
+            "calls": printable_calls(calls),
+            "warnings": [w.model_dump(mode="json") for w in (*warnings, *(w for call in calls for w in call.warnings))],
+            **({"waits_for": paused} if paused else {}),
+        }
+
+
+def _refused(code: ErrorCode, detail: str | None, facts: dict[str, Any]) -> dict[str, Any]:
+    return {"accepted": False, "refused": orjson.loads(error(code, detail, **facts).to_json())}
+
+
+def _answer(status: int, document: dict[str, Any]) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")

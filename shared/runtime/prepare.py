@@ -1,0 +1,151 @@
+"""What a command needs before it can be planned: its conversation, the message it points at, its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.channel import Account, Channel, Initiates, PlanContext, Refused, ReplyReference
+from shared.contract import ids
+from shared.contract.commands import Command, File, MarkRead, MessageSend, OutInteractive
+from shared.contract.content import AttachmentKind
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import Warning, WarningCode
+from shared.media.blobs import BlobMissing, Blobs
+from shared.media.sniff import HEAD, sniff
+from shared.policy.conversation import Conversation
+from shared.policy.judge import MAX_FILE_BYTES
+from shared.runtime.identity import Identities
+
+_EXECUTABLE = frozenset({"application/vnd.microsoft.portable-executable", "application/x-executable"})
+_FAMILIES = {
+    AttachmentKind.IMAGE: ("image/",),
+    AttachmentKind.STICKER: ("image/", "video/", "application/x-tgsticker"),
+    AttachmentKind.VIDEO: ("video/", "image/gif"),
+    AttachmentKind.VIDEO_NOTE: ("video/",),
+    AttachmentKind.AUDIO: ("audio/", "video/mp4", "video/webm"),
+    AttachmentKind.VOICE: ("audio/", "video/mp4", "video/webm"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a command points at: `id` is ours; `reference` is None when it is not known or still pending."""
+
+    id: str | None = None
+    provider_id: str | None = None
+    quote: str | None = None
+
+
+def target_of(command: Command) -> Target:
+    """The message a reply, an edit, a deletion, a reaction or a read mark is about."""
+    if isinstance(command, MessageSend):
+        reply = command.reply_to
+        return Target() if reply is None else Target(reply.message_id, reply.provider_message_id, reply.quote)
+    return Target(getattr(command, "message_id", None), getattr(command, "provider_message_id", None))
+
+
+async def conversation_of(channel: Channel, identities: Identities, command: Command) -> str:
+    """The conversation a command is for, under the name it has kept. Raises Refused, StateUnavailable."""
+    name = channel.capabilities.channel
+    if command.conversation_id is not None:
+        try:
+            of_channel, account_id, _ = ids.split_conversation_id(command.conversation_id)
+        except ValueError:
+            raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id") from None
+        if (of_channel, account_id) != (name, command.account_id):
+            raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id")
+        return command.conversation_id
+    if not isinstance(channel, Initiates):
+        raise Refused(ErrorCode.CANNOT_INITIATE)
+    if not command.to:
+        raise Refused(ErrorCode.INVALID_COMMAND, field="to")
+    peer = await identities.resolve(command.account_id, channel.peer_of(command.to), ())
+    return ids.conversation_id(name, command.account_id, peer)
+
+
+def resolve_target(
+    command: Command, target: Target, known: str | None
+) -> tuple[ReplyReference | None, tuple[Warning, ...]]:
+    """The provider's reference of the target, or a warning that the reply goes without.
+
+    `known` is what state has: None for an unknown message, '' for one that has not been sent yet. Raises Refused:
+    `reply_target_pending` always, `reply_target_unknown` under `reply_policy: strict` and for everything that is
+    no reply.
+    """
+    if target.id is None and target.provider_id is None:
+        return None, ()
+    if known:
+        return ReplyReference(known, target.quote), ()
+    if target.provider_id:
+        return ReplyReference(target.provider_id, target.quote), ()
+    if known == "":
+        raise Refused(ErrorCode.REPLY_TARGET_PENDING, field="reply_to.message_id")
+    if isinstance(command, MarkRead):
+        return None, ()
+    if not isinstance(command, MessageSend):
+        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="message_id")
+    if command.reply_policy == "strict":
+        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="reply_to.message_id")
+    return None, (
+        Warning(code=WarningCode.REPLY_TO_DROPPED, detail="The message replied to is not known on this channel."),
+    )
+
+
+async def prepare_files(blobs: Blobs, account: Account, command: Command) -> tuple[File, ...]:
+    """The files of a command with their sizes and types as they are. Raises Refused."""
+    if not isinstance(command, MessageSend):
+        return ()
+    content = command.content
+    files: Sequence[File] = getattr(content, "attachments", ())
+    if isinstance(content, OutInteractive):
+        files = [f for f in (content.header_file, *(card.file for card in content.cards)) if f is not None]
+    return tuple([await _prepared(blobs, account, index, file) for index, file in enumerate(files)])
+
+
+async def _prepared(blobs: Blobs, account: Account, index: int, file: File) -> File:
+    field = f"content.attachments.{index}"
+    blob = file.blob
+    if file.attachment_id is not None:
+        blob = ids.blob_key(account.workspace_id, account.account_id, file.attachment_id)
+    if blob is None:
+        return file
+    try:
+        size = await blobs.size(blob)
+        found = sniff(await blobs.head(blob, HEAD)) if size else None
+    except BlobMissing:
+        raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
+    if size > MAX_FILE_BYTES:
+        raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=MAX_FILE_BYTES, actual=size)
+    if found is not None and not _fits(file, found):
+        raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
+    return file.model_copy(
+        update={"blob": blob, "attachment_id": None, "size": size, "mime_type": file.mime_type or found}
+    )
+
+
+def _fits(file: File, found: str) -> bool:
+    """Whether what a file is can be what the command says it is."""
+    if found in _EXECUTABLE:
+        return False
+    claimed = file.mime_type or ""
+    families = _FAMILIES.get(file.kind) if file.kind else None
+    if families is None and claimed.startswith(("image/", "video/", "audio/")):
+        families = ("image/",) if claimed.startswith("image/") else ("audio/", "video/")
+    return families is None or found.startswith(families)
+
+
+def context_for(
+    account: Account,
+    conversation: Conversation,
+    reference: ReplyReference | None,
+    files: tuple[File, ...],
+) -> PlanContext:
+    """Everything `plan` may know."""
+    return PlanContext(
+        account=account.record,
+        address=conversation.address,
+        target=reference,
+        last_inbound=conversation.last_ref,
+        files=files,
+    )

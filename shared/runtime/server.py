@@ -1,0 +1,85 @@
+"""The HTTP side of a service: webhooks, preflight, health, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import orjson
+from aiohttp import web
+
+from shared.runtime import metrics
+from shared.runtime.settings import HttpSettings
+
+
+class HealthChecks:
+    """What `/livez` and `/readyz` answer: liveness is the watchdog's, readiness names what is missing."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Callable[[], Awaitable[bool]]] = {}
+        self._alive: list[Callable[[], bool]] = []
+        self.accepting = False
+
+    def require(self, name: str, check: Callable[[], Awaitable[bool]]) -> None:
+        """Ready only while `check` answers true."""
+        self._checks[name] = check
+
+    def watch(self, alive: Callable[[], bool]) -> None:
+        """Alive only while `alive` answers true."""
+        self._alive.append(alive)
+
+    @property
+    def alive(self) -> bool:
+        return all(check() for check in self._alive)
+
+    async def missing(self) -> list[str]:
+        """Names of the dependencies that are away."""
+        absent = [name for name, check in self._checks.items() if not await check()]
+        return absent if self.accepting else ["accepting", *absent]
+
+    async def livez(self, _: web.Request) -> web.Response:
+        return web.json_response({"alive": self.alive}, status=200 if self.alive else 503)
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        missing = await self.missing()
+        return web.Response(
+            status=503 if missing else 200,
+            body=orjson.dumps({"ready": not missing, "missing": missing}),
+            content_type="application/json",
+        )
+
+
+class Server:
+    """The listener of one service."""
+
+    def __init__(self, settings: HttpSettings, health: HealthChecks) -> None:
+        self._settings = settings
+        self._app = web.Application(client_max_size=settings.max_body)
+        self._app.add_routes(
+            [
+                web.get("/livez", health.livez),
+                web.get("/readyz", health.readyz),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        self._runner: web.AppRunner | None = None
+
+    def add_routes(self, routes: list[web.RouteDef]) -> None:
+        """Before `start`."""
+        self._app.add_routes(routes)
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address cannot be had."""
+        self._runner = web.AppRunner(
+            self._app, access_log=None, keepalive_timeout=75.0, handler_cancellation=False, shutdown_timeout=5.0
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._settings.host, self._settings.port, backlog=1024).start()
+
+    async def stop(self) -> None:
+        """Stop listening; requests under way have a few seconds to end."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @staticmethod
+    async def _metrics(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})

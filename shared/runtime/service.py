@@ -1,0 +1,441 @@
+"""One service: everything a channel's process is made of, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from time import monotonic
+
+import structlog
+from aiohttp import web
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from shared.channel import Channel, KeepsTokens, ProviderError, Pulls, RegistersWebhook
+from shared.contract.topics import Topics
+from shared.media.blobs import Blobs
+from shared.runtime import metrics
+from shared.runtime.accounts import AccountRegistry
+from shared.runtime.answers import Answers
+from shared.runtime.deliver import Deliverer
+from shared.runtime.files import BlobFiles
+from shared.runtime.health import AccountsHealth
+from shared.runtime.identity import Identities
+from shared.runtime.ingress import Ingress
+from shared.runtime.jobs import is_typing, lane_of
+from shared.runtime.media import MediaFetcher, message_lane
+from shared.runtime.normalise import Normaliser
+from shared.runtime.pacing import Pacer
+from shared.runtime.preflight import Preflight
+from shared.runtime.pull import Puller
+from shared.runtime.raw import RawWriter
+from shared.runtime.sending import Sender
+from shared.runtime.server import HealthChecks, Server
+from shared.runtime.settings import (
+    BlobSettings,
+    DeliverSettings,
+    HttpSettings,
+    KafkaSettings,
+    Role,
+    ServiceSettings,
+    StateSettings,
+)
+from shared.runtime.statuses import StatusBook
+from shared.runtime.tokens import SealedTokens
+from shared.runtime.typing_indicator import TypingIndicator
+from shared.runtime.upkeep import AccountProbes, CapabilityTeller, ParkedCommands
+from shared.state.client import Client
+from shared.state.store import Store
+from shared.stream.deadletter import Brake, DeadLetters
+from shared.stream.dispatcher import Dispatcher
+from shared.stream.errors import LogUnavailable
+from shared.stream.kafka import KafkaLog, Security
+from shared.stream.log import Log, TopicSpec
+from shared.stream.parking import Parking
+from shared.stream.records import Partition, Record
+from shared.stream.table import Table
+
+log = structlog.get_logger()
+
+# How the timeouts nest, in seconds: one provider call takes at most 30; the dispatcher drains for at most 40 when
+# it stops, so a call under way ends; Kafka waits 60 for a member to give up its partitions; Kubernetes waits
+# drain_delay + 5 (requests under way) + 40 + 5 (flush) before it kills.
+REBALANCE_SECONDS = 60.0
+DRAIN_SECONDS = 40.0
+STALLED_SECONDS = 120.0  # a poll loop that has not turned for so long is taken for dead
+START_SECONDS = 120.0  # how long a service waits for Kafka when it starts
+DEAD_LETTERS_IN_A_ROW = 100
+LARGEST_RECORD = 1024 * 1024
+
+
+@dataclass
+class ServiceConfig:
+    """All settings of a service, from the environment unless given."""
+
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    state: StateSettings = field(default_factory=StateSettings)
+    blobs: BlobSettings = field(default_factory=BlobSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    deliver: DeliverSettings = field(default_factory=DeliverSettings)
+
+
+def kafka_log(settings: KafkaSettings, client_id: str) -> KafkaLog:
+    """The log of a service's settings."""
+    tls = ssl.create_default_context(cafile=settings.ssl_cafile) if "SSL" in settings.security_protocol else None
+    password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
+    return KafkaLog(
+        settings.bootstrap,
+        client_id=client_id,
+        idempotent=settings.idempotent,
+        security=Security(
+            settings.security_protocol, settings.sasl_mechanism or "PLAIN", settings.sasl_username, password, tls
+        ),
+        send_timeout=settings.send_timeout,
+        rebalance_timeout=REBALANCE_SECONDS,
+        max_record_bytes=LARGEST_RECORD,
+    )
+
+
+def topic_specs(topics: Topics, channel: str, partitions: int) -> list[TopicSpec]:
+    """The topics a channel needs, as the broker is asked for them."""
+    return [
+        TopicSpec(
+            topic.name,
+            partitions,
+            compact=topic.compacted,
+            retention_ms=None if topic.retention is None else int(topic.retention.total_seconds() * 1000),
+        )
+        for topic in (*topics.shared(), *topics.of_channel(channel))
+    ]
+
+
+@retry(
+    retry=retry_if_exception_type(LogUnavailable),
+    wait=wait_exponential_jitter(initial=0.2, max=5),
+    stop=stop_after_delay(START_SECONDS),
+    reraise=True,
+)
+async def connect(stream: Log) -> None:
+    """Start the log, waiting for a broker that is still starting itself. Raises LogUnavailable."""
+    await stream.start()
+
+
+class Service:
+    """A channel with everything around it. `run` returns when it was asked to stop; it raises what killed it."""
+
+    def __init__(self, channel: Channel, config: ServiceConfig) -> None:
+        self._channel = channel
+        self._name = channel.capabilities.channel
+        self._config = config
+        self._roles = frozenset(config.service.roles)
+        self._stop = asyncio.Event()
+        self._checks = HealthChecks()
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def stop(self) -> None:
+        """Ask the service to stop in order; safe in a signal handler."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Start, serve, stop."""
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            log.info("started", channel=self._name, roles=sorted(self._roles), port=self._config.http.port)
+            await self._until_stopped()
+            self._checks.accepting = False
+            await asyncio.sleep(self._config.http.drain_delay)
+        log.info("stopped", channel=self._name)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Start in order; what is pushed on the stack stops in reverse."""
+        config, topics = self._config, Topics(self._config.kafka.topic_prefix)
+        stream = kafka_log(config.kafka, config.service.instance or f"{self._name}-connector")
+        await connect(stream)
+        stack.push_async_callback(stream.stop)
+        if config.kafka.create_topics:
+            await stream.ensure_topics(topic_specs(topics, self._name, config.kafka.partitions))
+        state = Client(config.state.url.get_secret_value(), cluster=config.state.cluster, timeout=config.state.timeout)
+        stack.push_async_callback(state.close)
+        world = _World(self._channel, config, topics, stream, Store(state), Blobs(config.blobs.url))
+        await world.follow_tables(stack)
+        if isinstance(self._channel, KeepsTokens) and world.sealing_key is not None:
+            self._channel.use_tokens(SealedTokens(self._name, world.store, world.sealing_key))
+        await self._channel.start()
+        stack.push_async_callback(self._channel.stop)
+        self._require(world, state)
+        for role in (Role.NORMALISE, Role.DELIVER, Role.MEDIA, Role.PULL):
+            if role in self._roles:
+                await _STARTERS[role](self, world, stack)
+        await self._listen(world, stack)
+        self._checks.accepting = True
+        if Role.INGRESS in self._roles:
+            self._spawn(self._register_webhooks(world), stack)
+
+    def _require(self, world: _World, state: Client) -> None:
+        self._checks.require("kafka", world.stream.reachable)
+        if self._roles - {Role.INGRESS}:
+            self._checks.require("state", state.reachable)
+            self._checks.require("blobs", world.blobs.reachable)
+        self._checks.require("accounts", world.tables_live)
+        self._checks.watch(lambda: all(monotonic() - d.heartbeat < STALLED_SECONDS for d in self._dispatchers.values()))
+
+    async def _listen(self, world: _World, stack: AsyncExitStack) -> None:
+        server = Server(self._config.http, self._checks)
+        if Role.INGRESS in self._roles:
+            ingress = Ingress(self._channel, world.accounts, world.writer, self._config.http)
+            server.add_routes(ingress.routes())
+        if Role.DELIVER in self._roles:
+            server.add_routes([world.preflight_route()])
+        await server.start()
+        stack.push_async_callback(server.stop)
+
+    # --- roles
+
+    async def _start_normalise(self, world: _World, stack: AsyncExitStack) -> None:
+        answers = Answers(self._channel)
+        stack.push_async_callback(answers.close)
+        normaliser = Normaliser(
+            self._channel,
+            world.accounts,
+            world.stream,
+            world.store,
+            world.blobs,
+            world.topics,
+            world.dead,
+            report=world.book.report,
+            notice=world.health.learn,
+            answer=answers.make,
+        )
+        await self._dispatch(
+            world, stack, Role.NORMALISE, world.topics.raw(self._name), normaliser.handle, lambda r: r.key or b""
+        )
+
+    async def _start_deliver(self, world: _World, stack: AsyncExitStack) -> None:
+        settings = self._config.deliver
+        parking = Parking(world.stream, world.topics.parked(self._name), key_of=lambda record: record.key or b"")
+        typing = TypingIndicator(self._channel, world.accounts, world.store, world.book, world.health)
+        stack.push_async_callback(typing.close)
+        pacer = Pacer(
+            self._channel.capabilities,
+            world.store,
+            account_slots=settings.account_slots,
+            short_wait=settings.short_wait,
+        )
+        sender = Sender(
+            self._channel,
+            world.store,
+            BlobFiles(world.blobs),
+            world.book,
+            world.health,
+            pacer,
+            short_wait=settings.short_wait,
+            sent=typing.stop,
+        )
+        deliverer = Deliverer(
+            self._channel,
+            world.accounts,
+            world.store,
+            world.blobs,
+            world.book,
+            world.health,
+            sender,
+            parking,
+            world.dead,
+            world.identities,
+            patience=settings.patience,
+        )
+
+        async def assigned(partitions: frozenset[Partition]) -> None:
+            numbers = [partition.number for partition in partitions]
+            await parking.restore(numbers)
+            for account_id in parking.groups():
+                if world.health.why_paused(account_id) is None:
+                    parking.wake(account_id)
+
+        async def revoked(partitions: frozenset[Partition]) -> None:
+            parking.drop(partition.number for partition in partitions)
+
+        dispatcher = await self._dispatch(
+            world,
+            stack,
+            Role.DELIVER,
+            world.topics.outbound(self._name),
+            deliverer.handle,
+            lane_of,
+            slots=settings.slots,
+            bypass=is_typing,
+            aside=typing.handle,
+            on_assigned=assigned,
+            on_revoked=revoked,
+        )
+        self._spawn(ParkedCommands(self._name, parking, dispatcher, world.health).run(), stack)
+        probes = AccountProbes(self._channel, world.accounts, world.store, world.health, settings.probe_every)
+        self._spawn(probes.run(), stack)
+        teller = CapabilityTeller(self._channel, world.accounts, world.stream, world.topics)
+        await world.table(stack, world.topics.capabilities, teller.apply)
+        self._spawn(teller.run(), stack)
+
+    async def _start_media(self, world: _World, stack: AsyncExitStack) -> None:
+        fetcher = MediaFetcher(
+            self._channel,
+            world.accounts,
+            world.stream,
+            world.blobs,
+            world.topics,
+            self._config.blobs.max_bytes,
+        )
+        await self._dispatch(
+            world, stack, Role.MEDIA, world.topics.inbound(self._name), fetcher.handle, message_lane, slots=16
+        )
+
+    async def _start_pull(self, world: _World, stack: AsyncExitStack) -> None:
+        if not isinstance(self._channel, Pulls):
+            return
+        puller = Puller(
+            self._name,
+            self._channel,
+            world.accounts,
+            world.stream,
+            world.store,
+            world.writer,
+            world.health,
+            world.topics,
+            group=self._group(Role.PULL),
+            instance_id=self._config.service.instance,
+        )
+        stack.push_async_callback(puller.stop)
+        self._tasks.append(asyncio.create_task(puller.run(), name="pull"))
+
+    def _group(self, role: Role) -> str:
+        return f"{self._config.kafka.topic_prefix}.{self._name}.{role}"
+
+    async def _dispatch(
+        self,
+        world: _World,
+        stack: AsyncExitStack,
+        role: Role,
+        topic: str,
+        handle: Callable[[Record], Awaitable[None]],
+        key_of: Callable[[Record], bytes],
+        **options: object,
+    ) -> Dispatcher:
+        async def poisoned(record: Record, bug: Exception) -> None:
+            log.error("record_poisoned", channel=self._name, role=role, exc_info=bug)
+            metrics.DEAD_LETTERS.labels(self._name, "internal").inc()
+            await world.dead.put(record, "internal", type(bug).__name__)
+
+        def observe(outcome: str, record: Record, seconds: float) -> None:
+            metrics.RECORDS.labels(self._name, role, outcome).inc()
+
+        dispatcher = Dispatcher(
+            world.stream,
+            self._group(role),
+            [topic],
+            handle,
+            key_of=key_of,
+            on_poison=poisoned,
+            instance_id=self._config.service.instance,
+            drain_timeout=DRAIN_SECONDS,
+            observe=observe,
+            **options,  # type: ignore[arg-type]
+        )
+        self._dispatchers[role] = dispatcher
+        await dispatcher.start()
+        stack.push_async_callback(dispatcher.stop)
+        self._tasks.append(asyncio.create_task(dispatcher.wait(), name=role))
+        return dispatcher
+
+    # --- life
+
+    def _spawn(self, work: Awaitable[None], stack: AsyncExitStack) -> None:
+        """Work beside the roles: when it dies, so does the service; it is cancelled at the stop."""
+        task = asyncio.ensure_future(work)
+        self._tasks.append(task)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        stack.push_async_callback(end)
+
+    async def _until_stopped(self) -> None:
+        stopping = asyncio.create_task(self._stop.wait())
+        watched: set[asyncio.Task[object]] = {stopping, *self._tasks}
+        while not stopping.done():
+            done, watched = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                try:
+                    task.result()  # raises what killed it
+                except BaseException:
+                    stopping.cancel()
+                    raise
+
+    async def _register_webhooks(self, world: _World) -> None:
+        """At start, make every webhook account's provider call us; what cannot be registered is said and left."""
+        base_url = self._config.http.public_url
+        if base_url is None or not isinstance(self._channel, RegistersWebhook):
+            return
+        for account in world.accounts:
+            if account.record.mode != "webhook":
+                continue
+            try:
+                problem = await self._channel.check_webhook(account, base_url)
+                if problem is not None:
+                    await self._channel.register_webhook(account, base_url)
+                    log.info("webhook_registered", account_id=account.account_id, problem=problem)
+            except ProviderError as refused:
+                log.warning("webhook_not_registered", account_id=account.account_id, code=refused.failure.code)
+
+
+_STARTERS: dict[Role, Callable[[Service, _World, AsyncExitStack], Awaitable[None]]] = {
+    Role.NORMALISE: Service._start_normalise,
+    Role.DELIVER: Service._start_deliver,
+    Role.MEDIA: Service._start_media,
+    Role.PULL: Service._start_pull,
+}
+
+
+class _World:
+    """What the roles share."""
+
+    def __init__(
+        self, channel: Channel, config: ServiceConfig, topics: Topics, stream: Log, store: Store, blobs: Blobs
+    ) -> None:
+        key = config.service.sealing_key
+        self.channel = channel
+        self.topics = topics
+        self.stream = stream
+        self.store = store
+        self.blobs = blobs
+        self.sealing_key = key.get_secret_value() if key else None
+        name = channel.capabilities.channel
+        self.accounts = AccountRegistry(name, self.sealing_key)
+        self.health = AccountsHealth(name, stream, topics)
+        self.dead = DeadLetters(stream, lambda _: topics.deadletter(name), brake=Brake(DEAD_LETTERS_IN_A_ROW))
+        self.writer = RawWriter(name, stream, topics, blobs, self.dead)
+        self.book = StatusBook(channel.capabilities, stream, store, topics)
+        self.identities = Identities(name, store)
+        self._tables: list[Table] = []
+
+    async def follow_tables(self, stack: AsyncExitStack) -> None:
+        """Follow accounts and their health; returns when both are known."""
+        await self.table(stack, self.topics.accounts, self.accounts.apply)
+        await self.table(stack, self.topics.account_health, self.health.apply)
+
+    async def table(self, stack: AsyncExitStack, topic: str, apply: Callable[[bytes, bytes | None], None]) -> None:
+        table = Table(self.stream, topic, apply)
+        await table.start()
+        stack.push_async_callback(table.stop)
+        await table.ready.wait()
+        self._tables.append(table)
+
+    async def tables_live(self) -> bool:
+        return all(table.health == "live" for table in self._tables)
+
+    def preflight_route(self) -> web.RouteDef:
+        preflight = Preflight(self.channel, self.accounts, self.store, self.blobs, self.health, self.identities)
+        return web.post("/v1/preflight", preflight.post)

@@ -1,0 +1,292 @@
+"""Statuses: what became of each part, merged so that it never goes back, told once per step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.channel import Account, Event, Failure, StatusUpdate
+from shared.contract import ids
+from shared.contract.accounts import AccountRecord
+from shared.contract.base import rfc3339
+from shared.contract.capabilities import Capabilities
+from shared.contract.commands import Command
+from shared.contract.errors import Error, ErrorCode, error
+from shared.contract.events import ContactReachability, EventType
+from shared.contract.statuses import RANK, MessageStatus, Part, State
+from shared.contract.topics import Topics
+from shared.policy.conversation import from_fields
+from shared.runtime import ledger, metrics
+from shared.runtime.feed import StateFeed
+from shared.runtime.publish import event_envelope, status_record
+from shared.state.store import Settlement, Store
+from shared.stream.log import Log, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a provider message id stands for: a part of a command."""
+
+    conversation_id: str
+    command_id: str
+    part: int
+    of: int
+    call: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"c": self.conversation_id, "k": self.command_id, "p": self.part, "of": self.of, "i": self.call}
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any]) -> About:
+        return cls(value["c"], value["k"], value["p"], value["of"], value["i"])
+
+
+def correlation(command_id: str, part: int) -> str:
+    """What the provider is given to bring back with a status."""
+    return f"{command_id}|{part}"
+
+
+def contract_error(failure: Failure) -> Error:
+    """A provider's failure as statuses carry it."""
+    return error(
+        failure.code,
+        failure.detail,
+        provider_code=failure.provider_code,
+        trace_id=failure.trace_id,
+        **failure.facts,
+    )
+
+
+class StatusBook:
+    """Writes `channels.<ch>.statuses`, for deliver's own steps and for what providers report later."""
+
+    def __init__(self, capabilities: Capabilities, log: Log, store: Store, topics: Topics) -> None:
+        self._capabilities = capabilities
+        self._channel = capabilities.channel
+        self._log = log
+        self._store = store
+        self._topic = topics.statuses(self._channel)
+        self._inbound = topics.inbound(self._channel)
+        self._feed = StateFeed(capabilities, log, topics)
+
+    def status(
+        self,
+        command: Command,
+        conversation_id: str | None,
+        part: Part,
+        state: State,
+        *,
+        occurred_at: datetime | None = None,
+        detail: str = "",
+        **facts: Any,
+    ) -> MessageStatus:
+        """A status of a command's part; `detail` tells apart what can happen more than once (deferrals)."""
+        return MessageStatus(
+            status_id=ids.status_id(command.command_id, part.index, state, detail),
+            channel=self._channel,
+            workspace_id=command.workspace_id,
+            account_id=command.account_id,
+            command_id=command.command_id,
+            message_id=facts.pop("message_id", None) or ids.part_message_id(command.command_id, part.index),
+            conversation_id=conversation_id,
+            part=part,
+            state=state,
+            occurred_at=occurred_at or datetime.now(UTC),
+            **facts,
+        )
+
+    async def publish(self, status: MessageStatus, traceparent: str | None = None) -> asyncio.Future[Stored]:
+        """Write a status; await the result for the ack. Raises LogUnavailable."""
+        envelope = status_record(status, traceparent)
+        code = status.error.code if status.error else ""
+        metrics.STATUSES.labels(self._channel, status.state, code).inc()
+        return await self._log.enqueue(self._topic, envelope.key, envelope.data.to_json(), envelope.headers())
+
+    async def publish_all(self, statuses: Sequence[MessageStatus], traceparent: str | None = None) -> None:
+        """Write statuses in order and wait for the acks. Raises LogUnavailable."""
+        for ack in [await self.publish(status, traceparent) for status in statuses]:
+            await ack
+
+    # --- what providers report
+
+    async def report(self, account: Account, update: StatusUpdate, traceparent: str | None) -> None:
+        """A provider's report: matched to its part, or kept until the part is known.
+
+        Raises StateUnavailable, LogUnavailable.
+        """
+        if update.until is not None:
+            await self._read_up_to(account, update, traceparent)
+            return
+        about = await self._about(account, update)
+        if about is not None:
+            await self.apply(account.record, about, update, traceparent)
+
+    async def _about(self, account: Account, update: StatusUpdate) -> About | None:
+        names = [name for name in (update.provider_message_id, update.correlation) if name]
+        waiting = _as_waiting(update)
+        for name in names[:-1]:
+            known = await self._store.sent(self._channel, account.account_id, name)
+            if known is not None:
+                return About.read(known)
+        for name in names[-1:]:
+            known = await self._store.match(self._channel, account.account_id, name, waiting)
+            if known is None:
+                return None
+            about = About.read(known)
+            if update.correlation and update.provider_message_id:
+                await self.settle_by_correlation(account.record, about, update.provider_message_id)
+            return about
+        return None
+
+    async def settle_by_correlation(self, account: AccountRecord, about: About, provider_message_id: str) -> None:
+        """The provider has brought our own id back: a part whose fate was unknown has been sent."""
+        entry = ledger.CallEntry("done", int(datetime.now(UTC).timestamp() * 1000))
+        message = ids.message_id(self._channel, account.account_id, provider_message_id)
+        await asyncio.gather(
+            self._store.settle(
+                about.conversation_id,
+                about.command_id,
+                Settlement(
+                    set_fields={ledger.call_field(about.call): entry.encode()}, messages={message: provider_message_id}
+                ),
+                now=entry.at,
+            ),
+            self._store.bind(self._channel, account.account_id, provider_message_id, about.as_dict()),
+        )
+
+    async def apply_early(self, account: AccountRecord, about: About, early: Sequence[Mapping[str, Any]]) -> None:
+        """Statuses that came before their message was known, in the order they came."""
+        for waiting in early:
+            await self.apply(account, about, _from_waiting(waiting), None)
+
+    async def apply(self, account: AccountRecord, about: About, update: StatusUpdate, traceparent: str | None) -> None:
+        """Move a part on and tell so; a report that moves nothing is not told again."""
+        provider_id = update.provider_message_id
+        status = MessageStatus(
+            status_id=ids.status_id(about.command_id, about.part, update.state),
+            channel=self._channel,
+            workspace_id=account.workspace_id,
+            account_id=account.account_id,
+            command_id=about.command_id,
+            message_id=ids.message_id(self._channel, account.account_id, provider_id)
+            if provider_id
+            else ids.part_message_id(about.command_id, about.part),
+            conversation_id=about.conversation_id,
+            part=Part(index=about.part, of=about.of),
+            state=update.state,
+            provider_message_id=provider_id,
+            occurred_at=update.occurred_at,
+            error=contract_error(update.failure) if update.failure else None,
+            pricing=dict(update.pricing) if update.pricing is not None else None,
+        )
+        value = ledger.encode_part(update.state, status.to_json())
+        moved, entries = await self._store.advance(
+            about.conversation_id,
+            about.command_id,
+            ledger.part_field(about.part),
+            value,
+            RANK[update.state],
+        )
+        if moved:
+            told = status.model_copy(update={"rollup": ledger.rollup(entries, about.of)})
+            await (await self.publish(told, traceparent))
+        elif update.state is State.FAILED:
+            metrics.ANOMALIES.labels(self._channel, "failed_after_receipt").inc()
+        if update.failure is not None:
+            await self.consequences(account, about.conversation_id, update.failure)
+
+    async def _read_up_to(self, account: Account, update: StatusUpdate, traceparent: str | None) -> None:
+        if update.until is None or update.peer is None:
+            return
+        conversation = ids.conversation_id(self._channel, account.account_id, update.peer)
+        for ref in await self._store.take_outbox(conversation, int(update.until.timestamp() * 1000)):
+            known = await self._store.sent(self._channel, account.account_id, ref)
+            if known is not None:
+                single = replace(update, provider_message_id=ref, until=None)
+                await self.apply(account.record, About.read(known), single, traceparent)
+
+    # --- what a failure says about the conversation
+
+    async def consequences(self, account: AccountRecord, conversation_id: str, failure: Failure) -> None:
+        """Correct what we believe of a conversation by the provider's refusal, and tell the feed."""
+        match failure.code:
+            case ErrorCode.WINDOW_CLOSED | ErrorCode.QUOTA_EXHAUSTED:
+                fields = {"closed_by_provider": "1"}
+            case ErrorCode.RECIPIENT_BLOCKED:
+                fields = {"unreachable": "1"}
+            case ErrorCode.OPTED_OUT:
+                fields = {"opted_out": "1"}
+            case _:
+                return
+        observed = await self._store.observe(conversation_id, fields=fields)
+        conversation = from_fields(observed.conversation, observed.quota_used)
+        mark = self._feed.mark(conversation)
+        if mark == conversation.fed:
+            return
+        if failure.code is ErrorCode.RECIPIENT_BLOCKED:
+            await self._tell_blocked(account, conversation_id)
+        await (await self._feed.say(account, conversation_id, conversation))
+        await self._store.note(conversation_id, {"fed": mark})
+
+    async def _tell_blocked(self, account: AccountRecord, conversation_id: str) -> None:
+        now = datetime.now(UTC)
+        data = ContactReachability(
+            channel=self._channel,
+            workspace_id=account.workspace_id,
+            account_id=account.account_id,
+            conversation_id=conversation_id,
+            occurred_at=now,
+            received_at=now,
+            by="contact",
+        )
+        event = Event(EventType.CONTACT_BLOCKED, data, provider_id=f"{conversation_id}|{rfc3339(now)}")
+        envelope = event_envelope(self._channel, event)
+        await self._log.send(self._inbound, envelope.key, envelope.data.to_json(), envelope.headers())
+
+    async def feed(self, account: AccountRecord, conversation_id: str) -> None:
+        """Tell the feed what has changed, if anything has."""
+        observed = await self._store.observe(conversation_id)
+        conversation = from_fields(observed.conversation, observed.quota_used)
+        mark = self._feed.mark(conversation)
+        if mark != conversation.fed:
+            await (await self._feed.say(account, conversation_id, conversation))
+            await self._store.note(conversation_id, {"fed": mark})
+
+
+def _as_waiting(update: StatusUpdate) -> dict[str, Any]:
+    failure = update.failure
+    return {
+        "id": update.provider_message_id,
+        "state": update.state,
+        "at": rfc3339(update.occurred_at),
+        "pricing": dict(update.pricing) if update.pricing is not None else None,
+        "failure": None
+        if failure is None
+        else {
+            "code": failure.code,
+            "provider_code": failure.provider_code,
+            "detail": failure.detail,
+            "facts": dict(failure.facts),
+        },
+    }
+
+
+def _from_waiting(waiting: Mapping[str, Any]) -> StatusUpdate:
+    failure = waiting.get("failure")
+    return StatusUpdate(
+        provider_message_id=waiting["id"],
+        state=State(waiting["state"]),
+        occurred_at=datetime.fromisoformat(waiting["at"]),
+        pricing=waiting.get("pricing"),
+        failure=None
+        if failure is None
+        else Failure(
+            ErrorCode(failure["code"]),
+            provider_code=failure["provider_code"],
+            detail=failure["detail"],
+            facts=failure["facts"],
+        ),
+    )

@@ -1,0 +1,144 @@
+"""Upkeep: what deliver does beside commands. Parked commands come due, accounts are probed, capabilities told."""
+
+from __future__ import annotations
+
+import asyncio
+from time import time
+
+import structlog
+
+from shared.channel import Account, Channel, Probes, ProviderError
+from shared.contract.capabilities import CapabilityRecord
+from shared.contract.topics import Topics
+from shared.runtime import metrics
+from shared.runtime.accounts import AccountRegistry
+from shared.runtime.health import AccountsHealth
+from shared.state.client import StateUnavailable
+from shared.state.store import Store
+from shared.stream.dispatcher import Dispatcher
+from shared.stream.errors import LogUnavailable
+from shared.stream.log import Log
+from shared.stream.parking import Parking
+from shared.stream.records import Record
+
+log = structlog.get_logger()
+
+_LONGEST_NAP = 1.0
+_FULL = "parking_full"
+
+
+class ParkedCommands:
+    """Submits parked commands when they come due, and wakes an account's when it is well again."""
+
+    def __init__(self, channel: str, parking: Parking, dispatcher: Dispatcher, health: AccountsHealth) -> None:
+        self._channel = channel
+        self._parking = parking
+        self._dispatcher = dispatcher
+        health.on_recovery(self._wake)
+
+    def _wake(self, account_id: str) -> None:
+        self._parking.wake(account_id)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            now = int(time() * 1000)
+            for record in self._parking.due(now):
+                self._submit(record)
+            metrics.PARKED.labels(self._channel).set(len(self._parking))
+            if self._parking.full and _FULL not in self._dispatcher.paused:
+                self._dispatcher.pause(_FULL)
+            elif not self._parking.full and _FULL in self._dispatcher.paused:
+                self._dispatcher.resume(_FULL)
+            await self._nap(now)
+
+    def _submit(self, record: Record) -> None:
+        if not self._dispatcher.submit(record):
+            self._parking.undo(record)
+
+    async def _nap(self, now: int) -> None:
+        due = self._parking.next_due()
+        wait = _LONGEST_NAP if due is None else min(max((due - now) / 1000, 0.02), _LONGEST_NAP)
+        try:
+            async with asyncio.timeout(wait):
+                await self._parking.changed.wait()
+            self._parking.changed.clear()
+        except TimeoutError:
+            pass
+
+
+class AccountProbes:
+    """Asks providers now and then whether credentials still work: once per account and period among all replicas."""
+
+    def __init__(
+        self, channel: Channel, accounts: AccountRegistry, store: Store, health: AccountsHealth, period: float
+    ) -> None:
+        self._channel = channel
+        self._accounts = accounts
+        self._store = store
+        self._health = health
+        self._period = period
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while isinstance(self._channel, Probes):
+            began = asyncio.get_running_loop().time()
+            for account in self._accounts:
+                await self._probe(self._channel, account)
+            await asyncio.sleep(max(0.0, self._period - (asyncio.get_running_loop().time() - began)))
+
+    async def _probe(self, prober: Probes, account: Account) -> None:
+        name = self._channel.capabilities.channel
+        try:
+            if not await self._store.first_in(self._period * 0.9, "probe", name, account.account_id):
+                return
+            await self._health.learn(account, await prober.probe(account))
+        except (ProviderError, StateUnavailable, LogUnavailable) as unknown:
+            # A probe that gets no answer says nothing about the account.
+            log.info("probe_failed", account_id=account.account_id, exc_info=unknown)
+        except Exception as bug:  # one odd account must not end the probing of the others
+            log.error("probe_failed", account_id=account.account_id, exc_info=bug)
+
+
+class CapabilityTeller:
+    """Keeps `channels.capabilities` in step with the accounts."""
+
+    def __init__(self, channel: Channel, accounts: AccountRegistry, log_: Log, topics: Topics) -> None:
+        self._capabilities = channel.capabilities
+        self._accounts = accounts
+        self._log = log_
+        self._topic = topics.capabilities
+        self._changed: asyncio.Queue[tuple[str, Account | None]] = asyncio.Queue(maxsize=100_000)
+        self._told: dict[str, str] = {}
+        for account in accounts:
+            self._changed.put_nowait((account.account_id, account))
+        accounts.on_change(lambda account_id, account: self._changed.put_nowait((account_id, account)))
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """One record of the topic: what has been told is not told again."""
+        account_id = key.decode()
+        if value is None:
+            self._told.pop(account_id, None)
+        else:
+            self._told[account_id] = CapabilityRecord.model_validate_json(value).content_hash
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        content_hash = self._capabilities.content_hash
+        while True:
+            account_id, account = await self._changed.get()
+            if account is not None and self._told.get(account_id) == content_hash:
+                continue
+            value = None
+            if account is not None:
+                value = CapabilityRecord(
+                    workspace_id=account.workspace_id,
+                    account_id=account_id,
+                    content_hash=content_hash,
+                    capabilities=self._capabilities,
+                ).to_json()
+            try:
+                await self._log.send(self._topic, account_id.encode(), value)
+            except LogUnavailable:
+                await asyncio.sleep(_LONGEST_NAP)
+                self._changed.put_nowait((account_id, account))
