@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from services.tiktok.settings import Settings
 from shared.contract.capabilities import (
     Capabilities,
@@ -21,6 +23,8 @@ from shared.contract.events import EventType
 from shared.contract.statuses import State
 
 CHANNEL = "tiktok"
+# TikTok does not say what it counts; this count is never the smaller one.
+UNIT: Final = "utf16"
 WINDOW_SECONDS = 48 * 3600.0
 QUOTA = 10
 IMAGE_TYPES = ("image/jpeg", "image/png")
@@ -61,7 +65,7 @@ def capabilities(settings: Settings) -> Capabilities:
         text=TextRules(
             max_length=settings.text_limit,
             caption_max_length=settings.text_limit,
-            unit="utf16",
+            unit=UNIT,
             spans=Grade.DEGRADED,
         ),
         files={

@@ -8,8 +8,7 @@ from typing import Any
 
 from services.tiktok.capabilities import QUOTA
 from services.tiktok.received import Received
-from services.tiktok.rendering import card, card_title, check_image, fits_card, plain, post_item, with_options
-from services.tiktok.splitting import split
+from services.tiktok.rendering import card, card_title, check_image, fits_card, pieces, plain, post_item, with_options
 from shared.channel import Call, PlanContext, Refused
 from shared.contract import ids
 from shared.contract.capabilities import Capabilities, Grade
@@ -122,10 +121,10 @@ class _Plan:
     def _text(self, text: str) -> None:
         if not text.strip():
             raise Refused(ErrorCode.CONTENT_REJECTED, "The text is blank.", field="content.text")
-        pieces = split(text, self._capabilities.text.max_length)
-        self._parts += [self._call("TEXT", text={"body": piece}) for piece in pieces]
-        if len(pieces) > 1:
-            self._warn(WarningCode.TEXT_SPLIT, f"The text went out as {len(pieces)} messages.")
+        bodies = pieces(text, self._capabilities.text.max_length)
+        self._parts += [self._call("TEXT", text={"body": body}) for body in bodies]
+        if len(bodies) > 1:
+            self._warn(WarningCode.TEXT_SPLIT, f"The text went out as {len(bodies)} messages.")
 
     def _caption(self, text: str) -> None:
         if text.strip():

@@ -7,19 +7,20 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from services.tiktok.capabilities import BUTTON_ID, BUTTON_TITLE, CARD_BUTTONS, CARD_TITLE, LINK_TITLE
+from services.tiktok.capabilities import BUTTON_ID, BUTTON_TITLE, CARD_BUTTONS, CARD_TITLE, LINK_TITLE, UNIT
 from shared.channel import Refused
 from shared.contract.capabilities import FileRule
 from shared.contract.commands import Button, File, InteractiveKind, OutInteractive
 from shared.contract.content import AttachmentKind, Span, SpanKind
 from shared.contract.errors import ErrorCode
+from shared.policy.text import length, split_text
 
 # ----------------------------------------------------------------------------------------------------- text
 
 
-def length(text: str) -> int:
-    """UTF-16 units: TikTok does not say what it counts, and this count is never the smaller."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+def pieces(text: str, limit: int) -> list[str]:
+    """The text as messages of at most `limit` units; nothing but blanks at a border is left out."""
+    return [part.text for part in split_text(text, limit, unit=UNIT) if part.text.strip()]
 
 
 def plain(text: str, spans: Sequence[Span]) -> str:
@@ -89,16 +90,16 @@ def fits_card(title: str, buttons: Sequence[Button]) -> bool:
     """Whether text and buttons can be a card as they are."""
     return (
         bool(title.strip())
-        and length(title) <= CARD_TITLE
+        and length(title, UNIT) <= CARD_TITLE
         and 1 <= len(buttons) <= CARD_BUTTONS
-        and all(b.kind == "reply" and b.title.strip() and length(b.title) <= LINK_TITLE for b in buttons)
-        and all(length(b.id or "") <= BUTTON_ID for b in buttons)
+        and all(b.kind == "reply" and b.title.strip() and length(b.title, UNIT) <= LINK_TITLE for b in buttons)
+        and all(length(b.id or "", UNIT) <= BUTTON_ID for b in buttons)
     )
 
 
 def _card_type(buttons: Sequence[Button], kind: InteractiveKind) -> str:
     # A link card shows the answers as lines of text, which may be twice as long.
-    short = all(length(button.title) <= BUTTON_TITLE for button in buttons)
+    short = all(length(button.title, UNIT) <= BUTTON_TITLE for button in buttons)
     return "QA_BUTTON_CARD" if short and kind is InteractiveKind.BUTTONS else "QA_LINK_CARD"
 
 
@@ -115,7 +116,7 @@ def _button(button: Button, field: str) -> dict[str, Any]:
 
 
 def _limit(text: str, limit: int, field: str, what: str) -> None:
-    if (actual := length(text)) > limit:
+    if (actual := length(text, UNIT)) > limit:
         raise Refused(
             ErrorCode.TEXT_TOO_LONG,
             f"{what} has at most {limit} characters.",
