@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import shutil
 import signal
 import socket
@@ -251,14 +252,18 @@ async def resolve_jars() -> Path:
     """The directory with Kafka's jars; Maven fetches them once. Raises BrokerFailed."""
     if reason := kafka_missing():
         raise BrokerFailed(f"real Kafka cannot run here: {reason}")
-    complete = JARS / "complete"
-    # The pom's own text is the stamp: another version in it means other jars.
-    if not complete.exists() or complete.read_text() != POM.read_text():
-        shutil.rmtree(JARS, ignore_errors=True)
-        goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-        output = f"-DoutputDirectory={JARS}"
-        await _run("mvn", "-B", "-q", "-f", str(POM), goal, output, "-DincludeScope=runtime")
-        complete.write_text(POM.read_text())
+    JARS.parent.mkdir(exist_ok=True)
+    with JARS.with_suffix(".lock").open("w") as lock:
+        # Several test processes may want the jars at the same time.
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        complete = JARS / "complete"
+        # The pom's own text is the stamp: another version in it means other jars.
+        if not complete.exists() or complete.read_text() != POM.read_text():
+            shutil.rmtree(JARS, ignore_errors=True)
+            goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+            output = f"-DoutputDirectory={JARS}"
+            await _run("mvn", "-B", "-q", "-f", str(POM), goal, output, "-DincludeScope=runtime")
+            complete.write_text(POM.read_text())
     return JARS
 
 
