@@ -178,12 +178,8 @@ class Deliverer:
         context = context_for(job.account, conversation, reference, files)
         calls = self._channel.plan(job.kind, job.command, context)
         self._wait_for_account(job)
-        refused = await self._sender.send(
-            job, calls, opened.ledger, conversation, warnings, lambda: self._stopped(job, opened)
-        )
-        if refused is not None:
-            await self._end(job, refused)
-        elif begun:
+        await self._sender.send(job, calls, opened.ledger, conversation, warnings, lambda: self._stopped(job, opened))
+        if begun:
             await self._repeat(job, await self._store.open(job.conversation_id, job.command.command_id))
 
     def _stopped(self, job: Job, opened: Opened) -> State | None:

@@ -36,7 +36,9 @@ COMMANDS = _counter("commands_total", "Commands taken, by type.", "channel", "ty
 STATUSES = _counter("statuses_total", "Statuses published, by state and error code.", "channel", "state", "code")
 PROVIDER_CALLS = _counter("provider_calls_total", "Calls to the provider, by outcome.", "channel", "method", "outcome")
 PROVIDER_SECONDS = _histogram("provider_call_seconds", "Duration of calls to the provider.", _SLOW, "channel")
-PROVIDER_CODES = _counter("provider_errors_total", "Errors by the provider's own code.", "channel", "code", "known")
+PROVIDER_CODES = _counter(
+    "provider_errors_total", "Errors by the provider's own code and ours.", "channel", "provider_code", "code"
+)
 TYPING_DROPPED = _counter("typing_dropped_total", "Typing commands not carried out, by reason.", "channel", "reason")
 PARKED = Gauge("parked_commands", "Commands that wait on the parked topic.", ["channel"], registry=REGISTRY)
 DEFERRED = _counter("deferred_total", "Commands that had to wait, by reason.", "channel", "why")

@@ -27,6 +27,7 @@ from shared.runtime.ingress import Ingress
 from shared.runtime.jobs import is_typing, lane_of
 from shared.runtime.media import MediaFetcher, message_lane
 from shared.runtime.normalise import Normaliser
+from shared.runtime.outcomes import Outcomes
 from shared.runtime.pacing import Pacer
 from shared.runtime.preflight import Preflight
 from shared.runtime.pull import Puller
@@ -229,11 +230,10 @@ class Service:
             self._channel,
             world.store,
             BlobFiles(world.blobs),
-            world.book,
+            Outcomes(self._channel, world.store, world.book, world.health, typing.stop),
             world.health,
             pacer,
             short_wait=settings.short_wait,
-            sent=typing.stop,
         )
         deliverer = Deliverer(
             self._channel,

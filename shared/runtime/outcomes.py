@@ -1,0 +1,209 @@
+"""How a call ended: written into the ledger, bound to the provider's ids, told as statuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from time import time
+from typing import Any
+
+from shared.channel import Account, Call, Channel, Failure, HealthChange, Receipt
+from shared.contract import ids
+from shared.contract.errors import Error, ErrorCode, error
+from shared.contract.events import Health
+from shared.contract.statuses import RANK, MessageStatus, Part, State
+from shared.policy.conversation import Conversation
+from shared.policy.windows import rule_for
+from shared.runtime import ledger
+from shared.runtime.health import AccountsHealth
+from shared.runtime.jobs import Job
+from shared.runtime.ledger import CallEntry
+from shared.runtime.statuses import About, StatusBook, contract_error
+from shared.state.store import Fields, Settlement, Store
+
+
+def now_ms() -> int:
+    return int(time() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a command: its `index`, the `first` of its parts, of how many in all; `last` is the last index."""
+
+    job: Job
+    call: Call
+    index: int
+    first: int
+    of: int
+    conversation: Conversation
+    last: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"{self.job.command.command_id}:{self.index}"
+
+    @property
+    def parts(self) -> range:
+        return range(self.first, self.first + self.call.parts)
+
+    def quota_members(self, parts: Sequence[int]) -> list[str]:
+        """Names under which parts are counted until the provider has given them ids."""
+        return [f"{self.job.command.command_id}:{part}" for part in parts]
+
+
+class Outcomes:
+    """Settles steps. Every method raises StateUnavailable and LogUnavailable."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        store: Store,
+        book: StatusBook,
+        health: AccountsHealth,
+        sent: Callable[[str], None],
+    ) -> None:
+        self._capabilities = channel.capabilities
+        self._name = channel.capabilities.channel
+        self._store = store
+        self._book = book
+        self._health = health
+        self._sent = sent
+        # Whoever reports nothing later needs no way back from a provider id to its command.
+        self._has_receipts = any(state is not State.SENT for state in channel.capabilities.receipts)
+
+    async def done(self, step: Step, receipt: Receipt) -> None:
+        job, now = step.job, datetime.now(UTC)
+        provider_ids = receipt.provider_message_ids
+        refs = receipt.refs or provider_ids
+        statuses, parts, messages = [], {}, {}
+        for part in step.parts:
+            at = part - step.first
+            ref = refs[at] if at < len(refs) else None
+            message = ids.message_id(self._name, job.account.account_id, ref) if ref else None
+            if ref and message:
+                messages[message] = messages[ids.part_message_id(job.command.command_id, part)] = ref
+            status = self._book.status(
+                job.command,
+                job.conversation_id,
+                Part(index=part, of=max(step.of, 1)),
+                receipt.state,
+                occurred_at=now,
+                message_id=message,
+                provider_message_id=provider_ids[at] if at < len(provider_ids) else None,
+                warnings=step.call.warnings if part == step.first else (),
+            )
+            statuses.append(status)
+            parts[ledger.part_field(part)] = (_encoded(status), RANK[receipt.state])
+        rule = rule_for(self._capabilities, step.conversation)
+        counted = rule is not None and rule.quota is not None
+        settlement = Settlement(
+            set_fields={ledger.call_field(step.index): CallEntry("done", now_ms()).encode()},
+            parts=parts,
+            messages=messages,
+            quota_drop=step.quota_members(step.parts) if counted else (),
+            quota_add=list(refs) if counted else (),
+            outbox=list(refs) if self._capabilities.reads_up_to else (),
+        )
+        entries, early = await asyncio.gather(self._settle(step, settlement), self._bind(step, refs))
+        if not step.of and step.index == step.last:
+            statuses.append(
+                self._book.status(job.command, job.conversation_id, Part(), State.SENT, warnings=step.call.warnings)
+            )
+        roll = ledger.rollup(entries, max(step.of, 1))
+        told = [status.model_copy(update={"rollup": roll}) if step.of else status for status in statuses]
+        await self._book.publish_all(told, job.traceparent)
+        for about, waiting in early:
+            await self._book.apply_early(job.account.record, about, waiting)
+        if step.of:
+            self._sent(job.conversation_id)
+        if counted:
+            await self._book.feed(job.account.record, job.conversation_id)
+        await self._recovered(job.account)
+
+    async def _bind(self, step: Step, refs: Sequence[str]) -> list[tuple[About, list[Any]]]:
+        if not self._has_receipts:
+            return []
+        abouts = [
+            About(step.job.conversation_id, step.job.command.command_id, part, max(step.of, 1), step.index)
+            for part in step.parts
+        ]
+        bound = list(zip(abouts, refs, strict=False))
+        early = await asyncio.gather(
+            *(self._store.bind(self._name, step.job.account.account_id, ref, a.as_dict()) for a, ref in bound)
+        )
+        return [(about, waiting) for (about, _), waiting in zip(bound, early, strict=True) if waiting]
+
+    async def failed(self, step: Step, failure: Failure) -> None:
+        """The provider refused for good: this part has failed, those behind it are not sent."""
+        job = step.job
+        reason = contract_error(failure)
+        states = dict.fromkeys(step.parts, State.FAILED) or {0: State.FAILED}
+        states |= dict.fromkeys(range(step.first + step.call.parts, step.of), State.CANCELLED)
+        await self._end_parts(step, states, reason)
+        await self._book.consequences(job.account.record, job.conversation_id, failure)
+
+    async def abandon(self, job: Job, first: int, of: int, state: State) -> None:
+        """Cancelled or expired after its beginning: the parts that were not sent say so."""
+        reason = error(ErrorCode.EXPIRED) if state is State.EXPIRED else None
+        step = Step(job, Call("", {}, parts=0), -1, first, of, Conversation())
+        await self._end_parts(step, dict.fromkeys(range(first, of), state) or {0: state}, reason)
+
+    async def _end_parts(self, step: Step, states: dict[int, State], reason: Error | None) -> None:
+        job, of = step.job, max(step.of, 1)
+        statuses = [
+            self._book.status(
+                job.command,
+                job.conversation_id,
+                Part(index=part, of=of),
+                state,
+                error=reason if state is not State.CANCELLED or step.index < 0 else None,
+                warnings=step.call.warnings if part == step.first else (),
+            )
+            for part, state in states.items()
+        ]
+        fields = {} if step.index < 0 else {ledger.call_field(step.index): CallEntry("failed", now_ms()).encode()}
+        entries = await self._settle(
+            step,
+            Settlement(
+                set_fields=fields,
+                parts={
+                    ledger.part_field(status.part.index): (_encoded(status), RANK[status.state]) for status in statuses
+                },
+                quota_drop=step.quota_members(list(states)),
+            ),
+        )
+        roll = ledger.rollup(entries, of)
+        await self._book.publish_all([s.model_copy(update={"rollup": roll}) for s in statuses], job.traceparent)
+
+    async def uncertain(self, step: Step, failure: Failure) -> None:
+        job = step.job
+        reason = contract_error(replace(failure, code=ErrorCode.UNCERTAIN))
+        statuses = [
+            self._book.status(
+                job.command, job.conversation_id, Part(index=part, of=max(step.of, 1)), State.UNCERTAIN, error=reason
+            )
+            for part in (step.parts or range(1))
+        ]
+        parts = {ledger.part_field(s.part.index): (_encoded(s), RANK[State.UNCERTAIN]) for s in statuses}
+        settled = {ledger.call_field(step.index): CallEntry("uncertain", now_ms()).encode()}
+        entries = await self._settle(step, Settlement(set_fields=settled, parts=parts))
+        # The provider may have reported the part meanwhile; then there is no doubt left to tell of.
+        open_ = [s for s in statuses if ledger.part_state(entries[ledger.part_field(s.part.index)]) is State.UNCERTAIN]
+        await self._book.publish_all(open_, job.traceparent)
+
+    async def retract(self, step: Step) -> None:
+        """The call was surely not made: take the claim back. The quota stays reserved for the next attempt."""
+        await self._settle(step, Settlement(drop_fields=[ledger.call_field(step.index)]))
+
+    async def _recovered(self, account: Account) -> None:
+        if self._health.of(account.account_id) in (Health.BILLING_BLOCKED, Health.DEGRADED):
+            await self._health.learn(account, HealthChange(Health.CONNECTED))
+
+    async def _settle(self, step: Step, settlement: Settlement) -> Fields:
+        return await self._store.settle(step.job.conversation_id, step.job.command.command_id, settlement, now=now_ms())
+
+
+def _encoded(status: MessageStatus) -> str:
+    return ledger.encode_part(status.state, status.to_json())
