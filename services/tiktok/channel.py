@@ -14,7 +14,6 @@ from services.tiktok.client import SCOPES, Client
 from services.tiktok.fingerprint import call_fingerprint, content_fingerprint
 from services.tiktok.history import history_items, referral_items
 from services.tiktok.settings import Settings
-from services.tiktok.tokens import TokenStore
 from services.tiktok.transport import business_id
 from services.tiktok.wire import Content, Envelope, moment
 from shared.channel import (
@@ -33,6 +32,7 @@ from shared.channel import (
     RawItem,
     Receipt,
     ReceivedItem,
+    TokenStore,
     WebhookRequest,
 )
 from shared.contract.base import Alias, AliasKind, Contact
@@ -96,7 +96,7 @@ class TikTokChannel:
         return None
 
     def echo_key(self, call: Call) -> str:
-        """What the echo of this call will carry as its `correlation`."""
+        """What the echo of this call will carry as its `correlation`: conversation, type and text."""
         return call_fingerprint(call.params)
 
     async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
@@ -133,16 +133,19 @@ class TikTokChannel:
         return known
 
     async def find_sent(self, call: Call, account: Account, since: datetime) -> Receipt | None:
-        """Look for the message among the newest of its conversation, oldest first.
+        """Look for the message among the newest of its conversation; of equal ones it is the last.
 
-        Raises ProviderError when the history does not reach back to `since`.
+        `since` is when the call was made. Raises ProviderError when the history does not reach back to `since`.
         """
-        rows = _rows(await self._client.messages(account, call.params["recipient"]))
+        conversation_id = call.params["recipient"]
+        rows = _rows(await self._client.messages(account, conversation_id))
         wanted = call_fingerprint(call.params)
-        for at, row in rows:
+        for at, row in reversed(rows):
             ours = row.from_user is not None and row.from_user.id == business_id(account)
             source = row.message_tag.source if row.message_tag else None
-            if at >= since - _CLOCK_SKEW and ours and source in (None, "api") and content_fingerprint(row) == wanted:
+            if at < since - _CLOCK_SKEW or not ours or source not in (None, "api"):
+                continue
+            if content_fingerprint(row, conversation_id) == wanted:
                 return Receipt((row.message_id,) if row.message_id else ())
         if len(rows) >= HISTORY_LENGTH and rows[0][0] > since:
             raise ProviderError(Failure(ErrorCode.UNCERTAIN, certain=False, detail="The history is too short."))

@@ -13,9 +13,9 @@ from yarl import URL
 from services.tiktok import errors
 from services.tiktok.media import UploadForm, allowed_media_url, open_response
 from services.tiktok.settings import Settings
-from services.tiktok.tokens import Grant, ProcessTokens, TokenKeeper, TokenStore, reauthorise
+from services.tiktok.tokens import Grant, ProcessTokens, TokenKeeper, reauthorise
 from services.tiktok.transport import Endpoint, Transport, business_id
-from shared.channel import Account, Failure, OpenFile, ProviderError
+from shared.channel import Account, Failure, OpenFile, ProviderError, TokenStore
 from shared.contract.errors import ErrorCode
 
 MAX_REDIRECTS = 3

@@ -21,10 +21,10 @@ def call_fingerprint(params: Mapping[str, Any]) -> str:
             identity = params["share_post"]["item_id"]
         case _:
             identity = ""
-    return _fingerprint(str(params.get("message_type")), identity)
+    return _fingerprint(params["recipient"], str(params.get("message_type")), identity)
 
 
-def content_fingerprint(content: Content) -> str:
+def content_fingerprint(content: Content, conversation_id: str) -> str:
     """The fingerprint of an echo or of a row of the history."""
     match content.type:
         case "text":
@@ -37,9 +37,9 @@ def content_fingerprint(content: Content) -> str:
         case _:
             # That an image keeps the id it was uploaded under is documented nowhere: only its type is compared.
             identity = None
-    return _fingerprint(content.type or "", identity or "")
+    return _fingerprint(conversation_id, content.type or "", identity or "")
 
 
-def _fingerprint(message_type: str, identity: str) -> str:
+def _fingerprint(conversation_id: str, message_type: str, identity: str) -> str:
     seen = unicodedata.normalize("NFC", identity).strip()
-    return "echo:" + hashlib.sha256(f"{message_type.lower()}\0{seen}".encode()).hexdigest()[:24]
+    return "echo:" + hashlib.sha256(f"{conversation_id}\0{message_type.lower()}\0{seen}".encode()).hexdigest()[:24]

@@ -96,7 +96,7 @@ def _sent_by_us(received: Received) -> StatusUpdate:
         State.SENT,
         received.occurred_at,
         peer=received.peer,
-        correlation=content_fingerprint(received.content),
+        correlation=content_fingerprint(received.content, received.peer),
     )
 
 

@@ -71,7 +71,8 @@ class Received:
 
     @cached_property
     def occurred_at(self) -> datetime:
-        return moment(self.content.timestamp, self.envelope.create_time) or self.received_at
+        read = self.content.read.last_read_timestamp if self.content.read else None
+        return moment(self.content.timestamp, self.envelope.create_time, read) or self.received_at
 
     @cached_property
     def read_until(self) -> datetime:

@@ -9,37 +9,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
-from shared.channel import Account, Failure, ProviderError
+from shared.channel import Account, Failure, ProviderError, TokenStore
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 
 _RETRY_EARLY_REFRESH = 30.0  # seconds until a refresh that could still wait is tried again
 _LEASE_WAIT = 45.0  # seconds to wait for another replica's refresh: longer than one can take
-_LEASE_POLL = 0.1
+_LEASE_POLL = 0.05
 _SAVE_ATTEMPTS = 5
-
-
-class TokenStore(Protocol):
-    """Where the token pairs of all accounts are, for all replicas. Values are secret: keep them sealed.
-
-    `exclusive` does not wait; it yields whether the lease is held. A lease ends by itself after a minute or more, so
-    that a replica that died does not lock the account.
-    """
-
-    async def get(self, account_id: str) -> str | None: ...
-
-    async def replace(self, account_id: str, expected: str | None, value: str) -> bool:
-        """Set the value if it is still `expected`; whether it was."""
-        ...
-
-    def exclusive(self, account_id: str) -> AbstractAsyncContextManager[bool]: ...
 
 
 class ProcessTokens:

@@ -13,8 +13,7 @@ from sandbox.simulators.tiktok.faults import CallFault
 from sandbox.simulators.tiktok.tokens import TokenPair
 from services.tiktok.channel import TikTokChannel
 from services.tiktok.settings import Settings
-from services.tiktok.tokens import TokenStore
-from shared.channel import Account
+from shared.channel import Account, TokenStore
 from shared.contract.accounts import AccountRecord
 
 BUSINESS = "-0aAcme"
