@@ -73,11 +73,20 @@ class Deliverer:
         self._dead = dead
         self._identities = identities
         self._patience = patience
+        # Commands under way here whose statuses so far have been told, and those where that is not sure.
+        self._told: set[bytes] = set()
+        self._untold: set[bytes] = set()
         self._special: dict[CommandType, Callable[[Job], Awaitable[None]]] = {
             CommandType.MESSAGE_CANCEL: self._cancel,
             CommandType.CONTACT_BLOCK: self._block,
             CommandType.CONTACT_UNBLOCK: self._block,
         }
+
+    def forget_all(self) -> None:
+        """The partitions have gone to another process, and the commands under way with them."""
+        self._told.clear()
+        self._untold.clear()
+        self._sender.forget_all()
 
     async def handle(self, record: Record) -> None:
         """Carry out one command, as far as it goes now. Raises NotNow while it has to wait a little."""
@@ -127,6 +136,8 @@ class Deliverer:
             await self._park(job, park)
             return
         self._sender.forget(job)
+        self._told.discard(job.id)
+        self._untold.discard(job.id)
         if parked:
             await self._parking.release(job.id)
 

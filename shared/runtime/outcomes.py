@@ -96,6 +96,13 @@ class Outcomes:
             )
             statuses.append(status)
             parts[ledger.part_field(part)] = (_encoded(status), RANK[receipt.state])
+        if not step.of and step.index == step.last:
+            # No message comes of it (a reaction, a read mark): the command's own end is its one status.
+            status = self._book.status(
+                job.command, job.conversation_id, Part(), State.SENT, occurred_at=now, warnings=step.call.warnings
+            )
+            statuses.append(status)
+            parts[ledger.part_field(0)] = (_encoded(status), RANK[State.SENT])
         rule = rule_for(self._capabilities, step.conversation)
         counted = rule is not None and rule.quota is not None
         settlement = Settlement(
@@ -107,10 +114,6 @@ class Outcomes:
             outbox=list(refs) if self._capabilities.reads_up_to else (),
         )
         entries, early = await asyncio.gather(self._settle(step, settlement), self._bind(step, refs))
-        if not step.of and step.index == step.last:
-            statuses.append(
-                self._book.status(job.command, job.conversation_id, Part(), State.SENT, warnings=step.call.warnings)
-            )
         roll = ledger.rollup(entries, max(step.of, 1))
         told = [status.model_copy(update={"rollup": roll}) if step.of else status for status in statuses]
         await self._book.publish_all(told, job.traceparent)
@@ -194,7 +197,7 @@ class Outcomes:
         await self._book.publish_all(open_, job.traceparent)
 
     async def retract(self, step: Step) -> None:
-        """The call was surely not made: take the claim back. The quota stays reserved for the next attempt."""
+        """Take a claim back."""
         await self._settle(step, Settlement(drop_fields=[ledger.call_field(step.index)]))
 
     async def _recovered(self, account: Account) -> None:

@@ -16,10 +16,13 @@ from shared.state.store import Store
 from shared.stream.errors import NotNow
 
 BUSY_SECONDS = 0.05
+# Moments further ahead than this are not given away: the account's future would fill with commands that may yet be
+# cancelled.
+HORIZON_SECONDS = 900.0
 
 
 class TooFar(Exception):
-    """The next free moment is further away than a lane waits; `wait` in seconds."""
+    """The next free moment is further away than a lane waits; `wait` in seconds until it, or until asking again."""
 
     def __init__(self, wait: float) -> None:
         super().__init__(wait)
@@ -27,7 +30,7 @@ class TooFar(Exception):
 
 
 class Pacer:
-    """Grants moments to send. A granted moment is kept until it is used, so that nobody asks twice."""
+    """Grants moments to send, in the order they are asked for, among all replicas."""
 
     def __init__(self, capabilities: Capabilities, store: Store, *, account_slots: int, short_wait: float) -> None:
         self._channel = capabilities.channel
@@ -41,26 +44,31 @@ class Pacer:
     async def wait_for(self, account: Account, conversation_id: str, call_id: str, *, group: bool = False) -> None:
         """Return when this call may be made now.
 
-        Raises NotNow for a short wait (the moment is reserved), TooFar for a long one, StateUnavailable.
+        Raises NotNow for a short wait, TooFar for a long one, StateUnavailable. Either way the moment stays reserved
+        for this call until it is used or forgotten.
         """
         granted = self._granted.get(call_id)
         if granted is None:
             buckets = self._buckets(account, conversation_id, group=group)
             if not buckets:
                 return
-            taken, wait, _ = await self._store.take(buckets, longest_wait=self._short_wait)
+            taken, wait, _ = await self._store.take(buckets, longest_wait=HORIZON_SECONDS)
             if not taken:
-                raise TooFar(wait)
-            granted = monotonic() + wait
-            if wait > 0:
-                self._granted[call_id] = granted
-        if (left := granted - monotonic()) > 0:
+                raise TooFar(HORIZON_SECONDS / 2)
+            granted = self._granted[call_id] = monotonic() + wait
+        left = granted - monotonic()
+        if left > self._short_wait:
+            raise TooFar(left)
+        if left > 0:
             raise NotNow(left, "rate_limited")
-        self._granted.pop(call_id, None)
 
     def forget(self, call_id: str) -> None:
-        """The call will not be made here."""
+        """The moment of this call has been used, or will not be."""
         self._granted.pop(call_id, None)
+
+    def forget_all(self) -> None:
+        """The commands have gone to another process."""
+        self._granted.clear()
 
     @contextmanager
     def under_way(self, account_id: str) -> Iterator[None]:

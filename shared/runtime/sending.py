@@ -79,10 +79,18 @@ class Sender:
         self._pacer = pacer
         self._short_wait = short_wait
         self._failures: dict[str, int] = {}
+        self._unwritten: dict[str, tuple[int, Receipt | None]] = {}
 
     def forget(self, job: Job) -> None:
-        """The command is over, or is not ours any more."""
+        """The command is over."""
         self._failures.pop(job.command.command_id, None)
+        self._unwritten.pop(job.command.command_id, None)
+
+    def forget_all(self) -> None:
+        """The commands have gone to another process."""
+        self._failures.clear()
+        self._unwritten.clear()
+        self._pacer.forget_all()
 
     async def send(
         self,
@@ -110,13 +118,22 @@ class Sender:
                     return
                 told = replace(call, warnings=(*warnings, *call.warnings)) if index == 0 else call
                 step = Step(job, told, index, first, of, conversation, len(calls) - 1)
-                # A claim without an end: the process that made it is gone, and with it what it knew.
-                lost = Failure(ErrorCode.UNCERTAIN, certain=False)
-                if not await (self._make(step) if entry is None else self._uncertain(step, lost)):
+                if not await (self._make(step) if entry is None else self._recover(step)):
                     return
             elif entry.state == "failed":
                 return
             first += call.parts
+
+    async def _recover(self, step: Step) -> bool:
+        """A claim without an end. If this process made it, it knows how the call ended, and could not write it."""
+        index, receipt = self._unwritten.get(step.job.command.command_id, (None, None))
+        if index != step.index:
+            return await self._uncertain(step, Failure(ErrorCode.UNCERTAIN, certain=False))
+        if receipt is not None:
+            await self._outcomes.done(step, receipt)
+            return True
+        await self._retract(step)
+        return await self._make(step)
 
     # --- one call
 
@@ -138,9 +155,10 @@ class Sender:
                 if adjusted is None:
                     await self._outcomes.failed(step, failure)
                     return False
-                await self._outcomes.retract(step)
+                await self._retract(step)
                 call = adjusted
                 continue
+            self._unwritten[step.job.command.command_id] = (step.index, receipt)
             await self._outcomes.done(step, receipt)
             return True
         await self._outcomes.failed(step, Failure(ErrorCode.CONTENT_REJECTED))
@@ -160,6 +178,9 @@ class Sender:
         """Claim the call, make it, and say how long it took. Raises ProviderError, NotNow, Refused."""
         job = step.job
         with self._pacer.under_way(job.account.account_id):
+            self._pacer.forget(step.id)
+            # Until Valkey has answered, the claim may stand there without a call behind it.
+            self._unwritten[job.command.command_id] = (step.index, None)
             rule = rule_for(self._channel.capabilities, step.conversation)
             limit = rule.quota if rule is not None and step.index == 0 and step.of else None
             members = step.quota_members(range(step.of)) if limit is not None else ()
@@ -187,6 +208,7 @@ class Sender:
                 raise Refused(ErrorCode.QUOTA_EXHAUSTED, limit=limit, actual=int(intended.value))
             if intended.answer == "taken":
                 raise NotNow(1.0, "claimed_elsewhere")
+            del self._unwritten[job.command.command_id]
             return await self._perform(step, given)
 
     async def _perform(self, step: Step, given: str | None) -> Receipt:
@@ -218,19 +240,25 @@ class Sender:
             except ProviderError:
                 receipt = Receipt(state=State.UNCERTAIN)
             if receipt is None:
-                await self._outcomes.retract(step)
+                await self._retract(step)
                 await self._again(step, ErrorCode.PROVIDER_UNAVAILABLE)
             elif receipt.state is not State.UNCERTAIN:
                 await self._outcomes.done(step, receipt)
                 return True
         resend = isinstance(command, MessageSend) and command.on_uncertain == "resend"
         if resend and not any(w.code is WarningCode.MAY_BE_DUPLICATE for w in step.call.warnings):
-            await self._outcomes.retract(step)
+            await self._retract(step)
             warning = Warning(code=WarningCode.MAY_BE_DUPLICATE, detail="Sent again, as the command asks.")
             again = replace(step.call, warnings=(*step.call.warnings, warning))
             return await self._make(replace(step, call=again))
         await self._outcomes.uncertain(step, failure)
         return True
+
+    async def _retract(self, step: Step) -> None:
+        """The call was surely not made: take the claim back. The quota stays reserved for the next attempt."""
+        self._unwritten[step.job.command.command_id] = (step.index, None)
+        await self._outcomes.retract(step)
+        del self._unwritten[step.job.command.command_id]
 
     # --- waiting
 
@@ -239,14 +267,14 @@ class Sender:
         match ERRORS[failure.code].error_class:
             case ErrorClass.RATE:
                 wait = failure.retry_after or backoff(self._count(step.job))
-                await self._outcomes.retract(step)
+                await self._retract(step)
                 await self._pacer.hold_back(step.job.account, step.job.conversation_id, failure.scope, wait)
                 self._later(wait, ErrorCode.RATE_LIMITED)
             case ErrorClass.TRANSIENT:
-                await self._outcomes.retract(step)
+                await self._retract(step)
                 await self._again(step, failure.code, failure.retry_after)
             case ErrorClass.ACCOUNT:
-                await self._outcomes.retract(step)
+                await self._retract(step)
                 if failure.health is not None:
                     await self._health.learn(step.job.account, HealthChange(failure.health, failure.code))
                 until = datetime.now(UTC) + _BILLING_RETRY if failure.health is Health.BILLING_BLOCKED else None

@@ -258,6 +258,7 @@ class Service:
 
         async def revoked(partitions: frozenset[Partition]) -> None:
             parking.drop(partition.number for partition in partitions)
+            deliverer.forget_all()
 
         dispatcher = await self._dispatch(
             world,
