@@ -14,7 +14,7 @@ from shared.contract import ids
 from shared.contract.content import Attachment, AttachmentKind, AttachmentStatus, Content, MediaContent, StickerContent
 from shared.contract.errors import Error, ErrorCode, error
 
-_FORBIDDEN_IN_NAMES = re.compile(r"[\x00-\x1f\x7f/\\]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _NAME_MAX = 255
 
 MEDIA = {
@@ -36,8 +36,9 @@ def provider_error(scope: Scope, message: Json, code: ErrorCode) -> Error | None
 
 
 def safe_filename(name: str | None) -> str | None:
-    """A file name somebody else chose, without path separators and control characters."""
-    return _FORBIDDEN_IN_NAMES.sub("_", wire.nfc(name))[-_NAME_MAX:] if name else None
+    """A file name somebody else chose: the last step of a path, without control characters."""
+    last = _CONTROL.sub("_", wire.nfc(name or "")).replace("\\", "/").rpartition("/")[2]
+    return last[-_NAME_MAX:] or None
 
 
 def sha256_hex(value: str | None) -> str | None:

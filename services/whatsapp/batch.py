@@ -71,11 +71,12 @@ def _changes(document: Any) -> Iterator[tuple[Json, Json] | RawItem]:
     Takes the whole envelope, a list of envelopes, the bare `{field, value}` of Meta's dashboard samples, and the bare
     value that numbers hosted on premises used to send.
     """
-    for envelope in document if isinstance(document, list) else [document]:
-        entries = _entries(envelope)
+    envelopes = document if isinstance(document, list) else [document]
+    readable = [_entries(envelope) for envelope in envelopes]
+    if all(entries is None for entries in readable):
+        raise ValueError("not a webhook of the WhatsApp Business Platform")
+    for envelope, entries in zip(envelopes, readable, strict=True):
         if entries is None:
-            if envelope is document:
-                raise ValueError("not a webhook of the WhatsApp Business Platform")
             yield _bare(envelope, "", None)
             continue
         for entry in entries:

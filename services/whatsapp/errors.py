@@ -167,6 +167,13 @@ def is_authentication(failure: Failure) -> bool:
     return failure.code is ErrorCode.ACCOUNT_REAUTH_REQUIRED
 
 
+def nothing_sent(failure: Failure) -> Failure:
+    """The failure of a call that sends no message: there is nothing to be uncertain about."""
+    if failure.certain:
+        return failure
+    return Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code=failure.provider_code, detail=failure.detail)
+
+
 def scrubbed(text: str) -> str:
     """A sentence of Meta's without what identifies somebody."""
     return _PERSONAL.sub("…", _CODE_PREFIX.sub("", text))[:_DETAIL_MAX]

@@ -9,11 +9,8 @@ from collections.abc import Sequence
 import orjson
 
 from services.whatsapp import contact_facts, messages, notices, statuses
-from services.whatsapp.batch import unbatch
 from services.whatsapp.settings import Settings
 from shared.channel import Forbidden, Outcome, ReceivedItem, UnknownRoute, WebhookRequest
-
-__all__ = ["authenticate", "challenge", "normalise", "unbatch"]
 
 
 def authenticate(settings: Settings, request: WebhookRequest) -> None:

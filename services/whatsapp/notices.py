@@ -16,6 +16,7 @@ from services.whatsapp.errors import failure_of
 from services.whatsapp.wire import Json
 from shared.channel import Event, HealthChange, Outcome, ReceivedItem
 from shared.contract.base import rfc3339
+from shared.contract.errors import ErrorCode
 from shared.contract.events import AccountNotice, EventType, Health
 
 Severity = Literal["info", "warning", "critical"]
@@ -147,7 +148,7 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
         return []
     if field == "standby":
         return [_standby(item, raw)]
-    known = _FIELDS.get(field) or Field("webhook.unknown", f"Unknown webhook {field}", ())
+    known = _FIELDS.get(field) or Field("webhook.unknown", f"Webhook field nobody knows: {field}", ())
     health = _health(field, value)
     shown = {**wire.obj(value, "alert_info"), **value}
     text = _sentence(known.subject, [found for key in known.keys if (found := wire.text(shown, key))])
@@ -157,7 +158,7 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
         )
     ]
     if health is not None:
-        outcomes.append(HealthChange(health, detail=text))
+        outcomes.append(HealthChange(health, _CODES.get(health), text))
     return outcomes
 
 
@@ -254,6 +255,7 @@ _ACCOUNT_EVENTS = {
     "PARTNER_APP_UNINSTALLED": Health.DISCONNECTED,
     "ACCOUNT_RECONNECTED": Health.CONNECTED,
 }
+_CODES = {Health.DISCONNECTED: ErrorCode.ACCOUNT_DISCONNECTED}
 _BANS = {
     "DISABLE": Health.DISCONNECTED,
     "DISABLED": Health.DISCONNECTED,

@@ -1,0 +1,92 @@
+"""WhatsApp: the pieces of this folder joined to the channel the runtime runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.whatsapp import batch, inbound, outbound
+from services.whatsapp.capabilities import CAPABILITIES
+from services.whatsapp.client import Client, number_of
+from services.whatsapp.downloads import open_media
+from services.whatsapp.recipient import peer_of
+from services.whatsapp.sending import Sender
+from services.whatsapp.settings import Settings
+from shared.channel import (
+    Account,
+    Accounts,
+    Call,
+    Failure,
+    Files,
+    HealthChange,
+    OpenFile,
+    Outcome,
+    PlanContext,
+    ProviderError,
+    RawItem,
+    Receipt,
+    ReceivedItem,
+    WebhookRequest,
+)
+from shared.contract.base import Alias
+from shared.contract.commands import Command, CommandType
+from shared.contract.content import Attachment
+from shared.contract.events import Health, Message
+
+
+class WhatsApp:
+    """Meta's Cloud API for any number of Meta apps, accounts and phone numbers in one process."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client = Client(settings)
+        self._sender = Sender(self._client)
+
+    def authenticate(self, request: WebhookRequest, accounts: Accounts) -> None:
+        inbound.authenticate(self._settings, request)
+
+    def challenge(self, request: WebhookRequest, accounts: Accounts) -> str:
+        return inbound.challenge(self._settings, request)
+
+    def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
+        return batch.unbatch(request.body)
+
+    def normalise(self, item: ReceivedItem) -> Sequence[Outcome]:
+        return inbound.normalise(item)
+
+    def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
+        return outbound.plan(kind, command, context)
+
+    def peer_of(self, to: Sequence[Alias]) -> str:
+        return peer_of(to)
+
+    def adjust(self, call: Call, failure: Failure) -> Call | None:
+        return outbound.adjust(call, failure)
+
+    async def start(self) -> None:
+        await self._client.start()
+
+    async def stop(self) -> None:
+        await self._client.stop()
+
+    async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
+        return await self._sender.perform(call, account, files, correlation)
+
+    async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
+        return await open_media(self._client, attachment, account)
+
+    async def probe(self, account: Account) -> HealthChange:
+        """Only what Graph itself says counts, and a refusal of the credentials only when it is said twice."""
+        try:
+            await self._client.call(account, "GET", f"/{number_of(account)}", params={"fields": "id"})
+        except ProviderError as refused:
+            if refused.failure.health is None:
+                raise
+            return HealthChange(refused.failure.health, refused.failure.code, refused.failure.detail)
+        return HealthChange(Health.CONNECTED)
+
+
+def build(settings: Settings | None = None) -> WhatsApp:
+    """The channel with the given settings, else those of the environment."""
+    return WhatsApp(settings or Settings())

@@ -1,0 +1,123 @@
+"""The calls of one command while they are being made: recipient, reply and warnings are put where they belong.
+
+A call is `POST /{phone_number_id}/messages` with `params` as its JSON body, exactly as sent. A file that has to be
+uploaded first stands in `files` under the path of the id that the upload will give (`image.id`,
+`interactive.header.video.id`, `interactive.action.cards.0.header.image.id`; numbers count list members from 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.whatsapp.capabilities import CAPABILITIES
+from services.whatsapp.files import Fitted, filename_of
+from services.whatsapp.recipient import Recipient, recipient_of
+from shared.channel import Call, PlanContext, Refused
+from shared.contract.commands import MessageSend
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import Warning, WarningCode
+
+Json = dict[str, Any]
+
+_TO_GROUPS = frozenset({"text", "image", "video", "audio", "document", "sticker", "template"})
+
+
+class Draft:
+    """Collects the calls of a send command. Raises Refused when nobody, or a group, can get them."""
+
+    def __init__(self, command: MessageSend, context: PlanContext) -> None:
+        self.calls: list[Call] = []
+        self.by_link = context.account.settings.get("media_by_link") is True
+        self._recipient = recipient_of(command, context)
+        self._warnings: list[Warning] = []
+        self._reply = self._reply_of(command, context)
+
+    def warn(self, code: WarningCode, detail: str) -> None:
+        """Say on the next call what differs from the command."""
+        self._warnings.append(Warning(code=code, detail=detail))
+
+    def add(
+        self,
+        kind: str,
+        content: Any,
+        files: dict[str, Fitted] | None = None,
+        warnings: Sequence[Warning] = (),
+    ) -> None:
+        """One message of a type. The first one carries the reply reference."""
+        body = message(self._recipient, kind, content)
+        if self._reply and not self.calls:
+            body["context"] = {"message_id": self._reply}
+        uploads = {path: fitted.file for path, fitted in (files or {}).items()}
+        self.calls.append(Call("messages", body, files=uploads, warnings=(*self._warnings, *warnings)))
+        self._warnings = []
+
+    def media(self, fitted: Fitted, path: str) -> tuple[Json, dict[str, Fitted]]:
+        """The object that names a file, and what has to be uploaded for it; `path` is where the object will stand."""
+        file = fitted.file
+        if file.provider_ref:
+            return {"id": file.provider_ref}, {}
+        if self.by_link and file.url:
+            return {"link": file.url}, {}
+        return {}, {f"{path}.id": fitted}
+
+    def named(self, fitted: Fitted, path: str) -> tuple[Json, dict[str, Fitted]]:
+        """As `media`, with the name that a document shows."""
+        found, uploads = self.media(fitted, path)
+        name = filename_of(fitted.file)
+        if fitted.message_type == "document" and name:
+            found["filename"] = name
+        return found, uploads
+
+    def _reply_of(self, command: MessageSend, context: PlanContext) -> str | None:
+        if command.reply_to is None:
+            return None
+        strict = command.reply_policy == "strict"
+        if command.content.kind not in CAPABILITIES.reply_to_on:
+            detail = f"WhatsApp shows no reply on a {command.content.kind} message."
+            if strict:
+                raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="reply_to")
+            self.warn(WarningCode.REPLY_TO_UNSUPPORTED, detail)
+            return None
+        if context.target is None:
+            if strict:
+                raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="reply_to")
+            self.warn(WarningCode.REPLY_TO_DROPPED, "The message replied to is not known on this channel.")
+            return None
+        return context.target.provider_message_id
+
+
+def message(recipient: Recipient, kind: str, content: Any) -> Json:
+    """The body of one message. Raises Refused for what a group cannot get."""
+    if recipient.group and kind not in _TO_GROUPS:
+        raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, f"WhatsApp groups take no {kind} messages.", field="content")
+    return {"messaging_product": "whatsapp", **recipient.envelope(), "type": kind, kind: content}
+
+
+def required(text: str | None, field: str) -> str:
+    """The text, which must be there."""
+    if text is None or not text.strip():
+        raise Refused(ErrorCode.INVALID_COMMAND, f"{field} is empty.", field=field)
+    return text
+
+
+def checked(value: str | None, limit: int, field: str) -> str:
+    """The text, which must be there and within `limit` code points: it is refused, never cut."""
+    text = required(value, field)
+    if len(text) > limit:
+        raise Refused(ErrorCode.TEXT_TOO_LONG, field=field, limit=limit, actual=len(text))
+    return text
+
+
+def counted(count: int, field: str, *, most: int, least: int = 1) -> None:
+    """Refuse too many or too few of something."""
+    if count > most:
+        raise Refused(ErrorCode.CONTENT_REJECTED, f"{field}: too many.", field=field, limit=most, actual=count)
+    if count < least:
+        raise Refused(ErrorCode.INVALID_COMMAND, f"{field}: too few.", field=field, limit=least, actual=count)
+
+
+def distinct(values: Sequence[str], field: str) -> None:
+    """Refuse the same value twice."""
+    if len(set(values)) < len(values):
+        raise Refused(ErrorCode.INVALID_COMMAND, f"{field} must differ from each other.", field=field)

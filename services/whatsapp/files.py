@@ -1,0 +1,150 @@
+"""Files on their way out: which kind WhatsApp can carry each of them as, and under which name."""
+
+from __future__ import annotations
+
+import mimetypes
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from services.whatsapp.capabilities import CAPABILITIES, PRODUCT_MAX_BYTES
+from shared.channel import Refused
+from shared.contract.commands import File
+from shared.contract.content import AttachmentKind
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import Warning, WarningCode
+
+# Spellings seen in the wild, and the name Meta knows.
+_SAME = {
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-png": "image/png",
+    "image/x-ms-bmp": "image/bmp",
+    "audio/mp3": "audio/mpeg",
+    "audio/m4a": "audio/mp4",
+    "audio/x-m4a": "audio/mp4",
+    "audio/mp4a-latm": "audio/mp4",
+    "audio/x-aac": "audio/aac",
+    "audio/opus": "audio/ogg",
+    "application/ogg": "audio/ogg",
+    "audio/x-wav": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "video/3gp": "video/3gpp",
+    "video/x-m4v": "video/mp4",
+    "application/x-pdf": "application/pdf",
+    "application/x-zip-compressed": "application/zip",
+    "application/x-gzip": "application/gzip",
+    "application/x-gtar": "application/x-tar",
+    "application/x-tgz": "application/gzip",
+    "application/csv": "text/csv",
+    "text/x-vcard": "text/vcard",
+    "text/x-log": "text/plain",
+}
+_BY_EXTENSION = {
+    ".log": "text/plain",
+    ".tgz": "application/gzip",
+    ".gz": "application/gzip",
+    ".ogg": "audio/ogg",
+    ".oga": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".m4a": "audio/mp4",
+    ".amr": "audio/amr",
+    ".aac": "audio/aac",
+    ".webp": "image/webp",
+    ".heic": "image/heic",
+    ".3gp": "video/3gpp",
+    ".md": "text/markdown",
+    ".xml": "application/xml",
+}
+_UNTYPED = "application/octet-stream"
+
+# What a kind is called in a message.
+MESSAGE_TYPES = {
+    AttachmentKind.IMAGE: "image",
+    AttachmentKind.VIDEO: "video",
+    AttachmentKind.VIDEO_NOTE: "video",
+    AttachmentKind.AUDIO: "audio",
+    AttachmentKind.VOICE: "audio",
+    AttachmentKind.DOCUMENT: "document",
+    AttachmentKind.STICKER: "sticker",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A file, the kind it goes out as, and what the contact loses by it."""
+
+    file: File
+    kind: AttachmentKind
+    warnings: tuple[Warning, ...] = ()
+
+    @property
+    def message_type(self) -> str:
+        return MESSAGE_TYPES[self.kind]
+
+    @property
+    def takes_caption(self) -> bool:
+        return CAPABILITIES.files[self.kind].caption
+
+
+def mime_type_of(file: File) -> str | None:
+    """The file's type without parameters, in Meta's spelling; guessed from its name when it is not given."""
+    given = (file.mime_type or "").partition(";")[0].strip().lower()
+    if given and given != _UNTYPED:
+        return _SAME.get(given, given)
+    name = filename_of(file) or ""
+    extension = PurePosixPath(name.lower()).suffix
+    guessed = _BY_EXTENSION.get(extension) or mimetypes.guess_type(name.lower(), strict=False)[0]
+    return _SAME.get(guessed, guessed) if guessed else None
+
+
+def filename_of(file: File) -> str | None:
+    """The name the contact will see: as given, else the last step of the link."""
+    if file.filename:
+        return file.filename
+    if file.url:
+        return PurePosixPath(unquote(urlsplit(file.url).path)).name or None
+    return None
+
+
+def fit(file: File, field: str) -> Fitted:
+    """The first kind that can carry the file: its own, else what the capabilities put in its place.
+
+    Raises Refused with file_type_unsupported or file_too_large.
+    """
+    mime_type = mime_type_of(file)
+    wanted = kind = file.kind or _kind_of(mime_type)
+    while True:
+        rule = CAPABILITIES.files[kind]
+        limit = min(rule.max_bytes, PRODUCT_MAX_BYTES)
+        typed = not rule.mime_types or mime_type is None or mime_type in rule.mime_types
+        fits = file.size is None or file.size <= limit
+        if typed and fits:
+            return Fitted(file, kind, _warnings(wanted, kind))
+        if rule.otherwise is None:
+            if not typed:
+                raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, f"WhatsApp does not carry {mime_type}.", field=field)
+            raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=limit, actual=file.size)
+        kind = rule.otherwise
+
+
+def _kind_of(mime_type: str | None) -> AttachmentKind:
+    family = (mime_type or "").partition("/")[0]
+    return {"image": AttachmentKind.IMAGE, "video": AttachmentKind.VIDEO, "audio": AttachmentKind.AUDIO}.get(
+        family, AttachmentKind.DOCUMENT
+    )
+
+
+def _warnings(wanted: AttachmentKind, kind: AttachmentKind) -> tuple[Warning, ...]:
+    if kind is wanted:
+        return (_as(kind, wanted),) if kind is AttachmentKind.VIDEO_NOTE else ()
+    if kind is AttachmentKind.DOCUMENT:
+        detail = f"The {wanted.value} goes out as a document: WhatsApp does not take it as it is."
+        return (Warning(code=WarningCode.SENT_AS_DOCUMENT, detail=detail),)
+    return (_as(kind, wanted),)
+
+
+def _as(kind: AttachmentKind, wanted: AttachmentKind) -> Warning:
+    shown = AttachmentKind.VIDEO if kind is AttachmentKind.VIDEO_NOTE else kind
+    return Warning(code=WarningCode.CONVERTED, detail=f"The {wanted.value} goes out as {shown.value}.")

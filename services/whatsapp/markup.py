@@ -1,0 +1,53 @@
+"""Formatting as WhatsApp writes it: *bold*, _italic_, ~strikethrough~, `code`, ```pre```, > quote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.contract.content import Span, SpanKind
+
+_MARKS = {
+    SpanKind.BOLD: "*",
+    SpanKind.ITALIC: "_",
+    SpanKind.STRIKETHROUGH: "~",
+    SpanKind.CODE: "`",
+    SpanKind.PRE: "```",
+}
+# Kinds that WhatsApp finds in the text by itself.
+_BARE = frozenset(
+    {SpanKind.MENTION, SpanKind.HASHTAG, SpanKind.COMMAND, SpanKind.EMAIL, SpanKind.PHONE, SpanKind.OTHER}
+)
+
+
+def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
+    """The text with WhatsApp's marks for its spans, and whether some formatting was lost.
+
+    A mark works only next to the character it encloses, so blanks at the edges of a span stay outside.
+    """
+    inserts: dict[int, tuple[str, str]] = {}
+    lost = False
+    # Longer spans first: they open outside and close outside.
+    for span in sorted(spans, key=lambda s: (s.offset, -s.length)):
+        start, end = span.offset, min(span.offset + span.length, len(text))
+        inner = text[start:end]
+        start += len(inner) - len(inner.lstrip())
+        end -= len(inner) - len(inner.rstrip())
+        if start >= end or span.kind in _BARE:
+            continue
+        mark = _MARKS.get(span.kind)
+        if mark is None or ("\n" in text[start:end] and span.kind is not SpanKind.PRE):
+            link = span.kind is SpanKind.LINK and span.url in (None, text[start:end])
+            lost = lost or not link
+            continue
+        closing, opening = inserts.get(start, ("", ""))
+        inserts[start] = (closing, opening + mark)
+        closing, opening = inserts.get(end, ("", ""))
+        inserts[end] = (mark + closing, opening)
+    if not inserts:
+        return text, lost
+    pieces: list[str] = []
+    at = 0
+    for place in sorted(inserts):
+        pieces += (text[at:place], *inserts[place])
+        at = place
+    return "".join((*pieces, text[at:])), lost

@@ -1,0 +1,167 @@
+"""Commands as calls of the Cloud API: which, in which order, or why not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.whatsapp.draft import Draft, message
+from services.whatsapp.interactive import add_interactive
+from services.whatsapp.recipient import recipient_of
+from services.whatsapp.rendering import add_contacts, add_location, add_media, add_text
+from services.whatsapp.templates import add_template
+from shared.channel import Call, Failure, PlanContext, Refused
+from shared.contract.commands import (
+    Command,
+    CommandType,
+    File,
+    MessageSend,
+    OutContacts,
+    OutInteractive,
+    OutLocation,
+    OutMedia,
+    OutTemplate,
+    OutText,
+    ReactionSet,
+    Typing,
+)
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import Warning, WarningCode
+
+BLOCK = "block_users"
+UNBLOCK = "unblock_users"
+
+
+def plan(kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
+    """The calls that carry a command out. Raises Refused."""
+    if isinstance(command, MessageSend):
+        return _send(command, context)
+    if isinstance(command, ReactionSet):
+        return [_react(command, context)]
+    if isinstance(command, Typing):
+        return _typing(kind, command, context)
+    if kind is CommandType.MARK_READ:
+        return [_read(command, context)]
+    if kind in (CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK):
+        return [_block(BLOCK if kind is CommandType.CONTACT_BLOCK else UNBLOCK, command, context)]
+    raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "The Cloud API cannot change or take back a message.")
+
+
+def _send(command: MessageSend, context: PlanContext) -> list[Call]:
+    content = command.content
+    draft = Draft(command, context)
+    match content:
+        case OutText():
+            add_text(draft, content)
+        case OutMedia():
+            add_media(draft, content, context.files or content.attachments)
+        case OutTemplate():
+            add_template(draft, content)
+        case OutInteractive():
+            add_interactive(draft, content)
+        case OutLocation():
+            add_location(draft, content)
+        case OutContacts():
+            add_contacts(draft, content)
+        case _:
+            detail = f"WhatsApp carries no content of kind {content.kind}."
+            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content.kind")
+    return draft.calls
+
+
+def _react(command: ReactionSet, context: PlanContext) -> Call:
+    if context.target is None:
+        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="message_id")
+    reaction = {"message_id": context.target.provider_message_id, "emoji": command.emoji or ""}
+    return Call("messages", message(recipient_of(command, context), "reaction", reaction))
+
+
+def _typing(kind: CommandType, command: Typing, context: PlanContext) -> list[Call]:
+    """The indicator hangs on a received message, marks it read and goes out by itself: there is nothing to stop."""
+    if command.audience == "agents":
+        raise Refused(ErrorCode.NOT_SENDABLE, field="audience")
+    if kind is CommandType.TYPING_STOP:
+        return []
+    _not_in_groups(command, context)
+    if context.last_inbound is None:
+        raise Refused(ErrorCode.CANNOT_INITIATE, "Typing needs a message received from the contact.")
+    return [_receipt(context.last_inbound, typing_indicator={"type": "text"})]
+
+
+def _read(command: Command, context: PlanContext) -> Call:
+    _not_in_groups(command, context)
+    last = context.target.provider_message_id if context.target else context.last_inbound
+    if last is None:
+        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, "There is no received message to mark.", field="message_id")
+    return _receipt(last)
+
+
+def _receipt(message_id: str, **more: Any) -> Call:
+    body = {"messaging_product": "whatsapp", "status": "read", "message_id": message_id, **more}
+    return Call("messages", body, parts=0)
+
+
+def _not_in_groups(command: Command, context: PlanContext) -> None:
+    if context.address.get("group"):
+        detail = "WhatsApp groups know neither read marks nor typing."
+        raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="conversation_id")
+
+
+def _block(method: str, command: Command, context: PlanContext) -> Call:
+    recipient = recipient_of(command, context)
+    if recipient.group:
+        raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "A group cannot be blocked.", field="conversation_id")
+    user = {"user": recipient.phone} if recipient.phone else {"user_id": recipient.bsuid}
+    return Call(method, {"messaging_product": "whatsapp", "block_users": [user]}, parts=0)
+
+
+# ----------------------------------------------------------------------------------------------------- adjust
+
+_NOT_AS_IT_IS = frozenset({"131053"})
+_WRONG_VALUE = frozenset({"100", "131009"})
+
+
+def adjust(call: Call, failure: Failure) -> Call | None:
+    """Another way to say the same after a certain refusal: without the reply, with an upload, as a document."""
+    if not failure.certain or call.method != "messages":
+        return None
+    if (
+        failure.provider_code in _WRONG_VALUE
+        and "context" in call.params
+        and "context" in (failure.detail or "").lower()
+    ):
+        body = {name: value for name, value in call.params.items() if name != "context"}
+        return _changed(call, body, WarningCode.REPLY_TO_DROPPED, "WhatsApp does not know the message replied to.")
+    if failure.provider_code in _NOT_AS_IT_IS:
+        return _otherwise(call)
+    return None
+
+
+def _otherwise(call: Call) -> Call | None:
+    """The file uploaded where Meta could not fetch it; as a document where it is not what its kind needs."""
+    kind = str(call.params.get("type"))
+    media = call.params.get(kind)
+    if not isinstance(media, dict):
+        return None
+    if "link" in media:
+        uploaded = {name: value for name, value in media.items() if name != "link"}
+        return replace(call, params={**call.params, kind: uploaded}, files={f"{kind}.id": File(url=media["link"])})
+    if kind not in ("image", "video", "audio") or f"{kind}.id" not in call.files:
+        return None
+    file = call.files[f"{kind}.id"]
+    document = {name: value for name, value in media.items() if name == "caption"}
+    if file.filename:
+        document["filename"] = file.filename
+    body = {name: value for name, value in call.params.items() if name != kind}
+    changed = replace(call, files={"document.id": file})
+    return _changed(
+        changed,
+        {**body, "type": "document", "document": document},
+        WarningCode.SENT_AS_DOCUMENT,
+        f"The {kind} goes out as a document: WhatsApp does not take it as it is.",
+    )
+
+
+def _changed(call: Call, body: dict[str, Any], code: WarningCode, detail: str) -> Call:
+    return replace(call, params=body, warnings=(*call.warnings, Warning(code=code, detail=detail)))

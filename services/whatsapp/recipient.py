@@ -1,0 +1,91 @@
+"""Whom a command is for: a phone number, a business-scoped user id or a group, never one taken for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.whatsapp.identity import is_bsuid, is_personal_peer, phone_digits
+from shared.channel import PlanContext, Refused
+from shared.contract import ids
+from shared.contract.base import Alias, AliasKind
+from shared.contract.commands import Command
+from shared.contract.errors import ErrorCode
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One of the three. A phone number is sent as Meta gave it to us."""
+
+    phone: str | None = None
+    bsuid: str | None = None
+    group: str | None = None
+
+    def envelope(self) -> dict[str, str]:
+        """The keys of a send that name the recipient."""
+        if self.group:
+            return {"recipient_type": "group", "to": self.group}
+        if self.phone:
+            return {"recipient_type": "individual", "to": self.phone}
+        assert self.bsuid
+        return {"recipient_type": "individual", "recipient": self.bsuid}
+
+
+def recipient_of(command: Command, context: PlanContext) -> Recipient:
+    """The recipient of a command: what the conversation has taught us, else what the command names.
+
+    The phone number goes before the user id: every message kind reaches it, authentication templates only it.
+    Raises Refused(recipient_unknown).
+    """
+    address = context.address
+    if address.get("group"):
+        return Recipient(group=address["group"])
+    phone, bsuid, group = _named(command.to)
+    known = phone_digits(address.get("phone", ""))
+    if known:
+        return Recipient(phone=known)
+    if is_bsuid(address.get("bsuid", "")):
+        return Recipient(phone=phone, bsuid=address["bsuid"])
+    if phone or bsuid:
+        return Recipient(phone=phone, bsuid=bsuid)
+    return Recipient(group=group) if group else _of_conversation(command.conversation_id)
+
+
+def peer_of(to: Sequence[Alias]) -> str:
+    """The peer of a contact known by its aliases only. Raises Refused(recipient_unknown)."""
+    phone, bsuid, group = _named(to)
+    peer = bsuid or (ids.personal_peer(phone) if phone else group)
+    if peer is None:
+        raise Refused(ErrorCode.RECIPIENT_UNKNOWN, "WhatsApp needs a phone number, a user id or a group.", field="to")
+    return peer
+
+
+def _named(to: Sequence[Alias]) -> tuple[str | None, str | None, str | None]:
+    """The phone number, the user id and the group among aliases."""
+    phone = bsuid = parent = group = None
+    for alias in to:
+        if is_bsuid(alias.value):
+            if alias.kind is AliasKind.PARENT_BSUID:
+                parent = alias.value
+            else:
+                bsuid = alias.value
+        elif alias.kind in (AliasKind.PHONE, AliasKind.PROVIDER_ID):
+            phone = phone or phone_digits(alias.value)
+        elif alias.kind is AliasKind.GROUP:
+            group = alias.value
+    return phone, bsuid or parent, group
+
+
+def _of_conversation(conversation_id: str | None) -> Recipient:
+    try:
+        peer = ids.split_conversation_id(conversation_id or "")[2]
+    except ValueError:
+        raise Refused(ErrorCode.RECIPIENT_UNKNOWN, "The command names no recipient.", field="conversation_id") from None
+    if is_bsuid(peer):
+        return Recipient(bsuid=peer)
+    if digits := phone_digits(peer):
+        return Recipient(phone=digits)
+    if is_personal_peer(peer):
+        detail = "The phone number of this conversation is not known here."
+        raise Refused(ErrorCode.RECIPIENT_UNKNOWN, detail, field="conversation_id")
+    return Recipient(group=peer)

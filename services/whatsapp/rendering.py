@@ -1,0 +1,159 @@
+"""Text, files, places and contact cards as message bodies: splitting, captions, names, order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.whatsapp.capabilities import BODY, CAPABILITIES, CONTACT_CARDS
+from services.whatsapp.draft import Draft, Json, counted
+from services.whatsapp.files import Fitted, fit
+from services.whatsapp.interactive import add_buttons
+from services.whatsapp.markup import marked_up
+from shared.channel import Refused
+from shared.contract.commands import MAX_FILES, File, OutContacts, OutLocation, OutMedia, OutText
+from shared.contract.content import AttachmentKind, ContactCard, Span
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import WarningCode
+from shared.policy.text import split_text
+
+
+def add_text(draft: Draft, content: OutText) -> None:
+    """Add a text, in several messages only where one cannot hold it; its buttons hang on the last words."""
+    if not content.text.strip():
+        raise Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
+    buttons = [button for row in content.buttons for button in row]
+    if not buttons:
+        _add_pieces(draft, _pieces(draft, content.text, content.spans, _TEXT), content.preview_url)
+        return
+    *ahead, last = _pieces(draft, content.text, content.spans, BODY)
+    if ahead:
+        _add_pieces(draft, [part.text for part in split_text("".join(ahead), _TEXT)], content.preview_url)
+    add_buttons(draft, last, buttons)
+
+
+_TEXT = CAPABILITIES.text.max_length
+
+
+def _pieces(draft: Draft, text: str, spans: Sequence[Span], limit: int) -> list[str]:
+    """The text with its formatting, in as few pieces of at most `limit` as it takes."""
+    shown, lost = marked_up(text, spans)
+    if lost:
+        draft.warn(WarningCode.FORMATTING_DROPPED, "WhatsApp does not show some of the formatting.")
+    if len(shown) <= limit:
+        return [shown]
+    marks = len(shown) - len(text)
+    parts = split_text(text, max(limit - marks, limit // 2), spans=spans)
+    marked = [(marked_up(part.text, part.spans)[0], part.text) for part in parts if part.text.strip()]
+    draft.warn(WarningCode.TEXT_SPLIT, "The text is longer than one message holds.")
+    return [shown if len(shown) <= limit else plain for shown, plain in marked]
+
+
+def _add_pieces(draft: Draft, pieces: Sequence[str], preview_url: bool | None = None) -> None:
+    for piece in pieces:
+        body: Json = {"body": piece}
+        if preview_url is not None:
+            body["preview_url"] = preview_url
+        draft.add("text", body)
+
+
+# ------------------------------------------------------------------------------------------------------ files
+
+
+def add_media(draft: Draft, content: OutMedia, files: Sequence[File]) -> None:
+    """Add the files in order, a message each; the text is the caption of the first that can have one.
+
+    A caption that is too long, or that no file can carry, goes ahead as a text of its own.
+    """
+    if len(files) > MAX_FILES:
+        raise Refused(ErrorCode.TOO_MANY_FILES, field="content.attachments", limit=MAX_FILES, actual=len(files))
+    fitted = [fit(file, f"content.attachments.{index}") for index, file in enumerate(files)]
+    text, lost = marked_up(content.text, content.spans) if content.text.strip() else ("", False)
+    if content.buttons:
+        _add_with_buttons(draft, content, fitted, text)
+        return
+    captioned = next((index for index, file in enumerate(fitted) if file.takes_caption), None)
+    if text and (captioned is None or len(text) > CAPABILITIES.text.caption_max_length):
+        _add_ahead(draft, content.text, content.spans)
+        captioned = None
+    elif lost:
+        draft.warn(WarningCode.FORMATTING_DROPPED, "WhatsApp does not show some of the formatting.")
+    for index, file in enumerate(fitted):
+        _add_file(draft, file, text if index == captioned else "")
+
+
+def _add_with_buttons(draft: Draft, content: OutMedia, fitted: Sequence[Fitted], text: str) -> None:
+    """One file goes on top of the buttons; several, or one that cannot, go ahead of them."""
+    first = fitted[0]
+    if len(fitted) == 1 and text and len(text) <= BODY and first.message_type in _UNDER_BUTTONS:
+        for warning in first.warnings:
+            draft.warn(warning.code, warning.detail)
+        add_buttons(draft, text, [button for row in content.buttons for button in row], first)
+        return
+    for file in fitted:
+        _add_file(draft, file, "")
+    add_text(draft, OutText(text=content.text or " ", spans=content.spans, buttons=content.buttons))
+
+
+_UNDER_BUTTONS = frozenset({"image", "video", "document"})
+
+
+def _add_file(draft: Draft, fitted: Fitted, caption: str) -> None:
+    kind = fitted.message_type
+    body, uploads = draft.named(fitted, kind)
+    if caption:
+        body["caption"] = caption
+    if fitted.kind is AttachmentKind.VOICE:
+        body["voice"] = True
+    draft.add(kind, body, uploads, fitted.warnings)
+
+
+# ------------------------------------------------------------------------------------------- places and cards
+
+
+def add_location(draft: Draft, content: OutLocation) -> None:
+    """Add a place, after its text where it has one."""
+    place = content.location
+    if not (-90 <= place.latitude <= 90 and -180 <= place.longitude <= 180):
+        raise Refused(ErrorCode.INVALID_COMMAND, "The place is not on Earth.", field="content.location")
+    _add_ahead(draft, content.text)
+    body: Json = {"latitude": place.latitude, "longitude": place.longitude}
+    for name in ("name", "address"):
+        if value := getattr(place, name):
+            body[name] = value
+    draft.add("location", body)
+
+
+def add_contacts(draft: Draft, content: OutContacts) -> None:
+    """Add contact cards, after their text where they have one."""
+    counted(len(content.contacts), "content.contacts", most=CONTACT_CARDS)
+    cards = [_card(card, f"content.contacts.{index}") for index, card in enumerate(content.contacts)]
+    _add_ahead(draft, content.text)
+    draft.add("contacts", cards)
+
+
+def _add_ahead(draft: Draft, text: str, spans: Sequence[Span] = ()) -> None:
+    if text.strip():
+        draft.warn(WarningCode.CAPTION_SEPARATED, "The text goes out ahead, as a message of its own.")
+        _add_pieces(draft, _pieces(draft, text, spans, _TEXT))
+
+
+def _card(card: ContactCard, field: str) -> Json:
+    """Meta wants the formatted name and at least one part of it."""
+    formatted = card.name or " ".join(part for part in (card.given_name, card.family_name) if part)
+    if not formatted.strip():
+        raise Refused(ErrorCode.INVALID_COMMAND, "A contact card needs a name.", field=f"{field}.name")
+    name = {"formatted_name": formatted, "first_name": card.given_name, "last_name": card.family_name}
+    if not card.given_name and not card.family_name:
+        name["first_name"] = formatted
+    body: Json = {"name": {key: value for key, value in name.items() if value}}
+    lists = (("phones", "phone", card.phones), ("emails", "email", card.emails), ("urls", "url", card.urls))
+    for key, entry, values in lists:
+        if values:
+            body[key] = [{entry: value} for value in values]
+    if card.addresses:
+        body["addresses"] = [{"street": address} for address in card.addresses]
+    if card.organisation:
+        body["org"] = {"company": card.organisation}
+    if card.birthday:
+        body["birthday"] = card.birthday
+    return body

@@ -1,0 +1,80 @@
+"""Template messages: every component as Meta documents it, and the short form for the parameters of the body."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from services.whatsapp.capabilities import TEMPLATE_BUTTONS
+from services.whatsapp.draft import Draft, Json
+from shared.channel import Refused
+from shared.contract.commands import OutTemplate
+from shared.contract.errors import ErrorCode
+
+# Meta refuses a parameter with any of these (132012, 132018).
+_FORBIDDEN = re.compile(r"[\n\r\t]| {5,}")
+
+
+def add_template(draft: Draft, content: OutTemplate) -> None:
+    """Add a template. Raises Refused(template_invalid) naming the parameter that cannot be sent."""
+    template: Json = {
+        "name": content.name,
+        # Meta writes languages with an underscore; BCP 47, which the rest of the world writes, has a hyphen.
+        "language": {"code": content.language.replace("-", "_")},
+    }
+    components = [_component(component, index) for index, component in enumerate(content.components)]
+    if content.parameters is not None:
+        components.append(_body(content, components))
+    buttons = [c for c in components if str(c.get("type", "")).lower() == "button"]
+    if len(buttons) > TEMPLATE_BUTTONS:
+        limit, actual = TEMPLATE_BUTTONS, len(buttons)
+        raise Refused(ErrorCode.TEMPLATE_INVALID, field="content.components", limit=limit, actual=actual)
+    if components:
+        template["components"] = components
+    draft.add("template", template)
+
+
+def _component(component: Mapping[str, Any], index: int) -> Json:
+    """The component as given; a button's index is a string for Meta, whatever the command has."""
+    for path, text in _texts(component, f"content.components.{index}"):
+        _check(text, path)
+    position = component.get("index")
+    return {**component, "index": str(position)} if isinstance(position, int) else dict(component)
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """The parameter texts of a component with their paths, also those inside carousel cards."""
+    if isinstance(value, Mapping):
+        text = value.get("text")
+        if value.get("type") == "text" and isinstance(text, str):
+            yield f"{path}.text", text
+        for name, inner in value.items():
+            yield from _texts(inner, f"{path}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, f"{path}.{index}")
+
+
+def _body(content: OutTemplate, components: list[Json]) -> Json:
+    if any(str(component.get("type", "")).lower() == "body" for component in components):
+        detail = "The body's parameters are given twice."
+        raise Refused(ErrorCode.INVALID_COMMAND, detail, field="content.parameters")
+    parameters: list[Json] = []
+    if isinstance(content.parameters, dict):
+        for name, value in content.parameters.items():
+            _check(value, f"content.parameters.{name}")
+            parameters.append({"type": "text", "parameter_name": name, "text": value})
+    else:
+        for index, value in enumerate(content.parameters or ()):
+            _check(value, f"content.parameters.{index}")
+            parameters.append({"type": "text", "text": value})
+    return {"type": "body", "parameters": parameters}
+
+
+def _check(text: str, field: str) -> None:
+    if not text:
+        raise Refused(ErrorCode.TEMPLATE_INVALID, "A template parameter is empty.", field=field)
+    if _FORBIDDEN.search(text):
+        detail = "A template parameter has no line breaks, no tabs and at most four blanks in a row."
+        raise Refused(ErrorCode.TEMPLATE_INVALID, detail, field=field)
