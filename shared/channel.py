@@ -421,6 +421,15 @@ class Probes(Protocol):
 
 
 @runtime_checkable
+class RecognisesEchoes(Protocol):
+    """A channel whose provider repeats our own messages without bringing our id back."""
+
+    def echo_key(self, call: Call) -> str:
+        """What the call and the echo of its message have in common: the echo's `StatusUpdate.correlation`. Pure."""
+        ...
+
+
+@runtime_checkable
 class Reconciles(Protocol):
     """A channel that can be asked what became of an uncertain part."""
 

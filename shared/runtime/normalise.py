@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from time import time
 
 from shared.channel import Account, Channel, Event, HealthChange, ReceivedItem, StatusUpdate
@@ -125,7 +126,8 @@ class Normaliser:
             conversation_id,
             event_ids=event_ids,
             target_ids=targets,
-            opened_at=None if newest is None else int(newest.data.occurred_at.timestamp() * 1000),
+            # A provider's clock may run ahead of ours; what has been received cannot lie in the future.
+            opened_at=None if newest is None else _ms(min(newest.data.occurred_at, raw.received_at)),
             last_ref="" if newest is None else newest.provider_ref or "",
             fields=fields_of(events),
         )
@@ -204,5 +206,8 @@ class Normaliser:
             return
         for event in events:
             if event.type is EventType.MESSAGE_ECHOED and not event.data.backfill and event.provider_ref:
-                at = int(event.data.occurred_at.timestamp() * 1000)
-                await self._store.count(conversation_id, event.provider_ref, at)
+                await self._store.count(conversation_id, event.provider_ref, _ms(event.data.occurred_at))
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

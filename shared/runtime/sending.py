@@ -20,6 +20,7 @@ from shared.channel import (
     HealthChange,
     ProviderError,
     Receipt,
+    RecognisesEchoes,
     Reconciles,
     Refused,
 )
@@ -44,6 +45,7 @@ from shared.stream.errors import NotNow
 log = structlog.get_logger()
 
 _MOST_ADJUSTMENTS = 3
+ECHO_SECONDS = 3600  # how long an equal text is taken for the echo of a call that was never answered
 _BILLING_RETRY = timedelta(minutes=5)
 
 
@@ -118,17 +120,17 @@ class Sender:
                     return
                 told = replace(call, warnings=(*warnings, *call.warnings)) if index == 0 else call
                 step = Step(job, told, index, first, of, conversation, len(calls) - 1)
-                if not await (self._make(step) if entry is None else self._recover(step)):
+                if not await (self._make(step) if entry is None else self._recover(step, entry)):
                     return
             elif entry.state == "failed":
                 return
             first += call.parts
 
-    async def _recover(self, step: Step) -> bool:
+    async def _recover(self, step: Step, entry: CallEntry) -> bool:
         """A claim without an end. If this process made it, it knows how the call ended, and could not write it."""
         index, receipt = self._unwritten.get(step.job.command.command_id, (None, None))
         if index != step.index:
-            return await self._uncertain(step, Failure(ErrorCode.UNCERTAIN, certain=False))
+            return await self._uncertain(step, Failure(ErrorCode.UNCERTAIN, certain=False), entry.at)
         if receipt is not None:
             await self._outcomes.done(step, receipt)
             return True
@@ -143,13 +145,14 @@ class Sender:
         for _ in range(_MOST_ADJUSTMENTS + 1):
             step = replace(step, call=call)
             await self._wait(step)
+            began = now_ms()
             try:
                 receipt = await self._claimed(step)
             except ProviderError as refused:
                 failure = refused.failure
                 metrics.PROVIDER_CODES.labels(self._name, failure.provider_code or "", failure.code).inc()
                 if not failure.certain:
-                    return await self._uncertain(step, failure)
+                    return await self._uncertain(step, failure, began)
                 await self._put_off(step, failure)
                 adjusted = self._channel.adjust(call, failure) if isinstance(self._channel, Adjusts) else None
                 if adjusted is None:
@@ -185,7 +188,6 @@ class Sender:
             limit = rule.quota if rule is not None and step.index == 0 and step.of else None
             members = step.quota_members(range(step.of)) if limit is not None else ()
             now = now_ms()
-            about = About(job.conversation_id, job.command.command_id, step.first, max(step.of, 1), step.index)
             claim = self._store.intend(
                 job.conversation_id,
                 job.command.command_id,
@@ -196,20 +198,26 @@ class Sender:
                 quota_limit=limit,
                 quota_members=members,
             )
-            given = None
-            if self._channel.capabilities.answers_uncertain == "callback_data" and step.call.parts:
-                given = correlation(job.command.command_id, step.first)
-                intended, _ = await asyncio.gather(
-                    claim, self._store.bind(self._name, job.account.account_id, given, about.as_dict())
-                )
-            else:
-                intended = await claim
+            given = correlation(job.command.command_id, step.first)
+            intended, _ = await asyncio.gather(claim, self._bind(step, given))
             if intended.answer == "quota":
                 raise Refused(ErrorCode.QUOTA_EXHAUSTED, limit=limit, actual=int(intended.value))
             if intended.answer == "taken":
                 raise NotNow(1.0, "claimed_elsewhere")
             del self._unwritten[job.command.command_id]
             return await self._perform(step, given)
+
+    async def _bind(self, step: Step, given: str) -> None:
+        """Make the call known under what a later report will bring, where the answer itself may get lost."""
+        if not step.call.parts:
+            return
+        job = step.job
+        about = About(job.conversation_id, job.command.command_id, step.first, max(step.of, 1), step.index).as_dict()
+        if isinstance(self._channel, RecognisesEchoes):
+            echo = self._channel.echo_key(step.call)
+            await self._store.bind(self._name, job.account.account_id, echo, about, ttl=ECHO_SECONDS)
+        elif self._channel.capabilities.answers_uncertain == "callback_data":
+            await self._store.bind(self._name, job.account.account_id, given, about)
 
     async def _perform(self, step: Step, given: str | None) -> Receipt:
         started = perf_counter()
@@ -230,11 +238,11 @@ class Sender:
             metrics.PROVIDER_CALLS.labels(self._name, step.call.method, outcome).inc()
             metrics.PROVIDER_SECONDS.labels(self._name).observe(perf_counter() - started)
 
-    async def _uncertain(self, step: Step, failure: Failure) -> bool:
+    async def _uncertain(self, step: Step, failure: Failure, began: int) -> bool:
         """Nobody knows whether it was sent: ask where one can ask, otherwise say so and do not send it again."""
         command = step.job.command
         if isinstance(self._channel, Reconciles):
-            since = datetime.fromtimestamp(step.job.record.timestamp_ms / 1000, UTC) - timedelta(minutes=1)
+            since = datetime.fromtimestamp(began / 1000, UTC)
             try:
                 receipt = await self._channel.find_sent(step.call, step.job.account, since)
             except ProviderError:

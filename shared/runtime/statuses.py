@@ -125,23 +125,21 @@ class StatusBook:
             await self.apply(account.record, about, update, traceparent)
 
     async def _about(self, account: Account, update: StatusUpdate) -> About | None:
-        names = [name for name in (update.provider_message_id, update.correlation) if name]
-        waiting = _as_waiting(update)
-        for name in names[:-1]:
-            known = await self._store.sent(self._channel, account.account_id, name)
+        """The part a report is about: by the provider's id, by what we gave it to bring back, or not known yet."""
+        provider_id, given = update.provider_message_id, update.correlation
+        if provider_id and given:
+            known = await self._store.sent(self._channel, account.account_id, provider_id)
+            if known is None and (known := await self._store.sent(self._channel, account.account_id, given)):
+                await self._settle_by_correlation(account.record, About.read(known), provider_id)
             if known is not None:
                 return About.read(known)
-        for name in names[-1:]:
-            known = await self._store.match(self._channel, account.account_id, name, waiting)
-            if known is None:
-                return None
-            about = About.read(known)
-            if update.correlation and update.provider_message_id:
-                await self.settle_by_correlation(account.record, about, update.provider_message_id)
-            return about
-        return None
+        name = provider_id or given
+        if name is None:
+            return None
+        known = await self._store.match(self._channel, account.account_id, name, _as_waiting(update))
+        return None if known is None else About.read(known)
 
-    async def settle_by_correlation(self, account: AccountRecord, about: About, provider_message_id: str) -> None:
+    async def _settle_by_correlation(self, account: AccountRecord, about: About, provider_message_id: str) -> None:
         """The provider has brought our own id back: a part whose fate was unknown has been sent."""
         entry = ledger.CallEntry("done", int(datetime.now(UTC).timestamp() * 1000))
         message = ids.message_id(self._channel, account.account_id, provider_message_id)

@@ -224,12 +224,12 @@ class Store:
         )
         return bool(moved), _fields(flat)
 
-    async def bind(self, channel: str, account_id: str, provider_ref: str, about: Mapping[str, Any]) -> list[Any]:
+    async def bind(
+        self, channel: str, account_id: str, provider_ref: str, about: Mapping[str, Any], *, ttl: int = keys.SENT.ttl
+    ) -> list[Any]:
         """Say what a provider message id is; returns the statuses that came before this was known."""
         key = keys.sent(channel, account_id, provider_ref)
-        early = await self.client.script(
-            keys.BIND, [key, keys.waiting(key)], [keys.SENT.ttl, orjson.dumps(dict(about))]
-        )
+        early = await self.client.script(keys.BIND, [key, keys.waiting(key)], [ttl, orjson.dumps(dict(about))])
         return [orjson.loads(status) for status in early]
 
     async def match(
