@@ -98,7 +98,6 @@ def capabilities(settings: Settings) -> Capabilities:
                 counts_echoes=True,
                 counts_automatic=settings.count_automatic,
                 quota_until_reply=not strict,
-                after_close=0 if strict else 3,
             ),
         ),
         rates=Rates(app=Rate(per_second=8, burst=8)),

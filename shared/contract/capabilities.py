@@ -82,7 +82,6 @@ class WindowRule(Model):
     counts_echoes: bool = False
     counts_automatic: bool = True  # of the echoes, those of the provider's own automatic messages
     quota_until_reply: bool = False  # the quota holds until the contact writes again; then there is none
-    after_close: int = 0  # messages of ours still taken once it has closed
     templates_outside: bool = False
     opens_on: tuple[EventType, ...] = (EventType.MESSAGE_RECEIVED, EventType.POSTBACK_RECEIVED)
 

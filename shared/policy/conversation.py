@@ -21,6 +21,7 @@ class Conversation:
     last_inbound: datetime | None = None
     last_ref: str | None = None
     quota_used: int = 0
+    replied: bool = False  # the contact has written more than once
     closed_by_provider: bool = False
     unreachable: bool = False  # the contact blocked us, or is gone
     blocked: bool = False  # we block the contact
@@ -45,6 +46,7 @@ def from_fields(fields: Mapping[str, str], quota_used: int = 0) -> Conversation:
         last_inbound=datetime.fromtimestamp(int(last) / 1000, UTC) if last else None,
         last_ref=fields.get("last_ref") or None,
         quota_used=quota_used,
+        replied=fields.get("replied") == "1",
         closed_by_provider=fields.get("closed_by_provider") == "1",
         unreachable=fields.get("unreachable") == "1",
         blocked=fields.get("blocked") == "1",

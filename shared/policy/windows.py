@@ -17,6 +17,13 @@ def rule_for(capabilities: Capabilities, conversation: Conversation) -> WindowRu
     return None
 
 
+def quota_of(rule: WindowRule | None, conversation: Conversation) -> int | None:
+    """How many messages of ours the window takes, or None for any number."""
+    if rule is None or (rule.quota_until_reply and conversation.replied):
+        return None
+    return rule.quota
+
+
 def window_state(rule: WindowRule, conversation: Conversation, now: datetime) -> WindowState:
     """The window at `now`.
 
@@ -24,14 +31,15 @@ def window_state(rule: WindowRule, conversation: Conversation, now: datetime) ->
     of `expires_at`, so what is accepted at the last moment still arrives in time. The provider's refusal closes
     the window until the contact writes again, whatever the clock says.
     """
-    used = conversation.quota_used if rule.quota is not None else None
+    quota = quota_of(rule, conversation)
+    used = conversation.quota_used if quota is not None else None
     opened = conversation.last_inbound
     if opened is None:
         return WindowState(
             kind=rule.kind,
             open=not conversation.closed_by_provider,
             unknown=not conversation.closed_by_provider,
-            quota_limit=rule.quota,
+            quota_limit=quota,
             quota_used=used,
             closed_by_provider=conversation.closed_by_provider,
         )
@@ -41,7 +49,7 @@ def window_state(rule: WindowRule, conversation: Conversation, now: datetime) ->
         open=now < expires and not conversation.closed_by_provider,
         opened_at=opened,
         expires_at=expires,
-        quota_limit=rule.quota,
+        quota_limit=quota,
         quota_used=used,
         closed_by_provider=conversation.closed_by_provider,
     )

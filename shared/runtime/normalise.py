@@ -205,6 +205,9 @@ class Normaliser:
         if rule is None or rule.quota is None or not rule.counts_echoes:
             return
         for event in events:
+            automatic = getattr(event.data, "automatic", None)
+            if automatic and not rule.counts_automatic:
+                continue
             if event.type is EventType.MESSAGE_ECHOED and not event.data.backfill and event.provider_ref:
                 await self._store.count(conversation_id, event.provider_ref, _ms(event.data.occurred_at))
 

@@ -15,7 +15,7 @@ from shared.contract.errors import Error, ErrorCode, error
 from shared.contract.events import Health
 from shared.contract.statuses import RANK, MessageStatus, Part, State
 from shared.policy.conversation import Conversation
-from shared.policy.windows import rule_for
+from shared.policy.windows import quota_of, rule_for
 from shared.runtime import ledger
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import Job
@@ -103,8 +103,7 @@ class Outcomes:
             )
             statuses.append(status)
             parts[ledger.part_field(0)] = (_encoded(status), RANK[State.SENT])
-        rule = rule_for(self._capabilities, step.conversation)
-        counted = rule is not None and rule.quota is not None
+        counted = quota_of(rule_for(self._capabilities, step.conversation), step.conversation) is not None
         settlement = Settlement(
             set_fields={ledger.call_field(step.index): CallEntry("done", now_ms()).encode()},
             parts=parts,

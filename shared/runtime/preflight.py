@@ -15,7 +15,7 @@ from shared.contract.errors import ErrorCode, error
 from shared.media.blobs import Blobs
 from shared.policy.conversation import from_fields
 from shared.policy.judge import judge
-from shared.policy.windows import rule_for
+from shared.policy.windows import quota_of, rule_for
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
@@ -80,9 +80,10 @@ class Preflight:
         files = await prepare_files(self._blobs, account, command)
         calls = self._channel.plan(kind, command, context_for(account, conversation, reference, files))
         parts = sum(call.parts for call in calls)
-        rule = rule_for(capabilities, conversation)
-        if rule is not None and rule.quota is not None and conversation.quota_used + parts > rule.quota:
-            facts = {"limit": rule.quota, "actual": conversation.quota_used}
+        if (quota := quota_of(rule_for(capabilities, conversation), conversation)) is not None and (
+            conversation.quota_used + parts > quota
+        ):
+            facts = {"limit": quota, "actual": conversation.quota_used}
             return _refused(ErrorCode.QUOTA_EXHAUSTED, None, facts)
         paused = self._health.why_paused(account.account_id)
         return {

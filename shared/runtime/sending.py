@@ -31,7 +31,7 @@ from shared.contract.events import Health
 from shared.contract.statuses import State, Warning, WarningCode
 from shared.policy.conversation import Conversation
 from shared.policy.retry import backoff
-from shared.policy.windows import rule_for
+from shared.policy.windows import quota_of, rule_for
 from shared.runtime import ledger, metrics
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import Job
@@ -184,8 +184,8 @@ class Sender:
             self._pacer.forget(step.id)
             # Until Valkey has answered, the claim may stand there without a call behind it.
             self._unwritten[job.command.command_id] = (step.index, None)
-            rule = rule_for(self._channel.capabilities, step.conversation)
-            limit = rule.quota if rule is not None and step.index == 0 and step.of else None
+            quota = quota_of(rule_for(self._channel.capabilities, step.conversation), step.conversation)
+            limit = quota if step.index == 0 and step.of else None
             members = step.quota_members(range(step.of)) if limit is not None else ()
             now = now_ms()
             claim = self._store.intend(

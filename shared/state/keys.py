@@ -150,7 +150,9 @@ local seen = tonumber(ARGV[2])
 for i = 1, seen do flags[i] = redis.call('EXISTS', KEYS[3 + i]) end
 for i = 4 + seen, #KEYS do targets[#targets + 1] = redis.call('GET', KEYS[i]) or '' end
 local opened = tonumber(ARGV[3])
-if opened and opened > tonumber(redis.call('HGET', KEYS[1], 'last_inbound') or '0') then
+local last = tonumber(redis.call('HGET', KEYS[1], 'last_inbound') or '0')
+if opened and opened > last then
+  if last > 0 then redis.call('HSET', KEYS[1], 'replied', '1') end
   redis.call('HSET', KEYS[1], 'last_inbound', ARGV[3], 'last_ref', ARGV[4], 'closed_by_provider', '0')
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[3])
 end
