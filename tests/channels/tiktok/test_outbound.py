@@ -93,8 +93,8 @@ def test_a_refused_quote_is_left_out() -> None:
 def test_settings_show_in_the_capabilities() -> None:
     documented = build(Settings(window_profile="documented", count_automatic=False, text_limit=950)).capabilities
     [strict], [relaxed] = STRICT.capabilities.windows, documented.windows
-    assert (strict.seconds, strict.quota, strict.quota_until_reply, strict.after_close) == (172800, 10, False, 0)
-    assert (relaxed.quota, relaxed.quota_until_reply, relaxed.after_close) == (10, True, 3)
+    assert (strict.seconds, strict.quota, strict.quota_until_reply) == (172800, 10, False)
+    assert (relaxed.quota, relaxed.quota_until_reply) == (10, True)
     assert (strict.counts_automatic, relaxed.counts_automatic) == (True, False)
     assert documented.text.max_length == 950
     assert (STRICT.capabilities.reply_to, QUOTING.capabilities.reply_to) == (Grade.REJECTED, Grade.NATIVE)
