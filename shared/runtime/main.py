@@ -16,11 +16,15 @@ from pydantic_settings import BaseSettings
 
 from shared.channel import Account, Channel, ProviderError, RegistersWebhook
 from shared.contract.topics import Topics
+from shared.media.blobs import Blobs
 from shared.runtime.accounts import AccountRegistry, InvalidAccountsFile, apply_accounts, read_accounts_file
 from shared.runtime.cli import add_offline_commands, run_offline
 from shared.runtime.logs import configure_logs
+from shared.runtime.rebuild import rebuild
 from shared.runtime.sealing import CannotOpen, new_key, public_key
 from shared.runtime.service import Service, ServiceConfig, connect, kafka_log, topic_specs
+from shared.state.client import Client, StateUnavailable
+from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable
 from shared.stream.table import Table
@@ -72,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     redrive = commands.add_parser("redrive", help="send dead letters back to where they came from")
     redrive.add_argument("--code", help="only those with this code")
     redrive.add_argument("--limit", type=int, help="at most so many")
+    commands.add_parser("rebuild", help="refill the state store from the topics after it has lost its data")
     return parser
 
 
@@ -161,9 +166,31 @@ async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
     return 0
 
 
+async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespace) -> int:
+    key = config.service.sealing_key.get_secret_value() if config.service.sealing_key else None
+    topics = Topics(config.kafka.topic_prefix)
+    registry = AccountRegistry(channel.capabilities.channel, key)
+    stream = kafka_log(config.kafka, "rebuild")
+    state = Client(config.state.url.get_secret_value(), cluster=config.state.cluster, timeout=config.state.timeout)
+    await connect(stream)
+    try:
+        async with Table(stream, topics.accounts, registry.apply) as table:
+            await table.ready.wait()
+            used = await rebuild(channel, registry, stream, Store(state), Blobs(config.blobs.url), topics)
+    except StateUnavailable:
+        sys.stderr.write("the state store does not answer\n")
+        return 1
+    finally:
+        await stream.stop()
+        await state.close()
+    print(" ".join(f"{source}: {count}" for source, count in sorted(used.items())) or "nothing to read")
+    return 0
+
+
 _COMMANDS: dict[str, Callable[[Channel, ServiceConfig, argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "run": _run,
     "accounts": _accounts,
     "webhook": _webhook,
     "redrive": _redrive,
+    "rebuild": _rebuild,
 }
