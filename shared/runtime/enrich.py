@@ -107,7 +107,7 @@ def _referral(message: Message, known: Mapping[str, str], fields: dict[str, str]
 
 def _names(contact: Contact, known: Mapping[str, str]) -> dict[str, str]:
     """The contact's aliases by kind, as state keeps them, where they differ from what it has."""
-    merged = _kept(known) | {alias.kind: alias.value for alias in contact.aliases}
+    merged = _kept(known) | {str(alias.kind): alias.value for alias in contact.aliases}
     text = orjson.dumps(merged, option=orjson.OPT_SORT_KEYS).decode()
     return {} if text == known.get("aliases") else {"aliases": text}
 
