@@ -151,6 +151,9 @@ class Capabilities(Model):
         return hashlib.sha256(self.to_json()).hexdigest()[:16]
 
 
+CAPABILITIES_TYPE = "account.capabilities"
+
+
 class CapabilityRecord(Model):
     """The record of an account on `channels.capabilities`."""
 

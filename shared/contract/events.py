@@ -166,6 +166,9 @@ class Health(StrEnum):
     REMOVED = "removed"
 
 
+HEALTH_TYPE = "account.health"
+
+
 class AccountHealth(Model):
     """The record of an account on `channels.account-health`."""
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Capabilities
+from shared.contract.state import STATE_TYPE
 from shared.contract.topics import Topics
 from shared.policy.conversation import Conversation
 from shared.policy.judge import conversation_state
 from shared.policy.windows import rule_for
+from shared.runtime.publish import fact_envelope
 from shared.stream.log import Log, Stored
 
 
@@ -43,5 +45,7 @@ class StateFeed:
         self, account: AccountRecord, conversation_id: str, conversation: Conversation
     ) -> asyncio.Future[Stored]:
         """Write the record; await the result for the ack. Raises LogUnavailable."""
-        state = conversation_state(self._capabilities, account, conversation_id, conversation, datetime.now(UTC))
-        return await self._log.enqueue(self._topic, conversation_id.encode(), state.to_json())
+        now = datetime.now(UTC)
+        state = conversation_state(self._capabilities, account, conversation_id, conversation, now)
+        said = fact_envelope(STATE_TYPE, account.channel, account.account_id, conversation_id, now, state)
+        return await self._log.enqueue(self._topic, said.key, state.to_json(), said.headers())

@@ -9,9 +9,10 @@ import structlog
 
 from shared.channel import Account, HealthChange
 from shared.contract.errors import ErrorCode, error
-from shared.contract.events import AccountHealth, Health
+from shared.contract.events import HEALTH_TYPE, AccountHealth, Health
 from shared.contract.topics import Topics
 from shared.runtime import metrics
+from shared.runtime.publish import fact_envelope
 from shared.stream.log import Log
 
 log = structlog.get_logger()
@@ -86,6 +87,7 @@ class AccountsHealth:
             error=error(code) if code else None,
             detail=change.detail,
         )
-        await self._log.send(self._topic, account_id.encode(), record.to_json())
+        told = fact_envelope(HEALTH_TYPE, self._channel, account_id, account_id, record.occurred_at, record)
+        await self._log.send(self._topic, told.key, record.to_json(), told.headers())
         self._set(account_id, change.health)
         log.info("account_health", account_id=account_id, health=change.health)

@@ -63,7 +63,7 @@ class _MaskingFormatter(logging.Formatter):
 _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 # These log request lines with tokens in them, or every fetch.
-_NOISY = ("httpx", "httpcore", "telegram", "aiokafka", "aiohttp.access", "pywa")
+_NOISY = ("httpx", "httpcore", "telegram", "aiohttp.access", "pywa")
 
 
 def configure_logs(level: str = "INFO") -> None:
@@ -73,6 +73,8 @@ def configure_logs(level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # Thousands of lines a second while a broker is away; readiness and our own lines say so once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from shared.channel import Event, StatusUpdate
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
-from shared.contract.base import rfc3339
+from shared.contract.base import Model, rfc3339
 from shared.contract.envelope import Envelope, source, type_name
 from shared.contract.errors import error
 from shared.contract.statuses import STATUS_TYPE, MessageStatus
@@ -47,6 +49,18 @@ def status_envelope(
         pricing=dict(update.pricing) if update.pricing is not None else None,
     )
     return status_record(status, traceparent)
+
+
+def fact_envelope(name: str, channel: str, account_id: str, subject: str, moment: datetime, data: Model) -> Envelope:
+    """The envelope of what stands on a compacted topic (a state, a health, capabilities): the last one counts."""
+    return Envelope(
+        id=ids.event_id(channel, account_id, f"{subject}|{rfc3339(moment)}", name),
+        type=type_name(name),
+        source=source(channel, account_id),
+        subject=subject,
+        time=rfc3339(moment),
+        data=data,
+    )
 
 
 def status_record(status: MessageStatus, traceparent: str | None = None) -> Envelope:

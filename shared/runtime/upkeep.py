@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from time import time
 
 import structlog
 
 from shared.channel import Account, Channel, Probes, ProviderError
-from shared.contract.capabilities import CapabilityRecord
+from shared.contract.capabilities import CAPABILITIES_TYPE, CapabilityRecord
 from shared.contract.topics import Topics
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
+from shared.runtime.publish import fact_envelope
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.dispatcher import Dispatcher
@@ -129,16 +131,22 @@ class CapabilityTeller:
             account_id, account = await self._changed.get()
             if account is not None and self._told.get(account_id) == content_hash:
                 continue
-            value = None
-            if account is not None:
-                value = CapabilityRecord(
-                    workspace_id=account.workspace_id,
-                    account_id=account_id,
-                    content_hash=content_hash,
-                    capabilities=self._capabilities,
-                ).to_json()
             try:
-                await self._log.send(self._topic, account_id.encode(), value)
+                await self._tell(account_id, account)
             except LogUnavailable:
                 await asyncio.sleep(_LONGEST_NAP)
                 self._changed.put_nowait((account_id, account))
+
+    async def _tell(self, account_id: str, account: Account | None) -> None:
+        if account is None:
+            await self._log.send(self._topic, account_id.encode(), None)
+            return
+        record = CapabilityRecord(
+            workspace_id=account.workspace_id,
+            account_id=account_id,
+            content_hash=self._capabilities.content_hash,
+            capabilities=self._capabilities,
+        )
+        channel, now = self._capabilities.channel, datetime.now(UTC)
+        told = fact_envelope(CAPABILITIES_TYPE, channel, account_id, account_id, now, record)
+        await self._log.send(self._topic, told.key, record.to_json(), told.headers())
