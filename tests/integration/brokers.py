@@ -21,20 +21,20 @@ KAFKA = pytest.param(
         pytest.mark.skipif(kafka_missing() is not None, reason=f"real Kafka: {kafka_missing()}"),
     ],
 )
-# Short sessions, so that members notice a rebalance within a second.
-SESSION_SECONDS = 3.0
+# Short sessions, so that members notice a rebalance within a second. The embedded broker lets half a session pass
+# before every assignment, and the whole of it after its first member left.
+SESSION_SECONDS = {Kafka: 3.0, Tansu: 2.0}
 
 _numbers = itertools.count()
 
 
 def connect(broker: Broker, **settings: float) -> KafkaLog:
     """A log on this broker, not started."""
-    idempotent = isinstance(broker, Kafka)
     return KafkaLog(
         broker.bootstrap,
         client_id="test",
-        idempotent=idempotent,
-        **{"session_timeout": SESSION_SECONDS, "rebalance_timeout": 15.0, **settings},
+        idempotent=isinstance(broker, Kafka),
+        **{"session_timeout": SESSION_SECONDS[type(broker)], "rebalance_timeout": 15.0, **settings},
     )
 
 
@@ -73,6 +73,5 @@ def unique() -> Callable[[str], str]:
 
 
 every_log = pytest.mark.parametrize("broker", ["memory", "tansu", KAFKA], indirect=True)
-# The embedded broker lets five seconds pass before every assignment of a group. What does not depend on how a
-# broker runs its groups is not tried there.
+# For what does not depend on how a broker runs its groups: the embedded one is slow there.
 memory_and_kafka = pytest.mark.parametrize("broker", ["memory", KAFKA], indirect=True)
