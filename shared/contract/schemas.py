@@ -43,8 +43,8 @@ EVENTS = tuple(RecordType(name.value, model, "published") for name, model in DAT
 COMMANDS = tuple(RecordType(name.value, model, "accepted") for name, model in COMMAND_OF.items())
 STATUS = RecordType(STATUS_TYPE, MessageStatus, "published")
 STATE = RecordType(STATE_TYPE, ConversationState, "published")
-HEALTH = RecordType("account.health", AccountHealth, "published")
-CAPABILITIES = RecordType("account.capabilities", CapabilityRecord, "published")
+HEALTH = RecordType(HEALTH_TYPE, AccountHealth, "published")
+CAPABILITIES = RecordType(CAPABILITIES_TYPE, CapabilityRecord, "published")
 ACCOUNT = RecordType("account.record", AccountRecord, "accepted")
 ALL = (*EVENTS, *COMMANDS, STATUS, STATE, HEALTH, CAPABILITIES, ACCOUNT)
 
