@@ -12,10 +12,10 @@ from pydantic_core import core_schema
 
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import Model, rfc3339
-from shared.contract.capabilities import CapabilityRecord
+from shared.contract.capabilities import CAPABILITIES_TYPE, CapabilityRecord
 from shared.contract.commands import COMMAND_OF
 from shared.contract.envelope import type_name
-from shared.contract.events import DATA_OF, AccountHealth
+from shared.contract.events import DATA_OF, HEALTH_TYPE, AccountHealth
 from shared.contract.state import STATE_TYPE, ConversationState
 from shared.contract.statuses import STATUS_TYPE, MessageStatus
 
