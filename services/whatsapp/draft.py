@@ -29,7 +29,7 @@ class Draft:
     def __init__(self, command: MessageSend, context: PlanContext) -> None:
         self.calls: list[Call] = []
         self.by_link = context.account.settings.get("media_by_link") is True
-        self._recipient = recipient_of(command, context)
+        self.recipient = recipient_of(command, context)
         self._warnings: list[Warning] = []
         self._reply = self._reply_of(command, context)
 
@@ -45,7 +45,7 @@ class Draft:
         warnings: Sequence[Warning] = (),
     ) -> None:
         """One message of a type. The first one carries the reply reference."""
-        body = message(self._recipient, kind, content)
+        body = message(self.recipient, kind, content)
         if self._reply and not self.calls:
             body["context"] = {"message_id": self._reply}
         uploads = {path: fitted.file for path, fitted in (files or {}).items()}

@@ -88,11 +88,17 @@ class Fitted:
         return CAPABILITIES.files[self.kind].caption
 
 
+def canonical_type(mime_type: str) -> str:
+    """The type without parameters, in Meta's spelling."""
+    bare = mime_type.partition(";")[0].strip().lower()
+    return _SAME.get(bare, bare)
+
+
 def mime_type_of(file: File) -> str | None:
-    """The file's type without parameters, in Meta's spelling; guessed from its name when it is not given."""
-    given = (file.mime_type or "").partition(";")[0].strip().lower()
+    """The file's type; guessed from its name when it is not given."""
+    given = canonical_type(file.mime_type or "")
     if given and given != _UNTYPED:
-        return _SAME.get(given, given)
+        return given
     name = filename_of(file) or ""
     extension = PurePosixPath(name.lower()).suffix
     guessed = _BY_EXTENSION.get(extension) or mimetypes.guess_type(name.lower(), strict=False)[0]

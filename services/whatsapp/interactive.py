@@ -181,8 +181,13 @@ def _carousel(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
     frame = _frame("carousel", content)
     least, most = limits.CARDS
     counted(len(content.cards), "content.cards", most=most, least=least)
-    if len({tuple(button.kind for button in card.buttons) for card in content.cards}) > 1:
-        raise Refused(ErrorCode.INVALID_COMMAND, "All cards have the same buttons.", field="content.cards.buttons")
+    for field in ("header", "header_file", "footer"):
+        if getattr(content, field) is not None:
+            detail = "A carousel has neither header nor footer."
+            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field=f"content.{field}")
+    if len({(card.product_id is None, *(button.kind for button in card.buttons)) for card in content.cards}) > 1:
+        detail = "All cards are of one kind and have the same buttons."
+        raise Refused(ErrorCode.INVALID_COMMAND, detail, field="content.cards")
     uploads: Uploads = {}
     cards = []
     for index, card in enumerate(content.cards):

@@ -57,9 +57,12 @@ def _send(command: MessageSend, context: PlanContext) -> list[Call]:
         case OutMedia():
             add_media(draft, content, context.files or content.attachments)
         case OutTemplate():
+            if content.category == "authentication" and not draft.recipient.phone:
+                detail = "An authentication template needs the contact's phone number."
+                raise Refused(ErrorCode.RECIPIENT_UNKNOWN, detail, field="conversation_id")
             add_template(draft, content)
         case OutInteractive():
-            add_interactive(draft, content)
+            add_interactive(draft, _with_files(content, context.files))
         case OutLocation():
             add_location(draft, content)
         case OutContacts():
@@ -68,6 +71,17 @@ def _send(command: MessageSend, context: PlanContext) -> list[Call]:
             detail = f"WhatsApp carries no content of kind {content.kind}."
             raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content.kind")
     return draft.calls
+
+
+def _with_files(content: OutInteractive, files: Sequence[File]) -> OutInteractive:
+    """The message with its files as they were prepared: the header's first, then the cards' in order."""
+    given = [file for file in (content.header_file, *(card.file for card in content.cards)) if file is not None]
+    if len(files) != len(given):
+        return content
+    prepared = iter(files)
+    header = next(prepared) if content.header_file else None
+    cards = tuple(card.model_copy(update={"file": next(prepared)}) if card.file else card for card in content.cards)
+    return content.model_copy(update={"header_file": header, "cards": cards})
 
 
 def _react(command: ReactionSet, context: PlanContext) -> Call:

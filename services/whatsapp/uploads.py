@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from time import monotonic
 from weakref import WeakValueDictionary
 
+from services.whatsapp.files import canonical_type
 from shared.channel import OpenFile
 
 # Meta keeps an upload for 30 days and tells nobody when it goes.
@@ -89,7 +90,8 @@ class Upload:
 
 def _declared_type(mime_type: str) -> str:
     """Meta refuses plain `audio/ogg`: it wants to hear of the codec."""
-    return "audio/ogg; codecs=opus" if mime_type.partition(";")[0].strip() == "audio/ogg" else mime_type
+    known = canonical_type(mime_type)
+    return "audio/ogg; codecs=opus" if known == "audio/ogg" else known
 
 
 def _with_extension(name: str, mime_type: str) -> str:
