@@ -1,0 +1,87 @@
+"""WhatsApp for benchmarks: numbers, signed webhooks with one message each, and the Graph call that sends."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from typing import Any
+
+import orjson
+
+from bench.channels import RATES, TEXT, WORKSPACE, Recipient, Webhook
+from shared.contract.base import Alias, AliasKind
+
+# Account 0 is the number that the simulator starts with.
+FIRST_NUMBER = 200000000000001
+TOKEN = "bench-token"
+SECRET = "bench-secret"
+VERIFY_TOKEN = "bench-verify"
+_VERSION = "v26.0"
+_FIRST_PHONE = 15550100000
+
+
+class WhatsApp:
+    name = "whatsapp"
+    send_path = f"/{_VERSION}/{FIRST_NUMBER}/messages"
+
+    def settings(self, provider_url: str) -> dict[str, str]:
+        return {
+            "graph_url": provider_url,
+            "graph_version": _VERSION,
+            "app_secret": SECRET,
+            "verify_token": VERIFY_TOKEN,
+        }
+
+    def account(self, number: int) -> dict[str, Any]:
+        phone_number_id = str(FIRST_NUMBER + number)
+        return {
+            "account_id": f"wa{phone_number_id}",
+            "workspace_id": WORKSPACE,
+            "channel": self.name,
+            "external_id": phone_number_id,
+            "settings": RATES,
+            "credentials": {"access_token": TOKEN},
+        }
+
+    def webhook(self, number: int, conversations: int, *, media: bool = False) -> Webhook:
+        phone = str(_FIRST_PHONE + number % conversations)
+        content: dict[str, Any] = {"type": "text", "text": {"body": f"{TEXT} #{number}"}}
+        if media:
+            image = {"mime_type": "image/jpeg", "sha256": "3zfsM6Z0q3XqQmJWDGe7oSqHOZ8RzXIBnUPWZxuPmLE=", "id": "2754"}
+            content = {"type": "image", "image": {**image, "caption": TEXT}}
+        value = {
+            "messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": "15550100099", "phone_number_id": str(FIRST_NUMBER)},
+            "contacts": [{"profile": {"name": "Ida"}, "wa_id": phone}],
+            "messages": [{"from": phone, "id": f"wamid.{number:032}", "timestamp": str(int(time.time())), **content}],
+        }
+        entry = {"id": "102290129340398", "changes": [{"value": value, "field": "messages"}]}
+        body = orjson.dumps({"object": "whatsapp_business_account", "entry": [entry]})
+        signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        return Webhook("/webhooks/whatsapp", {"X-Hub-Signature-256": f"sha256={signature}"}, body)
+
+    def recipient(self, number: int) -> Recipient:
+        return Recipient(to=(Alias(kind=AliasKind.PHONE, value=f"+{_FIRST_PHONE + number}"),))
+
+    def call(self, text: str, recipient: str) -> dict[str, Any]:
+        return {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            "to": recipient,
+            "type": "text",
+            "text": {"body": text},
+        }
+
+    def answer(self, path: str, number: int) -> bytes:
+        phone = str(_FIRST_PHONE)
+        return orjson.dumps(
+            {
+                "messaging_product": "whatsapp",
+                "contacts": [{"input": phone, "wa_id": phone}],
+                "messages": [{"id": f"wamid.OUT{number:032}"}],
+            }
+        )
+
+
+PROFILE = WhatsApp()
