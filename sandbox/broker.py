@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import shutil
 import signal
 import socket
@@ -96,6 +97,9 @@ class Node:
     def pause(self) -> None:
         """Freeze it: connections stay open and nothing answers."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            # The signal is delivered when the kernel likes; until then the broker still answers.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a frozen broker go on."""
