@@ -1,0 +1,96 @@
+// One message as it is shown, on either side. What to show is plain data, so that only what changed is drawn anew.
+
+import { bytes, clock, h, icon, iconButton } from "./dom.js";
+
+const EMOJI = ["👍", "🔥", "🎉", "😁", "👏", "🤔"];
+const LABELS = { reply: "Reply", react: "React", edit: "Edit", delete: "Delete" };
+const TICKS = { queued: "◌", deferred: "◔", accepted: "✓", sent: "✓", delivered: "✓✓", read: "✓✓", played: "✓✓", uncertain: "?" };
+
+/**
+ * A bubble. `data`: id, right, author, time, text, files [{kind, name, size, url, status}], buttons [[{title, data, url}]],
+ * quote {id, text}, reactions [{emoji, own}], state, edited, deleted, hints, problems, actions.
+ * `act(name, data, argument)` hears of what the person does with it.
+ */
+export function bubble(data, act) {
+  if (data.notice) return h("li", { class: "notice", text: data.text });
+  const content = data.deleted ? [h("p", { class: "text gone", text: "Deleted" })] : contentOf(data, act);
+  const about = `${data.author ?? (data.right ? "Me" : "Them")}, ${clock(data.time)}`;
+  return h(
+    "li",
+    { class: `message ${data.right ? "right" : "left"}`, "data-id": data.id },
+    h(
+      "article",
+      { class: "bubble", "aria-label": about },
+      data.author && !data.right ? h("p", { class: "author", text: data.author }) : null,
+      ...content,
+      h("footer", {}, data.edited && !data.deleted ? "edited " : null, h("time", { text: clock(data.time) }), stateOf(data)),
+    ),
+    data.reactions.length ? reactionsOf(data, act) : null,
+    ...data.hints.map((text) => h("p", { class: "hint", text })),
+    ...data.problems.map((text) => h("p", { class: "problem", text })),
+    data.deleted || !data.actions.length ? null : toolbar(data, act),
+  );
+}
+
+function contentOf(data, act) {
+  return [
+    data.forwarded ? h("p", { class: "forwarded", text: data.forwarded }) : null,
+    data.quote ? h("button", { type: "button", class: "quote", title: "Show the message", on: { click: () => act("show", data, data.quote.id) } }, data.quote.text) : null,
+    ...data.files.map(fileOf),
+    data.text ? h("p", { class: "text", dir: "auto", text: data.text }) : null,
+    ...data.buttons.map((row) => h("div", { class: "keyboard" }, row.map((button) => keyOf(button, data, act)))),
+  ];
+}
+
+function keyOf(button, data, act) {
+  if (button.url) return h("a", { class: "key", href: safeUrl(button.url), target: "_blank", rel: "noreferrer", text: `${button.title} ↗` });
+  const press = button.data !== null && button.data !== undefined && act ? () => act("press", data, button) : null;
+  return h("button", { type: "button", class: "key", disabled: !press, text: button.title, on: press ? { click: press } : {} });
+}
+
+function fileOf(file) {
+  if (file.url && file.kind === "image") {
+    const image = h("img", { src: file.url, alt: file.name, loading: "lazy" });
+    image.addEventListener("error", () => link.replaceChildren(icon("file"), file.name));
+    const link = h("a", { class: "picture", href: file.url, target: "_blank", rel: "noreferrer" }, image);
+    return link;
+  }
+  if (file.url && file.kind === "video") return h("video", { src: file.url, controls: true, preload: "metadata", "aria-label": file.name });
+  if (file.url && file.kind === "audio") return h("audio", { src: file.url, controls: true, preload: "metadata", "aria-label": file.name });
+  const words = [h("span", { class: "name", text: file.name }), h("span", { class: "size", text: file.status ?? (file.size ? bytes(file.size) : "") })];
+  if (!file.url) return h("p", { class: "file" }, icon("file"), ...words);
+  return h("a", { class: "file", href: file.url, download: file.name }, icon("file"), ...words);
+}
+
+/** Only http(s) links are links; anything else a customer could think of goes nowhere. */
+function safeUrl(url) {
+  try {
+    return ["http:", "https:"].includes(new URL(url).protocol) ? url : null;
+  } catch {
+    return null;
+  }
+}
+
+function stateOf(data) {
+  if (!data.state) return null;
+  return h("span", { class: `state ${data.state}` }, h("span", { "aria-hidden": "true", text: `${TICKS[data.state] ?? "✕"} ` }), data.state);
+}
+
+function reactionsOf(data, act) {
+  const shown = data.reactions.map((reaction) => {
+    const takeBack = reaction.own && data.actions.includes("react");
+    if (!takeBack) return h("span", { class: "reaction", text: reaction.emoji });
+    const label = `Take back ${reaction.emoji}`;
+    return h("button", { type: "button", class: "reaction own", title: label, "aria-label": label, text: reaction.emoji, on: { click: () => act("react", data, "") } });
+  });
+  return h("div", { class: "reactions", role: "group", "aria-label": "Reactions" }, shown);
+}
+
+function toolbar(data, act) {
+  const faces = h("div", { class: "faces", hidden: true, role: "group", "aria-label": "Emoji" });
+  faces.append(...EMOJI.map((emoji) => h("button", { type: "button", text: emoji, "aria-label": `React with ${emoji}`, on: { click: () => ((faces.hidden = true), act("react", data, emoji)) } })));
+  const buttons = data.actions.map((name) =>
+    iconButton(name, LABELS[name], () => (name === "react" ? (faces.hidden = !faces.hidden) : act(name, data))),
+  );
+  return h("div", { class: "toolbar", role: "toolbar", "aria-label": "Message" }, buttons, faces);
+}

