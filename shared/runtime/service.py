@@ -67,7 +67,7 @@ REBALANCE_SECONDS = 60.0
 DRAIN_SECONDS = 40.0
 STALLED_SECONDS = 120.0  # a poll loop that has not turned for so long is taken for dead
 START_SECONDS = 120.0  # how long a service waits for Kafka when it starts
-DEAD_LETTERS_IN_A_ROW = 100
+BUGS_IN_A_ROW = 20
 LARGEST_RECORD = 1024 * 1024
 
 
@@ -96,6 +96,7 @@ def kafka_log(settings: KafkaSettings, client_id: str) -> KafkaLog:
         ),
         send_timeout=settings.send_timeout,
         rebalance_timeout=REBALANCE_SECONDS,
+        session_timeout=settings.session_timeout,
         max_record_bytes=LARGEST_RECORD,
     )
 
@@ -324,10 +325,18 @@ class Service:
         key_of: Callable[[Record], bytes],
         **options: object,
     ) -> Dispatcher:
+        # Only our own bugs pull the brake: what others send must not stop the consumer.
+        brake = Brake(BUGS_IN_A_ROW)
+
+        async def handled(record: Record) -> None:
+            await handle(record)
+            brake.release()
+
         async def poisoned(record: Record, bug: Exception) -> None:
             log.error("record_poisoned", channel=self._name, role=role, exc_info=bug)
-            metrics.DEAD_LETTERS.labels(self._name, "internal").inc()
             await world.dead.put(record, "internal", type(bug).__name__)
+            metrics.DEAD_LETTERS.labels(self._name, "internal").inc()
+            brake.strike()
 
         def observe(outcome: str, record: Record, seconds: float) -> None:
             metrics.RECORDS.labels(self._name, role, outcome).inc()
@@ -336,7 +345,7 @@ class Service:
             world.stream,
             self._group(role),
             [topic],
-            handle,
+            handled,
             key_of=key_of,
             on_poison=poisoned,
             instance_id=self._config.service.instance,
@@ -416,7 +425,7 @@ class _World:
         name = channel.capabilities.channel
         self.accounts = AccountRegistry(name, self.sealing_key)
         self.health = AccountsHealth(name, stream, topics)
-        self.dead = DeadLetters(stream, lambda _: topics.deadletter(name), brake=Brake(DEAD_LETTERS_IN_A_ROW))
+        self.dead = DeadLetters(stream, lambda _: topics.deadletter(name))
         self.writer = RawWriter(name, stream, topics, blobs, self.dead)
         self.book = StatusBook(channel.capabilities, stream, store, topics)
         self.identities = Identities(name, store)
