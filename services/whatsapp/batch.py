@@ -31,8 +31,14 @@ _LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+class _Poisoned(RawItem):
+    """A member that cannot be read, kept as it came."""
+
+    __slots__ = ()
+
+
 def unbatch(body: bytes) -> list[RawItem]:
-    """Every message, status and other fact of a body. Raises ValueError when the body is no webhook at all."""
+    """Every message, status and other fact of a body. Raises ValueError when nothing in it can be read."""
     document = _loads(body)
     found: list[RawItem] = []
     for change in _changes(document):
@@ -40,6 +46,8 @@ def unbatch(body: bytes) -> list[RawItem]:
             found.append(change)
         else:
             found.extend(_items(*change))
+    if found and all(isinstance(item, _Poisoned) for item in found):
+        raise ValueError("nothing in it can be read")
     return found
 
 
@@ -100,13 +108,15 @@ def _entries(envelope: Any) -> list[Any] | None:
         return None
     if "entry" in envelope:
         return wire.items(envelope, "entry")
-    if "value" in envelope:
+    if "field" in envelope and "value" in envelope:
         return [{"changes": [envelope]}]
-    return [{"changes": [{"value": envelope}]}] if "messages" in envelope or "statuses" in envelope else None
+    if any(wire.items(envelope, name) for name in ("messages", "statuses")):
+        return [{"changes": [{"value": envelope}]}]
+    return None
 
 
 def _bare(member: Any, key: str, external_id: str | None) -> RawItem:
-    return RawItem(key=key, body=_dumps(member), external_id=external_id)
+    return _Poisoned(key=key, body=_dumps(member), external_id=external_id)
 
 
 def _dumps(item: Any) -> bytes:

@@ -52,11 +52,13 @@ class Identity:
     opaque: str | None = None
     username: str | None = None
     display_name: str | None = None
+    _peers: list[str] | None = None
 
     def add(self, value: str | None) -> None:
         """Take a value of a phone or user-id key for what it looks like."""
         if value is None:
             return
+        self._peers = None
         if is_bsuid(value):
             if ".ENT." in value:
                 self.parent = self.parent or value
@@ -71,12 +73,11 @@ class Identity:
     @property
     def peers(self) -> list[str]:
         """Peers this person may be known by, strongest first; no personal data in the clear."""
-        found = [name for name in (self.bsuid,) if name]
-        found.extend(ids.personal_peer(phone) for phone in self.phones)
-        found.extend(name for name in (self.parent,) if name)
-        if not found and self.opaque:
-            found.append(ids.personal_peer(self.opaque))
-        return found
+        if self._peers is None:
+            names = (self.bsuid, *map(ids.personal_peer, self.phones), self.parent)
+            found = [name for name in names if name]
+            self._peers = found or ([ids.personal_peer(self.opaque)] if self.opaque else [])
+        return self._peers
 
     def aliases(self) -> tuple[Alias, ...]:
         """Every name, for the contract."""

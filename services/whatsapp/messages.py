@@ -60,7 +60,7 @@ def _scope(item: ReceivedItem, raw: Json, member: Json, person: Identity, *, our
         ours=ours,
         observed=wire.text(raw, "field") == "standby",
         errors=wire.objects(raw, "errors"),
-        fallback=wamid,
+        wamid=wamid,
     )
 
 
@@ -80,7 +80,7 @@ def _outcomes(scope: Scope, member: Json) -> Sequence[Outcome]:
             return [moved]
     elif kind == "request_welcome":
         opened = SystemContent(text="The contact opened the chat for the first time.", event="request_welcome")
-        return [_said(scope, member, opened, opens_window=False)]
+        return [_said(scope, member, opened, scope.message_id(scope.wamid), opens_window=False)]
     return _said_and_known(scope, member)
 
 
@@ -89,28 +89,27 @@ def _outcomes(scope: Scope, member: Json) -> Sequence[Outcome]:
 
 def _said_and_known(scope: Scope, member: Json) -> list[Outcome]:
     """A message, and what it tells beside its content: an ad, a phone number."""
-    wamid = wire.text(member, "id") or ""
-    content = content_of(scope, member, scope.message_id(wamid))
-    said = _said(scope, member, content, opens_window=wire.text(member, "type") != "system")
+    message_id = scope.message_id(scope.wamid)
+    content = content_of(scope, member, message_id)
+    said = _said(scope, member, content, message_id, opens_window=wire.text(member, "type") != "system")
     outcomes: list[Outcome] = [said]
     assert isinstance(said.data, Message)
     if said.data.referral and not scope.backfill:
         data = ConversationReferred(**scope.common(), referral=said.data.referral, contact=scope.author)
-        outcomes.append(scope.event(EventType.CONVERSATION_REFERRED, data, wamid))
+        outcomes.append(scope.event(EventType.CONVERSATION_REFERRED, data, scope.wamid))
     if shares_own_contact(member) and (learned := _own_phone(scope, member)):
         outcomes.append(learned)
     return outcomes
 
 
-def _said(scope: Scope, member: Json, content: Content, *, opens_window: bool) -> Event:
-    wamid = wire.text(member, "id") or ""
+def _said(scope: Scope, member: Json, content: Content, message_id: str, *, opens_window: bool) -> Event:
     context = wire.obj(member, "context")
     answered = wire.text(context, "id", "message_id")
     postback = isinstance(content, PostbackContent) and not scope.ours
     often = wire.flag(context, "frequently_forwarded")
     data = Message(
         **scope.common(),
-        message_id=scope.message_id(wamid),
+        message_id=message_id,
         direction="outbound" if scope.ours else "inbound",
         origin=scope.origin,
         sender=scope.author,
@@ -130,10 +129,10 @@ def _said(scope: Scope, member: Json, content: Content, *, opens_window: bool) -
     return scope.event(
         kind,
         data,
-        wamid,
+        scope.wamid,
         opens_window=opens_window,
         reply_ref=answered,
-        provider_ref=wamid,
+        provider_ref=scope.wamid,
     )
 
 
@@ -164,9 +163,9 @@ def _own_phone(scope: Scope, member: Json) -> Event | None:
     alias = phone_alias(digits) if digits else None
     if digits is None or alias is None or digits in scope.person.phones:
         return None
-    scope.person.phones.append(digits)
+    scope.person.add(digits)
     data = ContactUpdated(**scope.common(), contact=scope.person.contact(), added=(alias,), reason="contact_shared")
-    return scope.event(EventType.CONTACT_UPDATED, data, wire.text(member, "id") or "")
+    return scope.event(EventType.CONTACT_UPDATED, data, scope.wamid)
 
 
 # --------------------------------------------------------------------------------------- changes of messages
@@ -187,7 +186,7 @@ def _reaction(scope: Scope, member: Json, target: str) -> Event:
     return scope.event(
         EventType.REACTION_CHANGED,
         data,
-        wire.text(member, "id") or "",
+        scope.wamid,
         opens_window=emoji is not None,
         reply_ref=target,
     )
@@ -203,7 +202,7 @@ def _edited(scope: Scope, member: Json, target: str) -> Event:
         content=content_of(scope, edited, scope.message_id(target)),
         provider=fact(member, "edit"),
     )
-    return scope.event(EventType.MESSAGE_EDITED, data, wire.text(member, "id") or "", reply_ref=target)
+    return scope.event(EventType.MESSAGE_EDITED, data, scope.wamid, reply_ref=target)
 
 
 def _revoked(scope: Scope, member: Json, target: str) -> Event:
@@ -213,4 +212,4 @@ def _revoked(scope: Scope, member: Json, target: str) -> Event:
         direction="outbound" if scope.ours else "inbound",
         provider=fact(member, "revoke"),
     )
-    return scope.event(EventType.MESSAGE_DELETED, data, wire.text(member, "id") or "", reply_ref=target)
+    return scope.event(EventType.MESSAGE_DELETED, data, scope.wamid, reply_ref=target)

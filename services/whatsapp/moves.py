@@ -39,7 +39,7 @@ def moved_contact(scope: Scope, member: Json) -> Event | None:
         removed=_without(old.aliases(), new.aliases()),
         reason=reason,
     )
-    event = scope.event(EventType.CONTACT_UPDATED, data, wire.text(member, "id") or "")
+    event = scope.event(EventType.CONTACT_UPDATED, data, scope.wamid)
     former = old.peers[0] if old.peers else None
     return replace(
         event,
@@ -53,9 +53,8 @@ def _before(person: Identity, system: Json) -> Identity:
     old = Identity(display_name=person.display_name, username=person.username)
     old.add(wire.text(system, "previous_user_id") or person.bsuid)
     old.add(wire.text(system, "previous_parent_user_id") or person.parent)
-    old.phones = list(person.phones)
-    if not old.phones:
-        old.add(wire.text(system, "customer"))
+    for phone in (*person.phones, None if person.phones else wire.text(system, "customer")):
+        old.add(phone)
     return old
 
 
@@ -66,8 +65,8 @@ def _after(old: Identity, system: Json, *, moved: bool) -> Identity:
         new.add(wire.text(system, key))
     new.bsuid = new.bsuid or (None if "previous_user_id" in system else old.bsuid)
     new.parent = new.parent or (None if "previous_parent_user_id" in system else old.parent)
-    if not moved:
-        new.phones = new.phones or list(old.phones)
+    if not moved and not new.phones:
+        new.phones = list(old.phones)
     return new
 
 

@@ -18,7 +18,10 @@ from shared.contract.events import EventData, EventType, ProviderFact
 
 @dataclass(slots=True)
 class Scope:
-    """`person` is the other side, in a group the participant; `ours` says that we wrote it, in another app."""
+    """`person` is the other side, in a group the participant; `ours` says that we wrote it, in another app.
+
+    `wamid` is the id of the message the events come from, empty where they come from none.
+    """
 
     item: ReceivedItem
     person: Identity
@@ -28,7 +31,7 @@ class Scope:
     backfill: bool = False
     observed: bool = False
     errors: list[Json] = field(default_factory=list)
-    fallback: str = ""
+    wamid: str = ""
 
     @property
     def account_id(self) -> str:
@@ -40,7 +43,7 @@ class Scope:
         if self.group:
             return self.group
         peers = self.person.peers
-        return peers[0] if peers else ids.personal_peer(self.fallback)
+        return peers[0] if peers else ids.personal_peer(self.wamid)
 
     @property
     def peer_aliases(self) -> tuple[str, ...]:
@@ -50,10 +53,6 @@ class Scope:
     @property
     def address(self) -> dict[str, str]:
         return {"group": self.group} if self.group else self.person.address()
-
-    @property
-    def direction(self) -> str:
-        return "outbound" if self.ours else "inbound"
 
     @property
     def origin(self) -> Origin:
