@@ -1,0 +1,75 @@
+"""Locations and contact cards to send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.channel import Call, Refused
+from shared.contract.commands import OutContacts, OutLocation
+from shared.contract.content import ContactCard
+from shared.contract.errors import ErrorCode
+
+_MAX_VCARD = 2048  # bytes (core.telegram.org/bots/api#sendcontact)
+_MAX_ACCURACY = 1500.0  # metres (core.telegram.org/bots/api#sendlocation)
+
+
+def location_call(content: OutLocation) -> Call:
+    """A venue where the place has a name or an address, else a bare location. Raises Refused off the globe."""
+    place = content.location
+    for name, value, limit in (("latitude", place.latitude, 90), ("longitude", place.longitude, 180)):
+        if not -limit <= value <= limit:
+            raise Refused(
+                ErrorCode.CONTENT_REJECTED,
+                f"The {name} is not on the globe.",
+                field=f"content.location.{name}",
+                limit=limit,
+                actual=value,
+            )
+    point: dict[str, Any] = {"latitude": place.latitude, "longitude": place.longitude}
+    if place.name or place.address:
+        title, address = place.name or place.address, place.address or f"{place.latitude}, {place.longitude}"
+        return Call("sendVenue", {**point, "title": title, "address": address})
+    if place.accuracy_m is not None:
+        point["horizontal_accuracy"] = min(max(place.accuracy_m, 0.0), _MAX_ACCURACY)
+    return Call("sendLocation", point)
+
+
+def contact_calls(content: OutContacts) -> list[Call]:
+    """A message per card. Raises Refused for a card without a phone number: Telegram knows no other."""
+    return [Call("sendContact", _card(card, index)) for index, card in enumerate(content.contacts)]
+
+
+def _card(card: ContactCard, index: int) -> dict[str, Any]:
+    if not card.phones:
+        raise Refused(
+            ErrorCode.CONTENT_REJECTED,
+            "Telegram's contact cards need a phone number.",
+            field=f"content.contacts.{index}.phones",
+        )
+    params: dict[str, Any] = {"phone_number": card.phones[0]}
+    params["first_name"] = card.given_name or card.name or card.organisation or card.phones[0]
+    if card.given_name and card.family_name:
+        params["last_name"] = card.family_name
+    vcard = card.vcard or _vcard(card)
+    if vcard and len(vcard.encode()) <= _MAX_VCARD:
+        params["vcard"] = vcard
+    return params
+
+
+def _vcard(card: ContactCard) -> str | None:
+    """A card for what the parameters have no room for."""
+    if len(card.phones) == 1 and not (card.emails or card.urls or card.organisation or card.addresses):
+        return None
+    lines = ["BEGIN:VCARD", "VERSION:3.0", f"FN:{_escaped(card.name or card.given_name or card.phones[0])}"]
+    lines += [f"TEL:{_escaped(phone)}" for phone in card.phones]
+    lines += [f"EMAIL:{_escaped(email)}" for email in card.emails]
+    lines += [f"URL:{_escaped(url)}" for url in card.urls]
+    lines += [f"ADR:;;{_escaped(address)};;;;" for address in card.addresses]
+    if card.organisation:
+        lines.append(f"ORG:{_escaped(card.organisation)}")
+    return "\n".join([*lines, "END:VCARD"])
+
+
+def _escaped(value: str) -> str:
+    # RFC 6350 §3.4.
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace(",", "\\,").replace(";", "\\;")

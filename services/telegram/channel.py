@@ -1,0 +1,84 @@
+"""Telegram: the pieces of this folder joined to the channel the runtime runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from services.telegram import bots, fallbacks, inbound, outbound, sending
+from services.telegram.capabilities import CAPABILITIES
+from services.telegram.client import Client
+from services.telegram.settings import Settings
+from shared.channel import (
+    Account,
+    Accounts,
+    Batch,
+    Call,
+    Failure,
+    Files,
+    HealthChange,
+    OpenFile,
+    Outcome,
+    PlanContext,
+    RawItem,
+    Receipt,
+    ReceivedItem,
+    WebhookRequest,
+)
+from shared.contract.commands import Command, CommandType
+from shared.contract.content import Attachment
+from shared.contract.events import Message
+
+
+class Telegram:
+    """The Bot API for any number of bots in one process."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client = Client(settings)
+
+    def authenticate(self, request: WebhookRequest, accounts: Accounts) -> None:
+        inbound.authenticate(request, accounts)
+
+    def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
+        return inbound.unbatch(request)
+
+    def normalise(self, item: ReceivedItem) -> Sequence[Outcome]:
+        return inbound.normalise(item)
+
+    def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
+        return outbound.plan(kind, command, context)
+
+    def adjust(self, call: Call, failure: Failure) -> Call | None:
+        return fallbacks.adjust(call, failure)
+
+    async def start(self) -> None:
+        await self._client.start()
+
+    async def stop(self) -> None:
+        await self._client.stop()
+
+    async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
+        # The Bot API has no field that would bring the correlation back.
+        return await sending.perform(self._client, call, account, files)
+
+    async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
+        return await bots.open_media(self._client, attachment, account)
+
+    def updates(self, account: Account, cursor: str | None) -> AsyncIterator[Batch]:
+        return bots.updates(self._client, self._settings, account, cursor)
+
+    async def register_webhook(self, account: Account, base_url: str) -> None:
+        await bots.register_webhook(self._client, self._settings, account, base_url)
+
+    async def check_webhook(self, account: Account, base_url: str) -> str | None:
+        return await bots.check_webhook(self._client, account, base_url)
+
+    async def probe(self, account: Account) -> HealthChange:
+        return await bots.probe(self._client, account)
+
+
+def build(settings: Settings | None = None) -> Telegram:
+    """The channel with the given settings, else those of the environment."""
+    return Telegram(settings or Settings())

@@ -1,0 +1,104 @@
+"""Telegram's entities (UTF-16 code units) and our spans (code points), both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from services.telegram import wire
+from shared.contract.content import Span, SpanKind
+from shared.policy.text import Utf16Offsets
+
+# core.telegram.org/bots/api#messageentity; a type that is not here is kept as `other`.
+KIND_OF_ENTITY = {
+    "bold": SpanKind.BOLD,
+    "italic": SpanKind.ITALIC,
+    "underline": SpanKind.UNDERLINE,
+    "strikethrough": SpanKind.STRIKETHROUGH,
+    "spoiler": SpanKind.SPOILER,
+    "code": SpanKind.CODE,
+    "pre": SpanKind.PRE,
+    "blockquote": SpanKind.QUOTE,
+    "expandable_blockquote": SpanKind.QUOTE,
+    "url": SpanKind.LINK,
+    "text_link": SpanKind.LINK,
+    "mention": SpanKind.MENTION,
+    "text_mention": SpanKind.MENTION,
+    "hashtag": SpanKind.HASHTAG,
+    "bot_command": SpanKind.COMMAND,
+    "email": SpanKind.EMAIL,
+    "phone_number": SpanKind.PHONE,
+    "custom_emoji": SpanKind.CUSTOM_EMOJI,
+}
+ENTITY_OF_KIND = {
+    SpanKind.BOLD: "bold",
+    SpanKind.ITALIC: "italic",
+    SpanKind.UNDERLINE: "underline",
+    SpanKind.STRIKETHROUGH: "strikethrough",
+    SpanKind.SPOILER: "spoiler",
+    SpanKind.CODE: "code",
+    SpanKind.PRE: "pre",
+    SpanKind.QUOTE: "blockquote",
+}
+# Telegram finds these in the text by itself, whatever entities a message names.
+FOUND_BY_TELEGRAM = frozenset(
+    {SpanKind.MENTION, SpanKind.HASHTAG, SpanKind.COMMAND, SpanKind.EMAIL, SpanKind.PHONE, SpanKind.LINK}
+)
+_LINK_SCHEMES = ("http://", "https://", "tg://", "mailto:", "tel:", "ton://")
+
+
+def spans_of(text: str, entities: Iterable[wire.Entity] | None) -> tuple[Span, ...]:
+    """The spans of a received text. An entity that reaches out of the text is clipped, an empty one left out."""
+    if not entities:
+        return ()
+    offsets = Utf16Offsets(text)
+    found: list[Span] = []
+    for entity in entities:
+        if entity.offset is None or entity.length is None or entity.length < 1:
+            continue
+        start = offsets.code_points(max(entity.offset, 0))
+        end = offsets.code_points(max(entity.offset + entity.length, 0))
+        if start < end:
+            found.append(_span(entity, start, end - start))
+    return tuple(found)
+
+
+def _span(entity: wire.Entity, offset: int, length: int) -> Span:
+    user = entity.user
+    return Span(
+        kind=KIND_OF_ENTITY.get(entity.type or "", SpanKind.OTHER),
+        offset=offset,
+        length=length,
+        url=entity.url,
+        language=entity.language,
+        user_id=str(user.id) if user and user.id is not None else None,
+        custom_emoji_id=entity.custom_emoji_id,
+    )
+
+
+def entities_of(text: str, spans: Sequence[Span]) -> tuple[list[dict[str, Any]], bool]:
+    """The entities of a text to send, and whether every span could be expressed."""
+    offsets = Utf16Offsets(text)
+    entities: list[dict[str, Any]] = []
+    complete = True
+    for span in spans:
+        named = _entity(text, span)
+        if named is None:
+            complete = complete and span.kind in FOUND_BY_TELEGRAM and span.url is None
+            continue
+        start, end = offsets.units(span.offset), offsets.units(min(span.offset + span.length, len(text)))
+        entities.append({"type": named.pop("type"), "offset": start, "length": end - start, **named})
+    return entities, complete
+
+
+def _entity(text: str, span: Span) -> dict[str, Any] | None:
+    if plain := ENTITY_OF_KIND.get(span.kind):
+        return {"type": plain, "language": span.language} if plain == "pre" and span.language else {"type": plain}
+    if span.kind is SpanKind.LINK and span.url and span.url.lower().startswith(_LINK_SCHEMES):
+        return {"type": "text_link", "url": span.url}
+    if span.kind is SpanKind.MENTION and span.user_id and span.user_id.isdigit():
+        name = text[span.offset : span.offset + span.length]
+        return {"type": "text_mention", "user": {"id": int(span.user_id), "is_bot": False, "first_name": name}}
+    if span.kind is SpanKind.CUSTOM_EMOJI and span.custom_emoji_id:
+        return {"type": "custom_emoji", "custom_emoji_id": span.custom_emoji_id}
+    return None

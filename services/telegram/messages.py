@@ -1,0 +1,177 @@
+"""Messages of every lane (chat, business, channel) as events: who, where, answering what, with which content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from services.telegram import wire
+from services.telegram.arrival import Arrival, Unreadable
+from services.telegram.attachments import Attachments
+from services.telegram.content import Found, content_of, is_own_contact
+from services.telegram.peers import Peer
+from services.telegram.people import contact_of_chat
+from services.telegram.postbacks import web_app_answer
+from services.telegram.references import (
+    forwarded_of,
+    is_echo,
+    origin_of,
+    peer_of,
+    ref_of,
+    reply_of,
+    sender_of,
+    thread_of,
+)
+from shared.channel import Event
+from shared.contract.base import Alias, AliasKind, Contact, Timestamp
+from shared.contract.content import Referral, SystemContent
+from shared.contract.events import (
+    ContactUpdated,
+    ConversationReferred,
+    EventType,
+    Message,
+    MessageEdited,
+    ProviderFact,
+)
+
+# A deep link's payload: core.telegram.org/bots/features#deep-linking.
+_START = re.compile(r"/start(?:@\w+)?\s+(\S{1,64})\s*")
+_PHONE = re.compile(r"\+?([1-9][0-9]{7,14})")
+
+
+def received(message: wire.Message, arrival: Arrival) -> Iterator[Event]:
+    """The events of a new message. Raises Unreadable for one that names neither chat nor sender."""
+    peer = peer_of(message)
+    if peer is None:
+        raise Unreadable
+    if message.migrate_to_chat_id or message.migrate_from_chat_id:
+        yield _migrated(message, peer, arrival)
+        return
+    ref, number = ref_of(message, peer, arrival)
+    message_id = arrival.message_id(ref)
+    sent_at = arrival.moment(message.date)
+    if message.web_app_data is not None:
+        found = web_app_answer(message.web_app_data)
+    else:
+        attachments = Attachments(arrival.item.account.workspace_id, arrival.account_id, message_id)
+        found = content_of(message, attachments, sent_at)
+    provider = ProviderFact(message_id=number, type=found.kind)
+    referral = _referral(message)
+    if referral:
+        yield _referred(referral, sender_of(message), peer, arrival, ref, sent_at)
+    facts = {
+        **arrival.common(peer, sent_at),
+        "message_id": message_id,
+        "referral": referral,
+        "provider": provider,
+    }
+    yield _message(message, found, peer, arrival, ref, facts)
+    if message.contact and peer.kind == "private" and is_own_contact(message):
+        yield from _phone_shared(message, peer, arrival, ref, sent_at)
+
+
+def _message(
+    message: wire.Message, found: Found, peer: Peer, arrival: Arrival, ref: str, facts: dict[str, Any]
+) -> Event:
+    echo = is_echo(message)
+    reply, reply_ref = reply_of(message, peer, arrival)
+    kind = EventType.MESSAGE_ECHOED if echo else EventType.MESSAGE_RECEIVED
+    if message.web_app_data is not None:
+        kind = EventType.POSTBACK_RECEIVED
+    sender = sender_of(message)
+    data = Message(
+        **facts,
+        direction="outbound" if echo else "inbound",
+        origin=origin_of(message),
+        sender=sender,
+        recipient=contact_of_chat(message.chat) if echo and message.chat else None,
+        content=found.content,
+        reply_to=reply,
+        forwarded=forwarded_of(message, arrival),
+        thread=thread_of(message, peer),
+        automatic=True if message.is_from_offline or (sender.is_bot and not echo) else None,
+    )
+    told = not isinstance(found.content, SystemContent) or found.content.event == "write_access_allowed"
+    return Event(
+        type=kind,
+        data=data,
+        provider_id=ref,
+        peer_aliases=peer.aliases,
+        address=peer.address(),
+        opens_window=not echo and told,
+        provider_ref=ref,
+        reply_ref=reply_ref,
+    )
+
+
+def edited(message: wire.Message, arrival: Arrival) -> Iterator[Event]:
+    """The event of an edit: the message as it is now. Raises Unreadable."""
+    peer = peer_of(message)
+    if peer is None:
+        raise Unreadable
+    ref, number = ref_of(message, peer, arrival)
+    message_id = arrival.message_id(ref)
+    attachments = Attachments(arrival.item.account.workspace_id, arrival.account_id, message_id)
+    found = content_of(message, attachments, arrival.moment(message.date))
+    data = MessageEdited(
+        **arrival.common(peer, arrival.moment(message.edit_date or message.date)),
+        message_id=message_id,
+        direction="outbound" if is_echo(message) else "inbound",
+        origin=origin_of(message),
+        content=found.content,
+        provider=ProviderFact(message_id=number, type=found.kind),
+    )
+    # A message can be edited twice within a second; a repeated delivery has the same update id.
+    yield Event(EventType.MESSAGE_EDITED, data, f"{ref}:{arrival.update_ref}", address=peer.address(), provider_ref=ref)
+
+
+def _referral(message: wire.Message) -> Referral | None:
+    match = _START.fullmatch(message.text) if message.text else None
+    return Referral(source="deep_link", payload=match[1]) if match and not is_echo(message) else None
+
+
+def _referred(
+    referral: Referral, contact: Contact, peer: Peer, arrival: Arrival, ref: str, sent_at: Timestamp
+) -> Event:
+    data = ConversationReferred(**arrival.common(peer, sent_at), referral=referral, contact=contact)
+    return Event(EventType.CONVERSATION_REFERRED, data, ref, peer_aliases=peer.aliases, address=peer.address())
+
+
+def _phone_shared(message: wire.Message, peer: Peer, arrival: Arrival, ref: str, sent_at: Timestamp) -> Iterator[Event]:
+    given = re.sub(r"[\s().-]", "", (message.contact.phone_number if message.contact else None) or "")
+    number = _PHONE.fullmatch(given)
+    if number is None:
+        return
+    phone = Alias(kind=AliasKind.PHONE, value=f"+{number[1]}")
+    sender = sender_of(message)
+    data = ContactUpdated(
+        **arrival.common(peer, sent_at),
+        contact=sender.model_copy(update={"aliases": (*sender.aliases, phone)}),
+        added=(phone,),
+        reason="phone_shared",
+    )
+    yield Event(EventType.CONTACT_UPDATED, data, f"{ref}:phone", address=peer.address())
+
+
+def _migrated(message: wire.Message, peer: Peer, arrival: Arrival) -> Event:
+    # Told twice, once in each chat; both tellings make the same event.
+    old = message.migrate_from_chat_id or peer.chat_id
+    new = message.migrate_to_chat_id or peer.chat_id
+    moved = Peer(str(new), kind="group")
+    title = message.chat.title if message.chat else None
+    now = Alias(kind=AliasKind.GROUP, value=str(new))
+    data = ContactUpdated(
+        **arrival.common(moved, arrival.moment(message.date)),
+        contact=Contact(aliases=(now,), display_name=title),
+        added=(now,),
+        removed=(Alias(kind=AliasKind.GROUP, value=str(old)),),
+        reason="chat_migrated",
+    )
+    return Event(
+        EventType.CONTACT_UPDATED,
+        data,
+        f"migrated:{old}:{new}",
+        address=moved.address(),
+        supersedes_peer=str(old),
+    )

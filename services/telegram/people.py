@@ -1,0 +1,46 @@
+"""Users and chats as contacts, and people's names for sentences."""
+
+from __future__ import annotations
+
+from services.telegram import wire
+from shared.contract.base import Alias, AliasKind, Contact
+
+
+def name_of_user(user: wire.User) -> str | None:
+    """First and last name, else the username."""
+    return f"{user.first_name or ''} {user.last_name or ''}".strip() or user.username
+
+
+def name_of_chat(chat: wire.Chat) -> str | None:
+    """The title of a group or channel, the name of a private chat's other side."""
+    return chat.title or f"{chat.first_name or ''} {chat.last_name or ''}".strip() or chat.username
+
+
+def _aliases(id_: int | None, username: str | None, kind: AliasKind = AliasKind.PROVIDER_ID) -> tuple[Alias, ...]:
+    found = [] if id_ is None else [Alias(kind=kind, value=str(id_))]
+    if username:
+        found.append(Alias(kind=AliasKind.USERNAME, value=username.removeprefix("@")))
+    return tuple(found)
+
+
+def contact_of_user(user: wire.User) -> Contact:
+    """A person or a bot."""
+    return Contact(
+        aliases=_aliases(user.id, user.username),
+        display_name=name_of_user(user),
+        given_name=user.first_name,
+        family_name=user.last_name,
+        language=user.language_code,
+        is_bot=user.is_bot or None,
+    )
+
+
+def contact_of_chat(chat: wire.Chat) -> Contact:
+    """The other side of a private chat, or a group or channel that writes as itself."""
+    private = chat.type == "private" or (chat.type is None and (chat.id or 0) > 0)
+    return Contact(
+        aliases=_aliases(chat.id, chat.username, AliasKind.PROVIDER_ID if private else AliasKind.GROUP),
+        display_name=name_of_chat(chat),
+        given_name=chat.first_name,
+        family_name=chat.last_name,
+    )

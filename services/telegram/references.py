@@ -1,0 +1,170 @@
+"""What a message says about itself: its conversation, its names, its author, what it answers, where it comes from."""
+
+from __future__ import annotations
+
+from services.telegram import wire
+from services.telegram.arrival import Arrival
+from services.telegram.content import kind_of
+from services.telegram.peers import Peer, kind_of_chat
+from services.telegram.people import contact_of_chat, contact_of_user, name_of_chat, name_of_user
+from shared.contract.base import Contact, Origin
+from shared.contract.content import Forwarded, Quote, ReplyTo, Thread
+
+
+def peer_of(message: wire.Message) -> Peer | None:
+    """The conversation of a message, or None when it does not say."""
+    chat = message.chat
+    if chat is None or chat.id is None:
+        sender = message.from_
+        return Peer(str(sender.id), kind="private") if sender and sender.id is not None else None
+    topic = message.message_thread_id if message.is_topic_message else None
+    direct = message.direct_messages_topic
+    return Peer(
+        str(chat.id),
+        message.business_connection_id,
+        None if topic is None else str(topic),
+        str(direct.topic_id) if direct and direct.topic_id is not None else None,
+        kind_of_chat(chat.type, message.business_connection_id),
+    )
+
+
+def ref_of(message: wire.Message, peer: Peer, arrival: Arrival) -> tuple[str, str]:
+    """The reference and the provider's id of a message. An ephemeral message has 0 for an id, and another one."""
+    if message.ephemeral_message_id:
+        return peer.message_ref(f"ephemeral:{message.ephemeral_message_id}"), str(message.ephemeral_message_id)
+    if message.message_id:
+        return peer.message_ref(message.message_id), str(message.message_id)
+    return peer.message_ref(f"update:{arrival.update_ref}"), arrival.update_ref
+
+
+def sender_of(message: wire.Message) -> Contact:
+    """Who wrote it. `from` is a stand-in when a chat writes as itself; channel posts have none."""
+    if message.sender_chat is not None:
+        return contact_of_chat(message.sender_chat)
+    if message.from_ is not None:
+        return contact_of_user(message.from_)
+    return contact_of_chat(message.chat) if message.chat else Contact()
+
+
+def is_echo(message: wire.Message) -> bool:
+    """Whether the owner's side of a business chat wrote it: the chat's id is the customer's."""
+    chat, sender = message.chat, message.from_
+    if not message.business_connection_id or chat is None:
+        return False
+    return message.sender_business_bot is not None or (sender is not None and sender.id != chat.id)
+
+
+def origin_of(message: wire.Message) -> Origin:
+    """Who wrote it: the contact, the owner by hand, or a program in the owner's name."""
+    if not is_echo(message):
+        return Origin.CONTACT
+    return Origin.SYSTEM if message.sender_business_bot else Origin.NATIVE_APP
+
+
+def reply_of(message: wire.Message, peer: Peer, arrival: Arrival) -> tuple[ReplyTo | None, str | None]:
+    """What a message answers, and the reference of that message where it is known."""
+    target = message.reply_to_message
+    if target is not None and not _opens_topic(message, target):
+        ref = peer.message_ref(target.message_id) if target.message_id else None
+        return _reply_to(target.message_id, ref, _quote(message, target), arrival), ref
+    if message.external_reply is not None:
+        return _external_reply(message, message.external_reply, arrival)
+    if message.reply_to_story is not None:
+        story = message.reply_to_story
+        author = contact_of_chat(story.chat) if story.chat else None
+        return ReplyTo(quote=Quote(kind="story", author=author)), None
+    if message.quote and message.quote.text:
+        return ReplyTo(quote=Quote(text=message.quote.text)), None
+    return None, None
+
+
+def _opens_topic(message: wire.Message, target: wire.Message) -> bool:
+    # In a topic, what answers nothing points at the message that created the topic.
+    if target.forum_topic_created is not None:
+        return True
+    return bool(message.is_topic_message and target.message_id == message.message_thread_id)
+
+
+def _reply_to(number: int | None, ref: str | None, quote: Quote | None, arrival: Arrival) -> ReplyTo:
+    return ReplyTo(
+        message_id=arrival.message_id(ref) if ref else None,
+        provider_message_id=None if number is None else str(number),
+        quote=quote,
+    )
+
+
+def _quote(message: wire.Message, target: wire.Message) -> Quote | None:
+    picked = message.quote.text if message.quote else None
+    text = picked or target.text or target.caption
+    known = target.from_ or target.sender_chat
+    kind = kind_of(target)
+    if not (text or known or kind):
+        return None
+    return Quote(text=text, kind=kind, author=sender_of(target) if known else None)
+
+
+def _external_reply(
+    message: wire.Message, reply: wire.ExternalReply, arrival: Arrival
+) -> tuple[ReplyTo | None, str | None]:
+    ref = None
+    if reply.chat and reply.chat.id is not None and reply.message_id:
+        ref = Peer(str(reply.chat.id)).message_ref(reply.message_id)
+    origin = reply.origin or wire.Origin()
+    kind = next((name for name in reply.model_extra or {} if name not in ("link_preview_options",)), None)
+    quote = Quote(
+        text=message.quote.text if message.quote else None,
+        kind=kind,
+        author=_author(origin),
+    )
+    return _reply_to(reply.message_id, ref, quote, arrival), ref
+
+
+def _author(origin: wire.Origin) -> Contact | None:
+    if origin.sender_user:
+        return contact_of_user(origin.sender_user)
+    chat = origin.sender_chat or origin.chat
+    if chat:
+        return contact_of_chat(chat)
+    return Contact(display_name=origin.sender_user_name) if origin.sender_user_name else None
+
+
+def forwarded_of(message: wire.Message, arrival: Arrival) -> Forwarded | None:
+    """Where a forwarded message comes from. An origin of an unknown kind still says that it was forwarded."""
+    origin = message.forward_origin or _old_origin(message)
+    if origin is None:
+        return None
+    chat = origin.sender_chat or origin.chat
+    name = name_of_user(origin.sender_user) if origin.sender_user else origin.sender_user_name
+    known = origin.sender_user or chat
+    return Forwarded(
+        author=name or (name_of_chat(chat) if chat else None) or origin.author_signature,
+        author_id=str(known.id) if known and known.id is not None else None,
+        source=origin.type,
+        occurred_at=None if origin.date is None else arrival.moment(origin.date),
+    )
+
+
+def _old_origin(message: wire.Message) -> wire.Origin | None:
+    # Before Bot API 7.0 the origin was spread over fields of the message.
+    if message.forward_from is not None:
+        return wire.Origin(type="user", date=message.forward_date, sender_user=message.forward_from)
+    if message.forward_from_chat is not None:
+        chat = message.forward_from_chat
+        return wire.Origin(type=chat.type or "chat", date=message.forward_date, chat=chat)
+    if message.forward_sender_name or message.forward_date:
+        return wire.Origin(type="hidden_user", date=message.forward_date, sender_user_name=message.forward_sender_name)
+    return None
+
+
+def thread_of(message: wire.Message, peer: Peer) -> Thread | None:
+    """The topic or business connection of a message."""
+    topic = peer.topic_id or peer.direct_topic_id
+    if not topic and not peer.business_connection_id:
+        return None
+    opened_by = message.reply_to_message.forum_topic_created if message.reply_to_message else None
+    created = message.forum_topic_created or opened_by
+    return Thread(
+        topic_id=topic,
+        business_connection_id=peer.business_connection_id,
+        subject=created.name if created else None,
+    )

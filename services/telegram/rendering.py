@@ -1,0 +1,158 @@
+"""Texts and inline keyboards as Bot API parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import regex
+
+from services.telegram.capabilities import CAPABILITIES, MAX_BUTTONS, MAX_CALLBACK_DATA, MAX_COPY_TEXT, MAX_ROW
+from services.telegram.entities import entities_of
+from shared.channel import Call, Refused
+from shared.contract.commands import Button, InteractiveKind, OutInteractive
+from shared.contract.content import Span, SpanKind
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import Warning, WarningCode
+from shared.policy.text import length, split_text
+
+Params = dict[str, Any]
+
+# Blanks, control and format characters: Telegram calls such a text empty.
+_INVISIBLE = regex.compile(r"[\p{Z}\p{Cc}\p{Cf}]*")
+_SCHEME = regex.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def is_visible(text: str) -> bool:
+    """Whether a reader would see anything of the text."""
+    return _INVISIBLE.fullmatch(text) is None
+
+
+def text_fields(text: str, spans: Sequence[Span], names: tuple[str, str]) -> tuple[Params, tuple[Warning, ...]]:
+    """A text and its entities under the given parameter names, and what could not be expressed."""
+    entities, complete = entities_of(text, spans)
+    fields: Params = {names[0]: text}
+    if entities:
+        fields[names[1]] = entities
+    if complete:
+        return fields, ()
+    return fields, (Warning(code=WarningCode.FORMATTING_DROPPED, detail="Telegram has no such formatting."),)
+
+
+def text_calls(text: str, spans: Sequence[Span], *, preview: bool | None = None) -> list[Call]:
+    """The messages of a text: as many as it takes. Raises Refused for a text that shows nothing."""
+    rules = CAPABILITIES.text
+    parts = [part for part in split_text(text, rules.max_length, unit=rules.unit, spans=spans) if is_visible(part.text)]
+    if not parts:
+        raise Refused(ErrorCode.CONTENT_REJECTED, "The text has nothing visible.", field="content.text")
+    calls = []
+    for index, part in enumerate(parts):
+        fields, warnings = text_fields(part.text, part.spans, ("text", "entities"))
+        if preview is False:
+            fields["link_preview_options"] = {"is_disabled": True}
+        if len(parts) > 1 and not index:
+            split = Warning(code=WarningCode.TEXT_SPLIT, detail=f"The text goes out as {len(parts)} messages.")
+            warnings = (*warnings, split)
+        calls.append(Call("sendMessage", fields, warnings=warnings))
+    return calls
+
+
+class Composed(NamedTuple):
+    """An interactive message in Telegram's terms: one text, rows of buttons, what was changed."""
+
+    text: str
+    spans: tuple[Span, ...]
+    rows: tuple[tuple[Button, ...], ...]
+    warnings: tuple[Warning, ...]
+
+
+def compose(content: OutInteractive) -> Composed:
+    """Header, body and footer as one text, the choices as buttons. Raises Refused for kinds without an equivalent."""
+    warnings: tuple[Warning, ...] = ()
+    if content.interactive in (InteractiveKind.BUTTONS, InteractiveKind.CTA_URL):
+        rows = tuple((button,) for button in content.buttons)
+    elif content.interactive is InteractiveKind.LIST:
+        choices = [row for section in content.sections for row in section.rows]
+        rows = tuple((Button(title=row.title or row.id, id=row.id),) for row in choices)
+        described = any(row.description for row in choices) or any(section.title for section in content.sections)
+        lost = " without the descriptions and section titles" if described else ""
+        warnings = (Warning(code=WarningCode.CONVERTED, detail=f"The list goes out as inline buttons{lost}."),)
+    else:
+        raise Refused(
+            ErrorCode.UNSUPPORTED_BY_CHANNEL,
+            f"Telegram has no equivalent of {content.interactive} messages.",
+            field="content.interactive",
+        )
+    if not rows:
+        raise Refused(ErrorCode.INVALID_COMMAND, "An interactive message needs buttons.", field="content.buttons")
+    header = content.header or ""
+    text = "\n\n".join(filter(None, (header, content.text, content.footer)))
+    spans = (Span(kind=SpanKind.BOLD, offset=0, length=len(header)),) if header else ()
+    return Composed(text, spans, rows, warnings)
+
+
+def keyboard(rows: Iterable[Sequence[Button]]) -> tuple[Params | None, tuple[Warning, ...]]:
+    """An inline keyboard, rows of at most eight. Raises Refused for what would make Telegram refuse the message."""
+    given = [[_button(b, f"content.buttons.{r}.{i}") for i, b in enumerate(row)] for r, row in enumerate(rows)]
+    count = sum(len(row) for row in given)
+    if count > MAX_BUTTONS:
+        raise Refused(
+            ErrorCode.CONTENT_REJECTED,
+            "The message has more buttons than Telegram takes.",
+            field="content.buttons",
+            limit=MAX_BUTTONS,
+            actual=count,
+        )
+    if not count:
+        return None, ()
+    wrapped = [row[start : start + MAX_ROW] for row in given for start in range(0, len(row), MAX_ROW)]
+    warnings: tuple[Warning, ...] = ()
+    if any(button.kind == "phone" for row in rows for button in row):
+        detail = "Telegram has no button that calls: it copies the number instead."
+        warnings = (Warning(code=WarningCode.CONVERTED, detail=detail),)
+    return {"inline_keyboard": wrapped}, warnings
+
+
+def _button(button: Button, field: str) -> Params:
+    if not is_visible(button.title):
+        raise Refused(ErrorCode.INVALID_COMMAND, "A button needs a title.", field=f"{field}.title")
+    match button.kind:
+        case "url":
+            return {"text": button.title, "url": _link(button.url, f"{field}.url")}
+        case "web_app":
+            url = _link(button.url, f"{field}.url")
+            if not url.lower().startswith("https://"):
+                raise Refused(ErrorCode.CONTENT_REJECTED, "A Web App needs an https address.", field=f"{field}.url")
+            return {"text": button.title, "web_app": {"url": url}}
+        case "copy_code" | "phone":
+            value = button.value or button.title
+            _check_length(length(value, "utf16"), MAX_COPY_TEXT, f"{field}.value")
+            return {"text": button.title, "copy_text": {"text": value}}
+        case _:
+            data = button.id or button.title
+            _check_length(len(data.encode()), MAX_CALLBACK_DATA, f"{field}.id")
+            return {"text": button.title, "callback_data": data}
+
+
+def _check_length(actual: int, limit: int, field: str) -> None:
+    if actual > limit:
+        detail = f"Telegram takes at most {limit} {'bytes' if limit == MAX_CALLBACK_DATA else 'characters'} here."
+        raise Refused(ErrorCode.TEXT_TOO_LONG, detail, field=field, limit=limit, actual=actual)
+
+
+def _link(url: str | None, field: str) -> str:
+    link = (url or "").strip()
+    if link and not _SCHEME.match(link):
+        link = f"https://{link}"
+    try:
+        parts = urlsplit(link)
+        host = parts.hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    wellformed = not any(c.isspace() for c in link) and (
+        parts.scheme.lower() == "tg" or (parts.scheme.lower() in ("http", "https") and "." in host.strip("."))
+    )
+    if not wellformed:
+        raise Refused(ErrorCode.CONTENT_REJECTED, "Telegram opens only http, https and tg addresses.", field=field)
+    return link

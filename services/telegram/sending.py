@@ -1,0 +1,63 @@
+"""Carrying out one planned call: files opened, the call made, the answer read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.telegram.client import Client, upload
+from services.telegram.peers import Peer
+from shared.channel import Account, Call, Failure, Files, FileUnavailable, ProviderError, Receipt
+from shared.contract.errors import ErrorCode
+
+Json = dict[str, Any]
+
+
+async def perform(client: Client, call: Call, account: Account, files: Files) -> Receipt:
+    """Make the call. Raises ProviderError."""
+    parameters = dict(call.params)
+    for name, file in call.files.items():
+        if name in parameters:
+            continue  # Telegram knows the file by an id already
+        try:
+            parameters[name] = upload(await files.open(file))
+        except FileUnavailable:
+            raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
+    result = await client.call(account, call.method, parameters)
+    messages = _messages(result) if call.parts else []
+    return Receipt(
+        provider_message_ids=tuple(str(message["message_id"]) for message in messages),
+        refs=tuple(_ref(message, call) for message in messages),
+        learned_files=_file_ids(call, messages),
+    )
+
+
+def _messages(result: Any) -> list[Json]:
+    found = result if isinstance(result, list) else [result]
+    return [message for message in found if isinstance(message, dict) and "message_id" in message]
+
+
+def _ref(message: Json, call: Call) -> str:
+    chat = message.get("chat") or {}
+    peer = Peer(str(chat.get("id", call.params.get("chat_id"))), call.params.get("business_connection_id"))
+    return peer.message_ref(message["message_id"])
+
+
+def _file_ids(call: Call, messages: list[Json]) -> dict[str, str]:
+    """The ids under which Telegram keeps the files of this call, by the call's own names for them."""
+    found: dict[str, str] = {}
+    media = call.params.get("media")
+    if isinstance(media, list):
+        kinds = [(str(item["media"]).removeprefix("attach://"), item["type"]) for item in media]
+    else:
+        kinds = [(name, name) for name in call.files]
+    for index, (name, kind) in enumerate(kinds):
+        if name in call.files and index < len(messages) and (file_id := _file_id(messages[index].get(kind))):
+            found[name] = file_id
+    return found
+
+
+def _file_id(value: Any) -> str | None:
+    if isinstance(value, list):  # the sizes of a photo, the largest last
+        value = value[-1] if value else None
+    file_id = value.get("file_id") if isinstance(value, dict) else None
+    return file_id if isinstance(file_id, str) else None

@@ -1,0 +1,307 @@
+"""Updates that are no message: buttons, reactions, blocks, business connections, deletions; and what is left out.
+
+Every function raises Unreadable for a payload without a chat or whatever else its events need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from services.telegram import wire
+from services.telegram.arrival import Arrival, Unreadable
+from services.telegram.content import Found
+from services.telegram.peers import Peer, kind_of_chat
+from services.telegram.people import contact_of_chat, contact_of_user, name_of_chat, name_of_user
+from services.telegram.postbacks import callback_answer, poll_vote
+from services.telegram.references import peer_of, thread_of
+from shared.channel import Call, Event
+from shared.contract.base import Contact, Timestamp
+from shared.contract.content import CustomPayloadContent, ReplyTo, SystemContent, Thread
+from shared.contract.events import (
+    AccountNotice,
+    ContactReachability,
+    EventType,
+    Message,
+    MessageDeleted,
+    ProviderFact,
+    ReactionChanged,
+)
+
+# Updates that are no matter of an inbox, and why.
+LEFT_OUT: dict[str, str] = {
+    "chat_member": "who joins or leaves a group is seen in its service messages",
+    "message_reaction_count": "anonymous counts, minutes late: no contact reacted",
+    "inline_query": "a query typed in another chat: no message to the bot",
+    "chosen_inline_result": "as inline_query",
+    "poll": "the new state of a poll; each vote comes as poll_answer",
+    "chat_boost": "boosts concern the chat's level",
+    "removed_chat_boost": "as chat_boost",
+    "guest_message": "can only be answered as a guest, in a chat the bot is not in",
+    "managed_bot": "concerns another bot",
+    "subscription": "a payment matter, without a message",
+    "stopped_message_generation": "answers a draft, which the connector does not send",
+}
+_GROUP_STATUS = {
+    "member": "The bot was added to the chat",
+    "administrator": "The bot is an administrator of the chat",
+    "restricted": "The bot was restricted in the chat",
+    "left": "The bot left the chat",
+    "kicked": "The bot was removed from the chat",
+}
+
+
+def callback_query(query: wire.CallbackQuery, arrival: Arrival) -> Iterator[Event]:
+    """A tapped button. Its `answer` stops the spinner on the contact's screen; it is good for 150 s."""
+    sender = query.from_ or wire.User()
+    peer = peer_of(query.message) if query.message else None
+    if peer is None:
+        # A button of an inline message: Telegram does not say in which chat it is.
+        if sender.id is None:
+            raise Unreadable
+        peer = Peer(str(sender.id), kind="private")
+    named = query.id or arrival.update_ref
+    number = query.message.message_id if query.message else None
+    ref = peer.message_ref(number) if number else None
+    reply = ReplyTo(message_id=arrival.message_id(ref), provider_message_id=str(number)) if ref else None
+    yield _postback(
+        callback_answer(query),
+        contact_of_user(sender),
+        peer,
+        arrival,
+        ("callback", named),
+        reply=reply,
+        reply_ref=ref,
+        thread=thread_of(query.message, peer) if query.message else None,
+        answer=Call("answerCallbackQuery", {"callback_query_id": query.id}, parts=0) if query.id else None,
+    )
+
+
+def poll_answer(answer: wire.PollAnswer, arrival: Arrival) -> Iterator[Event]:
+    """A vote. The poll's chat is not told: it goes to the voter's own conversation."""
+    voter = answer.user or answer.voter_chat
+    if voter is None or voter.id is None:
+        raise Unreadable
+    contact = contact_of_user(voter) if isinstance(voter, wire.User) else contact_of_chat(voter)
+    yield _postback(
+        poll_vote(answer),
+        contact,
+        Peer(str(voter.id)),
+        arrival,
+        (f"poll:{arrival.update_ref}", answer.poll_id or "unknown"),
+    )
+
+
+def _postback(
+    found: Found,
+    sender: Contact,
+    peer: Peer,
+    arrival: Arrival,
+    named: tuple[str, str],
+    *,
+    reply: ReplyTo | None = None,
+    reply_ref: str | None = None,
+    thread: Thread | None = None,
+    answer: Call | None = None,
+) -> Event:
+    ref = ":".join(named)
+    data = Message(
+        **arrival.common(peer, arrival.item.received_at),
+        message_id=arrival.message_id(ref),
+        sender=sender,
+        content=found.content,
+        reply_to=reply,
+        thread=thread,
+        provider=ProviderFact(message_id=named[1], type=found.kind),
+    )
+    return Event(
+        EventType.POSTBACK_RECEIVED,
+        data,
+        ref,
+        peer_aliases=peer.aliases,
+        address=peer.address(),
+        opens_window=True,
+        provider_ref=ref,
+        reply_ref=reply_ref,
+        answer=answer,
+    )
+
+
+def message_reaction(update: wire.ReactionUpdate, arrival: Arrival) -> Iterator[Event]:
+    """What changed between the old and the new reactions: what went first, then what came."""
+    chat = update.chat
+    if chat is None or chat.id is None or not update.message_id:
+        raise Unreadable
+    peer = Peer(str(chat.id), kind=kind_of_chat(chat.type))
+    old, new = (
+        {(r.type, r.emoji, r.custom_emoji_id): r for r in reactions or ()}
+        for reactions in (update.old_reaction, update.new_reaction)
+    )
+    gone = [("removed", old[key]) for key in old if key not in new]
+    come = [("added", new[key]) for key in new if key not in old]
+    ref = peer.message_ref(update.message_id)
+    if update.user is not None:
+        sender = contact_of_user(update.user)
+    else:
+        sender = contact_of_chat(update.actor_chat) if update.actor_chat else Contact()
+    for index, (action, reaction) in enumerate(gone + come):
+        data = ReactionChanged.model_validate(
+            {
+                **arrival.common(peer, arrival.moment(update.date)),
+                "message_id": arrival.message_id(ref),
+                "action": action,
+                "emoji": "⭐" if reaction.type == "paid" else reaction.emoji,
+                "custom_emoji_id": reaction.custom_emoji_id,
+                "sender": sender,
+                "provider": ProviderFact(message_id=str(update.message_id), type="message_reaction"),
+            }
+        )
+        yield Event(
+            EventType.REACTION_CHANGED,
+            data,
+            f"{ref}:{arrival.update_ref}:{index}",
+            peer_aliases=peer.aliases,
+            address=peer.address(),
+            reply_ref=ref,
+        )
+
+
+def my_chat_member(update: wire.MemberUpdate, arrival: Arrival) -> Iterator[Event]:
+    """In a private chat: the contact blocked the bot or came back. Elsewhere: what became of the bot in the chat."""
+    chat = update.chat
+    status = update.new_chat_member.status if update.new_chat_member else None
+    if chat is None or chat.id is None or status is None:
+        raise Unreadable
+    peer = Peer(str(chat.id), kind=kind_of_chat(chat.type))
+    at = arrival.moment(update.date)
+    sender = contact_of_user(update.from_) if update.from_ else contact_of_chat(chat)
+    if chat.type == "private":
+        blocked = status in ("kicked", "left")
+        kind = EventType.CONTACT_BLOCKED if blocked else EventType.CONTACT_UNBLOCKED
+        data = ContactReachability(**arrival.common(peer, at), by="contact", contact=sender)
+        yield Event(kind, data, f"{peer}:{arrival.update_ref}", address=peer.address())
+        return
+    content = SystemContent(text=_GROUP_STATUS.get(status, f"The bot is now {status}"), event=f"bot_{status}")
+    yield _note(Found("my_chat_member", content), sender, peer, arrival, at)
+
+
+def chat_join_request(request: wire.JoinRequest, arrival: Arrival) -> Iterator[Event]:
+    """Somebody asks to join a chat; the bot may write to them for five minutes."""
+    sender = request.from_
+    number = request.user_chat_id or (sender.id if sender else None)
+    if number is None:
+        raise Unreadable
+    where = name_of_chat(request.chat) if request.chat else None
+    asked = f"Asked to join {where or 'a chat'}"
+    content = SystemContent(text=f"{asked}: {request.bio}" if request.bio else asked, event="chat_join_request")
+    peer = Peer(str(number), kind="private")
+    contact = contact_of_user(sender) if sender else Contact()
+    yield _note(Found("chat_join_request", content), contact, peer, arrival, arrival.moment(request.date))
+
+
+def purchased_paid_media(purchase: wire.PaidMediaPurchase, arrival: Arrival) -> Iterator[Event]:
+    """The contact bought paid media."""
+    buyer = purchase.from_
+    if buyer is None or buyer.id is None:
+        raise Unreadable
+    content = SystemContent(text="Bought paid media", event="purchased_paid_media")
+    peer = Peer(str(buyer.id), kind="private")
+    found = Found("purchased_paid_media", content)
+    yield _note(found, contact_of_user(buyer), peer, arrival, arrival.item.received_at)
+
+
+def _note(found: Found, sender: Contact, peer: Peer, arrival: Arrival, at: Timestamp) -> Event:
+    ref = peer.message_ref(f"update:{arrival.update_ref}")
+    data = Message(
+        **arrival.common(peer, at),
+        message_id=arrival.message_id(ref),
+        sender=sender,
+        content=found.content,
+        provider=ProviderFact(type=found.kind),
+    )
+    return Event(
+        EventType.MESSAGE_RECEIVED, data, ref, peer_aliases=peer.aliases, address=peer.address(), provider_ref=ref
+    )
+
+
+def deleted_business_messages(deleted: wire.DeletedMessages, arrival: Arrival) -> Iterator[Event]:
+    """Messages that were deleted in a business chat, one event each."""
+    chat = deleted.chat
+    if chat is None or chat.id is None:
+        raise Unreadable
+    peer = Peer(str(chat.id), deleted.business_connection_id, kind="business")
+    for number in deleted.message_ids or ():
+        ref = peer.message_ref(number)
+        data = MessageDeleted(
+            **arrival.common(peer, arrival.item.received_at),
+            message_id=arrival.message_id(ref),
+            provider=ProviderFact(message_id=str(number), type="deleted_business_messages"),
+        )
+        yield Event(EventType.MESSAGE_DELETED, data, ref, address=peer.address(), reply_ref=ref)
+
+
+def business_connection(connection: wire.BusinessConnection, arrival: Arrival) -> Iterator[Event]:
+    """A business account was connected to the bot, changed its rights, or was disconnected."""
+    rights = connection.rights or {}
+    may_reply = bool(rights.get("can_reply", connection.can_reply))
+    owner = (name_of_user(connection.user) if connection.user else None) or "A business account"
+    if not connection.is_enabled:
+        state, severity, text = "unlinked", "warning", f"{owner} disconnected the bot"
+    elif not may_reply:
+        state, severity, text = "read_only", "warning", f"{owner} does not let the bot reply"
+    else:
+        state, severity, text = "linked", "info", f"{owner} connected the bot"
+    values: dict[str, Any] = {
+        "business_connection_id": connection.id,
+        "state": state,
+        "is_enabled": bool(connection.is_enabled),
+        "can_reply": may_reply,
+        "rights": rights,
+        "user_id": str(connection.user.id) if connection.user and connection.user.id is not None else None,
+        "user_chat_id": None if connection.user_chat_id is None else str(connection.user_chat_id),
+    }
+    at = arrival.moment(connection.date)
+    yield notice(arrival, "business_connection", text, severity=severity, values=values, at=at)
+
+
+def payment_query(query: dict[str, Any], arrival: Arrival) -> Iterator[Event]:
+    """A customer at the checkout waits for a confirmation that this connector does not give."""
+    text = "A payment waits for a confirmation that only the shop's own bot program can give"
+    yield notice(arrival, "payment_unanswered", text, severity="warning")
+
+
+def unknown(name: str, payload: Any, arrival: Arrival) -> Iterator[Event]:
+    """An update of a kind we do not know: a message where it names a chat, else a notice. It is never lost."""
+    fields = payload if isinstance(payload, dict) else {}
+    message = wire.Message.model_validate(fields)
+    peer = peer_of(message)
+    if peer is None or message.chat is None:
+        known = name[:64].replace("_", " ") if name.isidentifier() else "no known kind"
+        yield notice(arrival, "unknown_update", f"Telegram sent an update that cannot be read ({known})")
+        return
+    text = f"Unsupported update ({name.replace('_', ' ')[:64]})"
+    sender = contact_of_user(message.from_) if message.from_ else contact_of_chat(message.chat)
+    found = Found(name[:64], CustomPayloadContent(text=text, raw={name: payload}))
+    yield _note(found, sender, peer, arrival, arrival.moment(message.date))
+
+
+def notice(
+    arrival: Arrival,
+    name: str,
+    text: str,
+    *,
+    severity: str = "info",
+    values: dict[str, Any] | None = None,
+    at: Timestamp | None = None,
+) -> Event:
+    """A notice about the account."""
+    data = AccountNotice.model_validate(
+        {
+            **arrival.common(None, at or arrival.item.received_at),
+            "notice": name,
+            "severity": severity,
+            "text": text,
+            "values": values or {},
+        }
+    )
+    return Event(EventType.ACCOUNT_NOTICE, data, f"{name}:{arrival.update_ref}")
