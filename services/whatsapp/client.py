@@ -2,9 +2,9 @@
 
 pywa makes the requests, but gets every body as it was planned (`send_raw_request`): its senders know numeric business-
 scoped ids only (one with letters goes out as a group) and lag behind Meta's newer fields, and one way for everything
-is easier to trust. Three more things are done around it. Its error parser loses what lacks a code or a message, so a
-hook on the response sees refusals first. Its multipart upload reads files synchronously, so ours is a stream. Its
-download follows redirects with the token in the header, so ours asks only hosts that may see it.
+is easier to trust. Three more things are done around it. Its error parser loses what lacks a code or a message, so the
+session sees refusals first. Its multipart upload reads files synchronously, so ours is a stream. Its download follows
+redirects with the token in the header, so ours asks only hosts that may see it.
 
 httpx-aiohttp reports a connection that broke after the request was written as a connect timeout; what became of a
 message is therefore decided by the aiohttp error underneath.
@@ -16,6 +16,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -58,6 +59,51 @@ class Download:
     chunks: AsyncIterator[bytes]
 
 
+class Session(httpx.AsyncClient):
+    """What pywa takes for its session, straight on the shared transport.
+
+    A browser's cookies, redirects and authentication flows cost as much as the request and are nothing Graph needs.
+    Raises Refusal for every answer that is no success.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, timeout: httpx.Timeout) -> None:
+        super().__init__(transport=transport, trust_env=False, timeout=timeout)
+        self._shared = transport
+
+    async def request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Response:
+        """An answer, read to its end. `url` is a path below the base address."""
+        response = await self.open(method, _joined(str(self.base_url), str(url)), **options)
+        await response.aread()
+        return response
+
+    async def open(
+        self,
+        method: str,
+        url: httpx.URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        waits: httpx.Timeout | None = None,
+        **options: Any,
+    ) -> httpx.Response:
+        """An answer whose body is still to come."""
+        request = httpx.Request(
+            method,
+            url,
+            headers={**self.headers, **(headers or {})},
+            extensions={"timeout": (waits or self.timeout).as_dict()},
+            **options,
+        )
+        response = await self._shared.handle_async_request(request)
+        if response.status_code >= 300:
+            raise Refusal(response.status_code, await response.aread(), response.headers.get("location"))
+        return response
+
+
+@lru_cache(maxsize=10_000)
+def _joined(base: str, path: str) -> httpx.URL:
+    return httpx.URL(base.rstrip("/") + path)
+
+
 class Client:
     """Graph calls for all accounts. Errors leave as ProviderError and carry neither content nor secrets."""
 
@@ -68,7 +114,7 @@ class Client:
         self._transfer_timeout = _timeout(settings, settings.transfer_timeout)
         self._session: aiohttp.ClientSession | None = None
         self._transport: AiohttpTransport | None = None
-        self._clients: OrderedDict[tuple[str, str], tuple[WhatsApp, httpx.AsyncClient]] = OrderedDict()
+        self._clients: OrderedDict[tuple[str, str], tuple[WhatsApp, Session]] = OrderedDict()
 
     async def start(self) -> None:
         # Both log bodies and addresses of requests: phone numbers, texts, media tokens.
@@ -94,11 +140,11 @@ class Client:
     ) -> Json:
         """One Graph call with a JSON body; what came back. Raises ProviderError."""
         content = {} if body is None else {"content": orjson.dumps(body), "headers": _JSON}
-        return await self._request(account, method, path, params=params, timeout=self._timeout, **content)
+        return await self._request(account, method, path, params=params, **content)
 
     async def upload(self, account: Account, path: str, body: AsyncIterator[bytes], headers: Mapping[str, str]) -> Json:
         """A POST whose body is streamed. Raises ProviderError."""
-        return await self._request(account, "POST", path, content=body, headers=headers, timeout=self._transfer_timeout)
+        return await self._request(account, "POST", path, content=body, headers=headers, waits=self._transfer_timeout)
 
     async def download(self, account: Account, url: str) -> Download:
         """Start fetching a file with the account's token. Raises Refusal, ProviderError."""
@@ -108,13 +154,12 @@ class Client:
                 detail = "The file lies on a host that is not Meta's."
                 raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail=detail))
             try:
-                request = session.build_request("GET", url, timeout=self._transfer_timeout)
-                response = await session.send(request, stream=True)
+                response = await session.open("GET", httpx.URL(url), waits=self._transfer_timeout)
             except Refusal as refusal:
                 if refusal.location is None or refusal.status >= 400:
                     raise
                 url = urljoin(url, refusal.location)
-            except _BROKEN as broken:
+            except (*_BROKEN, httpx.InvalidURL) as broken:
                 raise ProviderError(nothing_sent(_transport_failure(broken))) from None
             else:
                 size = response.headers.get("content-length", "")
@@ -164,7 +209,7 @@ class Client:
         """
         try:
             path = f"/{number_of(account)}"
-            await self._attempt(account, "GET", path, params={"fields": "id"}, timeout=self._timeout)
+            await self._attempt(account, "GET", path, params={"fields": "id"})
         except ProviderError as again:
             if is_authentication(again.failure):
                 return failure
@@ -176,7 +221,7 @@ class Client:
             trace_id=failure.trace_id,
         )
 
-    def _client(self, account: Account) -> tuple[WhatsApp, httpx.AsyncClient]:
+    def _client(self, account: Account) -> tuple[WhatsApp, Session]:
         """The account's client: pywa keeps the token in the session's headers, so each account has its own."""
         if self._transport is None:
             raise RuntimeError("the client has not been started")
@@ -187,7 +232,7 @@ class Client:
         key = (account.account_id, token)
         found = self._clients.get(key)
         if found is None:
-            session = httpx.AsyncClient(transport=self._transport, trust_env=False, event_hooks={"response": [_refuse]})
+            session = Session(self._transport, self._timeout)
             found = (WhatsApp(number_of(account), token, session=session), session)
             session.base_url = self._base_url
             self._clients[key] = found
@@ -210,11 +255,6 @@ def number_of(account: Account) -> str:
 
 def _timeout(settings: Settings, seconds: float) -> httpx.Timeout:
     return httpx.Timeout(seconds, connect=settings.connect_timeout, pool=settings.connect_timeout)
-
-
-async def _refuse(response: httpx.Response) -> None:
-    if response.status_code >= 300:
-        raise Refusal(response.status_code, await response.aread(), response.headers.get("location"))
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -21,7 +21,7 @@ from shared.contract.events import AccountNotice, EventType, Health
 
 Severity = Literal["info", "warning", "critical"]
 
-# Fields that are no matter of an inbox, with the reason; the runtime counts them.
+# Fields that are no matter of an inbox, with the reason.
 IGNORED = {
     "calls": "calling is not part of the inbox",
     "flows": "management of Flows: endpoint health and publication",
