@@ -112,7 +112,10 @@ export class Agent {
   }
 
   async #send({ text, files, replyTo, edit }) {
-    if (edit) return this.#command("message.edit", { message_id: this.#idOf(edit), content: { kind: "text", text } });
+    if (edit) {
+      const before = this.conversation.messages.get(edit.id).content; // files and buttons stay
+      return this.#command("message.edit", { message_id: this.#idOf(edit), content: { ...before, text } });
+    }
     const attachments = await Promise.all(files.map(api.storeFile));
     const buttons = parseButtons(this.keyboard.value);
     this.keyboard.value = "";

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { ask, framed, h, iconButton, toast } from "./dom.js";
 import { ChatPane } from "./pane.js";
 
-const OFFERED = ["reply", "react", "edit", "delete"];
+const OFFERED = { reply: "write", react: "react", edit: "edit", delete: "delete" }; // and the action each needs
 
 export class Customer {
   constructor(root) {
@@ -96,7 +96,8 @@ export class Customer {
   }
 
   #bubble(message, texts) {
-    const actions = OFFERED.filter((name) => this.#can(name) && (message.mine || (name !== "edit" && name !== "delete")));
+    const own = ["edit", "delete"];
+    const actions = Object.keys(OFFERED).filter((name) => this.#can(OFFERED[name]) && (message.mine || !own.includes(name)));
     return {
       id: message.id,
       right: message.mine,

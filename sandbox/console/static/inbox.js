@@ -219,10 +219,13 @@ function takeStatus(conversation, data) {
   message.warnings = [...new Set([...(message.warnings ?? []), ...(data.warnings ?? []).map((warning) => warning.detail)])];
 }
 
-/** The state that counts of two: a part never goes back. */
+/** The state that counts of two: a part never goes back, and a receipt outweighs a failure. */
 function later(known, state) {
-  if (known === undefined || ENDED.has(state)) return state;
-  return PROGRESS.indexOf(state) > PROGRESS.indexOf(known) || ENDED.has(known) ? state : known;
+  const received = (one) => PROGRESS.indexOf(one) >= PROGRESS.indexOf("delivered");
+  if (known === undefined) return state;
+  if (ENDED.has(known)) return known === "failed" && received(state) ? state : known;
+  if (ENDED.has(state)) return received(known) ? known : state;
+  return PROGRESS.indexOf(state) > PROGRESS.indexOf(known) ? state : known;
 }
 
 function overall(states) {

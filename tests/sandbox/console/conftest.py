@@ -1,0 +1,70 @@
+"""Fixtures: one running sandbox per session, and a page of its console in headless Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from tests.sandbox.console.running import Sandbox
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+PATIENCE_MS = 15_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The sandbox is one for all of them, so they go to one worker; without Chromium its tests are left out."""
+    here = str(Path(__file__).parent)
+    for item in items:
+        if str(item.path).startswith(here):
+            if "sandbox" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group("heavy"))
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium"))
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    running = Sandbox("--channel", "telegram", directory=tmp_path_factory.mktemp("sandbox"))
+    try:
+        running.wait_ready()
+        yield running
+        assert running.end() == 0, running.output
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """Of one module only: while it is open, no test of this process can run an event loop."""
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=CHROMIUM,
+            args=FLAGS,
+            viewport={"width": 1500, "height": 900},
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def page(sandbox: Sandbox, browser: BrowserContext) -> Iterator[Page]:
+    """The console, open; a script error or a refused resource on the page fails the test."""
+    problems: list[str] = []
+    page = browser.new_page()
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.goto(sandbox.url)
+    page.get_by_text("live", exact=True).wait_for()
+    yield page
+    page.close()
+    assert problems == []
