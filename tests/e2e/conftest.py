@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -32,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """The world on one broker; tests that are to run on real Kafka too parametrise it indirectly."""
     async with running(make_broker(request.param)) as world:
+        if request.param == "tansu":
+            await asyncio.gather(*(world.channel(name, REPLICAS) for name in NAMES))
         yield world
 
 

@@ -7,7 +7,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +17,6 @@ from aiohttp import web
 from sandbox.broker import HOST, free_port
 from sandbox.channels import ROOT
 from sandbox.processes import Child
-from tests.e2e.topics import eventually
 
 READY_SECONDS = 90.0
 STOP_SECONDS = 60.0
@@ -150,7 +150,7 @@ class Balancer:
                 async with self._session.request(
                     request.method, target.url + request.raw_path, data=body, headers=headers
                 ) as answer:
-                    passed = {k: v for k, v in answer.headers.items() if k.lower() == "retry-after"}
+                    passed = {k: v for k, v in answer.headers.items() if k.lower() in ("retry-after", "content-type")}
                     return self._answer(answer.status, await answer.read(), passed)
             except aiohttp.ClientConnectorError:
                 continue
@@ -171,25 +171,25 @@ class Service:
         self.balancer = Balancer()
         self.replicas: list[Replica] = []
         self._logs = logs
-        self._environment = dict(environment)
-        self._session: aiohttp.ClientSession
+        self.environment = dict(environment)
+        self.session: aiohttp.ClientSession
         self._named = 0
 
     async def start(self, replicas: int) -> None:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
         await self.balancer.start()
         await asyncio.gather(*(self.add() for _ in range(replicas)))
 
     async def stop(self) -> None:
         await asyncio.gather(*(replica.stop() for replica in self.replicas))
         await self.balancer.stop()
-        await self._session.close()
+        await self.session.close()
 
     async def add(self, **environment: str) -> Replica:
         """One more replica, ready and behind the balancer."""
         self._named += 1
         instance = f"{self.channel}-{self._named}"
-        replica = Replica(self.channel, instance, self._logs, {**self._environment, **environment})
+        replica = Replica(self.channel, instance, self._logs, {**self.environment, **environment})
         self.replicas.append(replica)
         await self.bring_back(replica)
         return replica
@@ -197,7 +197,7 @@ class Service:
     async def bring_back(self, replica: Replica) -> None:
         """Start a replica that was killed or terminated, under its old name."""
         await replica.start()
-        await replica.ready(self._session)
+        await replica.ready(self.session)
         if replica not in self.balancer.targets:
             self.balancer.targets.append(replica)
 
@@ -222,20 +222,25 @@ class Service:
                 replica.running = False
         await asyncio.gather(*(self.bring_back(r) for r in self.replicas if not r.running))
 
+    async def everywhere(self, holds: Callable[[str], Awaitable[bool]], seconds: float = 30.0) -> None:
+        """Wait until something holds at every running replica; `holds` is asked with its address."""
+        deadline = time.monotonic() + seconds
+        for replica in self.balancer.targets:
+            while not await holds(replica.url):
+                assert time.monotonic() < deadline, f"{replica.instance} does not come round"
+                await asyncio.sleep(0.02)
+
     async def readyz(self, replica: Replica) -> dict[str, object]:
-        async with self._session.get(f"{replica.url}/readyz") as answer:
+        async with self.session.get(f"{replica.url}/readyz") as answer:
             return await answer.json()
 
     async def metric(self, replica: Replica, name: str) -> float:
         """The sum of all series of a metric."""
-        async with self._session.get(f"{replica.url}/metrics") as answer:
+        async with self.session.get(f"{replica.url}/metrics") as answer:
             lines = (await answer.text()).splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition("{")[0].partition(" ")[0] == name)
 
     async def post(self, path: str, **arguments: object) -> tuple[int, bytes]:
         """A POST to the balancer."""
-        async with self._session.post(self.balancer.url + path, **arguments) as answer:  # type: ignore[arg-type]
+        async with self.session.post(self.balancer.url + path, **arguments) as answer:  # type: ignore[arg-type]
             return answer.status, await answer.read()
-
-
-__all__ = ["Balancer", "Replica", "Service", "eventually"]

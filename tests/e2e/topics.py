@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 import orjson
 
 from shared.contract.envelope import attributes
+from shared.stream.errors import LogUnavailable
 from shared.stream.log import CaughtUp, Log
 from shared.stream.records import Record
 
 T = TypeVar("T")
 
 ENDS = frozenset({"sent", "failed", "rejected", "expired", "cancelled", "uncertain"})
+_REFUSED = frozenset({"rejected", "expired", "cancelled"})
 
 
 async def eventually(
@@ -73,13 +75,27 @@ class Reader:
         self.all: list[Seen] = []
         self.by_key: defaultdict[str, list[Seen]] = defaultdict(list)
         self._log = log
-        self._task = asyncio.create_task(self._follow())
+        self._next: dict[int, int] = {}
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except LogUnavailable:
+                await asyncio.sleep(0.2)
 
     async def _follow(self) -> None:
         async for record in self._log.follow(self.topic):
-            if not isinstance(record, CaughtUp):
-                self.all.append(seen := Seen(record))
-                self.by_key[seen.key].append(seen)
+            # After an outage following begins anew; what was kept before is not kept twice.
+            if isinstance(record, CaughtUp) or record.offset < self._next.get(record.partition, 0):
+                continue
+            self._next[record.partition] = record.offset + 1
+            self.keep(Seen(record))
+
+    def keep(self, seen: Seen) -> None:
+        self.all.append(seen)
+        self.by_key[seen.key].append(seen)
 
     async def stop(self) -> None:
         self._task.cancel()
@@ -114,37 +130,47 @@ class Reader:
 class Statuses(Reader):
     """The statuses topic, by command."""
 
-    def of_command(self, command_id: str) -> list[dict[str, Any]]:
-        return [seen.data for seen in self.all if seen.data.get("command_id") == command_id]
+    def __init__(self, log: Log, topic: str) -> None:
+        self.by_command: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        super().__init__(log, topic)
+
+    def keep(self, seen: Seen) -> None:
+        super().keep(seen)
+        self.by_command[seen.data.get("command_id", "")].append(seen.data)
+
+    def ended(self, command_id: str) -> list[dict[str, Any]] | None:
+        """The first end of every part, in order; None while a part has none."""
+        parts: dict[int, dict[str, Any]] = {}
+        for status in self.by_command.get(command_id, ()):
+            if status["state"] in ENDS:
+                parts.setdefault(status["part"]["index"], status)
+        if not parts:
+            return None
+        refused = 0 in parts and parts[0]["state"] in _REFUSED
+        complete = len(parts) >= next(iter(parts.values()))["part"]["of"]
+        return [parts[index] for index in sorted(parts)] if complete or refused else None
 
     async def end(self, command_id: str, seconds: float = 30.0) -> list[dict[str, Any]]:
-        """The last status of every part, in order, once all parts have ended."""
-
-        def ended() -> list[dict[str, Any]] | None:
-            parts: dict[int, dict[str, Any]] = {}
-            for status in self.of_command(command_id):
-                if status["state"] in ENDS or status["part"]["index"] in parts:
-                    parts[status["part"]["index"]] = status
-            complete = parts and len(parts) == max(1, next(iter(parts.values()))["part"]["of"])
-            refused = 0 in parts and parts[0]["state"] in ("rejected", "expired", "cancelled")
-            return [parts[index] for index in sorted(parts)] if complete or refused else None
-
+        """The first end of every part, in order, once all parts have ended."""
         return await eventually(
-            ended, seconds, what=lambda: f"command {command_id} has not ended: {self.of_command(command_id)}"
-        )
-
-    async def state(self, command_id: str, state: str, seconds: float = 30.0) -> dict[str, Any]:
-        """The first status of a command with this state."""
-        return await eventually(
-            lambda: next((s for s in self.of_command(command_id) if s["state"] == state), None),
+            lambda: self.ended(command_id),
             seconds,
-            what=lambda: f"command {command_id} never came to {state}: {self.of_command(command_id)}",
+            what=lambda: f"command {command_id} has not ended: {self.by_command.get(command_id)}",
         )
 
-    def last_states(self) -> dict[tuple[str, int], str]:
-        """The newest state of every part of every command."""
-        return {
-            (seen.data["command_id"], seen.data["part"]["index"]): seen.data["state"]
-            for seen in self.all
-            if seen.data.get("command_id")
-        }
+    async def state(self, command_id: str, state: str, seconds: float = 30.0, part: int = 0) -> dict[str, Any]:
+        """The first status of a command's part with this state."""
+
+        def found() -> dict[str, Any] | None:
+            statuses = self.by_command.get(command_id, ())
+            return next((s for s in statuses if s["state"] == state and s["part"]["index"] == part), None)
+
+        return await eventually(
+            found,
+            seconds,
+            what=lambda: f"command {command_id} never came to {state}: {self.by_command.get(command_id)}",
+        )
+
+    def states(self, command_id: str, part: int = 0) -> set[str]:
+        """Every state a part has been in."""
+        return {s["state"] for s in self.by_command.get(command_id, ()) if s["part"]["index"] == part}

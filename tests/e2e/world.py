@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import io
 import itertools
+import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+from PIL import Image
+
 from sandbox.broker import Broker, Kafka, Tansu
+from sandbox.channels import ROOT
 from sandbox.valkey import ValkeyServer
 from shared.contract.accounts import AccountRecord
 from shared.contract.envelope import type_name
@@ -22,6 +28,7 @@ from shared.runtime.accounts import apply_accounts
 from shared.runtime.sealing import new_key, public_key, seal
 from shared.runtime.service import topic_specs
 from shared.stream.kafka import KafkaLog
+from shared.stream.log import Stored
 from tests.e2e.providers import UNPACED, Connected, Person, Provider, provider
 from tests.e2e.replicas import Service
 from tests.e2e.topics import Reader, Seen, Statuses, eventually
@@ -40,11 +47,7 @@ def number() -> int:
 
 def image(width: int = 64, height: int = 48) -> bytes:
     """A real JPEG, different every time."""
-    from io import BytesIO
-
-    from PIL import Image
-
-    buffer = BytesIO()
+    buffer = io.BytesIO()
     shade = number()
     Image.new("RGB", (width, height), (shade % 256, shade // 256 % 256, 128)).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -109,9 +112,16 @@ class ChannelUnderTest:
         }
         account = Connected(self.world.sealed(fields, credentials), handle, credentials)
         await self.world.apply(account.record)
+        await self.service.everywhere(lambda url: self._knows(url, account))
         if connect:
             await self.provider.connect(account)
         return account
+
+    async def _knows(self, url: str, account: Connected) -> bool:
+        """Whether the replica at this address has heard of the account."""
+        probe = Person(account, None, f"{self.name}:{account.id}:nobody")
+        answer = await self._preflight(url, self._data(probe, "probe", {"content": {"kind": "text", "text": "x"}}))
+        return answer.get("refused", {}).get("code") != "account_disconnected"
 
     async def change(self, account: Connected, credentials: dict[str, str] | None = None, **fields: Any) -> None:
         """Apply an account anew with other credentials or fields."""
@@ -159,7 +169,13 @@ class ChannelUnderTest:
         text = fields.pop("text", "")
         if text:
             fields["content"] = {"kind": "text", "text": text}
-        data = {
+        data = self._data(person, command_id, fields)
+        await self.world.produce(self.world.topics.outbound(self.name), person.conversation_id, kind, data)
+        return Command(command_id, person, text)
+
+    @staticmethod
+    def _data(person: Person, command_id: str, fields: dict[str, Any]) -> dict[str, Any]:
+        return {
             "command_id": command_id,
             "workspace_id": WORKSPACE,
             "account_id": person.account.id,
@@ -167,13 +183,37 @@ class ChannelUnderTest:
             "actor": {"kind": "human", "id": "u_1", "display_name": "Noor"},
             **fields,
         }
-        await self.world.produce(self.world.topics.outbound(self.name), person.conversation_id, kind, data)
-        return Command(command_id, person, text)
+
+    async def ask(self, person: Person, kind: str = "message.send", **fields: Any) -> dict[str, Any]:
+        """What preflight says of a command."""
+        if text := fields.pop("text", ""):
+            fields["content"] = {"kind": "text", "text": text}
+        data = self._data(person, f"cmd_{number()}", fields)
+        return await self._preflight(self.service.balancer.url, data, kind)
+
+    async def _preflight(self, url: str, data: dict[str, Any], kind: str = "message.send") -> dict[str, Any]:
+        document = {"type": type_name(kind), "data": data}
+        async with self.service.session.post(f"{url}/v1/preflight", json=document) as answered:
+            assert answered.status == 200, await answered.text()
+            answer: dict[str, Any] = await answered.json()
+            return answer
 
     async def sends(self, person: Person, text: str, **fields: Any) -> list[dict[str, Any]]:
         """Send a text and wait for its end: the last status of every part."""
         command = await self.command(person, text=text, **fields)
         return await self.statuses.end(command.id)
+
+    async def run(self, *arguments: str) -> str:
+        """A command of the service's command line; what it printed. Fails when it does."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", f"services.{self.name}", *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **self.service.environment, "PYTHONPATH": str(ROOT)},
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output.decode()
+        return output.decode().strip()
 
     def texts(self, person: Person) -> list[str]:
         """The texts a person has received, oldest first."""
@@ -235,9 +275,8 @@ class World:
     async def channel(self, name: str, replicas: int = 3, **environment: str) -> ChannelUnderTest:
         """A channel with its replicas, started when it is first asked for and healed when it was hurt."""
         if name not in self.channels:
-            channel = ChannelUnderTest(self, name)
+            channel = self.channels[name] = ChannelUnderTest(self, name)
             await channel.start(self._stack, replicas, **environment)
-            self.channels[name] = channel
         channel = self.channels[name]
         await channel.service.heal(replicas)
         return channel
@@ -254,10 +293,8 @@ class World:
         """Take an account off the topic."""
         await self.log.send(self.topics.accounts, account.id.encode(), None)
 
-    async def produce(self, topic: str, key: str, kind: str, data: Any) -> None:
+    async def produce(self, topic: str, key: str, kind: str, data: Any) -> Stored:
         """A CloudEvent as the inbox core writes it."""
-        import orjson
-
         value = data if isinstance(data, bytes) else orjson.dumps(data)
         headers = (
             ("ce_specversion", b"1.0"),
@@ -267,16 +304,16 @@ class World:
             ("ce_subject", key.encode()),
             ("content-type", b"application/json"),
         )
-        await self.log.send(topic, key.encode(), value, headers)
+        return await self.log.send(topic, key.encode(), value, headers)
 
-    def logs_of_services(self, lines: int = 12) -> str:
-        """The end of every service's log, for the report of a failed test."""
+    def logs_of_services(self, lines: int = 8) -> str:
+        """What the services complained of last, for the report of a failed test."""
         shown = []
         for channel in self.channels.values():
             for replica in channel.service.replicas:
-                tail = replica.log_text().splitlines()[-lines:]
-                shown.append("\n    ".join([f"{replica.instance}:", *(line[:600] for line in tail)]))
-        return "\n".join(shown)
+                said = [line[:500] for line in replica.log_text().splitlines() if '"level": "info"' not in line]
+                shown += ["\n    ".join([f"{replica.instance}:", *said[-lines:]])] if said else []
+        return "\n".join(shown) or "nothing"
 
 
 @asynccontextmanager
@@ -308,4 +345,4 @@ def make_broker(name: str) -> Broker:
     return Tansu() if name == "tansu" else Kafka()
 
 
-__all__ = ["ChannelUnderTest", "Command", "Seen", "World", "contextlib", "frozen", "image", "make_broker", "running"]
+__all__ = ["ChannelUnderTest", "Command", "Seen", "World", "frozen", "image", "make_broker", "running"]

@@ -95,6 +95,10 @@ class Provider(Protocol):
         """What a person received through the API, oldest first."""
         ...
 
+    def shows_typing(self, person: Person) -> bool:
+        """Whether the person sees us typing now."""
+        ...
+
     def fail_sends(self, kind: str, **settings: Any) -> None:
         """Plan a fault of sends: `error`, `slow`, `hang`, `refuse`, `drop_answer`."""
         ...

@@ -53,7 +53,9 @@ class TikTok:
         return (await self.sim.people.writes(account.handle, handle, content={"body": text})).message_id
 
     async def send_file(self, account: Connected, handle: str, kind: str, content: bytes, filename: str) -> None:
-        async def read(size: int, file: BytesIO = BytesIO(content)) -> bytes:
+        file = BytesIO(content)
+
+        async def read(size: int) -> bytes:
             return file.read(size)
 
         blob = await self.sim.platform.media.store(read, limit=len(content))
@@ -62,6 +64,10 @@ class TikTok:
     def got(self, person: Person) -> list[Got]:
         conversation = self.sim.platform.world.thread(person.account.handle, person.handle).conversation_id
         return [Got(s.message_id, s.message_type.lower(), s.text) for s in self.sim.sent(conversation)]
+
+    def shows_typing(self, person: Person) -> bool:
+        thread = self.sim.platform.world.thread(person.account.handle, person.handle)
+        return thread.typing_until > self.sim.platform.now_ms()
 
     def fail_sends(self, kind: str, **settings: Any) -> None:
         where = {"endpoint": "message/send", **settings.pop("where", {})}

@@ -1,0 +1,114 @@
+"""Accounts come, change and go while the replicas run; what is wrong with a request or a command is answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.topics import eventually
+from tests.e2e.world import ChannelUnderTest, World, number
+
+
+async def test_an_account_is_removed_and_comes_back_without_a_restart(channel: ChannelUnderTest, world: World) -> None:
+    account = await channel.account()
+    person = await channel.person(account)
+    await channel.sends(person, "While it is there")
+    await world.remove(account)
+    (refused,) = await _sent_once(channel, person, "rejected")
+    assert refused["error"]["code"] == "account_disconnected"
+    await world.apply(account.record)
+    (sent,) = await _sent_once(channel, person, "sent")
+    assert sent["state"] == "sent"
+
+
+async def _sent_once(channel: ChannelUnderTest, person, state: str):  # type: ignore[no-untyped-def]
+    """Replicas hear of a change one by one: send until one answers in the new way."""
+    for _ in range(200):
+        statuses = await channel.sends(person, f"Now? {number()}")
+        if statuses[0]["state"] == state:
+            return statuses
+    raise AssertionError(f"no command ended {state}")
+
+
+async def test_a_webhook_with_a_wrong_proof_is_refused(channel: ChannelUnderTest, world: World) -> None:
+    account = await channel.account()
+    before = len(channel.raw.all)
+    _, body, headers = channel.provider.forged()
+    path, _ = channel.provider.genuine(account, body)
+    status, answer = await channel.service.post(f"/webhooks/{channel.name}{path}", data=body, headers=headers)
+    assert (status, answer) == (401, b"")
+    unsigned, _ = await channel.service.post(f"/webhooks/{channel.name}{path}", data=body)
+    assert unsigned == 401
+    person = await channel.person(account)  # two genuine ones, and nothing else
+    assert len(channel.raw.all) == before + 2
+    assert person.conversation_id
+
+
+async def test_a_webhook_for_nobody_is_not_told_from_any_other(channel: ChannelUnderTest, world: World) -> None:
+    status, answer = await channel.service.post(f"/webhooks/{channel.name}/nobody-here", data=b"{}")
+    assert (status, answer) in ((401, b""), (404, b""))
+
+
+async def test_a_body_too_large_is_refused(channel: ChannelUnderTest, world: World) -> None:
+    account = await channel.account()
+    body = b"x" * (5 * 1024 * 1024)
+    path, headers = channel.provider.genuine(account, body)
+    status, _ = await channel.service.post(f"/webhooks/{channel.name}{path}", data=body, headers=headers)
+    assert status == 413
+
+
+async def test_garbage_is_kept_and_sent_back_by_one_command(channel: ChannelUnderTest, world: World) -> None:
+    account = await channel.account()
+    garbage = f"no JSON, number {number()}".encode()
+    path, headers = channel.provider.genuine(account, garbage)
+    status, _ = await channel.service.post(f"/webhooks/{channel.name}{path}", data=garbage, headers=headers)
+    assert status == 200
+
+    def letters() -> list[bytes]:
+        return [seen.record.value for seen in channel.dead.all if seen.record.value == garbage]
+
+    await eventually(letters, what="the dead letter")
+    assert len(letters()) == 1
+    # A mapper that still cannot read it puts it back: sent once, dead once more.
+    output = await channel.run("redrive")
+    assert int(output.rpartition(" ")[2]) >= 1
+    await eventually(lambda: len(letters()) == 2, what=lambda: f"{len(letters())} letters after the redrive")
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe no JSON", b"[1, 2]", b'{"content": {}}'])
+async def test_what_names_no_command_is_a_dead_letter(channel: ChannelUnderTest, world: World, value: bytes) -> None:
+    key = f"{channel.name}:nobody:{number()}"
+    stored = await world.produce(world.topics.outbound(channel.name), key, "message.send", value)
+    letter = await channel.dead.one(key, lambda s: s.record.value == value)
+    assert dict(letter.record.headers)["dl_offset"] == b"%d" % stored.offset
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "code"),
+    [
+        ("message.juggle", {"text": "x"}, "invalid_command"),
+        ("message.send", {"content": {"kind": "hologram"}}, "invalid_command"),
+        ("message.send", {"text": "between us", "visibility": "internal"}, "not_sendable"),
+        ("message.send", {"text": "x", "workspace_id": "ws_of_others"}, "invalid_command"),
+    ],
+)
+async def test_a_command_that_cannot_be_one_is_rejected(
+    channel: ChannelUnderTest, world: World, kind: str, fields: dict[str, object], code: str
+) -> None:
+    person = await channel.person(await channel.account())
+    command = await channel.command(person, kind, **fields)
+    (status,) = await channel.statuses.end(command.id)
+    assert (status["state"], status["error"]["code"]) == ("rejected", code)
+    assert channel.texts(person) == []
+
+
+async def test_commands_can_be_cancelled_and_expire(channel: ChannelUnderTest, world: World) -> None:
+    person = await channel.person(await channel.account())
+    late = await channel.command(person, text="Too late", not_after="2026-01-01T00:00:00.000Z")
+    (expired,) = await channel.statuses.end(late.id)
+    assert (expired["state"], expired["error"]["code"]) == ("expired", "expired")
+    early = await channel.command(person, text="Not yet", not_before="2099-01-01T00:00:00.000Z")
+    await channel.statuses.state(early.id, "deferred")
+    await channel.command(person, "message.cancel", cancel_command_id=early.id)
+    (cancelled,) = await channel.statuses.end(early.id)
+    assert cancelled["state"] == "cancelled"
+    assert channel.texts(person) == []

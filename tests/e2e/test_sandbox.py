@@ -1,0 +1,171 @@
+"""`python -m sandbox` as a process: it starts, carries messages, and leaves nothing behind however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.simulators.telegram import TelegramSimulator
+from tests.sandbox.console.running import Sandbox, alive, wait_for
+
+SOON = 15.0  # seconds
+TOKEN = "4242:a-real-looking-token"
+Start = Callable[..., Sandbox]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts sandboxes and makes sure that none outlives the test."""
+    started: list[Sandbox] = []
+
+    def one(*arguments: str, **environment: str) -> Sandbox:
+        started.append(Sandbox("--channel", "telegram", *arguments, directory=tmp_path, environment=environment))
+        return started[-1]
+
+    yield one
+    for sandbox in started:
+        if sandbox.process.poll() is None:
+            sandbox.process.kill()
+            sandbox.process.wait()
+
+
+def call(url: str, body: object = None) -> Any:
+    """GET, or POST a JSON body; the JSON answer."""
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=SOON) as answer:
+        return json.load(answer)
+
+
+def next_record(sandbox: Sandbox, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Follow the console's events until a record is as wanted."""
+    with urllib.request.urlopen(f"{sandbox.url}/api/events", timeout=SOON) as stream:
+        for line in stream:
+            if line.startswith(b"data: ["):
+                for record in json.loads(line.removeprefix(b"data: ")):
+                    if wanted(record):
+                        return dict(record)
+    raise AssertionError("the stream ended")
+
+
+def answer_to(sandbox: Sandbox, received: dict[str, Any], text: str) -> dict[str, Any]:
+    """Send as the agent; the status that follows."""
+    message = received["value"]
+    command = {
+        "type": "message.send",
+        "account_id": message["account_id"],
+        "conversation_id": message["conversation_id"],
+        "content": {"kind": "text", "text": text},
+    }
+    command_id = call(f"{sandbox.url}/api/channels/telegram/commands", command)["command_id"]
+    return next_record(sandbox, lambda r: r["topic"].endswith(".statuses") and r["value"]["command_id"] == command_id)
+
+
+def is_received(text: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda r: r["topic"].endswith(".inbound") and r["value"].get("content", {}).get("text") == text
+
+
+def test_a_message_goes_through_and_ctrl_c_leaves_nothing(start: Start) -> None:
+    sandbox = start()
+    sandbox.wait_ready()
+    children = sandbox.children()
+    assert len(children) == 5, children  # broker, state, simulator, service, janitor
+    ada = f"{sandbox.url}/api/channels/telegram/people/701000001"
+    call(f"{ada}/write", {"text": "Is anybody there?"})
+    received = next_record(sandbox, is_received("Is anybody there?"))
+    assert received["value"]["sender"]["display_name"] == "Ada Lindqvist"
+    assert answer_to(sandbox, received, "Yes")["value"]["state"] == "sent"
+    assert [message["text"] for message in call(ada)["messages"]] == ["Is anybody there?", "Yes"]
+    assert sandbox.end(signal.SIGINT) == 0, sandbox.output
+    assert alive(children) == {} and sandbox.left_behind() == []
+
+
+def test_a_dead_child_is_named_and_ends_the_world(start: Start) -> None:
+    sandbox = start()
+    sandbox.wait_ready()
+    children = sandbox.children()
+    service = next(pid for pid, command in children.items() if "services.telegram" in command)
+    os.kill(service, signal.SIGKILL)
+    assert sandbox.process.wait(SOON) == 1
+    assert "telegram was killed by signal 9; its last words:" in sandbox.output
+    assert '"event": "started"' in sandbox.output
+    assert alive(children) == {} and sandbox.left_behind() == []
+
+
+def test_kill_9_leaves_nothing(start: Start) -> None:
+    sandbox = start()
+    sandbox.wait_ready()
+    children = sandbox.children()
+    sandbox.end(signal.SIGKILL)
+    wait_for(lambda: alive(children) == {} and sandbox.left_behind() == [], SOON)
+
+
+def test_being_stopped_while_starting_leaves_nothing(start: Start) -> None:
+    sandbox = start()
+    wait_for(lambda: len(sandbox.children()) >= 4, SOON)
+    children = sandbox.children()
+    assert sandbox.end(signal.SIGTERM) == 0, sandbox.output
+    assert "Everything is ready" not in sandbox.output
+    assert alive(children) == {} and sandbox.left_behind() == []
+
+
+def test_a_start_that_fails_says_why_and_leaves_nothing(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sandbox = start("--port", f"telegram={port}")
+        assert sandbox.process.wait(60) == 1
+    assert "telegram ended with exit status 1" in sandbox.output and "address" in sandbox.output
+    assert sandbox.left_behind() == []
+
+
+def test_ports_can_be_given_and_a_taken_console_port_is_passed_over(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sandbox = start("--console-port", str(port))
+        sandbox.wait_ready()
+    assert f"port {port} is taken" in sandbox.output
+    assert call(f"{sandbox.url}/api/world")["channels"][0]["name"] == "telegram"
+    assert sandbox.end() == 0
+
+
+def test_an_unknown_process_cannot_have_a_port(start: Start) -> None:
+    sandbox = start("--port", "postgres=5432")
+    assert sandbox.process.wait(SOON) == 2
+    assert "postgres is none of kafka, valkey" in sandbox.output
+
+
+@pytest.fixture
+async def telegram() -> AsyncIterator[TelegramSimulator]:
+    """Stands for the real Telegram: the sandbox does not know that it is none."""
+    simulator = TelegramSimulator()
+    simulator.setup.bot(TOKEN)
+    await simulator.start()
+    yield simulator
+    await simulator.stop()
+
+
+async def test_with_a_bot_token_there_is_no_simulator_and_the_bot_is_polled(
+    start: Start, telegram: TelegramSimulator
+) -> None:
+    sandbox = start(TELEGRAM_BOT_TOKEN=TOKEN, TELEGRAM_API_URL=telegram.origin)
+    await asyncio.to_thread(sandbox.wait_ready)
+    assert "the real provider, by long polling" in sandbox.where("Telegram")
+    assert not any("simulators" in command for command in sandbox.children().values())
+    (channel,) = (await asyncio.to_thread(call, f"{sandbox.url}/api/world"))["channels"]
+    assert channel["actions"] is None
+    person = telegram.setup.person(first_name="Ida")
+    telegram.customer.send(4242, person["id"], "From my own phone")
+    received = await asyncio.to_thread(next_record, sandbox, is_received("From my own phone"))
+    status = await asyncio.to_thread(answer_to, sandbox, received, "From the console")
+    assert status["value"]["state"] == "sent"
+    assert [sent.text for sent in telegram.sent(person["id"])] == ["From the console"]
+    assert await asyncio.to_thread(sandbox.end) == 0
+    assert TOKEN not in sandbox.output
