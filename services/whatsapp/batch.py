@@ -135,7 +135,7 @@ class _Contacts:
         self._by_name = {
             name: contact for contact in reversed(contacts) for key in PERSON if (name := wire.text(contact, key))
         }
-        alone = len(contacts) == 1 and len(wire.items(value, "messages")) + len(wire.items(value, "statuses")) == 1
+        alone = len(contacts) == 1 and sum(len(wire.items(value, name)) for name in _LISTS) == 1
         self._only = contacts[0] if alone else None
 
     def of(self, item: Json, keys: tuple[str, ...]) -> Json | None:

@@ -98,7 +98,7 @@ _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
     ((100, 131008, 131009, 131051, 131055, 132007, 132068, 134011, 135000), _CONTENT),
     ((139200, 2388318, 2388330), _CONTENT),  # Direct Send refused
     ((131053,), _MEDIA),
-    ((131052,), Rule(Kind.CONTENT, ErrorCode.FILE_UNAVAILABLE)),
+    ((131014, 131052), Rule(Kind.CONTENT, ErrorCode.FILE_UNAVAILABLE)),  # 131014: older versions, a link
     ((131063, 132000, 132001, 132005, 132008, 132012, 132018, 134100), _TEMPLATE),
     ((132015, 132016), _PAUSED),
     # Inbound and management only.

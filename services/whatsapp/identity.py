@@ -18,7 +18,13 @@ _BSUID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 _PUNCTUATION = str.maketrans("", "", " -().\u00a0")
 _PERSONAL_PEER = re.compile(r"p-[0-9a-f]{30}")
 
-_PARENT_KEYS = ("parent_user_id", "from_parent_user_id", "parent_recipient_user_id", "recipient_parent_user_id")
+_PARENT_KEYS = (
+    "parent_user_id",
+    "from_parent_user_id",
+    "to_parent_user_id",
+    "parent_recipient_user_id",
+    "recipient_parent_user_id",
+)
 
 
 def is_bsuid(value: str) -> bool:
@@ -87,10 +93,10 @@ class Identity:
         if self.parent:
             found.append(Alias(kind=AliasKind.PARENT_BSUID, value=self.parent))
         found.extend(alias for alias in map(phone_alias, self.phones) if alias)
+        if self.opaque and not found:
+            found.append(Alias(kind=AliasKind.PROVIDER_ID, value=self.opaque))
         if self.username:
             found.append(Alias(kind=AliasKind.USERNAME, value=self.username))
-        if self.opaque:
-            found.append(Alias(kind=AliasKind.PROVIDER_ID, value=self.opaque))
         return tuple(found)
 
     def contact(self) -> Contact:
