@@ -49,6 +49,13 @@ class Blobs:
         except FileNotFoundError:
             raise BlobMissing from None
 
+    async def exists(self, key: str) -> bool:
+        try:
+            await self.size(key)
+        except BlobMissing:
+            return False
+        return True
+
     async def read(self, key: str) -> bytes:
         """All bytes of a small blob. Raises BlobMissing."""
         try:

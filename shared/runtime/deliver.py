@@ -13,7 +13,6 @@ from shared.channel import Channel, Refused
 from shared.contract.commands import CommandRefused, CommandType, MessageCancel
 from shared.contract.errors import ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State
-from shared.media.blobs import Blobs
 from shared.policy.cancelling import is_cancelled, rules_of
 from shared.policy.conversation import from_fields
 from shared.policy.judge import judge
@@ -30,7 +29,7 @@ from shared.runtime.jobs import (
     read_command,
     refusal_status,
 )
-from shared.runtime.prepare import context_for, conversation_of, prepare_files, resolve_target, target_of
+from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
 from shared.runtime.sending import Park, Sender
 from shared.runtime.statuses import StatusBook
 from shared.state.client import StateUnavailable
@@ -51,7 +50,7 @@ class Deliverer:
         channel: Channel,
         accounts: AccountRegistry,
         store: Store,
-        blobs: Blobs,
+        preparer: Preparer,
         book: StatusBook,
         health: AccountsHealth,
         sender: Sender,
@@ -65,7 +64,7 @@ class Deliverer:
         self._name = channel.capabilities.channel
         self._accounts = accounts
         self._store = store
-        self._blobs = blobs
+        self._preparer = preparer
         self._book = book
         self._health = health
         self._sender = sender
@@ -185,7 +184,7 @@ class Deliverer:
         target = target_of(job.command)
         known = opened.targets.get(target.id) if target.id else None
         reference, warnings = resolve_target(job.command, target, known)
-        files = await prepare_files(self._blobs, job.account, job.command)
+        files = await self._preparer.files_of(job.account, job.command)
         context = context_for(job.account, conversation, reference, files)
         calls = self._channel.plan(job.kind, job.command, context)
         self._wait_for_account(job)

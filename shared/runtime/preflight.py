@@ -12,7 +12,6 @@ from shared.channel import Channel, Refused
 from shared.contract.commands import CommandRefused, parse_command
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode, error
-from shared.media.blobs import Blobs
 from shared.policy.conversation import from_fields
 from shared.policy.judge import judge
 from shared.policy.windows import quota_of, rule_for
@@ -21,7 +20,7 @@ from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.jobs import account_refusal
 from shared.runtime.offline import printable_calls, read_command
-from shared.runtime.prepare import context_for, conversation_of, prepare_files, resolve_target, target_of
+from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 
@@ -34,14 +33,14 @@ class Preflight:
         channel: Channel,
         accounts: AccountRegistry,
         store: Store,
-        blobs: Blobs,
+        preparer: Preparer,
         health: AccountsHealth,
         identities: Identities,
     ) -> None:
         self._channel = channel
         self._accounts = accounts
         self._store = store
-        self._blobs = blobs
+        self._preparer = preparer
         self._health = health
         self._identities = identities
 
@@ -77,7 +76,7 @@ class Preflight:
         if verdict is not None:
             return _refused(*verdict)
         reference, warnings = resolve_target(command, target, opened.targets.get(target.id) if target.id else None)
-        files = await prepare_files(self._blobs, account, command)
+        files = await self._preparer.files_of(account, command)
         calls = self._channel.plan(kind, command, context_for(account, conversation, reference, files))
         parts = sum(call.parts for call in calls)
         if (quota := quota_of(rule_for(capabilities, conversation), conversation)) is not None and (

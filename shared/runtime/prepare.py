@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from shared.channel import Account, Channel, Initiates, PlanContext, Refused, ReplyReference
 from shared.contract import ids
@@ -12,6 +15,7 @@ from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.media.blobs import BlobMissing, Blobs
+from shared.media.fetch import Fetcher, FetchRefused, FetchTooLarge
 from shared.media.sniff import HEAD, sniff
 from shared.policy.conversation import Conversation
 from shared.policy.judge import MAX_FILE_BYTES
@@ -92,36 +96,69 @@ def resolve_target(
     )
 
 
-async def prepare_files(blobs: Blobs, account: Account, command: Command) -> tuple[File, ...]:
-    """The files of a command with their sizes and types as they are. Raises Refused."""
-    if not isinstance(command, MessageSend):
-        return ()
-    content = command.content
-    files: Sequence[File] = getattr(content, "attachments", ())
-    if isinstance(content, OutInteractive):
-        files = [f for f in (content.header_file, *(card.file for card in content.cards)) if f is not None]
-    return tuple([await _prepared(blobs, account, index, file) for index, file in enumerate(files)])
+class Preparer:
+    """Makes the files of commands ready: fetched, measured, looked at."""
 
+    def __init__(self, blobs: Blobs, fetcher: Fetcher) -> None:
+        self._blobs = blobs
+        self._fetcher = fetcher
 
-async def _prepared(blobs: Blobs, account: Account, index: int, file: File) -> File:
-    field = f"content.attachments.{index}"
-    blob = file.blob
-    if file.attachment_id is not None:
-        blob = ids.blob_key(account.workspace_id, account.account_id, file.attachment_id)
-    if blob is None:
-        return file
-    try:
-        size = await blobs.size(blob)
-        found = sniff(await blobs.head(blob, HEAD)) if size else None
-    except BlobMissing:
-        raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
-    if size > MAX_FILE_BYTES:
-        raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=MAX_FILE_BYTES, actual=size)
-    if found is not None and not _fits(file, found):
-        raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
-    return file.model_copy(
-        update={"blob": blob, "attachment_id": None, "size": size, "mime_type": file.mime_type or found}
-    )
+    async def files_of(self, account: Account, command: Command) -> tuple[File, ...]:
+        """The files of a command with their sizes and types as they are. Raises Refused."""
+        if not isinstance(command, MessageSend):
+            return ()
+        content = command.content
+        files: Sequence[File] = getattr(content, "attachments", ())
+        if isinstance(content, OutInteractive):
+            files = [f for f in (content.header_file, *(card.file for card in content.cards)) if f is not None]
+        return tuple([await self._prepared(account, command, index, file) for index, file in enumerate(files)])
+
+    async def _prepared(self, account: Account, command: Command, index: int, file: File) -> File:
+        field = f"content.attachments.{index}"
+        blob = file.blob
+        if file.attachment_id is not None:
+            blob = ids.blob_key(account.workspace_id, account.account_id, file.attachment_id)
+        elif file.url is not None:
+            blob = await self._fetched(account, command.command_id, file.url, field)
+        if blob is None:
+            return file
+        try:
+            size = await self._blobs.size(blob)
+            found = sniff(await self._blobs.head(blob, HEAD)) if size else None
+        except BlobMissing:
+            raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
+        if size > MAX_FILE_BYTES:
+            raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=MAX_FILE_BYTES, actual=size)
+        if found is not None and not _fits(file, found):
+            raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
+        name = file.filename or (PurePosixPath(unquote(urlsplit(file.url).path)).name or None if file.url else None)
+        return file.model_copy(
+            update={
+                "blob": blob,
+                "attachment_id": None,
+                "url": None,
+                "size": size,
+                "filename": name,
+                "mime_type": file.mime_type or found,
+            }
+        )
+
+    async def _fetched(self, account: Account, command_id: str, url: str, field: str) -> str:
+        """The blob a URL has been copied to, once per command: the provider gets bytes, not an address."""
+        digest = hashlib.sha256(f"{command_id} {url}".encode()).hexdigest()
+        blob = f"{account.workspace_id}/{account.account_id}/fetched/{digest}"
+        try:
+            if await self._blobs.exists(blob):
+                return blob
+            await self._blobs.put(blob, self._fetcher.fetch(url, max_bytes=MAX_FILE_BYTES))
+        except FetchTooLarge as large:
+            facts = {"field": field, "limit": MAX_FILE_BYTES, "actual": large.size}
+            raise Refused(ErrorCode.FILE_TOO_LARGE, **facts) from None
+        except FetchRefused as refused:
+            raise Refused(
+                ErrorCode.FILE_UNAVAILABLE, f"The file could not be fetched: {refused}.", field=field
+            ) from None
+        return blob
 
 
 def _fits(file: File, found: str) -> bool:

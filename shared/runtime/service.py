@@ -16,6 +16,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_expo
 from shared.channel import Channel, KeepsTokens, ProviderError, Pulls, RegistersWebhook
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
+from shared.media.fetch import Fetcher
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.answers import Answers
@@ -30,6 +31,7 @@ from shared.runtime.normalise import Normaliser
 from shared.runtime.outcomes import Outcomes
 from shared.runtime.pacing import Pacer
 from shared.runtime.preflight import Preflight
+from shared.runtime.prepare import Preparer
 from shared.runtime.pull import Puller
 from shared.runtime.raw import RawWriter
 from shared.runtime.sending import Sender
@@ -163,6 +165,7 @@ class Service:
         state = Client(config.state.url.get_secret_value(), cluster=config.state.cluster, timeout=config.state.timeout)
         stack.push_async_callback(state.close)
         world = _World(self._channel, config, topics, stream, Store(state), Blobs(config.blobs.url))
+        stack.push_async_callback(world.fetcher.close)
         await world.follow_tables(stack)
         if isinstance(self._channel, KeepsTokens) and world.sealing_key is not None:
             self._channel.use_tokens(SealedTokens(self._name, world.store, world.sealing_key))
@@ -240,7 +243,7 @@ class Service:
             self._channel,
             world.accounts,
             world.store,
-            world.blobs,
+            world.preparer,
             world.book,
             world.health,
             sender,
@@ -429,6 +432,8 @@ class _World:
         self.writer = RawWriter(name, stream, topics, blobs, self.dead)
         self.book = StatusBook(channel.capabilities, stream, store, topics)
         self.identities = Identities(name, store)
+        self.fetcher = Fetcher(allow_private=config.blobs.fetch_private)
+        self.preparer = Preparer(blobs, self.fetcher)
         self._tables: list[Table] = []
 
     async def follow_tables(self, stack: AsyncExitStack) -> None:
@@ -447,5 +452,5 @@ class _World:
         return all(table.health == "live" for table in self._tables)
 
     def preflight_route(self) -> web.RouteDef:
-        preflight = Preflight(self.channel, self.accounts, self.store, self.blobs, self.health, self.identities)
+        preflight = Preflight(self.channel, self.accounts, self.store, self.preparer, self.health, self.identities)
         return web.post("/v1/preflight", preflight.post)

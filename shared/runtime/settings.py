@@ -56,6 +56,7 @@ class BlobSettings(BaseSettings):
 
     url: str = "file:///tmp/channel-connectors/blobs"
     max_bytes: int = 100 * 1024 * 1024  # of one inbound file
+    fetch_private: bool = False  # let commands name files on private addresses and over http: one-machine worlds only
 
 
 class HttpSettings(BaseSettings):
