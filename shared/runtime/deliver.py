@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from time import time
 from typing import Any
 
@@ -11,7 +12,7 @@ import orjson
 
 from shared.channel import Channel, Refused
 from shared.contract.commands import CommandRefused, CommandType, MessageCancel
-from shared.contract.errors import ErrorCode, error
+from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State
 from shared.policy.cancelling import is_cancelled, rules_of
 from shared.policy.conversation import from_fields
@@ -24,22 +25,25 @@ from shared.runtime.jobs import (
     OVERTAKING,
     Job,
     NotACommand,
+    account_group,
     account_refusal,
     expiry,
+    lane_group,
     read_command,
     refusal_status,
 )
 from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
-from shared.runtime.sending import Park, Sender
+from shared.runtime.sending import BILLING_RETRY, Park, Sender
 from shared.runtime.statuses import StatusBook
 from shared.state.client import StateUnavailable
-from shared.state.store import Opened, Settlement, Store
+from shared.state.store import Fields, Opened, Settlement, Store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.parking import Parking
-from shared.stream.records import Record
+from shared.stream.records import INJECTED, Record
 
 RETRY_SECONDS = 1.0
+_ACCOUNT_REASONS = frozenset(str(code) for code, fact in ERRORS.items() if fact.error_class is ErrorClass.ACCOUNT)
 
 
 class Deliverer:
@@ -72,9 +76,8 @@ class Deliverer:
         self._dead = dead
         self._identities = identities
         self._patience = patience
-        # Commands under way here whose statuses so far have been told, and those where that is not sure.
-        self._told: set[bytes] = set()
-        self._untold: set[bytes] = set()
+        self._told: set[bytes] = set()  # commands begun here, all of whose statuses so far have been told
+        self._under_way: dict[bytes, tuple[str, Fields]] = {}  # their conversations, and the cancel rules they know
         self._special: dict[CommandType, Callable[[Job], Awaitable[None]]] = {
             CommandType.MESSAGE_CANCEL: self._cancel,
             CommandType.CONTACT_BLOCK: self._block,
@@ -84,7 +87,6 @@ class Deliverer:
     def forget_all(self) -> None:
         """The partitions have gone to another process, and the commands under way with them."""
         self._told.clear()
-        self._untold.clear()
         self._sender.forget_all()
 
     async def handle(self, record: Record) -> None:
@@ -97,6 +99,19 @@ class Deliverer:
             raise NotNow(RETRY_SECONDS, "state_unavailable") from None
         except LogUnavailable:
             raise NotNow(RETRY_SECONDS, "log_unavailable") from None
+
+    async def poisoned(self, record: Record) -> None:
+        """A bug of ours keeps the command from being carried out: say so, and let those behind it go on.
+
+        The ledger knows nothing of this end: sent back from the dead letters, the command is carried out after all.
+        """
+        try:
+            _, command, traceparent = read_command(record)
+        except (NotACommand, CommandRefused):
+            return
+        bug = CommandRefused(ErrorCode.INTERNAL, ERRORS[ErrorCode.INTERNAL].sentence)
+        await self._book.publish_all([refusal_status(self._name, record, bug)], traceparent)
+        await self._parking.release(command.command_id.encode())
 
     # --- reading
 
@@ -114,18 +129,26 @@ class Deliverer:
             metrics.DEAD_LETTERS.labels(self._name, "unreadable").inc()
             return None
         except CommandRefused as refused:
-            await self._book.publish_all([refusal_status(self._name, record, refused)])
+            await self._refuse(record, refused)
             return None
         except Refused as refused:
-            as_refusal = CommandRefused(refused.code, refused.detail or "", refused.facts.get("field"))
-            await self._book.publish_all([refusal_status(self._name, record, as_refusal)])
+            detail = refused.detail or ERRORS[refused.code].sentence
+            await self._refuse(record, CommandRefused(refused.code, detail, refused.facts.get("field")))
             return None
         metrics.COMMANDS.labels(self._name, kind).inc()
         expires = expiry(record, command, self._patience)
         return Job(record, kind, command, account, conversation, expires, traceparent)
 
+    async def _refuse(self, record: Record, refused: CommandRefused) -> None:
+        status = refusal_status(self._name, record, refused)
+        await self._book.publish_all([status])
+        # Its account may have gone while it was parked.
+        await self._parking.release((status.command_id or "").encode())
+
     async def _parked_or_done(self, job: Job) -> None:
         parked = self._parking.parked(job.id)
+        if parked and job.record.offset != INJECTED:
+            return  # it has come a second time, and waits already
         if job.kind not in OVERTAKING and not parked and self._parking.holds(job.record.key or b""):
             await self._park(job, Park(None, "behind"), until_ms=0)
             return
@@ -134,19 +157,24 @@ class Deliverer:
         except Park as park:
             await self._park(job, park)
             return
+        finally:
+            self._under_way.pop(job.id, None)
         self._sender.forget(job)
         self._told.discard(job.id)
-        self._untold.discard(job.id)
         if parked:
             await self._parking.release(job.id)
 
     async def _park(self, job: Job, park: Park, until_ms: int | None = None) -> None:
         until = min(park.until or job.expires_at, job.expires_at)
         due = int(until.timestamp() * 1000) if until_ms is None else until_ms
-        await self._parking.park(job.record, job.id, due, park.why, job.account.account_id)
+        for_account = park.why in _ACCOUNT_REASONS
+        group = account_group(job.account.account_id) if for_account else lane_group(job.record)
+        await self._parking.park(job.record, job.id, due, park.why, group)
+        if for_account and self._health.why_paused(job.account.account_id) is None:
+            self._parking.wake(group)  # it has recovered while this was being written
         metrics.DEFERRED.labels(self._name, park.why).inc()
         metrics.PARKED.labels(self._name).set(len(self._parking))
-        told = until if until_ms is None else None
+        told = until if park.until is not None else None
         deferred = self._status(job, State.DEFERRED, detail=f"{park.why}:{due}", until=told, why=park.why)
         await self._book.publish_all([deferred], job.traceparent)
 
@@ -156,9 +184,10 @@ class Deliverer:
         target = target_of(job.command)
         opened = await self._store.open(job.conversation_id, job.command.command_id, [target.id] if target.id else [])
         if ledger.END in opened.ledger:
-            await self._repeat(job, opened)
+            await self._repeat(job, opened.ledger)
             return
-        begun = any(field.startswith("call:") for field in opened.ledger)
+        self._under_way[job.id] = (job.conversation_id, opened.cancelled)
+        begun = ledger.begun(opened.ledger)
         stop = self._stopped(job, opened)
         if stop is not None and not begun:
             reason = error(ErrorCode.EXPIRED) if stop is State.EXPIRED else None
@@ -172,7 +201,11 @@ class Deliverer:
         try:
             await self._send(job, opened, begun)
         except Refused as refused:
-            await self._end(job, self._rejection(job, refused.code, refused.detail, refused.facts))
+            if begun:
+                reason = error(refused.code, refused.detail, **refused.facts)
+                await self._sender.give_up(job, opened.ledger, reason)
+            else:
+                await self._end(job, self._rejection(job, refused.code, refused.detail, refused.facts))
 
     async def _send(self, job: Job, opened: Opened, begun: bool) -> None:
         conversation = from_fields(opened.conversation, opened.quota_used)
@@ -187,10 +220,28 @@ class Deliverer:
         files = await self._preparer.files_of(job.account, job.command)
         context = context_for(job.account, conversation, reference, files)
         calls = self._channel.plan(job.kind, job.command, context)
-        self._wait_for_account(job)
-        await self._sender.send(job, calls, opened.ledger, conversation, warnings, lambda: self._stopped(job, opened))
-        if begun:
-            await self._repeat(job, await self._store.open(job.conversation_id, job.command.command_id))
+        if self._stopped(job, opened) is None:
+            await self._wait_for_account(job)
+        await self._made(
+            job,
+            begun,
+            self._sender.send(job, calls, opened.ledger, conversation, warnings, partial(self._stopped, job, opened)),
+        )
+
+    async def _made(self, job: Job, begun: bool, sending: Awaitable[None]) -> None:
+        """Send; what another process has begun, or what was perhaps not told, is told whole at the end."""
+        if not begun:
+            self._told.add(job.id)
+        try:
+            await sending
+        except (LogUnavailable, StateUnavailable):
+            self._told.discard(job.id)
+            raise
+        if job.id not in self._told:
+            opened = await self._store.open(job.conversation_id, job.command.command_id)
+            await self._sender.bind_again(job, opened.ledger)
+            await self._repeat(job, opened.ledger)
+            await self._book.feed(job.account.record, job.conversation_id)
 
     def _stopped(self, job: Job, opened: Opened) -> State | None:
         if is_cancelled(job.command, opened.cancelled, job.record.timestamp_ms):
@@ -203,10 +254,14 @@ class Deliverer:
         if not_before is not None and not_before > datetime.now(UTC):
             raise Park(not_before, "not_before")
 
-    def _wait_for_account(self, job: Job) -> None:
+    async def _wait_for_account(self, job: Job) -> None:
         why = self._health.why_paused(job.account.account_id)
-        # A payment problem is only ever seen to be solved by trying.
-        if why is not None and not (why is ErrorCode.ACCOUNT_BILLING_BLOCKED and self._parking.parked(job.id)):
+        if why is ErrorCode.ACCOUNT_BILLING_BLOCKED:
+            # Only trying shows that a payment problem is solved: one command of the account, now and then.
+            seconds = BILLING_RETRY.total_seconds()
+            if not self._parking.parked(job.id) or not await self._store.first_in(seconds, why, job.account.account_id):
+                raise Park(datetime.now(UTC) + BILLING_RETRY, why)
+        elif why is not None:
             raise Park(None, why)
 
     # --- ends
@@ -222,9 +277,9 @@ class Deliverer:
         )
         await self._book.publish_all([status], job.traceparent)
 
-    async def _repeat(self, job: Job, opened: Opened) -> None:
+    async def _repeat(self, job: Job, entries: Fields) -> None:
         """A command that was carried out before gets the results it got then."""
-        statuses = [MessageStatus.model_validate(status) for status in ledger.published(opened.ledger)]
+        statuses = [MessageStatus.model_validate(status) for status in ledger.published(entries)]
         await self._book.publish_all(statuses, job.traceparent)
 
     def _rejection(self, job: Job, code: ErrorCode, detail: str | None, facts: dict[str, Any]) -> MessageStatus:
@@ -241,9 +296,14 @@ class Deliverer:
         if not rules:
             await self._end(job, self._rejection(job, ErrorCode.INVALID_COMMAND, "Nothing to cancel is named.", {}))
             return
+        queued = job.record.timestamp_ms
         for rule in rules:
-            await self._store.cancel(job.conversation_id, rule, str(job.record.timestamp_ms))
-        self._parking.wake(job.account.account_id)
+            await self._store.cancel(job.conversation_id, rule, queued)
+            for conversation_id, known in self._under_way.values():
+                if conversation_id == job.conversation_id:
+                    known[rule] = str(queued)
+        self._parking.wake(lane_group(job.record))
+        self._parking.wake(account_group(job.account.account_id))
         await self._end(job, self._status(job, State.SENT))
 
     async def _block(self, job: Job) -> None:
@@ -253,6 +313,7 @@ class Deliverer:
         await self._book.feed(job.account.record, job.conversation_id)
         opened = await self._store.open(job.conversation_id, job.command.command_id)
         conversation = from_fields(opened.conversation, opened.quota_used)
+        begun = ledger.begun(opened.ledger)
         try:
             calls: Sequence[Any] = self._channel.plan(
                 job.kind, job.command, context_for(job.account, conversation, None, ())
@@ -262,4 +323,5 @@ class Deliverer:
         if not calls:
             await self._end(job, self._status(job, State.SENT))
             return
-        await self._sender.send(job, calls, opened.ledger, conversation, (), lambda: None)
+        sending = self._sender.send(job, calls, opened.ledger, conversation, (), lambda: None)
+        await self._made(job, begun, sending)

@@ -9,19 +9,21 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Capabilities
 from shared.contract.state import STATE_TYPE
 from shared.contract.topics import Topics
-from shared.policy.conversation import Conversation
+from shared.policy.conversation import Conversation, from_fields
 from shared.policy.judge import conversation_state
 from shared.policy.windows import rule_for
 from shared.runtime.publish import fact_envelope
+from shared.state.store import Store
 from shared.stream.log import Log, Stored
 
 
 class StateFeed:
     """Writes `channels.<ch>.state`. What was last said is kept with the conversation, so that all replicas know."""
 
-    def __init__(self, capabilities: Capabilities, log: Log, topics: Topics) -> None:
+    def __init__(self, capabilities: Capabilities, log: Log, store: Store, topics: Topics) -> None:
         self._capabilities = capabilities
         self._log = log
+        self._store = store
         self._topic = topics.state(capabilities.channel)
         self._version = capabilities.content_hash[:6]
 
@@ -40,6 +42,22 @@ class StateFeed:
             conversation.opted_out,
         )
         return f"{self._version}|{seen}|{conversation.quota_used}|{''.join('1' if flag else '0' for flag in flags)}"
+
+    @staticmethod
+    def said_unreachable(conversation: Conversation) -> bool:
+        """Whether the last record said that the contact cannot be reached."""
+        return conversation.fed[-4:][1:2] == "1"
+
+    async def keep_up(self, account: AccountRecord, conversation_id: str, conversation: Conversation) -> None:
+        """Write records until the last one says what holds.
+
+        Two processes may write at the same time: whoever was last looks again, so an older record never stays.
+        Raises LogUnavailable, StateUnavailable.
+        """
+        while (mark := self.mark(conversation)) != conversation.fed:
+            await (await self.say(account, conversation_id, conversation))
+            observed = await self._store.observe(conversation_id, fields={"fed": mark})
+            conversation = from_fields(observed.conversation, observed.quota_used)
 
     async def say(
         self, account: AccountRecord, conversation_id: str, conversation: Conversation

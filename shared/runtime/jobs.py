@@ -21,6 +21,7 @@ from shared.stream.records import Record, header
 OVERTAKING = frozenset({CommandType.MESSAGE_CANCEL, CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK})
 _OVERTAKING_TYPES = frozenset(f"channels.{kind}.v1".encode() for kind in OVERTAKING)
 _TYPING_PREFIX = b"channels.typing."
+_ACCOUNT_GROUP = "account "
 
 
 class NotACommand(ValueError):
@@ -48,6 +49,21 @@ def lane_of(record: Record) -> bytes:
     """The lane of a record: its conversation's, or one beside it for what must overtake."""
     key = record.key or b""
     return b"\x00" + key if header(record, "ce_type") in _OVERTAKING_TYPES else key
+
+
+def lane_group(record: Record) -> str:
+    """The parking group of what waits for a time of its own: its conversation."""
+    return f"lane {(record.key or b'').decode('utf-8', 'replace')}"
+
+
+def account_group(account_id: str) -> str:
+    """The parking group of what waits for its account to recover."""
+    return _ACCOUNT_GROUP + account_id
+
+
+def account_of(group: str) -> str | None:
+    """The account that a parking group waits for, or None."""
+    return group.removeprefix(_ACCOUNT_GROUP) if group.startswith(_ACCOUNT_GROUP) else None
 
 
 def is_typing(record: Record) -> bool:
@@ -104,7 +120,8 @@ def account_refusal(account: Account | None, command: Command) -> CommandRefused
 
 
 def expiry(record: Record, command: Command, patience: float) -> datetime:
-    """When a command is not worth sending any more: its own word, or `patience` seconds after it was queued."""
+    """When a command is not worth sending any more: its own word, or `patience` seconds after it could be sent."""
     if command.not_after is not None:
         return command.not_after
-    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC) + timedelta(seconds=patience)
+    queued = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    return max(queued, command.not_before or queued) + timedelta(seconds=patience)

@@ -22,6 +22,21 @@ def part_field(index: int) -> str:
     return f"part:{index}"
 
 
+def again_field(index: int) -> str:
+    """Set where an uncertain call is made once more, as the command asks: it is not made a third time."""
+    return f"again:{index}"
+
+
+def told_field(index: int) -> str:
+    """The last state of a part that a provider reported and that has been told."""
+    return f"told:{index}"
+
+
+def begun(ledger: Mapping[str, str]) -> bool:
+    """Whether something of the command may have been sent."""
+    return any(field.startswith(("call:", "again:")) for field in ledger)
+
+
 @dataclass(frozen=True, slots=True)
 class CallEntry:
     """What is on record of one call. `at` in Unix milliseconds."""
@@ -63,7 +78,17 @@ def published(ledger: Mapping[str, str]) -> Sequence[dict[str, Any]]:
     if END in ledger:
         return [dict(status) for status in orjson.loads(ledger[END])]
     parts = sorted((f for f in ledger if f.startswith("part:")), key=lambda f: int(f[5:]))
-    return [part_status(ledger[field]) for field in parts]
+    statuses = [part_status(ledger[field]) for field in parts]
+    return [
+        {**status, "rollup": rollup(ledger, status["part"]["of"]).model_dump()} if "rollup" not in status else status
+        for status in statuses
+    ]
+
+
+def reached(ledger: Mapping[str, str], index: int, state: State) -> bool:
+    """Whether a part has got at least this far."""
+    value = ledger.get(part_field(index))
+    return value is not None and RANK[part_state(value)] >= RANK[state]
 
 
 def rollup(ledger: Mapping[str, str], of: int) -> Rollup:

@@ -51,6 +51,7 @@ class Normaliser:
         blobs: Blobs,
         topics: Topics,
         dead: DeadLetters,
+        identities: Identities,
         *,
         report: Report,
         notice: Notice,
@@ -64,8 +65,8 @@ class Normaliser:
         self._blobs = blobs
         self._topic = topics.inbound(self._name)
         self._dead = dead
-        self._feed = StateFeed(channel.capabilities, log_, topics)
-        self._identities = Identities(self._name, store)
+        self._feed = StateFeed(channel.capabilities, log_, store, topics)
+        self._identities = identities
         self._report = report
         self._notice = notice
         self._answer = answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import time
@@ -20,7 +20,7 @@ from shared.runtime import ledger
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import Job
 from shared.runtime.ledger import CallEntry
-from shared.runtime.statuses import About, StatusBook, contract_error
+from shared.runtime.statuses import About, StatusBook, contract_error, correction
 from shared.state.store import Fields, Settlement, Store
 
 
@@ -39,10 +39,6 @@ class Step:
     of: int
     conversation: Conversation
     last: int = 0
-
-    @property
-    def id(self) -> str:
-        return f"{self.job.command.command_id}:{self.index}"
 
     @property
     def parts(self) -> range:
@@ -108,23 +104,24 @@ class Outcomes:
             set_fields={ledger.call_field(step.index): CallEntry("done", now_ms()).encode()},
             parts=parts,
             messages=messages,
-            quota_drop=step.quota_members(step.parts) if counted else (),
+            # A part without an id of its own stays counted under ours.
+            quota_drop=step.quota_members(step.parts[: len(refs)]) if counted else (),
             quota_add=list(refs) if counted else (),
             outbox=list(refs) if self._capabilities.reads_up_to else (),
         )
         entries, early = await asyncio.gather(self._settle(step, settlement), self._bind(step, refs))
         roll = ledger.rollup(entries, max(step.of, 1))
-        told = [status.model_copy(update={"rollup": roll}) if step.of else status for status in statuses]
-        await self._book.publish_all(told, job.traceparent)
-        for about, waiting in early:
-            await self._book.apply_early(job.account.record, about, waiting)
+        await self._book.publish_all([s.model_copy(update={"rollup": roll}) for s in statuses], job.traceparent)
+        for about, ref, waiting in early:
+            await self._book.apply_early(job.account.record, about, ref, waiting)
         if step.of:
             self._sent(job.conversation_id)
         if counted:
             await self._book.feed(job.account.record, job.conversation_id)
         await self._recovered(job.account)
 
-    async def _bind(self, step: Step, refs: Sequence[str]) -> list[tuple[About, list[Any]]]:
+    async def _bind(self, step: Step, refs: Sequence[str]) -> list[tuple[About, str, list[Any]]]:
+        """Make the parts known under the provider's ids; returns what has been reported of them already."""
         if not self._has_receipts:
             return []
         abouts = [
@@ -135,7 +132,19 @@ class Outcomes:
         early = await asyncio.gather(
             *(self._store.bind(self._name, step.job.account.account_id, ref, a.as_dict()) for a, ref in bound)
         )
-        return [(about, waiting) for (about, _), waiting in zip(bound, early, strict=True) if waiting]
+        return [(about, ref, waiting) for (about, ref), waiting in zip(bound, early, strict=True) if waiting]
+
+    async def bind_again(self, job: Job, entries: Fields) -> None:
+        """Whoever has made the parts may not have come to bind them, or to tell what was reported early."""
+        if not self._has_receipts:
+            return
+        for status in ledger.published(entries):
+            part, ref = status["part"], status.get("provider_message_id")
+            if ref is None:
+                continue
+            about = About(job.conversation_id, job.command.command_id, part["index"], part["of"], part["index"])
+            early = await self._store.bind(self._name, job.account.account_id, ref, about.as_dict())
+            await self._book.apply_early(job.account.record, about, ref, early)
 
     async def failed(self, step: Step, failure: Failure) -> None:
         """The provider refused for good: this part has failed, those behind it are not sent."""
@@ -143,16 +152,43 @@ class Outcomes:
         reason = contract_error(failure)
         states = dict.fromkeys(step.parts, State.FAILED) or {0: State.FAILED}
         states |= dict.fromkeys(range(step.first + step.call.parts, step.of), State.CANCELLED)
-        await self._end_parts(step, states, reason)
-        await self._book.consequences(job.account.record, job.conversation_id, failure)
+        learned = correction(failure)
+        await self._end_parts(step, states, reason, learned)
+        if learned:
+            await self._book.feed(job.account.record, job.conversation_id)
 
-    async def abandon(self, job: Job, first: int, of: int, state: State) -> None:
-        """Cancelled or expired after its beginning: the parts that were not sent say so."""
+    async def abandon(self, job: Job, index: int, first: int, of: int, state: State) -> None:
+        """Cancelled or expired after its beginning: the parts that were not sent say so, and are never sent."""
         reason = error(ErrorCode.EXPIRED) if state is State.EXPIRED else None
-        step = Step(job, Call("", {}, parts=0), -1, first, of, Conversation())
+        step = Step(job, Call("", {}, parts=0), index, first, of, Conversation())
         await self._end_parts(step, dict.fromkeys(range(first, of), state) or {0: state}, reason)
 
-    async def _end_parts(self, step: Step, states: dict[int, State], reason: Error | None) -> None:
+    async def give_up(self, job: Job, entries: Fields, reason: Error) -> None:
+        """What was begun cannot be planned any more: what is open fails, what was claimed is uncertain."""
+        told = [status["part"] for status in ledger.published(entries)]
+        of = told[0]["of"] if told else 1
+        open_ = [part for part in range(of) if ledger.part_field(part) not in entries]
+        calls = [(index, ledger.call_entry(entries, index)) for index in range(of)]
+        claimed = next(
+            (
+                index
+                for index, entry in calls
+                if (entry is None and ledger.again_field(index) in entries) or (entry and entry.state == "intent")
+            ),
+            None,
+        )
+        if claimed is not None and open_:
+            first, *open_ = open_
+            step = Step(job, Call("", {}), claimed, first, of, Conversation())
+            await self.uncertain(step, Failure(ErrorCode.UNCERTAIN, certain=False))
+        if open_:
+            index = next((index for index, entry in calls if entry is None), of)
+            step = Step(job, Call("", {}, parts=0), index, open_[0], of, Conversation())
+            await self._end_parts(step, dict.fromkeys(open_, State.FAILED), reason)
+
+    async def _end_parts(
+        self, step: Step, states: dict[int, State], reason: Error | None, learned: Mapping[str, str] | None = None
+    ) -> None:
         job, of = step.job, max(step.of, 1)
         statuses = [
             self._book.status(
@@ -160,20 +196,20 @@ class Outcomes:
                 job.conversation_id,
                 Part(index=part, of=of),
                 state,
-                error=reason if state is not State.CANCELLED or step.index < 0 else None,
+                error=reason if state is not State.CANCELLED else None,
                 warnings=step.call.warnings if part == step.first else (),
             )
             for part, state in states.items()
         ]
-        fields = {} if step.index < 0 else {ledger.call_field(step.index): CallEntry("failed", now_ms()).encode()}
         entries = await self._settle(
             step,
             Settlement(
-                set_fields=fields,
+                set_fields={ledger.call_field(step.index): CallEntry("failed", now_ms()).encode()},
                 parts={
                     ledger.part_field(status.part.index): (_encoded(status), RANK[status.state]) for status in statuses
                 },
                 quota_drop=step.quota_members(list(states)),
+                conversation=learned or {},
             ),
         )
         roll = ledger.rollup(entries, of)
@@ -193,11 +229,24 @@ class Outcomes:
         entries = await self._settle(step, Settlement(set_fields=settled, parts=parts))
         # The provider may have reported the part meanwhile; then there is no doubt left to tell of.
         open_ = [s for s in statuses if ledger.part_state(entries[ledger.part_field(s.part.index)]) is State.UNCERTAIN]
-        await self._book.publish_all(open_, job.traceparent)
+        roll = ledger.rollup(entries, max(step.of, 1))
+        await self._book.publish_all([s.model_copy(update={"rollup": roll}) for s in open_], job.traceparent)
 
-    async def retract(self, step: Step) -> None:
-        """Take a claim back."""
-        await self._settle(step, Settlement(drop_fields=[ledger.call_field(step.index)]))
+    async def reported(self, step: Step) -> bool:
+        """Whether the provider has said meanwhile that it has the parts of this call."""
+        opened = await self._store.open(step.job.conversation_id, step.job.command.command_id)
+        return all(ledger.reached(opened.ledger, part, State.SENT) for part in step.parts or range(1))
+
+    async def retract(self, step: Step, *, again: bool = False) -> None:
+        """Take a claim back, and with the first one the quota of the message; `again`: it may have been sent."""
+        await self._settle(
+            step,
+            Settlement(
+                set_fields={ledger.again_field(step.index): "1"} if again else {},
+                drop_fields=[ledger.call_field(step.index)],
+                quota_drop=step.quota_members(range(step.of)) if step.index == 0 else (),
+            ),
+        )
 
     async def _recovered(self, account: Account) -> None:
         if self._health.of(account.account_id) in (Health.BILLING_BLOCKED, Health.DEGRADED):

@@ -19,6 +19,7 @@ from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime import ledger
 from shared.runtime.accounts import AccountRegistry
+from shared.runtime.identity import Identities
 from shared.runtime.normalise import Normaliser
 from shared.runtime.statuses import About
 from shared.state.store import Settlement, Store
@@ -97,6 +98,7 @@ def _reader(channel: Channel, accounts: AccountRegistry, store: Store, blobs: Bl
         blobs,
         topics,
         dead,
+        Identities(channel.capabilities.channel, store),
         report=no_report,
         notice=no_notice,
         answer=no_answer,

@@ -26,7 +26,7 @@ from shared.channel import (
 )
 from shared.contract import ids
 from shared.contract.commands import MessageSend
-from shared.contract.errors import ERRORS, ErrorClass, ErrorCode
+from shared.contract.errors import ERRORS, Error, ErrorClass, ErrorCode
 from shared.contract.events import Health
 from shared.contract.statuses import State, Warning, WarningCode
 from shared.policy.conversation import Conversation
@@ -46,7 +46,8 @@ log = structlog.get_logger()
 
 _MOST_ADJUSTMENTS = 3
 ECHO_SECONDS = 3600  # how long an equal text is taken for the echo of a call that was never answered
-_BILLING_RETRY = timedelta(minutes=5)
+BILLING_RETRY = timedelta(minutes=5)
+_MAY_BE_DUPLICATE = Warning(code=WarningCode.MAY_BE_DUPLICATE, detail="Sent again, as the command asks.")
 
 
 class Park(Exception):
@@ -87,6 +88,7 @@ class Sender:
         """The command is over."""
         self._failures.pop(job.command.command_id, None)
         self._unwritten.pop(job.command.command_id, None)
+        self._pacer.forget(job.command.command_id)
 
     def forget_all(self) -> None:
         """The commands have gone to another process."""
@@ -116,15 +118,25 @@ class Sender:
             if entry is None or entry.state == "intent":
                 state = stopped() if entry is None else None
                 if state is not None:
-                    await self._outcomes.abandon(job, first, of, state)
+                    await self._outcomes.abandon(job, index, first, of, state)
                     return
-                told = replace(call, warnings=(*warnings, *call.warnings)) if index == 0 else call
-                step = Step(job, told, index, first, of, conversation, len(calls) - 1)
+                told = (*(warnings if index == 0 else ()), *call.warnings)
+                if ledger.again_field(index) in entries:
+                    told = (*told, _MAY_BE_DUPLICATE)
+                step = Step(job, replace(call, warnings=told), index, first, of, conversation, len(calls) - 1)
                 if not await (self._make(step) if entry is None else self._recover(step, entry)):
                     return
             elif entry.state == "failed":
                 return
             first += call.parts
+
+    async def give_up(self, job: Job, entries: Fields, reason: Error) -> None:
+        """What was begun cannot be planned any more."""
+        await self._outcomes.give_up(job, entries, reason)
+
+    async def bind_again(self, job: Job, entries: Fields) -> None:
+        """Make the parts of a command that another process has made known under the provider's ids."""
+        await self._outcomes.bind_again(job, entries)
 
     async def _recover(self, step: Step, entry: CallEntry) -> bool:
         """A claim without an end. If this process made it, it knows how the call ended, and could not write it."""
@@ -140,11 +152,15 @@ class Sender:
     # --- one call
 
     async def _make(self, step: Step) -> bool:
-        """Make a call, in another way where the provider refuses this one. False: the rest is not to be made."""
+        """Make a call when its moment has come. False: the rest is not to be made."""
+        await self._wait(step)
+        return await self._attempt(step)
+
+    async def _attempt(self, step: Step) -> bool:
+        """Make a call, in another way where the provider refuses this one: that needs no other moment."""
         call = step.call
         for _ in range(_MOST_ADJUSTMENTS + 1):
             step = replace(step, call=call)
-            await self._wait(step)
             began = now_ms()
             try:
                 receipt = await self._claimed(step)
@@ -172,7 +188,10 @@ class Sender:
             return
         try:
             await self._pacer.wait_for(
-                step.job.account, step.job.conversation_id, step.id, group=step.conversation.kind == "group"
+                step.job.account,
+                step.job.conversation_id,
+                step.job.command.command_id,
+                group=step.conversation.kind == "group",
             )
         except TooFar as far:
             raise Park(datetime.now(UTC) + timedelta(seconds=far.wait), ErrorCode.RATE_LIMITED) from None
@@ -181,7 +200,7 @@ class Sender:
         """Claim the call, make it, and say how long it took. Raises ProviderError, NotNow, Refused."""
         job = step.job
         with self._pacer.under_way(job.account.account_id):
-            self._pacer.forget(step.id)
+            self._pacer.forget(job.command.command_id)
             # Until Valkey has answered, the claim may stand there without a call behind it.
             self._unwritten[job.command.command_id] = (step.index, None)
             quota = quota_of(rule_for(self._channel.capabilities, step.conversation), step.conversation)
@@ -247,23 +266,25 @@ class Sender:
                 receipt = await self._channel.find_sent(step.call, step.job.account, since)
             except ProviderError:
                 receipt = Receipt(state=State.UNCERTAIN)
+            except Exception as bug:
+                log.error("find_sent_failed", channel=self._name, method=step.call.method, exc_info=bug)
+                receipt = Receipt(state=State.UNCERTAIN)
             if receipt is None:
                 await self._retract(step)
-                await self._again(step, ErrorCode.PROVIDER_UNAVAILABLE)
+                self._again(step, ErrorCode.PROVIDER_UNAVAILABLE)
             elif receipt.state is not State.UNCERTAIN:
                 await self._outcomes.done(step, receipt)
                 return True
         resend = isinstance(command, MessageSend) and command.on_uncertain == "resend"
-        if resend and not any(w.code is WarningCode.MAY_BE_DUPLICATE for w in step.call.warnings):
-            await self._retract(step)
-            warning = Warning(code=WarningCode.MAY_BE_DUPLICATE, detail="Sent again, as the command asks.")
-            again = replace(step.call, warnings=(*step.call.warnings, warning))
-            return await self._make(replace(step, call=again))
+        if resend and _MAY_BE_DUPLICATE not in step.call.warnings and not await self._outcomes.reported(step):
+            await self._outcomes.retract(step, again=True)
+            warned = replace(step.call, warnings=(*step.call.warnings, _MAY_BE_DUPLICATE))
+            return await self._attempt(replace(step, call=warned))
         await self._outcomes.uncertain(step, failure)
         return True
 
     async def _retract(self, step: Step) -> None:
-        """The call was surely not made: take the claim back. The quota stays reserved for the next attempt."""
+        """The call was surely not made: take the claim back, and what it has reserved."""
         self._unwritten[step.job.command.command_id] = (step.index, None)
         await self._outcomes.retract(step)
         del self._unwritten[step.job.command.command_id]
@@ -278,17 +299,16 @@ class Sender:
                 await self._retract(step)
                 await self._pacer.hold_back(step.job.account, step.job.conversation_id, failure.scope, wait)
                 self._later(wait, ErrorCode.RATE_LIMITED)
-            case ErrorClass.TRANSIENT:
+            case ErrorClass.ACCOUNT if failure.health is not None:
                 await self._retract(step)
-                await self._again(step, failure.code, failure.retry_after)
-            case ErrorClass.ACCOUNT:
-                await self._retract(step)
-                if failure.health is not None:
-                    await self._health.learn(step.job.account, HealthChange(failure.health, failure.code))
-                until = datetime.now(UTC) + _BILLING_RETRY if failure.health is Health.BILLING_BLOCKED else None
+                await self._health.learn(step.job.account, HealthChange(failure.health, failure.code))
+                until = datetime.now(UTC) + BILLING_RETRY if failure.health is Health.BILLING_BLOCKED else None
                 raise Park(until, failure.code)
+            case ErrorClass.TRANSIENT | ErrorClass.ACCOUNT:  # what says nothing sure of the account passes
+                await self._retract(step)
+                self._again(step, failure.code, failure.retry_after)
 
-    async def _again(self, step: Step, why: ErrorCode, retry_after: float | None = None) -> None:
+    def _again(self, step: Step, why: ErrorCode, retry_after: float | None = None) -> None:
         self._later(retry_after or backoff(self._count(step.job)), why)
 
     def _later(self, wait: float, why: ErrorCode) -> None:

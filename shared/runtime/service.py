@@ -48,7 +48,7 @@ from shared.runtime.settings import (
 from shared.runtime.statuses import StatusBook
 from shared.runtime.tokens import SealedTokens
 from shared.runtime.typing_indicator import TypingIndicator
-from shared.runtime.upkeep import AccountProbes, CapabilityTeller, ParkedCommands
+from shared.runtime.upkeep import AccountProbes, CapabilityTeller, ParkedCommands, wake_recovered
 from shared.state.client import Client
 from shared.state.store import Store
 from shared.stream.deadletter import Brake, DeadLetters
@@ -211,6 +211,7 @@ class Service:
             world.blobs,
             world.topics,
             world.dead,
+            world.identities,
             report=world.book.report,
             notice=world.health.learn,
             answer=answers.make,
@@ -256,9 +257,7 @@ class Service:
         async def assigned(partitions: frozenset[Partition]) -> None:
             numbers = [partition.number for partition in partitions]
             await parking.restore(numbers)
-            for account_id in parking.groups():
-                if world.health.why_paused(account_id) is None:
-                    parking.wake(account_id)
+            wake_recovered(parking, world.health)
 
         async def revoked(partitions: frozenset[Partition]) -> None:
             parking.drop(partition.number for partition in partitions)
@@ -276,8 +275,10 @@ class Service:
             aside=typing.handle,
             on_assigned=assigned,
             on_revoked=revoked,
+            also_poisoned=deliverer.poisoned,
         )
-        self._spawn(ParkedCommands(self._name, parking, dispatcher, world.health).run(), stack)
+        parked = ParkedCommands(self._name, parking, dispatcher, world.accounts, world.health)
+        self._spawn(parked.run(), stack)
         probes = AccountProbes(self._channel, world.accounts, world.store, world.health, settings.probe_every)
         self._spawn(probes.run(), stack)
         teller = CapabilityTeller(self._channel, world.accounts, world.stream, world.topics)
@@ -326,6 +327,8 @@ class Service:
         topic: str,
         handle: Callable[[Record], Awaitable[None]],
         key_of: Callable[[Record], bytes],
+        *,
+        also_poisoned: Callable[[Record], Awaitable[None]] | None = None,
         **options: object,
     ) -> Dispatcher:
         # Only our own bugs pull the brake: what others send must not stop the consumer.
@@ -339,6 +342,8 @@ class Service:
             log.error("record_poisoned", channel=self._name, role=role, exc_info=bug)
             await world.dead.put(record, "internal", type(bug).__name__)
             metrics.DEAD_LETTERS.labels(self._name, "internal").inc()
+            if also_poisoned is not None:
+                await also_poisoned(record)
             brake.strike()
 
         def observe(outcome: str, record: Record, seconds: float) -> None:
@@ -430,8 +435,8 @@ class _World:
         self.health = AccountsHealth(name, stream, topics)
         self.dead = DeadLetters(stream, lambda _: topics.deadletter(name))
         self.writer = RawWriter(name, stream, topics, blobs, self.dead)
-        self.book = StatusBook(channel.capabilities, stream, store, topics)
         self.identities = Identities(name, store)
+        self.book = StatusBook(channel.capabilities, stream, store, topics, self.identities)
         self.fetcher = Fetcher(allow_private=config.blobs.fetch_private)
         self.preparer = Preparer(blobs, self.fetcher)
         self._tables: list[Table] = []

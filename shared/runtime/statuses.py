@@ -21,6 +21,7 @@ from shared.contract.topics import Topics
 from shared.policy.conversation import from_fields
 from shared.runtime import ledger, metrics
 from shared.runtime.feed import StateFeed
+from shared.runtime.identity import Identities
 from shared.runtime.publish import event_envelope, status_record
 from shared.state.store import Settlement, Store
 from shared.stream.log import Log, Stored
@@ -63,14 +64,16 @@ def contract_error(failure: Failure) -> Error:
 class StatusBook:
     """Writes `channels.<ch>.statuses`, for deliver's own steps and for what providers report later."""
 
-    def __init__(self, capabilities: Capabilities, log: Log, store: Store, topics: Topics) -> None:
-        self._capabilities = capabilities
+    def __init__(
+        self, capabilities: Capabilities, log: Log, store: Store, topics: Topics, identities: Identities
+    ) -> None:
         self._channel = capabilities.channel
         self._log = log
         self._store = store
         self._topic = topics.statuses(self._channel)
         self._inbound = topics.inbound(self._channel)
-        self._feed = StateFeed(capabilities, log, topics)
+        self._feed = StateFeed(capabilities, log, store, topics)
+        self._identities = identities
 
     def status(
         self,
@@ -148,17 +151,23 @@ class StatusBook:
                 about.conversation_id,
                 about.command_id,
                 Settlement(
-                    set_fields={ledger.call_field(about.call): entry.encode()}, messages={message: provider_message_id}
+                    set_fields={ledger.call_field(about.call): entry.encode()},
+                    messages=dict.fromkeys(
+                        (message, ids.part_message_id(about.command_id, about.part)), provider_message_id
+                    ),
                 ),
                 now=entry.at,
             ),
             self._store.bind(self._channel, account.account_id, provider_message_id, about.as_dict()),
         )
 
-    async def apply_early(self, account: AccountRecord, about: About, early: Sequence[Mapping[str, Any]]) -> None:
+    async def apply_early(
+        self, account: AccountRecord, about: About, ref: str, early: Sequence[Mapping[str, Any]]
+    ) -> None:
         """Statuses that came before their message was known, in the order they came."""
         for waiting in early:
             await self.apply(account, about, _from_waiting(waiting), None)
+        await self._store.drop_waiting(self._channel, account.account_id, ref)
 
     async def apply(self, account: AccountRecord, about: About, update: StatusUpdate, traceparent: str | None) -> None:
         """Move a part on and tell so; a report that moves nothing is not told again."""
@@ -180,54 +189,48 @@ class StatusBook:
             error=contract_error(update.failure) if update.failure else None,
             pricing=dict(update.pricing) if update.pricing is not None else None,
         )
+        field, told = ledger.part_field(about.part), ledger.told_field(about.part)
         value = ledger.encode_part(update.state, status.to_json())
         moved, entries = await self._store.advance(
-            about.conversation_id,
-            about.command_id,
-            ledger.part_field(about.part),
-            value,
-            RANK[update.state],
+            about.conversation_id, about.command_id, field, value, RANK[update.state]
         )
-        if moved:
-            told = status.model_copy(update={"rollup": ledger.rollup(entries, about.of)})
-            await (await self.publish(told, traceparent))
-        elif update.state is State.FAILED:
-            metrics.ANOMALIES.labels(self._channel, "failed_after_receipt").inc()
+        # It may have moved in an attempt that ended before anything was told.
+        if not moved and (entries[field] != value or entries.get(told) == update.state):
+            if update.state is State.FAILED and entries[field] != value:
+                metrics.ANOMALIES.labels(self._channel, "failed_after_receipt").inc()
+            return
+        status = status.model_copy(update={"rollup": ledger.rollup(entries, about.of)})
+        await (await self.publish(status, traceparent))
         if update.failure is not None:
-            await self.consequences(account, about.conversation_id, update.failure)
+            await self._learn(account, about.conversation_id, update)
+        await self._store.tell(about.conversation_id, about.command_id, told, update.state)
 
     async def _read_up_to(self, account: Account, update: StatusUpdate, traceparent: str | None) -> None:
         if update.until is None or update.peer is None:
             return
-        conversation = ids.conversation_id(self._channel, account.account_id, update.peer)
-        for ref in await self._store.take_outbox(conversation, int(update.until.timestamp() * 1000)):
+        peer = await self._identities.resolve(account.account_id, update.peer, update.peer_aliases)
+        conversation = ids.conversation_id(self._channel, account.account_id, peer)
+        until = int(update.until.timestamp() * 1000)
+        for ref in await self._store.outbox(conversation, until):
             known = await self._store.sent(self._channel, account.account_id, ref)
             if known is not None:
                 single = replace(update, provider_message_id=ref, until=None)
                 await self.apply(account.record, About.read(known), single, traceparent)
+        await self._store.empty_outbox(conversation, until)
 
     # --- what a failure says about the conversation
 
-    async def consequences(self, account: AccountRecord, conversation_id: str, failure: Failure) -> None:
-        """Correct what we believe of a conversation by the provider's refusal, and tell the feed."""
-        match failure.code:
-            case ErrorCode.WINDOW_CLOSED | ErrorCode.QUOTA_EXHAUSTED:
-                fields = {"closed_by_provider": "1"}
-            case ErrorCode.RECIPIENT_BLOCKED:
-                fields = {"unreachable": "1"}
-            case ErrorCode.OPTED_OUT:
-                fields = {"opted_out": "1"}
-            case _:
-                return
-        observed = await self._store.observe(conversation_id, fields=fields)
-        conversation = from_fields(observed.conversation, observed.quota_used)
-        mark = self._feed.mark(conversation)
-        if mark == conversation.fed:
+    async def _learn(self, account: AccountRecord, conversation_id: str, update: StatusUpdate) -> None:
+        """Correct what we believe of a conversation, unless the contact has written since."""
+        assert update.failure is not None
+        learned = correction(update.failure)
+        if not learned:
             return
-        if failure.code is ErrorCode.RECIPIENT_BLOCKED:
-            await self._tell_blocked(account, conversation_id)
-        await (await self._feed.say(account, conversation_id, conversation))
-        await self._store.note(conversation_id, {"fed": mark})
+        observed = await self._store.observe(conversation_id)
+        last = from_fields(observed.conversation).last_inbound
+        if last is None or last <= update.occurred_at:
+            await self._store.note(conversation_id, learned)
+            await self.feed(account, conversation_id)
 
     async def _tell_blocked(self, account: AccountRecord, conversation_id: str) -> None:
         now = datetime.now(UTC)
@@ -245,13 +248,25 @@ class StatusBook:
         await self._log.send(self._inbound, envelope.key, envelope.data.to_json(), envelope.headers())
 
     async def feed(self, account: AccountRecord, conversation_id: str) -> None:
-        """Tell the feed what has changed, if anything has."""
+        """Tell what has changed of a conversation, if anything has: the feed, and that the contact blocked us."""
         observed = await self._store.observe(conversation_id)
         conversation = from_fields(observed.conversation, observed.quota_used)
-        mark = self._feed.mark(conversation)
-        if mark != conversation.fed:
-            await (await self._feed.say(account, conversation_id, conversation))
-            await self._store.note(conversation_id, {"fed": mark})
+        if conversation.unreachable and not self._feed.said_unreachable(conversation):
+            await self._tell_blocked(account, conversation_id)
+        await self._feed.keep_up(account, conversation_id, conversation)
+
+
+def correction(failure: Failure) -> dict[str, str]:
+    """What a provider's refusal says of the conversation, as fields of its state."""
+    match failure.code:
+        case ErrorCode.WINDOW_CLOSED | ErrorCode.QUOTA_EXHAUSTED:
+            return {"closed_by_provider": "1"}
+        case ErrorCode.RECIPIENT_BLOCKED:
+            return {"unreachable": "1"}
+        case ErrorCode.OPTED_OUT:
+            return {"opted_out": "1"}
+        case _:
+            return {}
 
 
 def _as_waiting(update: StatusUpdate) -> dict[str, Any]:

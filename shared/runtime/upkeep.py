@@ -14,6 +14,7 @@ from shared.contract.topics import Topics
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
+from shared.runtime.jobs import account_group, account_of
 from shared.runtime.publish import fact_envelope
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
@@ -29,17 +30,33 @@ _LONGEST_NAP = 1.0
 _FULL = "parking_full"
 
 
-class ParkedCommands:
-    """Submits parked commands when they come due, and wakes an account's when it is well again."""
+def wake_recovered(parking: Parking, health: AccountsHealth) -> None:
+    """After `restore`: the reason why an account's commands were parked may have gone meanwhile."""
+    for group in parking.groups():
+        account_id = account_of(group)
+        if account_id is not None and health.why_paused(account_id) is None:
+            parking.wake(group)
 
-    def __init__(self, channel: str, parking: Parking, dispatcher: Dispatcher, health: AccountsHealth) -> None:
+
+class ParkedCommands:
+    """Submits parked commands when they come due, and wakes an account's when it is well again, or gone."""
+
+    def __init__(
+        self,
+        channel: str,
+        parking: Parking,
+        dispatcher: Dispatcher,
+        accounts: AccountRegistry,
+        health: AccountsHealth,
+    ) -> None:
         self._channel = channel
         self._parking = parking
         self._dispatcher = dispatcher
         health.on_recovery(self._wake)
+        accounts.on_change(lambda account_id, account: None if account else self._wake(account_id))
 
     def _wake(self, account_id: str) -> None:
-        self._parking.wake(account_id)
+        self._parking.wake(account_group(account_id))
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -161,14 +161,16 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 return {flags, targets, redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2])}
 """
 
-# KEYS: conversation, then `seen` keys, then `message` keys. ARGV: seen ttl, message ttl, number of seen keys,
-#       JSON of fields to set, provider refs of the messages.
+# KEYS: conversation, quota, then `seen` keys, then `message` keys. ARGV: seen ttl, message ttl, conversation ttl,
+#       number of seen keys, JSON of fields to set, provider refs of the messages.
+# Returns: the conversation, quota used.
 CONFIRM = """
-local seen = tonumber(ARGV[3])
-for i = 1, seen do redis.call('SET', KEYS[1 + i], '1', 'EX', ARGV[1]) end
-for i = 2 + seen, #KEYS do redis.call('SET', KEYS[i], ARGV[4 + i - 1 - seen], 'EX', ARGV[2]) end
-for field, value in pairs(cjson.decode(ARGV[4])) do redis.call('HSET', KEYS[1], field, value) end
-return 1
+local seen = tonumber(ARGV[4])
+for i = 1, seen do redis.call('SET', KEYS[2 + i], '1', 'EX', ARGV[1]) end
+for i = 3 + seen, #KEYS do redis.call('SET', KEYS[i], ARGV[5 + i - 2 - seen], 'EX', ARGV[2]) end
+for field, value in pairs(cjson.decode(ARGV[5])) do redis.call('HSET', KEYS[1], field, value) end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2])}
 """
 
 # KEYS: conversation, quota, cancel rules, ledger, then `message` keys of targets. No ARGV.
@@ -204,7 +206,8 @@ return {'ok', ''}
 """
 
 # KEYS: conversation, quota, ledger, outbox, then `message` keys. ARGV: ledger ttl, message ttl, JSON of the change,
-#       now, outbox ttl. Parts are [value, rank] and move on only to a higher rank; the rest is set or dropped.
+#       now, outbox ttl, conversation ttl. Parts are [value, rank] and move on only to a higher rank; the rest is
+#       set or dropped.
 # Returns the whole ledger.
 SETTLE = """
 local change = cjson.decode(ARGV[3])
@@ -223,7 +226,10 @@ if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[5]) end
 for _, ref in ipairs(change.outbox) do redis.call('ZADD', KEYS[4], 'NX', ARGV[4], ref) end
 if #change.outbox > 0 then redis.call('EXPIRE', KEYS[4], ARGV[5]) end
 for i = 5, #KEYS do redis.call('SET', KEYS[i], change.refs[i - 4], 'EX', ARGV[2]) end
-for field, value in pairs(change.conversation) do redis.call('HSET', KEYS[1], field, value) end
+for field, value in pairs(change.conversation) do
+  redis.call('HSET', KEYS[1], field, value)
+  redis.call('EXPIRE', KEYS[1], ARGV[6])
+end
 return redis.call('HGETALL', KEYS[3])
 """
 
@@ -240,12 +246,11 @@ end
 return {moved, redis.call('HGETALL', KEYS[1])}
 """
 
-# KEYS: sent, waiting. ARGV: ttl, what the message is (JSON). Returns the statuses that were waiting.
+# KEYS: sent, waiting. ARGV: ttl, what the message is (JSON). Returns the statuses that wait; they stay until they
+# have been told, and none is added to them any more.
 BIND = """
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[1])
-local early = redis.call('LRANGE', KEYS[2], 0, -1)
-redis.call('DEL', KEYS[2])
-return early
+return redis.call('LRANGE', KEYS[2], 0, -1)
 """
 
 # KEYS: sent, waiting. ARGV: ttl, the status (JSON), how many may wait. Returns what the message is, or false.
@@ -256,6 +261,18 @@ redis.call('RPUSH', KEYS[2], ARGV[2])
 redis.call('LTRIM', KEYS[2], -tonumber(ARGV[3]), -1)
 redis.call('EXPIRE', KEYS[2], ARGV[1])
 return false
+"""
+
+# A cancel rule. Rules that no queued command can be older than go: a busy conversation keeps its hash for ever.
+# KEYS: cancel rules. ARGV: rule, moment, ttl in seconds.
+CANCEL = """
+local rules = redis.call('HGETALL', KEYS[1])
+for i = 1, #rules, 2 do
+  if tonumber(rules[i + 1]) < tonumber(ARGV[2]) - ARGV[3] * 1000 then redis.call('HDEL', KEYS[1], rules[i]) end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1
 """
 
 # GCRA on the server's clock. KEYS: buckets. ARGV: longest wait to reserve (ms), then interval (ms, may be

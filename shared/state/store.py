@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -118,15 +119,26 @@ class Store:
         event_ids: Sequence[str] = (),
         messages: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
-    ) -> None:
-        """The events are on the topic: remember them, their messages, and what was told of the conversation."""
+    ) -> tuple[Fields, int]:
+        """The events are on the topic: remember them, their messages, and what was told of the conversation.
+
+        Returns the conversation after it, and how many messages count against the quota.
+        """
         at = ConversationKeys(conversation_id)
         refs = messages or {}
-        await self.client.script(
+        flat, used = await self.client.script(
             keys.CONFIRM,
-            [at.record, *map(at.seen, event_ids), *map(at.message, refs)],
-            [keys.SEEN.ttl, keys.MESSAGE.ttl, len(event_ids), json.dumps(dict(fields or {})), *refs.values()],
+            [at.record, at.quota, *map(at.seen, event_ids), *map(at.message, refs)],
+            [
+                keys.SEEN.ttl,
+                keys.MESSAGE.ttl,
+                keys.CONVERSATION.ttl,
+                len(event_ids),
+                json.dumps(dict(fields or {})),
+                *refs.values(),
+            ],
         )
+        return _fields(flat), used
 
     async def adopt(self, channel: str, account_id: str, alias: str, peer: str) -> str:
         """The peer that goes by this alias; `peer` itself when the alias is new."""
@@ -209,7 +221,7 @@ class Store:
         flat = await self.client.script(
             keys.SETTLE,
             [at.record, at.quota, at.ledger(command_id), at.outbox, *map(at.message, change.messages)],
-            [keys.LEDGER.ttl, keys.MESSAGE.ttl, json.dumps(written), now, keys.OUTBOX.ttl],
+            [keys.LEDGER.ttl, keys.MESSAGE.ttl, json.dumps(written), now, keys.OUTBOX.ttl, keys.CONVERSATION.ttl],
         )
         return _fields(flat)
 
@@ -227,7 +239,7 @@ class Store:
     async def bind(
         self, channel: str, account_id: str, provider_ref: str, about: Mapping[str, Any], *, ttl: int = keys.SENT.ttl
     ) -> list[Any]:
-        """Say what a provider message id is; returns the statuses that came before this was known."""
+        """Say what a provider message id is; returns the statuses that came before, until `drop_waiting`."""
         key = keys.sent(channel, account_id, provider_ref)
         early = await self.client.script(keys.BIND, [key, keys.waiting(key)], [ttl, orjson.dumps(dict(about))])
         return [orjson.loads(status) for status in early]
@@ -247,31 +259,43 @@ class Store:
         known = await self.client.call("GET", keys.sent(channel, account_id, provider_ref))
         return None if known is None else dict(orjson.loads(known))
 
-    async def take_outbox(self, conversation_id: str, until_ms: int) -> list[str]:
-        """Provider refs of our messages sent up to this time; they are given once."""
-        key = ConversationKeys(conversation_id).outbox
-        refs = await self.client.call("ZRANGEBYSCORE", key, "-inf", until_ms)
-        if refs:
-            await self.client.call("ZREMRANGEBYSCORE", key, "-inf", until_ms)
+    async def drop_waiting(self, channel: str, account_id: str, provider_ref: str) -> None:
+        """The statuses that `bind` has given have been told."""
+        await self.client.call("DEL", keys.waiting(keys.sent(channel, account_id, provider_ref)))
+
+    async def outbox(self, conversation_id: str, until_ms: int) -> list[str]:
+        """Provider refs of our messages sent up to this time and not read yet."""
+        refs = await self.client.call("ZRANGEBYSCORE", ConversationKeys(conversation_id).outbox, "-inf", until_ms)
         return [_text(ref) for ref in refs]
 
-    async def cancel(self, conversation_id: str, rule: str, value: str) -> None:
-        """Keep a cancel rule of a conversation for those of its commands that are still queued."""
+    async def empty_outbox(self, conversation_id: str, until_ms: int) -> None:
+        """Our messages up to this time have been read."""
+        await self.client.call("ZREMRANGEBYSCORE", ConversationKeys(conversation_id).outbox, "-inf", until_ms)
+
+    async def tell(self, conversation_id: str, command_id: str, field: str, value: str) -> None:
+        """Set one field of a ledger that exists."""
+        await self.client.call("HSET", ConversationKeys(conversation_id).ledger(command_id), field, value)
+
+    async def cancel(self, conversation_id: str, rule: str, at_ms: int) -> None:
+        """Keep a cancel rule of a conversation for those of its commands that were queued before `at_ms`."""
         key = ConversationKeys(conversation_id).cancelled
-        await self.client.call("HSET", key, rule, value)
-        await self.client.call("EXPIRE", key, keys.CANCELLED.ttl)
+        await self.client.script(keys.CANCEL, [key], [rule, at_ms, keys.CANCELLED.ttl])
 
     async def note(self, conversation_id: str, fields: Mapping[str, str]) -> None:
         """Set fields of a conversation."""
         flat = [item for pair in fields.items() for item in pair]
         key = ConversationKeys(conversation_id).record
-        await self.client.call("HSET", key, *flat)
-        await self.client.call("EXPIRE", key, keys.CONVERSATION.ttl)
+        await asyncio.gather(
+            self.client.call("HSET", key, *flat), self.client.call("EXPIRE", key, keys.CONVERSATION.ttl)
+        )
 
-    async def count(self, conversation_id: str, member: str, at_ms: int) -> None:
-        """Count a message of ours, sent elsewhere, against the quota: once per member."""
-        await self.client.call("ZADD", ConversationKeys(conversation_id).quota, "NX", at_ms, member)
-        await self.client.call("EXPIRE", ConversationKeys(conversation_id).quota, keys.QUOTA.ttl)
+    async def count(self, conversation_id: str, member: str, at_ms: int) -> bool:
+        """Count a message of ours, sent elsewhere, against the quota; False when it has been counted before."""
+        key = ConversationKeys(conversation_id).quota
+        added, _ = await asyncio.gather(
+            self.client.call("ZADD", key, "NX", at_ms, member), self.client.call("EXPIRE", key, keys.QUOTA.ttl)
+        )
+        return bool(added)
 
     # --- rates, locks, cursors, tokens
 

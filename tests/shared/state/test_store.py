@@ -78,6 +78,8 @@ async def test_an_early_status_waits_for_its_message(store: Store) -> None:
     early = await store.bind("whatsapp", "wa_1", "wamid.1", {"command_id": "c1"})
     assert early == [{"state": "sent"}, {"state": "read"}]
     assert await store.match("whatsapp", "wa_1", "wamid.1", {"state": "read"}) == {"command_id": "c1"}
+    assert await store.bind("whatsapp", "wa_1", "wamid.1", {"command_id": "c1"}) == early
+    await store.drop_waiting("whatsapp", "wa_1", "wamid.1")
     assert await store.bind("whatsapp", "wa_1", "wamid.1", {"command_id": "c1"}) == []
     assert await store.match("whatsapp", "wa_2", "wamid.1", {"state": "read"}) is None
 

@@ -1,0 +1,293 @@
+"""One channel with everything around it, on a real Valkey, a log in memory and a blob directory, driven by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from shared.channel import Channel
+from shared.contract.accounts import AccountRecord
+from shared.contract.base import rfc3339
+from shared.contract.commands import CommandType
+from shared.contract.envelope import type_name
+from shared.contract.topics import Topics
+from shared.media.blobs import Blobs
+from shared.media.fetch import Fetcher
+from shared.runtime.accounts import AccountRegistry
+from shared.runtime.answers import Answers
+from shared.runtime.deliver import Deliverer
+from shared.runtime.files import BlobFiles
+from shared.runtime.health import AccountsHealth
+from shared.runtime.identity import Identities
+from shared.runtime.jobs import account_group
+from shared.runtime.media import MediaFetcher
+from shared.runtime.normalise import Normaliser
+from shared.runtime.outcomes import Outcomes
+from shared.runtime.pacing import Pacer
+from shared.runtime.prepare import Preparer
+from shared.runtime.raw import RawWriter
+from shared.runtime.sending import Sender
+from shared.runtime.statuses import StatusBook
+from shared.runtime.typing_indicator import TypingIndicator
+from shared.state.client import Client
+from shared.state.store import Store
+from shared.stream.deadletter import DeadLetters
+from shared.stream.errors import NotNow
+from shared.stream.log import TopicSpec
+from shared.stream.memory import MemoryLog
+from shared.stream.parking import Parking
+from shared.stream.records import Record
+from tests.shared.runtime.clock import Clock
+from tests.shared.runtime.plain_channel import CHANNEL, PlainChannel, Provider, raw_item
+
+ACCOUNT = AccountRecord(account_id="acc_1", workspace_id="ws_1", channel=CHANNEL, external_id="ext-1")
+OTHER = AccountRecord(account_id="acc_2", workspace_id="ws_2", channel=CHANNEL, external_id="ext-2")
+CONVERSATION = "plain:acc_1:p1"
+PATIENCE = 24 * 3600.0
+SHORT_WAIT = 5.0
+_MOST_TURNS = 500
+
+
+class World:
+    """What survives a process: the log, the state, the blobs, the provider. `process` is the one that runs now."""
+
+    def __init__(
+        self,
+        url: str,
+        directory: Path,
+        clock: Clock,
+        channel: PlainChannel | None = None,
+        accounts: Iterable[AccountRecord] = (ACCOUNT, OTHER),
+    ) -> None:
+        self.clock = clock
+        self.channel = channel or PlainChannel()
+        self.topics = Topics()
+        self.log = MemoryLog()
+        self.client = Client(url)
+        self.store = Store(self.client)
+        self.blobs = Blobs(f"file://{directory}")
+        self.accounts = AccountRegistry(CHANNEL, None)
+        for record in accounts:
+            self.account(record)
+        self.process = Process(self)
+        self._names = count(1)
+        self._read: dict[str, int] = {}
+
+    async def start(self) -> None:
+        topics = (*self.topics.shared(), *self.topics.of_channel(CHANNEL))
+        await self.log.ensure_topics(TopicSpec(topic.name, 1, compact=topic.compacted) for topic in topics)
+
+    @property
+    def provider(self) -> Provider:
+        return self.channel.provider
+
+    def account(self, record: AccountRecord) -> None:
+        """Put the account into the registry, or change it there."""
+        self.accounts.apply(record.account_id.encode(), record.to_json())
+
+    async def restart(self) -> None:
+        """The process is gone with everything it knew; another one takes its partitions over."""
+        health = self.process.health
+        self.process = Process(self)
+        for account in self.accounts:
+            self.process.health._set(account.account_id, health.of(account.account_id))
+        await self.process.parking.restore([0])
+
+    # --- inbound
+
+    async def receive(self, *items: dict[str, Any]) -> None:
+        """Items come in by webhook and are normalised."""
+        for record in await self.raw(*items):
+            await self.process.normaliser.handle(record)
+
+    async def raw(self, *items: dict[str, Any]) -> list[Record]:
+        """Items as records of the raw topic, not yet handled. `at` is now unless the item says otherwise."""
+        stamped = [{"at": self.clock.ms, **item} for item in items]
+        before = (await self.log.ends(self.topics.raw(CHANNEL)))[0]
+        await self.process.writer.write([raw_item(item) for item in stamped])
+        return [r async for r in self.log.read_partition(self.topics.raw(CHANNEL), 0)][before:]
+
+    # --- outbound
+
+    async def command(self, kind: CommandType | str = CommandType.MESSAGE_SEND, **data: Any) -> Record:
+        """A command as a record of the outbound topic, not yet handled."""
+        if kind == CommandType.MESSAGE_SEND and "content" not in data:
+            data["content"] = {"kind": "text", "text": data.pop("text", "hello")}
+        document = {
+            "command_id": f"cmd_{next(self._names)}",
+            "workspace_id": "ws_1",
+            "account_id": "acc_1",
+            "conversation_id": CONVERSATION,
+            **data,
+        }
+        if document["conversation_id"] is None:
+            del document["conversation_id"]
+        ce_type = kind if str(kind).startswith("channels.") else type_name(str(kind))
+        return await self.record(orjson.dumps(document), str(ce_type), document.get("conversation_id"))
+
+    async def record(self, value: bytes, ce_type: str = "channels.message.send.v1", key: str | None = None) -> Record:
+        """Bytes on the outbound topic, queued now."""
+        topic, name = self.topics.outbound(CHANNEL), (key or CONVERSATION).encode()
+        stored = await self.log.send(topic, name, value, (("ce_type", ce_type.encode()),))
+        written = [r async for r in self.log.read_partition(topic, 0)][stored.offset]
+        return replace(written, timestamp_ms=self.clock.ms)
+
+    async def send(self, kind: CommandType | str = CommandType.MESSAGE_SEND, **data: Any) -> Record:
+        """A command that is queued and handled."""
+        record = await self.command(kind, **data)
+        await self.handle(record)
+        return record
+
+    async def handle(self, record: Record) -> list[float]:
+        """As a lane does: short waits pass on the clock, then it is asked again. Returns the waits in seconds."""
+        waits: list[float] = []
+        for _ in range(_MOST_TURNS):
+            try:
+                await self.process.deliverer.handle(record)
+            except NotNow as wait:
+                waits.append(wait.retry_after)
+                self.clock.advance(wait.retry_after)
+            else:
+                return waits
+        raise AssertionError("it waits for ever")
+
+    async def come_due(self, seconds: float = 0.0) -> int:
+        """Let time pass and hand over what is parked, in order, until nothing more is due. Returns how many were."""
+        self.clock.advance(seconds)
+        handled = 0
+        while records := self.process.parking.due(self.clock.ms):
+            for record in records:
+                await self.handle(record)
+                handled += 1
+                assert handled < _MOST_TURNS, "it comes due for ever"
+        return handled
+
+    # --- what was published
+
+    async def values(self, topic: str) -> list[dict[str, Any]]:
+        """The JSON of all records of a topic."""
+        return [orjson.loads(r.value) async for r in self.records(topic) if r.value is not None]
+
+    async def records(self, topic: str) -> AsyncIterator[Record]:
+        async for record in self.log.read_partition(topic, 0):
+            yield record
+
+    async def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Type (without prefix and version) and data of everything on the inbound topic."""
+        return [
+            (_name(record), orjson.loads(record.value or b""))
+            async for record in self.records(self.topics.inbound(CHANNEL))
+        ]
+
+    async def event_types(self) -> list[str]:
+        return [name for name, _ in await self.events()]
+
+    async def statuses(self, command_id: str | None = None) -> list[dict[str, Any]]:
+        found = await self.values(self.topics.statuses(CHANNEL))
+        return [status for status in found if command_id in (None, status.get("command_id"))]
+
+    async def states(self, command_id: str | None = None) -> list[str]:
+        """What was told, step by step: the states, with the part where there are many."""
+        return [
+            status["state"] if status["part"]["of"] == 1 else f"{status['state']}:{status['part']['index']}"
+            for status in await self.statuses(command_id)
+        ]
+
+    async def feed(self, conversation_id: str = CONVERSATION) -> list[dict[str, Any]]:
+        found = await self.values(self.topics.state(CHANNEL))
+        return [state for state in found if state["conversation_id"] == conversation_id]
+
+    async def dead(self) -> list[tuple[str, Record]]:
+        """Codes and records of the dead letters."""
+        return [
+            (dict(record.headers)["dl_code"].decode(), record)
+            async for record in self.records(self.topics.deadletter(CHANNEL))
+        ]
+
+    async def healths(self) -> list[str]:
+        return [record["health"] for record in await self.values(self.topics.account_health)]
+
+    async def blob(self, content: bytes, key: str = "ws_1/acc_1/file") -> str:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield content
+
+        await self.blobs.put(key, chunks())
+        return key
+
+    async def close(self) -> None:
+        await self.client.close()
+
+
+class Process:
+    """Everything that one process of the channel holds in memory."""
+
+    def __init__(self, world: World) -> None:
+        channel: Channel = world.channel
+        name, topics, log, store = CHANNEL, world.topics, world.log, world.store
+        dead = DeadLetters(log, lambda _: topics.deadletter(name))
+        self.health = AccountsHealth(name, log, topics)
+        self.identities = Identities(name, store)
+        self.book = StatusBook(channel.capabilities, log, store, topics, self.identities)
+        self.answers = Answers(channel)
+        self.writer = RawWriter(name, log, topics, world.blobs, dead)
+        self.normaliser = Normaliser(
+            channel,
+            world.accounts,
+            log,
+            store,
+            world.blobs,
+            topics,
+            dead,
+            self.identities,
+            report=self.book.report,
+            notice=self.health.learn,
+            answer=self.answers.make,
+        )
+        self.parking = Parking(log, topics.parked(name), key_of=lambda record: record.key or b"")
+        self.health.on_recovery(lambda account_id: self.parking.wake(account_group(account_id)))
+        self.preparer = Preparer(world.blobs, Fetcher(allow_private=True))
+        self.pacer = Pacer(channel.capabilities, store, account_slots=32, short_wait=SHORT_WAIT)
+        self.typing = TypingIndicator(channel, world.accounts, store, self.book, self.health)
+        self.sender = Sender(
+            channel,
+            store,
+            BlobFiles(world.blobs),
+            Outcomes(channel, store, self.book, self.health, self.typing.stop),
+            self.health,
+            self.pacer,
+            short_wait=SHORT_WAIT,
+        )
+        self.deliverer = Deliverer(
+            channel,
+            world.accounts,
+            store,
+            self.preparer,
+            self.book,
+            self.health,
+            self.sender,
+            self.parking,
+            dead,
+            self.identities,
+            patience=PATIENCE,
+        )
+        self.media = MediaFetcher(channel, world.accounts, log, world.blobs, topics, 1024 * 1024)
+
+
+def _name(record: Record) -> str:
+    return dict(record.headers)["ce_type"].decode().removeprefix("channels.").removesuffix(".v1")
+
+
+def soon(clock: Clock, seconds: float) -> str:
+    """A time of the contract, so many seconds from now."""
+    from datetime import timedelta
+
+    return rfc3339(clock.now + timedelta(seconds=seconds))
+
+
+def contents(statuses: Sequence[dict[str, Any]], field: str) -> list[Any]:
+    return [status.get(field) for status in statuses]
