@@ -327,8 +327,8 @@ class Adjusts(Protocol):
 class Initiates(Protocol):
     """A channel where a business may write first."""
 
-    def peer_of(self, to: Sequence[Alias]) -> str:
-        """The peer of a contact that is named by aliases only, as `normalise` would name it. Pure.
+    def peer_of(self, to: Sequence[Alias]) -> tuple[str, Mapping[str, str]]:
+        """The peer and the address of a contact named by aliases only, as `normalise` would give them. Pure.
 
         Raises Refused (`recipient_unknown`) when none of them is an address of this channel.
         """

@@ -58,7 +58,7 @@ class WhatsApp:
     def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
         return outbound.plan(kind, command, context)
 
-    def peer_of(self, to: Sequence[Alias]) -> str:
+    def peer_of(self, to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
         return peer_of(to)
 
     def adjust(self, call: Call, failure: Failure) -> Call | None:

@@ -51,13 +51,14 @@ def recipient_of(command: Command, context: PlanContext) -> Recipient:
     return Recipient(group=group) if group else _of_conversation(command.conversation_id)
 
 
-def peer_of(to: Sequence[Alias]) -> str:
-    """The peer of a contact known by its aliases only. Raises Refused(recipient_unknown)."""
+def peer_of(to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
+    """The peer and the address of a contact known by its aliases only. Raises Refused(recipient_unknown)."""
     phone, bsuid, group = _named(to)
     peer = bsuid or (ids.personal_peer(phone) if phone else group)
     if peer is None:
         raise Refused(ErrorCode.RECIPIENT_UNKNOWN, "WhatsApp needs a phone number, a user id or a group.", field="to")
-    return peer
+    address = {"phone": phone, "bsuid": bsuid, "group": group}
+    return peer, {name: value for name, value in address.items() if value}
 
 
 def _named(to: Sequence[Alias]) -> tuple[str | None, str | None, str | None]:

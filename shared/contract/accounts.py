@@ -12,14 +12,16 @@ from shared.contract.base import AccountId, Identifier, Model, OptionalText, Wor
 class AccountRecord(Model):
     """An account as it stands on the topic; an empty record value removes it.
 
-    `sealed` holds the credentials (a JSON object), sealed to the connectors' public key; `external_id` is the
-    provider's own id of the account, by which batches are routed (phone number id, business id, bot id).
+    `external_id` is the provider's own id of the account, by which batches are routed (phone number id, business id,
+    bot id); `parent_id` that of what several accounts belong to (a WhatsApp Business Account): what is told of it is
+    told of each of them. `sealed` holds the credentials (a JSON object), sealed to the connectors' public key.
     """
 
     account_id: AccountId
     workspace_id: WorkspaceId
     channel: Identifier
     external_id: OptionalText = None
+    parent_id: OptionalText = None
     display_name: OptionalText = None
     mode: Literal["webhook", "pull"] = "webhook"
     enabled: bool = True

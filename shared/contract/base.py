@@ -18,8 +18,7 @@ from pydantic import (
 
 def rfc3339(moment: datetime) -> str:
     """UTC with milliseconds, the one time format of the contract: `2026-11-22T10:00:00.412Z`."""
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _as_utc(moment: datetime) -> datetime:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from uuid import UUID, uuid5
+from uuid import UUID
 
 # Changing this value changes every message link that was ever copied: it never changes.
-_NAMESPACE = UUID("6f2b9a52-7a0e-5d55-9b0c-3d1a8f3f6c11")
+_NAMESPACE = UUID("6f2b9a52-7a0e-5d55-9b0c-3d1a8f3f6c11").bytes
 
 
 def _derived(*parts: str) -> str:
     # Length prefixes keep ("a:b", "c") and ("a", "b:c") apart.
-    return str(uuid5(_NAMESPACE, "".join(f"{len(part)}:{part}" for part in parts)))
+    name = "".join([f"{len(part)}:{part}" for part in parts])
+    # The UUIDv5 of RFC 9562, as `uuid.uuid5` makes it, at a quarter of its cost: every record takes several.
+    digest = bytearray(hashlib.sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def conversation_id(channel: str, account_id: str, peer: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import orjson
@@ -22,6 +22,7 @@ class Conversation:
     last_ref: str | None = None
     quota_used: int = 0
     replied: bool = False  # the contact has written more than once
+    cold: bool = False  # we wrote first, and the contact has never written
     closed_by_provider: bool = False
     unreachable: bool = False  # the contact blocked us, or is gone
     blocked: bool = False  # we block the contact
@@ -35,6 +36,10 @@ class Conversation:
     def kind(self) -> str:
         return self.address.get("kind", "any")
 
+    def at(self, address: Mapping[str, str]) -> Conversation:
+        """The conversation with this address, where it has none of its own."""
+        return self if self.address or not address else replace(self, address=address)
+
 
 def from_fields(fields: Mapping[str, str], quota_used: int = 0) -> Conversation:
     """Read the state store's fields (times in Unix milliseconds, flags `1` or `0`)."""
@@ -47,6 +52,7 @@ def from_fields(fields: Mapping[str, str], quota_used: int = 0) -> Conversation:
         last_ref=fields.get("last_ref") or None,
         quota_used=quota_used,
         replied=fields.get("replied") == "1",
+        cold=fields.get("cold") == "1",
         closed_by_provider=fields.get("closed_by_provider") == "1",
         unreachable=fields.get("unreachable") == "1",
         blocked=fields.get("blocked") == "1",

@@ -82,8 +82,10 @@ def _unreachable(
     if kind not in _NEEDS_WINDOW:
         return None
     template = isinstance(command, MessageSend) and isinstance(command.content, OutTemplate)
-    if command.conversation_id is None and (
-        capabilities.initiates == "never" or (capabilities.initiates == "template" and not template)
+    if (
+        command.conversation_id is None
+        and conversation.last_inbound is None
+        and (capabilities.initiates == "never" or (capabilities.initiates == "template" and not template))
     ):
         return Refusal(ErrorCode.CANNOT_INITIATE, None, {})
     if conversation.unreachable:

@@ -27,7 +27,8 @@ def quota_of(rule: WindowRule | None, conversation: Conversation) -> int | None:
 def window_state(rule: WindowRule, conversation: Conversation, now: datetime) -> WindowState:
     """The window at `now`.
 
-    Without a last inbound on record it is unknown, which counts as open: the provider decides. The guard is part
+    Without a last inbound on record it is unknown, which counts as open: the provider decides; unless we know that
+    it was us who wrote first. The guard is part
     of `expires_at`, so what is accepted at the last moment still arrives in time. The provider's refusal closes
     the window until the contact writes again, whatever the clock says.
     """
@@ -35,10 +36,11 @@ def window_state(rule: WindowRule, conversation: Conversation, now: datetime) ->
     used = conversation.quota_used if quota is not None else None
     opened = conversation.last_inbound
     if opened is None:
+        closed = conversation.closed_by_provider or conversation.cold
         return WindowState(
             kind=rule.kind,
-            open=not conversation.closed_by_provider,
-            unknown=not conversation.closed_by_provider,
+            open=not closed,
+            unknown=not closed,
             quota_limit=quota,
             quota_used=used,
             closed_by_provider=conversation.closed_by_provider,

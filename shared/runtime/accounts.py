@@ -28,7 +28,7 @@ class AccountRegistry:
         self._channel = channel
         self._sealing_key = sealing_key
         self._accounts: dict[str, Account] = {}
-        self._by_external: dict[str, str] = {}
+        self._by_name: dict[str, list[str]] = {}
         self._changed: list[Changed] = []
 
     def __len__(self) -> int:
@@ -41,14 +41,15 @@ class AccountRegistry:
         return self._accounts.get(account_id)
 
     def by_external_id(self, external_id: str) -> Account | None:
-        account_id = self._by_external.get(external_id)
-        return None if account_id is None else self._accounts.get(account_id)
+        return next(iter(self.find(None, external_id)), None)
 
-    def find(self, account_id: str | None, external_id: str | None) -> Account | None:
-        """By our id where it is given, else by the provider's."""
+    def find(self, account_id: str | None, external_id: str | None) -> list[Account]:
+        """By our id where it is given, else by the provider's: all accounts, where it names what they belong to."""
         if account_id is not None:
-            return self.get(account_id)
-        return self.by_external_id(external_id) if external_id is not None else None
+            found = [account_id] if account_id in self._accounts else []
+        else:
+            found = self._by_name.get(external_id or "", [])
+        return [self._accounts[name] for name in found]
 
     def on_change(self, callback: Changed) -> None:
         """Called with the account id and the account, or None when it is gone. Must not block."""
@@ -67,11 +68,11 @@ class AccountRegistry:
         previous = self._accounts.get(account_id)
         if previous == account:
             return
-        if previous is not None and previous.record.external_id:
-            self._by_external.pop(previous.record.external_id, None)
+        if previous is not None:
+            self._forget_names(previous.record)
         self._accounts[account_id] = account
-        if record.external_id:
-            self._by_external[record.external_id] = account_id
+        for name in _names(record):
+            self._by_name.setdefault(name, []).append(account_id)
         self._tell(account_id, account)
 
     def _open(self, record: AccountRecord) -> dict[str, str]:
@@ -85,13 +86,23 @@ class AccountRegistry:
         account = self._accounts.pop(account_id, None)
         if account is None:
             return
-        if account.record.external_id:
-            self._by_external.pop(account.record.external_id, None)
+        self._forget_names(account.record)
         self._tell(account_id, None)
+
+    def _forget_names(self, record: AccountRecord) -> None:
+        for name in _names(record):
+            self._by_name[name].remove(record.account_id)
+            if not self._by_name[name]:
+                del self._by_name[name]
 
     def _tell(self, account_id: str, account: Account | None) -> None:
         for callback in self._changed:
             callback(account_id, account)
+
+
+def _names(record: AccountRecord) -> list[str]:
+    """The provider's names of an account, each once."""
+    return list(dict.fromkeys(name for name in (record.external_id, record.parent_id) if name))
 
 
 class InvalidAccountsFile(ValueError):

@@ -15,7 +15,7 @@ from shared.contract.commands import CommandRefused, CommandType, MessageCancel
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State
 from shared.policy.cancelling import is_cancelled, rules_of
-from shared.policy.conversation import from_fields
+from shared.policy.conversation import Conversation, from_fields
 from shared.policy.judge import judge
 from shared.runtime import ledger, metrics
 from shared.runtime.accounts import AccountRegistry
@@ -123,7 +123,7 @@ class Deliverer:
             refusal = account_refusal(account, command)
             if refusal is not None or account is None:
                 raise refusal or AssertionError("no refusal without an account")
-            conversation = await conversation_of(self._channel, self._identities, command)
+            conversation, address = await conversation_of(self._channel, self._identities, command)
         except NotACommand as unreadable:
             await self._dead.put(record, "unreadable", str(unreadable))
             metrics.DEAD_LETTERS.labels(self._name, "unreadable").inc()
@@ -137,7 +137,7 @@ class Deliverer:
             return None
         metrics.COMMANDS.labels(self._name, kind).inc()
         expires = expiry(record, command, self._patience)
-        return Job(record, kind, command, account, conversation, expires, traceparent)
+        return Job(record, kind, command, account, conversation, expires, traceparent, address)
 
     async def _refuse(self, record: Record, refused: CommandRefused) -> None:
         status = refusal_status(self._name, record, refused)
@@ -208,7 +208,8 @@ class Deliverer:
                 await self._end(job, self._rejection(job, refused.code, refused.detail, refused.facts))
 
     async def _send(self, job: Job, opened: Opened, begun: bool) -> None:
-        conversation = from_fields(opened.conversation, opened.quota_used)
+        known_before = from_fields(opened.conversation, opened.quota_used)
+        conversation = known_before.at(job.address)
         if not begun:
             refusal = judge(self._channel.capabilities, job.kind, job.command, conversation, datetime.now(UTC))
             if refusal is not None:
@@ -222,6 +223,7 @@ class Deliverer:
         calls = self._channel.plan(job.kind, job.command, context)
         if self._stopped(job, opened) is None:
             await self._wait_for_account(job)
+            await self._learn_address(job, known_before)
         await self._made(
             job,
             begun,
@@ -258,7 +260,7 @@ class Deliverer:
         why = self._health.why_paused(job.account.account_id)
         if why is ErrorCode.ACCOUNT_BILLING_BLOCKED:
             # Only trying shows that a payment problem is solved: one command of the account, now and then.
-            seconds = BILLING_RETRY.total_seconds()
+            seconds = BILLING_RETRY.total_seconds() * 0.9
             if not self._parking.parked(job.id) or not await self._store.first_in(seconds, why, job.account.account_id):
                 raise Park(datetime.now(UTC) + BILLING_RETRY, why)
         elif why is not None:
@@ -305,6 +307,12 @@ class Deliverer:
         self._parking.wake(lane_group(job.record))
         self._parking.wake(account_group(job.account.account_id))
         await self._end(job, self._status(job, State.SENT))
+
+    async def _learn_address(self, job: Job, known: Conversation) -> None:
+        """We write first: keep where to, for the commands that will name only the conversation."""
+        if job.address and not known.address:
+            fields = {"address": orjson.dumps(dict(job.address)).decode()}
+            await self._store.note(job.conversation_id, fields if known.known else fields | {"cold": "1"})
 
     async def _block(self, job: Job) -> None:
         """Our own list is what holds; the provider's is asked too where there is one."""

@@ -33,6 +33,7 @@ class Identities:
         if event.supersedes_peer is not None:
             old = await self.resolve(account_id, event.supersedes_peer, ())
             await self._point(account_id, peer, old)
+            await self.resolve(account_id, peer, event.peer_aliases)
             return ids.conversation_id(self._channel, account_id, old)
         resolved = await self.resolve(account_id, peer, event.peer_aliases)
         return ids.conversation_id(self._channel, account_id, resolved)

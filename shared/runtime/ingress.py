@@ -10,7 +10,7 @@ from aiohttp import web
 from shared.channel import AnswersWebhook, Channel, Forbidden, UnknownRoute, WebhookRequest
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
-from shared.runtime.raw import RawWriter
+from shared.runtime.raw import RawWriter, reason_of
 from shared.runtime.settings import HttpSettings
 from shared.stream.errors import LogUnavailable
 
@@ -65,7 +65,7 @@ class Ingress:
                 items = self._channel.unbatch(webhook)
             except ValueError as unreadable:
                 self._unreadable.inc()
-                await self._writer.write_unreadable(webhook.route, webhook.body, str(unreadable))
+                await self._writer.write_unreadable(webhook.route, webhook.body, reason_of(unreadable))
                 return 200
             await self._writer.write(items, trace)
         except LogUnavailable:
@@ -78,6 +78,8 @@ class Ingress:
         if length is not None and length > self._max_body:
             return 413
         try:
+            if request.content.is_eof():  # it came with the head, as most do: nothing to wait for
+                return await request.read()
             async with asyncio.timeout(self._body_timeout):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +31,8 @@ class NotACommand(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A command on its way: `conversation_id` is the one it has kept, `expires_at` when it is not worth sending."""
+    """A command on its way: `conversation_id` is the one it has kept, `expires_at` when it is not worth sending,
+    `address` where its `to` says to write."""
 
     record: Record
     kind: CommandType
@@ -39,6 +41,7 @@ class Job:
     conversation_id: str
     expires_at: datetime
     traceparent: str | None
+    address: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> bytes:

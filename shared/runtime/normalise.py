@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from time import time
 
-from shared.channel import Account, Channel, Event, HealthChange, ReceivedItem, StatusUpdate
+from shared.channel import Account, Channel, Event, HealthChange, Outcome, ReceivedItem, StatusUpdate
 from shared.contract import ids
 from shared.contract.events import EventType, Message
 from shared.contract.topics import Topics
@@ -21,7 +21,7 @@ from shared.runtime.enrich import FROM_CONTACT, Enriched, enrich, fields_of, tar
 from shared.runtime.feed import StateFeed
 from shared.runtime.identity import Identities
 from shared.runtime.publish import event_envelope
-from shared.runtime.raw import RawRecord, read_raw
+from shared.runtime.raw import RawRecord, read_raw, reason_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Observed, Store
 from shared.stream.deadletter import DeadLetters
@@ -76,8 +76,8 @@ class Normaliser:
     async def handle(self, record: Record) -> None:
         """Handle one raw record. Raises NotNow while Kafka, Valkey or the blob store is away."""
         raw = read_raw(record)
-        account = self._accounts.find(raw.account_id, raw.external_id)
-        if account is None:
+        accounts = self._accounts.find(raw.account_id, raw.external_id)
+        if not accounts:
             await self._give_up(record, "unknown_account", "no account of this name")
             return
         try:
@@ -85,23 +85,24 @@ class Normaliser:
         except BlobMissing:
             await self._give_up(record, "body_missing", "the body is not in the blob store")
             return
-        item = ReceivedItem(account.record, body, raw.received_at, record.offset)
         try:
-            outcomes = self._channel.normalise(item)
+            for account in accounts:
+                item = ReceivedItem(account.record, body, raw.received_at, record.offset)
+                await self._tell(account, self._channel.normalise(item), raw)
         except ValueError as unreadable:
-            await self._give_up(record, "unreadable", str(unreadable)[:200])
-            return
-        try:
-            await self._publish(account, [o for o in outcomes if isinstance(o, Event)], raw)
-            for outcome in outcomes:
-                if isinstance(outcome, StatusUpdate):
-                    await self._report(account, outcome, raw.traceparent)
-                elif isinstance(outcome, HealthChange):
-                    await self._notice(account, outcome)
+            await self._give_up(record, "unreadable", reason_of(unreadable))
         except StateUnavailable:
             raise NotNow(RETRY_SECONDS, "state_unavailable") from None
         except LogUnavailable:
             raise NotNow(RETRY_SECONDS, "log_unavailable") from None
+
+    async def _tell(self, account: Account, outcomes: Sequence[Outcome], raw: RawRecord) -> None:
+        await self._publish(account, [o for o in outcomes if isinstance(o, Event)], raw)
+        for outcome in outcomes:
+            if isinstance(outcome, StatusUpdate):
+                await self._report(account, outcome, raw.traceparent)
+            elif isinstance(outcome, HealthChange):
+                await self._notice(account, outcome)
 
     async def _give_up(self, record: Record, code: str, detail: str) -> None:
         try:
@@ -135,7 +136,7 @@ class Normaliser:
         conversation = from_fields(observed.conversation, observed.quota_used)
         fresh = [e for e, event_id in zip(events, event_ids, strict=True) if event_id not in observed.seen]
         metrics.DUPLICATES.labels(self._name).inc(len(events) - len(fresh))
-        await self._count_echoes(conversation_id, conversation, fresh)
+        conversation = await self._count_echoes(conversation_id, conversation, fresh)
         enriched = self._enriched(account, conversation_id, conversation, observed, fresh)
         await self._send(account, conversation_id, conversation, enriched, raw)
         for event in fresh:
@@ -201,16 +202,21 @@ class Normaliser:
         if isinstance(data, Message) and data.content.kind in ("unsupported", "custom_payload"):
             metrics.UNSUPPORTED.labels(self._name, data.provider.type[:40]).inc()
 
-    async def _count_echoes(self, conversation_id: str, conversation: Conversation, events: Sequence[Event]) -> None:
+    async def _count_echoes(
+        self, conversation_id: str, conversation: Conversation, events: Sequence[Event]
+    ) -> Conversation:
+        """The conversation with what we sent elsewhere counted against its quota."""
         rule = rule_for(self._channel.capabilities, conversation)
         if rule is None or rule.quota is None or not rule.counts_echoes:
-            return
+            return conversation
+        used = conversation.quota_used
         for event in events:
             automatic = getattr(event.data, "automatic", None)
             if automatic and not rule.counts_automatic:
                 continue
             if event.type is EventType.MESSAGE_ECHOED and not event.data.backfill and event.provider_ref:
-                await self._store.count(conversation_id, event.provider_ref, _ms(event.data.occurred_at))
+                used += await self._store.count(conversation_id, event.provider_ref, _ms(event.data.occurred_at))
+        return replace(conversation, quota_used=used)
 
 
 def _ms(moment: datetime) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 
 from pydantic import ValidationError
@@ -29,6 +31,24 @@ class TooFar(Exception):
         self.wait = wait
 
 
+@dataclass(slots=True)
+class _Moment:
+    """When a call may be made (monotonic seconds), and whose it is."""
+
+    at: float
+    account_id: str
+    conversation_id: str
+
+    def concerns(self, scope: str, account_id: str, conversation_id: str) -> bool:
+        match scope:
+            case "app":
+                return True
+            case "account":
+                return self.account_id == account_id
+            case _:
+                return self.conversation_id == conversation_id
+
+
 class Pacer:
     """Grants moments to send, in the order they are asked for, among all replicas."""
 
@@ -38,7 +58,7 @@ class Pacer:
         self._store = store
         self._account_slots = account_slots
         self._short_wait = short_wait
-        self._granted: dict[str, float] = {}
+        self._granted: dict[str, _Moment] = {}
         self._under_way: Counter[str] = Counter()
 
     async def wait_for(self, account: Account, conversation_id: str, call_id: str, *, group: bool = False) -> None:
@@ -55,8 +75,8 @@ class Pacer:
             taken, wait, _ = await self._store.take(buckets, longest_wait=HORIZON_SECONDS)
             if not taken:
                 raise TooFar(HORIZON_SECONDS / 2)
-            granted = self._granted[call_id] = monotonic() + wait
-        left = granted - monotonic()
+            granted = self._granted[call_id] = _Moment(monotonic() + wait, account.account_id, conversation_id)
+        left = granted.at - monotonic()
         if left > self._short_wait:
             raise TooFar(left)
         if left > 0:
@@ -84,8 +104,15 @@ class Pacer:
                 del self._under_way[account_id]
 
     async def hold_back(self, account: Account, conversation_id: str, scope: str, wait: float) -> None:
-        """The provider has asked for a pause of the pair, the account or the app. Raises StateUnavailable."""
+        """The provider has asked for a pause of the pair, the account or the app. Raises StateUnavailable.
+
+        Moments that were granted for the pause move behind it, as far apart as they were.
+        """
         await self._store.penalise(self._key(scope, account, conversation_id), wait)
+        moments = [m for m in self._granted.values() if m.concerns(scope, account.account_id, conversation_id)]
+        delay = monotonic() + wait - min((moment.at for moment in moments), default=math.inf)
+        for moment in moments:
+            moment.at += max(0.0, delay)
 
     def _buckets(self, account: Account, conversation_id: str, *, group: bool) -> list[tuple[str, float, float]]:
         rates = self._of(account)

@@ -67,10 +67,10 @@ class Preflight:
         refusal = account_refusal(account, command)
         if refusal is not None or account is None:
             raise refusal or AssertionError("no refusal without an account")
-        conversation_id = await conversation_of(self._channel, self._identities, command)
+        conversation_id, address = await conversation_of(self._channel, self._identities, command)
         target = target_of(command)
         opened = await self._store.open(conversation_id, command.command_id, [target.id] if target.id else [])
-        conversation = from_fields(opened.conversation, opened.quota_used)
+        conversation = from_fields(opened.conversation, opened.quota_used).at(address)
         capabilities = self._channel.capabilities
         verdict = judge(capabilities, kind, command, conversation, datetime.now(UTC))
         if verdict is not None:

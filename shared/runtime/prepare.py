@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -49,9 +49,13 @@ def target_of(command: Command) -> Target:
     return Target(getattr(command, "message_id", None), getattr(command, "provider_message_id", None))
 
 
-async def conversation_of(channel: Channel, identities: Identities, command: Command) -> str:
-    """The conversation a command is for, under the name it has kept. Raises Refused, StateUnavailable."""
+async def conversation_of(channel: Channel, identities: Identities, command: Command) -> tuple[str, Mapping[str, str]]:
+    """The conversation a command is for, under the name it has kept, and the address its `to` gives.
+
+    Raises Refused, StateUnavailable.
+    """
     name = channel.capabilities.channel
+    peer, address = channel.peer_of(command.to) if command.to and isinstance(channel, Initiates) else ("", {})
     if command.conversation_id is not None:
         try:
             of_channel, account_id, _ = ids.split_conversation_id(command.conversation_id)
@@ -59,13 +63,12 @@ async def conversation_of(channel: Channel, identities: Identities, command: Com
             raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id") from None
         if (of_channel, account_id) != (name, command.account_id):
             raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id")
-        return command.conversation_id
-    if not isinstance(channel, Initiates):
+        return command.conversation_id, address
+    if not peer:
         raise Refused(ErrorCode.CANNOT_INITIATE)
-    if not command.to:
-        raise Refused(ErrorCode.INVALID_COMMAND, field="to")
-    peer = await identities.resolve(command.account_id, channel.peer_of(command.to), ())
-    return ids.conversation_id(name, command.account_id, peer)
+    return ids.conversation_id(
+        name, command.account_id, await identities.resolve(command.account_id, peer, ())
+    ), address
 
 
 def resolve_target(
@@ -152,8 +155,8 @@ class Preparer:
                 return blob
             await self._blobs.put(blob, self._fetcher.fetch(url, max_bytes=MAX_FILE_BYTES))
         except FetchTooLarge as large:
-            facts = {"field": field, "limit": MAX_FILE_BYTES, "actual": large.size}
-            raise Refused(ErrorCode.FILE_TOO_LARGE, **facts) from None
+            limit = MAX_FILE_BYTES
+            raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=limit, actual=large.size) from None
         except FetchRefused as refused:
             raise Refused(
                 ErrorCode.FILE_UNAVAILABLE, f"The file could not be fetched: {refused}.", field=field

@@ -77,6 +77,11 @@ class RawWriter:
         metrics.DEAD_LETTERS.labels(self._channel, "unreadable").inc()
 
 
+def reason_of(unreadable: ValueError) -> str:
+    """Why an item cannot be read: the channel's own words, but no library's, which repeat what they were given."""
+    return str(unreadable) if type(unreadable) is ValueError else type(unreadable).__name__
+
+
 def read_raw(record: Record) -> RawRecord:
     """The headers of a raw record; the record's own time stands in for a missing time of receipt."""
     received = header(record, "received_at")

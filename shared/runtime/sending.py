@@ -120,7 +120,7 @@ class Sender:
                 if state is not None:
                     await self._outcomes.abandon(job, index, first, of, state)
                     return
-                told = (*(warnings if index == 0 else ()), *call.warnings)
+                told = _once((*(warnings if index == 0 else ()), *call.warnings))
                 if ledger.again_field(index) in entries:
                     told = (*told, _MAY_BE_DUPLICATE)
                 step = Step(job, replace(call, warnings=told), index, first, of, conversation, len(calls) - 1)
@@ -319,3 +319,8 @@ class Sender:
     def _count(self, job: Job) -> int:
         count = self._failures[job.command.command_id] = self._failures.get(job.command.command_id, 0) + 1
         return count
+
+
+def _once(warnings: Sequence[Warning]) -> tuple[Warning, ...]:
+    """Each warning once: the runtime and the channel may both see that a reply goes without its reference."""
+    return tuple({warning.code: warning for warning in reversed(warnings)}.values())[::-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import re
 
 _TRACEPARENT = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
@@ -15,10 +15,10 @@ def traceparent_of(value: str | None) -> str | None:
 
 def new_traceparent() -> str:
     """A new trace, not sampled: downstream decides."""
-    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"
+    return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-00"
 
 
 def child(traceparent: str) -> str:
     """The same trace, a new span."""
     version, trace, _, flags = traceparent.split("-")
-    return f"{version}-{trace}-{os.urandom(8).hex()}-{flags}"
+    return f"{version}-{trace}-{random.getrandbits(64):016x}-{flags}"

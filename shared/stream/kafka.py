@@ -168,7 +168,11 @@ class KafkaLog:
             partition = partition_of(key, count)
         elif partition is not None and not 0 <= partition < count:
             raise ValueError(f"{topic} has no partition {partition}")
-        sent = await self._within(producer.send(topic, value, key, partition, headers=list(headers)))
+        try:
+            # Bounded by the producer's own request timeout: a timer of ours on top would cost as much as the send.
+            sent = await producer.send(topic, value, key, partition, headers=list(headers))
+        except (KafkaError, OSError) as error:
+            raise translated(error) from error
         return self._acks.promise(sent)
 
     async def flush(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIER = 0x5BD1E995
@@ -23,6 +24,8 @@ def murmur2(data: bytes) -> int:
     return hashed ^ hashed >> 15
 
 
+# A conversation's key comes with every one of its records.
+@lru_cache(16_384)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key among `partitions`."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
