@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenacity import RetryCallState, wait_exponential_jitter
 
-_BACKOFF = wait_exponential_jitter(initial=0.5, max=60.0, exp_base=2, jitter=0.5)
+_BACKOFF = wait_exponential_jitter(multiplier=0.5, max=60.0, exp_base=2, jitter=0.5)
 
 
 def backoff(attempt: int) -> float:

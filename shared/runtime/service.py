@@ -118,7 +118,7 @@ def topic_specs(topics: Topics, channel: str, partitions: int) -> list[TopicSpec
 
 @retry(
     retry=retry_if_exception_type(LogUnavailable),
-    wait=wait_exponential_jitter(initial=0.2, max=5),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5),
     stop=stop_after_delay(START_SECONDS),
     reraise=True,
 )
