@@ -1,10 +1,8 @@
-"""What concerns a bot as a whole: its webhook, its updates without one, its health, its files."""
+"""What concerns a bot as a whole: its webhook, its updates without one, its health."""
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import AsyncIterator
-from pathlib import PurePosixPath
 from time import time
 from typing import Any
 
@@ -12,8 +10,7 @@ from services.telegram.client import Client
 from services.telegram.inbound import ALLOWED_UPDATES, raw_item
 from services.telegram.peers import CHANNEL
 from services.telegram.settings import Settings
-from shared.channel import Account, Batch, Failure, HealthChange, OpenFile, ProviderError
-from shared.contract.content import Attachment
+from shared.channel import Account, Batch, Failure, HealthChange, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 
@@ -89,18 +86,3 @@ async def probe(client: Client, account: Account) -> HealthChange:
             raise
         return HealthChange(refused.failure.health, refused.failure.code, refused.failure.detail)
     return HealthChange(Health.CONNECTED)
-
-
-async def open_media(client: Client, attachment: Attachment, account: Account) -> OpenFile:
-    """Begin the download of a received file. Raises ProviderError."""
-    if not attachment.provider_ref:
-        raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE))
-    found: Json = await client.call(account, "getFile", {"file_id": attachment.provider_ref}) or {}
-    path = found.get("file_path")
-    if not isinstance(path, str) or not path:
-        raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE))
-    announced, chunks = await client.download(account, path)
-    name = attachment.filename or PurePosixPath(path).name
-    mime_type = attachment.claimed_mime_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    size = announced or found.get("file_size") or attachment.size or 0
-    return OpenFile(name, mime_type, size if isinstance(size, int) else 0, chunks)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from services.telegram import bots, fallbacks, inbound, outbound, sending
 from services.telegram.capabilities import CAPABILITIES
 from services.telegram.client import Client
+from services.telegram.downloads import open_media
 from services.telegram.settings import Settings
 from shared.channel import (
     Account,
@@ -64,7 +65,7 @@ class Telegram:
         return await sending.perform(self._client, call, account, files)
 
     async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
-        return await bots.open_media(self._client, attachment, account)
+        return await open_media(self._client, attachment, account)
 
     def updates(self, account: Account, cursor: str | None) -> AsyncIterator[Batch]:
         return bots.updates(self._client, self._settings, account, cursor)

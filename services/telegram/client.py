@@ -8,7 +8,7 @@ Telegram once for each of thousands of bots. Parameters and files go through the
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -31,10 +31,9 @@ from shared.contract.events import Health
 _JSON = {"Content-Type": "application/json"}
 _BOTS = 4096  # objects of about a kilobyte
 _SLOWEST_UPLOAD = 50_000  # bytes a second; slower is a stalled connection
-_CHUNK = 65_536
 # Not sent: no connection, or none free in time.
 _NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_NO_ANSWER = (aiohttp.ClientError, OSError, TimeoutError)
+NO_ANSWER = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 class CallFailed(TelegramError):
@@ -123,7 +122,7 @@ class SharedRequest(BaseRequest):
                 url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 status, content = response.status, await response.read()
-        except _NO_ANSWER as broken:
+        except NO_ANSWER as broken:
             failure = _broken(broken, endpoint, uploads)
         else:
             if 200 <= status <= 299:
@@ -231,25 +230,25 @@ class Client:
             return Patience(settings.connect_timeout, settings.upload_timeout, settings.upload_timeout * 2 + transfer)
         return Patience(settings.connect_timeout, settings.send_timeout + wait)
 
-    async def download(self, account: Account, file_path: str) -> tuple[int, AsyncIterator[bytes]]:
-        """Announced size (0: not announced) and bytes of a file that `getFile` has named. Raises ProviderError.
+    async def get(self, account: Account, path: str) -> aiohttp.ClientResponse:
+        """A file of a bot, headers only. The address holds the token: it is used here and goes nowhere else.
 
-        The address holds the token: it is used here and goes nowhere else.
+        Raises ProviderError.
         """
-        url = f"{self._url}/file/bot{_token(account)}/{quote(file_path)}"
-        settings = self._settings
-        timeout = aiohttp.ClientTimeout(total=None, connect=settings.connect_timeout, sock_read=settings.upload_timeout)
+        url = f"{self._url}/file/bot{_token(account)}/{quote(path)}"
+        patience = self._patience([0], 0.0)
+        timeout = aiohttp.ClientTimeout(total=None, connect=patience.connect, sock_read=patience.read)
         failure = None
         try:
             response = await self._request.session.get(url, timeout=timeout, allow_redirects=False)
-        except _NO_ANSWER as broken:
+            content = await response.read() if response.status != 200 else b""
+        except NO_ANSWER as broken:
             failure = not_sent(type(broken).__name__)
+        if failure is None and response.status != 200:
+            failure = _download_failure(_answer(response.status, content))
         if failure is not None:
             raise ProviderError(failure)
-        if response.status != 200:
-            answer = _answer(response.status, await response.read())
-            raise ProviderError(_download_failure(answer))
-        return response.content_length or 0, _Chunks(response)
+        return response
 
 
 def _download_failure(answer: Answer) -> Failure:
@@ -272,34 +271,6 @@ def _token(account: Account) -> str:
             )
         )
     return token
-
-
-class _Chunks:
-    """The body of an answer; the connection is given back at its end, when it breaks, and by `aclose`."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._chunks = response.content.iter_chunked(_CHUNK)
-
-    def __aiter__(self) -> _Chunks:
-        return self
-
-    async def __anext__(self) -> bytes:
-        failure = None
-        try:
-            chunk = await anext(self._chunks)
-        except StopAsyncIteration:
-            self._response.release()
-            raise
-        except _NO_ANSWER as broken:
-            failure = not_sent(type(broken).__name__)
-        if failure is not None:
-            self._response.close()
-            raise ProviderError(failure)
-        return chunk
-
-    async def aclose(self) -> None:
-        self._response.close()
 
 
 def upload(file: OpenFile) -> telegram.InputFile:

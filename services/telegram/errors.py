@@ -183,9 +183,11 @@ RULES: tuple[Rule, ...] = (
     # Files.
     Rule(400, "wrong file identifier", _E.FILE_UNAVAILABLE, None, Fallback.UPLOAD),
     Rule(400, "wrong file_id", _E.FILE_UNAVAILABLE, None, Fallback.UPLOAD),
+    Rule(400, "invalid file_id", _E.FILE_UNAVAILABLE, None, Fallback.UPLOAD),
     Rule(400, "wrong remote file", _E.FILE_UNAVAILABLE, None, Fallback.UPLOAD),
     Rule(400, "file_id not specified", _E.FILE_UNAVAILABLE, None, Fallback.UPLOAD),
     Rule(400, "file_reference_", _E.FILE_UNAVAILABLE, None, Fallback.UPLOAD),
+    Rule(400, "can't use file of type", _E.FILE_TYPE_MISMATCH, None, Fallback.UPLOAD),
     Rule(400, "type of file mismatch", _E.FILE_TYPE_MISMATCH, None, Fallback.UPLOAD),
     Rule(400, "wrong http url", _E.FILE_UNAVAILABLE, None, Fallback.UPLOAD),
     Rule(400, "failed to get http url content", _E.FILE_UNAVAILABLE, None, Fallback.UPLOAD),

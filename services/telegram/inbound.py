@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
-from services.telegram import messages, updates, wire
+from services.telegram import business, messages, updates, wire
 from services.telegram.arrival import Arrival, Unreadable, arrival_of
+from services.telegram.notices import notice
 from services.telegram.peers import CHANNEL, conversation_key
 from shared.channel import Accounts, Event, Forbidden, Outcome, RawItem, ReceivedItem, UnknownRoute, WebhookRequest
 
@@ -95,10 +96,10 @@ def _first(payload: dict[str, Any], paths: Sequence[tuple[str, ...]], kind: type
 
 
 def normalise(item: ReceivedItem) -> list[Outcome]:
-    """The events of one update. Raises ValueError for bytes that are no update at all."""
+    """The events of one update. Raises ValueError for bytes that are no JSON."""
     update = wire.load(item.body)
-    if not isinstance(update, dict) or not update:
-        raise ValueError("the item is not an update")
+    if not isinstance(update, dict):
+        return [notice(arrival_of(item, {}), "unknown_update", "Telegram sent something that is no update")]
     arrival = arrival_of(item, update)
     found: list[Outcome] = []
     understood = False
@@ -119,7 +120,7 @@ def _unknown(update: dict[str, Any], arrival: Arrival) -> Iterator[Event]:
         if name != "update_id":
             yield from updates.unknown(name, payload, arrival)
             return
-    yield updates.notice(arrival, "unknown_update", "Telegram sent an empty update")
+    yield notice(arrival, "unknown_update", "Telegram sent an empty update")
 
 
 Handler = Callable[[dict[str, Any], Arrival], Iterator[Event]]
@@ -139,8 +140,8 @@ _HANDLERS: dict[str, Handler] = {
     "callback_query": _handler(wire.CallbackQuery, updates.callback_query),
     "message_reaction": _handler(wire.ReactionUpdate, updates.message_reaction),
     "my_chat_member": _handler(wire.MemberUpdate, updates.my_chat_member),
-    "business_connection": _handler(wire.BusinessConnection, updates.business_connection),
-    "deleted_business_messages": _handler(wire.DeletedMessages, updates.deleted_business_messages),
+    "business_connection": _handler(wire.BusinessConnection, business.business_connection),
+    "deleted_business_messages": _handler(wire.DeletedMessages, business.deleted_business_messages),
     "poll_answer": _handler(wire.PollAnswer, updates.poll_answer),
     "purchased_paid_media": _handler(wire.PaidMediaPurchase, updates.purchased_paid_media),
     "chat_join_request": _handler(wire.JoinRequest, updates.chat_join_request),

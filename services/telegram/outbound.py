@@ -188,7 +188,8 @@ def _edit(command: MessageEdit, context: PlanContext, peer: Peer) -> Call:
             files = context.files if len(context.files) == len(attachments) else attachments
             call = edited_media(command.content, files)
         case _:
-            raise _unsupported_content(command.content)
+            detail = f"Telegram cannot edit {command.content.kind} messages."
+            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content.kind")
     markup, changed = keyboard(rows)
     if markup:
         params["reply_markup"] = markup

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import mimetypes
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from services.telegram.client import Client, upload
 from services.telegram.peers import Peer
-from shared.channel import Account, Call, Failure, Files, FileUnavailable, ProviderError, Receipt
+from shared.channel import Account, Call, Failure, Files, FileUnavailable, OpenFile, ProviderError, Receipt
 from shared.contract.errors import ErrorCode
 
 Json = dict[str, Any]
+
+_PHOTO_EXTENSIONS = frozenset({".jpg", ".jpeg", ".gif", ".png", ".tif", ".bmp"})
+_EXTENSIONS = {"image/jpeg": ".jpg", "image/tiff": ".tif", "audio/ogg": ".ogg", "image/webp": ".webp"}
 
 
 async def perform(client: Client, call: Call, account: Account, files: Files) -> Receipt:
@@ -19,9 +25,10 @@ async def perform(client: Client, call: Call, account: Account, files: Files) ->
         if name in parameters:
             continue  # Telegram knows the file by an id already
         try:
-            parameters[name] = upload(await files.open(file))
+            opened = await files.open(file)
         except FileUnavailable:
             raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
+        parameters[name] = upload(replace(opened, filename=_filename(opened, _kinds(call).get(name, name))))
     result = await client.call(account, call.method, parameters)
     messages = _messages(result) if call.parts else []
     return Receipt(
@@ -29,6 +36,24 @@ async def perform(client: Client, call: Call, account: Account, files: Files) ->
         refs=tuple(_ref(message, call) for message in messages),
         learned_files=_file_ids(call, messages),
     )
+
+
+def _kinds(call: Call) -> dict[str, str]:
+    """What each file of a call is to Telegram, by the call's own names for them."""
+    media = call.params.get("media")
+    if media is None:
+        return {name: name for name in call.files}
+    items = media if isinstance(media, list) else [media]
+    return {str(item["media"]).removeprefix("attach://"): item["type"] for item in items}
+
+
+def _filename(file: OpenFile, kind: str) -> str:
+    """The file's name with an extension: Telegram judges a photo by it."""
+    suffix = PurePosixPath(file.filename).suffix.lower()
+    if suffix and (kind != "photo" or suffix in _PHOTO_EXTENSIONS):
+        return file.filename
+    mime_type = file.mime_type.partition(";")[0].strip()
+    return file.filename + (_EXTENSIONS.get(mime_type) or mimetypes.guess_extension(mime_type) or "")
 
 
 def _messages(result: Any) -> list[Json]:
@@ -45,13 +70,8 @@ def _ref(message: Json, call: Call) -> str:
 def _file_ids(call: Call, messages: list[Json]) -> dict[str, str]:
     """The ids under which Telegram keeps the files of this call, by the call's own names for them."""
     found: dict[str, str] = {}
-    media = call.params.get("media")
-    if isinstance(media, list):
-        kinds = [(str(item["media"]).removeprefix("attach://"), item["type"]) for item in media]
-    else:
-        kinds = [(name, name) for name in call.files]
-    for index, (name, kind) in enumerate(kinds):
-        if name in call.files and index < len(messages) and (file_id := _file_id(messages[index].get(kind))):
+    for message, (name, kind) in zip(messages, _kinds(call).items(), strict=False):
+        if name in call.files and (file_id := _file_id(message.get(kind))):
             found[name] = file_id
     return found
 

@@ -1,4 +1,4 @@
-"""Updates that are no message: buttons, reactions, blocks, business connections, deletions; and what is left out.
+"""Updates that are no message: buttons, reactions, blocks, votes; and what is left out.
 
 Every function raises Unreadable for a payload without a chat or whatever else its events need.
 """
@@ -11,19 +11,18 @@ from typing import Any
 from services.telegram import wire
 from services.telegram.arrival import Arrival, Unreadable
 from services.telegram.content import Found
+from services.telegram.notices import notice
 from services.telegram.peers import Peer, kind_of_chat
-from services.telegram.people import contact_of_chat, contact_of_user, name_of_chat, name_of_user
+from services.telegram.people import contact_of_chat, contact_of_user, name_of_chat
 from services.telegram.postbacks import callback_answer, poll_vote
 from services.telegram.references import peer_of, thread_of
 from shared.channel import Call, Event
 from shared.contract.base import Contact, Timestamp
 from shared.contract.content import CustomPayloadContent, ReplyTo, SystemContent, Thread
 from shared.contract.events import (
-    AccountNotice,
     ContactReachability,
     EventType,
     Message,
-    MessageDeleted,
     ProviderFact,
     ReactionChanged,
 )
@@ -224,46 +223,6 @@ def _note(found: Found, sender: Contact, peer: Peer, arrival: Arrival, at: Times
     )
 
 
-def deleted_business_messages(deleted: wire.DeletedMessages, arrival: Arrival) -> Iterator[Event]:
-    """Messages that were deleted in a business chat, one event each."""
-    chat = deleted.chat
-    if chat is None or chat.id is None:
-        raise Unreadable
-    peer = Peer(str(chat.id), deleted.business_connection_id, kind="business")
-    for number in deleted.message_ids or ():
-        ref = peer.message_ref(number)
-        data = MessageDeleted(
-            **arrival.common(peer, arrival.item.received_at),
-            message_id=arrival.message_id(ref),
-            provider=ProviderFact(message_id=str(number), type="deleted_business_messages"),
-        )
-        yield Event(EventType.MESSAGE_DELETED, data, ref, address=peer.address(), reply_ref=ref)
-
-
-def business_connection(connection: wire.BusinessConnection, arrival: Arrival) -> Iterator[Event]:
-    """A business account was connected to the bot, changed its rights, or was disconnected."""
-    rights = connection.rights or {}
-    may_reply = bool(rights.get("can_reply", connection.can_reply))
-    owner = (name_of_user(connection.user) if connection.user else None) or "A business account"
-    if not connection.is_enabled:
-        state, severity, text = "unlinked", "warning", f"{owner} disconnected the bot"
-    elif not may_reply:
-        state, severity, text = "read_only", "warning", f"{owner} does not let the bot reply"
-    else:
-        state, severity, text = "linked", "info", f"{owner} connected the bot"
-    values: dict[str, Any] = {
-        "business_connection_id": connection.id,
-        "state": state,
-        "is_enabled": bool(connection.is_enabled),
-        "can_reply": may_reply,
-        "rights": rights,
-        "user_id": str(connection.user.id) if connection.user and connection.user.id is not None else None,
-        "user_chat_id": None if connection.user_chat_id is None else str(connection.user_chat_id),
-    }
-    at = arrival.moment(connection.date)
-    yield notice(arrival, "business_connection", text, severity=severity, values=values, at=at)
-
-
 def payment_query(query: dict[str, Any], arrival: Arrival) -> Iterator[Event]:
     """A customer at the checkout waits for a confirmation that this connector does not give."""
     text = "A payment waits for a confirmation that only the shop's own bot program can give"
@@ -283,25 +242,3 @@ def unknown(name: str, payload: Any, arrival: Arrival) -> Iterator[Event]:
     sender = contact_of_user(message.from_) if message.from_ else contact_of_chat(message.chat)
     found = Found(name[:64], CustomPayloadContent(text=text, raw={name: payload}))
     yield _note(found, sender, peer, arrival, arrival.moment(message.date))
-
-
-def notice(
-    arrival: Arrival,
-    name: str,
-    text: str,
-    *,
-    severity: str = "info",
-    values: dict[str, Any] | None = None,
-    at: Timestamp | None = None,
-) -> Event:
-    """A notice about the account."""
-    data = AccountNotice.model_validate(
-        {
-            **arrival.common(None, at or arrival.item.received_at),
-            "notice": name,
-            "severity": severity,
-            "text": text,
-            "values": values or {},
-        }
-    )
-    return Event(EventType.ACCOUNT_NOTICE, data, f"{name}:{arrival.update_ref}")
