@@ -25,7 +25,7 @@ class BlobFiles:
             raise FileUnavailable
         try:
             size = await self._blobs.size(file.blob)
-            mime = file.mime_type or sniff(await self._blobs.head(file.blob, HEAD)) or _FALLBACK_TYPE
+            mime = file.mime_type or sniff(await self._blobs.head(file.blob, HEAD), file.filename) or _FALLBACK_TYPE
         except BlobMissing:
             raise FileUnavailable from None
         return OpenFile(

@@ -151,7 +151,7 @@ class MediaFetcher:
         return attachment.model_copy(
             update={
                 "status": AttachmentStatus.STORED,
-                "mime_type": sniff(reader.head) or opened.mime_type,
+                "mime_type": sniff(reader.head, attachment.filename or opened.filename) or opened.mime_type,
                 "size": reader.size,
                 "sha256": reader.sha256,
                 "filename": attachment.filename or opened.filename,
