@@ -54,7 +54,7 @@ class World:
     def __init__(self, channels: Sequence[str], environment: Mapping[str, str], ports: Mapping[str, int]) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="channel-connectors-"))
         self._janitor = Janitor(self._home)
-        self._ports = dict(ports)
+        self._given, self._ports = ports, dict(ports)
         self._layers: list[list[Child]] = []
         self._sealing_key = new_key()
         self._sandboxes = {name: describe(name, environment) for name in channels}
@@ -76,6 +76,9 @@ class World:
 
     async def start(self) -> None:
         """Start all, wait until it is ready, connect the demo accounts. Raises WorldFailed; `stop` cleans up."""
+        for name, port in self._given.items():
+            if _taken(port):
+                raise WorldFailed(f"port {port}, given for {name}, is taken")
         await self._janitor.start()
         for directory in (self.logs, self.blob_directory, self._home / "tmp"):
             directory.mkdir(exist_ok=True)
@@ -198,7 +201,8 @@ class World:
 
     async def _is_ready(self, child: Child) -> bool:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with self.session.get(f"{self.channels[child.name].service_url}/readyz") as answer:
+            url = f"{self.channels[child.name].service_url}/readyz"
+            async with self.session.get(url, timeout=aiohttp.ClientTimeout(total=2)) as answer:
                 return answer.status == 200
         return False
 
@@ -214,3 +218,13 @@ class World:
     def _sealed(self, entry: dict[str, Any]) -> AccountRecord:
         credentials = entry.pop("credentials")
         return AccountRecord(**entry, sealed=seal(credentials, public_key(self._sealing_key)))
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False

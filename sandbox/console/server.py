@@ -123,7 +123,10 @@ class Console:
         return _json(stored, 201)
 
     async def _blob(self, request: web.Request) -> web.StreamResponse:
-        chunks = self._world.blobs.stream(request.match_info["key"])
+        key = request.match_info["key"]
+        if {".", "..", ""} & set(key.split("/")):
+            raise BlobMissing
+        chunks = self._world.blobs.stream(key)
         head = await anext(chunks, b"")
         response = _file_response(sniff(head), request.query.get("name", "file"))
         await response.prepare(request)

@@ -17,7 +17,7 @@ import pytest
 from sandbox.simulators.telegram import TelegramSimulator
 from tests.sandbox.console.running import Sandbox, alive, wait_for
 
-SOON = 15.0  # seconds
+SOON = 30.0  # seconds
 TOKEN = "4242:a-real-looking-token"
 Start = Callable[..., Sandbox]
 
@@ -118,11 +118,18 @@ def test_being_stopped_while_starting_leaves_nothing(start: Start) -> None:
 
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(start: Start) -> None:
+    sandbox = start(HTTP_MAX_BODY="plenty")
+    assert sandbox.process.wait(60) == 1
+    assert "telegram ended with exit status 2; its last words:\n    setting" in sandbox.output
+    assert sandbox.left_behind() == []
+
+
+def test_a_given_port_that_is_taken_is_said_at_once(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         sandbox = start("--port", f"telegram={port}")
-        assert sandbox.process.wait(60) == 1
-    assert "telegram ended with exit status 1" in sandbox.output and "address" in sandbox.output
+        assert sandbox.process.wait(SOON) == 1
+    assert f"port {port}, given for telegram, is taken" in sandbox.output
     assert sandbox.left_behind() == []
 
 
