@@ -299,10 +299,10 @@ class InitiatingChannel(PlainChannel):
     def __init__(self, *arguments: Any, **changes: Any) -> None:
         super().__init__(*arguments, **({"initiates": "always"} | changes))
 
-    def peer_of(self, to: Sequence[Alias]) -> str:
+    def peer_of(self, to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
         for alias in to:
             if alias.kind is AliasKind.PHONE:
-                return ids.personal_peer(alias.value)
+                return ids.personal_peer(alias.value), {"phone": alias.value}
         raise Refused(ErrorCode.RECIPIENT_UNKNOWN, field="to")
 
 

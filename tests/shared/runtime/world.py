@@ -219,6 +219,11 @@ class World:
         await self.blobs.put(key, chunks())
         return key
 
+    async def forget(self, pattern: str) -> None:
+        """Let the time to live of some keys run out: Valkey has a clock of its own."""
+        for key in await self.client.call("KEYS", pattern):
+            await self.client.call("DEL", key)
+
     async def close(self) -> None:
         await self.client.close()
 
