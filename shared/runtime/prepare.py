@@ -127,7 +127,7 @@ class Preparer:
             return file
         try:
             size = await self._blobs.size(blob)
-            found = sniff(await self._blobs.head(blob, HEAD)) if size else None
+            found = sniff(await self._blobs.head(blob, HEAD), file.filename) if size else None
         except BlobMissing:
             raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
         if size > MAX_FILE_BYTES:
