@@ -94,7 +94,8 @@ class WhatsAppCustomers:
 
     async def add_person(self, name: str) -> None:
         self._added += 1
-        await self._simulator.post("customers", {"phone": f"+4670174{self._added:04}", "name": name})
+        address = {"phone": f"+4670174{self._added:04}", "user_id": f"SE.4711082{self._added:04}"}
+        await self._simulator.post("customers", {"name": name, **address})
 
     async def view(self, person_id: str) -> View:
         chats = await self._simulator.get(f"customers/{person_id}/conversation")
@@ -143,8 +144,7 @@ class WhatsAppCustomers:
 
 def _person(customer: Mapping[str, Any]) -> Person:
     phone, user_id = customer["phone"], customer["user_id"]
-    peers = tuple(peer for peer in (user_id, phone, f"+{phone}") if peer)
-    return Person(phone or user_id, customer["name"] or "", f"+{phone}" if phone else user_id, peers)
+    return Person(phone or user_id, customer["name"] or "", f"+{phone}" if phone else user_id, (user_id or "",))
 
 
 def _bubbles(messages: list[dict[str, Any]]) -> tuple[Bubble, ...]:

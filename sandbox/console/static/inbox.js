@@ -53,6 +53,7 @@ export class Inbox {
   constructor(prefix) {
     this.prefix = prefix;
     this.conversations = new Map();
+    this.troubles = new Map(); // account id → what is wrong with it
   }
 
   /** Channel (null for a shared topic) and short name of a topic. */
@@ -66,6 +67,7 @@ export class Inbox {
   apply(record) {
     const [channel, name] = this.split(record.topic);
     const data = record.value;
+    if (name === "account-health") this.#health(record.key, data);
     if (!channel || !data || typeof data !== "object" || !data.conversation_id) return null;
     const kind = record.type.replace(/^channels\./, "").replace(/\.v\d+$/, "");
     const handler = { inbound: EVENTS[kind], outbound: COMMANDS[kind], statuses: takeStatus, state: takeState }[name];
@@ -73,6 +75,12 @@ export class Inbox {
     const conversation = this.#conversation(channel, data);
     handler(conversation, data, record);
     return conversation;
+  }
+
+  #health(account, data) {
+    this.troubles.delete(account);
+    if (!data || data.health === "connected") return;
+    this.troubles.set(account, [data.health.replaceAll("_", " "), data.detail ?? (data.error && sentence(data.error))].filter(Boolean).join(": "));
   }
 
   #conversation(channel, data) {

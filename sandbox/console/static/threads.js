@@ -78,6 +78,7 @@ export class Threads {
       colour: channel.colour,
       canAdd: Boolean(channel.actions),
       real: !channel.actions,
+      troubles: channel.accounts.map((account) => this.inbox.troubles.get(account.id)).filter(Boolean),
       threads: this.list(channel).map(({ key, title, conversation }) => ({
         key,
         title,
@@ -98,6 +99,7 @@ export class Threads {
       "section",
       { style: { "--channel": group.colour }, "aria-label": group.title },
       h("h2", {}, h("span", { class: "dot" }), group.title, group.real ? h("span", { class: "pill", text: "real" }) : null, add),
+      group.troubles.map((text) => h("p", { class: "problem", role: "status", text })),
       h("ul", {}, group.threads.map((thread) => h("li", {}, this.#entry(thread)))),
       group.threads.length ? null : empty,
     );

@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    running = Sandbox("--channel", "telegram", directory=tmp_path_factory.mktemp("sandbox"))
+    running = Sandbox(directory=tmp_path_factory.mktemp("sandbox"))
     try:
         running.wait_ready()
         yield running

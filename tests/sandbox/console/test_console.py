@@ -9,9 +9,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from sandbox.channels import channel_names, describe
 from tests.sandbox.console.running import Sandbox
 
 pytestmark = pytest.mark.browser
+every_channel = pytest.mark.parametrize(
+    "channel", [describe(name, {}).title for name in channel_names()], ids=channel_names()
+)
 
 
 class Side:
@@ -42,9 +46,9 @@ class Side:
 class Scene:
     """A new customer's conversation, so that no test sees what another one said."""
 
-    def __init__(self, page: Page, name: str) -> None:
+    def __init__(self, page: Page, name: str, channel: str = "Telegram") -> None:
         self.page = page
-        page.get_by_role("button", name="Add a customer to Telegram").click()
+        page.get_by_role("button", name=f"Add a customer to {channel}").click()
         page.get_by_role("textbox", name="Name").fill(name)
         page.keyboard.press("Enter")
         page.get_by_role("heading", name=name).first.wait_for()
@@ -71,24 +75,28 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def test_both_sides_talk_and_the_records_show_it(scene: Scene) -> None:
+@every_channel
+def test_both_sides_talk_and_the_records_show_it(page: Page, channel: str) -> None:
+    scene = Scene(page, "Tove Lund", channel)
     expect(scene.agent.input).to_be_disabled()
     scene.customer.write("Is the blue jacket still there?")
     expect(scene.agent.message("Is the blue jacket still there?")).to_be_visible()
     scene.agent.write("Yes, two of them.")
-    expect(scene.agent.message("Yes, two of them.").locator(".state")).to_have_text(re.compile("sent"))
+    expect(scene.agent.message("Yes, two of them.").locator(".state")).to_have_text(re.compile("sent|delivered"))
     expect(scene.customer.message("Yes, two of them.")).to_be_visible()
     scene.only_this_conversation()
     for topic, kind in (
         ("inbound", "message.received"),
         ("outbound", "message.send"),
         ("statuses", "message.status"),
-        ("raw", "telegram"),
+        ("raw", channel.lower()),
     ):
         expect(scene.record(topic, kind).first).to_be_visible()
 
 
-def test_the_agent_is_seen_typing_until_the_answer_comes(scene: Scene) -> None:
+@every_channel
+def test_the_agent_is_seen_typing_until_the_answer_comes(page: Page, channel: str) -> None:
+    scene = Scene(page, "Tomas Ek", channel)
     scene.customer.write("Hello")
     expect(scene.agent.message("Hello")).to_be_visible()
     typing = scene.customer.root.locator(".typing")
@@ -98,6 +106,18 @@ def test_the_agent_is_seen_typing_until_the_answer_comes(scene: Scene) -> None:
     scene.agent.input.press_sequentially("ning\n")
     expect(scene.customer.message("Good morning")).to_be_visible()
     expect(typing).to_be_hidden()
+
+
+@every_channel
+def test_pictures_travel_both_ways(page: Page, channel: str, picture: Path) -> None:
+    scene = Scene(page, "Siri Holm", channel)
+    scene.customer.write("", picture)
+    shown = scene.agent.root.locator("li.message.left img")
+    expect(shown).to_have_js_property("naturalWidth", 320)
+    scene.agent.write("", picture)
+    expect(scene.agent.root.locator("li.message.right .state")).to_have_text(re.compile("sent|delivered"))
+    received = scene.customer.root.locator("li.message.left")
+    expect(received.locator("img, .file")).to_be_visible()
 
 
 def test_replies_point_at_their_message_on_both_sides(scene: Scene) -> None:
