@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from shared.channel import Channel, Refused
+from shared.channel import Call, Channel, Refused
 from shared.contract.commands import CommandRefused, CommandType, MessageCancel
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
-from shared.contract.statuses import MessageStatus, Part, State
+from shared.contract.statuses import MessageStatus, Part, State, Warning
 from shared.policy.cancelling import is_cancelled, rules_of
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.judge import judge
@@ -224,26 +224,30 @@ class Deliverer:
         if self._stopped(job, opened) is None:
             await self._wait_for_account(job)
             await self._learn_address(job, known_before)
-        await self._made(
-            job,
-            begun,
-            self._sender.send(job, calls, opened.ledger, conversation, warnings, partial(self._stopped, job, opened)),
-        )
+        stopped = partial(self._stopped, job, opened)
+        await self._make(job, calls, opened, conversation, warnings, stopped)
 
-    async def _made(self, job: Job, begun: bool, sending: Awaitable[None]) -> None:
-        """Send; what another process has begun, or what was perhaps not told, is told whole at the end."""
-        if not begun:
-            self._told.add(job.id)
+    async def _make(
+        self,
+        job: Job,
+        calls: Sequence[Call],
+        opened: Opened,
+        conversation: Conversation,
+        warnings: Sequence[Warning],
+        stopped: Callable[[], State | None],
+    ) -> None:
+        """Make the calls that are left; before them, tell what may have been made without being told."""
+        entries = opened.ledger
+        if ledger.begun(entries) and job.id not in self._told:
+            await self._sender.bind_again(job, entries)
+            await self._repeat(job, entries)
+            await self._book.feed(job.account.record, job.conversation_id)
+        self._told.add(job.id)
         try:
-            await sending
+            await self._sender.send(job, calls, entries, conversation, warnings, stopped)
         except (LogUnavailable, StateUnavailable):
             self._told.discard(job.id)
             raise
-        if job.id not in self._told:
-            opened = await self._store.open(job.conversation_id, job.command.command_id)
-            await self._sender.bind_again(job, opened.ledger)
-            await self._repeat(job, opened.ledger)
-            await self._book.feed(job.account.record, job.conversation_id)
 
     def _stopped(self, job: Job, opened: Opened) -> State | None:
         if is_cancelled(job.command, opened.cancelled, job.record.timestamp_ms):
@@ -321,9 +325,8 @@ class Deliverer:
         await self._book.feed(job.account.record, job.conversation_id)
         opened = await self._store.open(job.conversation_id, job.command.command_id)
         conversation = from_fields(opened.conversation, opened.quota_used)
-        begun = ledger.begun(opened.ledger)
         try:
-            calls: Sequence[Any] = self._channel.plan(
+            calls: Sequence[Call] = self._channel.plan(
                 job.kind, job.command, context_for(job.account, conversation, None, ())
             )
         except Refused:
@@ -331,5 +334,4 @@ class Deliverer:
         if not calls:
             await self._end(job, self._status(job, State.SENT))
             return
-        sending = self._sender.send(job, calls, opened.ledger, conversation, (), lambda: None)
-        await self._made(job, begun, sending)
+        await self._make(job, calls, opened, conversation, (), lambda: None)
