@@ -14,6 +14,7 @@ from shared.channel import Call, Channel, Refused
 from shared.contract.commands import CommandRefused, CommandType, MessageCancel
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State, Warning
+from shared.media.blobs import BlobsUnavailable
 from shared.policy.cancelling import is_cancelled, rules_of
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.judge import judge
@@ -99,6 +100,8 @@ class Deliverer:
             raise NotNow(RETRY_SECONDS, "state_unavailable") from None
         except LogUnavailable:
             raise NotNow(RETRY_SECONDS, "log_unavailable") from None
+        except BlobsUnavailable:
+            raise NotNow(RETRY_SECONDS, "blobs_unavailable") from None
 
     async def poisoned(self, record: Record) -> None:
         """A bug of ours keeps the command from being carried out: say so, and let those behind it go on.

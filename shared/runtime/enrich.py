@@ -67,8 +67,8 @@ def enrich(conversation_id: str, conversation: Conversation, observed: Observed,
     """The events with the conversation's id, in order, a `contact.updated` before a message that brings new names."""
     enriched: list[Event] = []
     fields: dict[str, str] = {}
-    known = observed.conversation
     for event in events:
+        known = observed.conversation | fields
         changes: dict[str, Any] = {}
         if event.data.conversation_id != conversation_id:
             changes["conversation_id"] = conversation_id

@@ -12,7 +12,7 @@ from shared.channel import Account, Channel, Event, HealthChange, Outcome, Recei
 from shared.contract import ids
 from shared.contract.events import EventType, Message
 from shared.contract.topics import Topics
-from shared.media.blobs import BlobMissing, Blobs
+from shared.media.blobs import BlobMissing, Blobs, BlobsUnavailable
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.windows import rule_for
 from shared.runtime import metrics
@@ -85,12 +85,17 @@ class Normaliser:
         except BlobMissing:
             await self._give_up(record, "body_missing", "the body is not in the blob store")
             return
+        except BlobsUnavailable:
+            raise NotNow(RETRY_SECONDS, "blobs_unavailable") from None
         try:
-            for account in accounts:
-                item = ReceivedItem(account.record, body, raw.received_at, record.offset)
-                await self._tell(account, self._channel.normalise(item), raw)
+            items = [ReceivedItem(account.record, body, raw.received_at, record.offset) for account in accounts]
+            outcomes = [self._channel.normalise(item) for item in items]
         except ValueError as unreadable:
             await self._give_up(record, "unreadable", reason_of(unreadable))
+            return
+        try:
+            for account, learned in zip(accounts, outcomes, strict=True):
+                await self._tell(account, learned, raw)
         except StateUnavailable:
             raise NotNow(RETRY_SECONDS, "state_unavailable") from None
         except LogUnavailable:
@@ -131,14 +136,17 @@ class Normaliser:
             # A provider's clock may run ahead of ours; what has been received cannot lie in the future.
             opened_at=None if newest is None else _ms(min(newest.data.occurred_at, raw.received_at)),
             last_ref="" if newest is None else newest.provider_ref or "",
-            fields=fields_of(events),
         )
-        conversation = from_fields(observed.conversation, observed.quota_used)
+        unseen = [event_id for event_id in event_ids if event_id not in observed.seen]
         fresh = [e for e, event_id in zip(events, event_ids, strict=True) if event_id not in observed.seen]
         metrics.DUPLICATES.labels(self._name).inc(len(events) - len(fresh))
+        # What an event says of the conversation is written once it is out: an old one that comes again says nothing.
+        said = fields_of(fresh)
+        conversation = from_fields(observed.conversation | said, observed.quota_used)
         conversation = await self._count_echoes(conversation_id, conversation, fresh)
         enriched = self._enriched(account, conversation_id, conversation, observed, fresh)
-        await self._send(account, conversation_id, conversation, enriched, raw)
+        enriched = replace(enriched, fields=said | enriched.fields)
+        await self._send(account, conversation_id, conversation, enriched, unseen, raw)
         for event in fresh:
             if event.answer is not None:
                 self._answer(account, event)
@@ -164,6 +172,7 @@ class Normaliser:
         conversation_id: str,
         conversation: Conversation,
         enriched: Enriched,
+        event_ids: Sequence[str],
         raw: RawRecord,
     ) -> None:
         """Publish, wait for the acks, and only then remember that it was published."""
@@ -174,14 +183,14 @@ class Normaliser:
             acks.append(await self._log.enqueue(self._topic, envelope.key, value, envelope.headers()))
             self._measure(event, raw)
         mark = self._feed.mark(conversation)
-        changed = mark != conversation.fed
+        about_account = any(event.type is EventType.ACCOUNT_NOTICE for event in enriched.events)
+        changed = mark != conversation.fed and not about_account
         if changed:
             acks.append(await self._feed.say(account.record, conversation_id, conversation))
-        for ack in acks:
-            await ack
-        await self._store.confirm(
+        await asyncio.gather(*acks)
+        known, used = await self._store.confirm(
             conversation_id,
-            event_ids=[self._event_id(account, event) for event in enriched.events],
+            event_ids=event_ids,
             messages={
                 event.data.message_id: event.provider_ref
                 for event in enriched.events
@@ -189,6 +198,8 @@ class Normaliser:
             },
             fields=enriched.fields | ({"fed": mark} if changed else {}),
         )
+        if changed:
+            await self._feed.keep_up(account.record, conversation_id, from_fields(known, used))
 
     def _event_id(self, account: Account, event: Event) -> str:
         return ids.event_id(self._name, account.account_id, event.provider_id, event.type)
@@ -209,10 +220,10 @@ class Normaliser:
         rule = rule_for(self._channel.capabilities, conversation)
         if rule is None or rule.quota is None or not rule.counts_echoes:
             return conversation
-        used = conversation.quota_used
+        used, opened = conversation.quota_used, conversation.last_inbound
         for event in events:
             automatic = getattr(event.data, "automatic", None)
-            if automatic and not rule.counts_automatic:
+            if (automatic and not rule.counts_automatic) or (opened and event.data.occurred_at < opened):
                 continue
             if event.type is EventType.MESSAGE_ECHOED and not event.data.backfill and event.provider_ref:
                 used += await self._store.count(conversation_id, event.provider_ref, _ms(event.data.occurred_at))

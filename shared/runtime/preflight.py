@@ -12,6 +12,7 @@ from shared.channel import Channel, Refused
 from shared.contract.commands import CommandRefused, parse_command
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode, error
+from shared.media.blobs import BlobsUnavailable
 from shared.policy.conversation import from_fields
 from shared.policy.judge import judge
 from shared.policy.windows import quota_of, rule_for
@@ -59,6 +60,8 @@ class Preflight:
             return _answer(200, _refused(refused.code, refused.detail, refused.facts))
         except StateUnavailable:
             return _answer(503, {"unavailable": "state"})
+        except BlobsUnavailable:
+            return _answer(503, {"unavailable": "blobs"})
 
     async def _judged(self, document: dict[str, Any]) -> dict[str, Any]:
         ce_type, data, _ = read_command(document)

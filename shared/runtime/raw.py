@@ -12,11 +12,11 @@ import structlog
 
 from shared.channel import RawItem
 from shared.contract.topics import Topics
-from shared.media.blobs import Blobs
+from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.runtime import metrics
 from shared.runtime.tracing import new_traceparent, traceparent_of
 from shared.stream.deadletter import DeadLetters
-from shared.stream.errors import RecordTooLarge
+from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.log import Log
 from shared.stream.records import INJECTED, Record, header
 
@@ -52,8 +52,7 @@ class RawWriter:
         trace = (traceparent_of(traceparent) or new_traceparent()).encode()
         received = str(int(time() * 1000)).encode()
         acks = [await self._enqueue(item, received, trace) for item in items]
-        for ack in acks:
-            await ack
+        await asyncio.gather(*acks)
         self._items.inc(len(items))
 
     async def _enqueue(self, item: RawItem, received: bytes, trace: bytes) -> asyncio.Future[object]:
@@ -66,7 +65,10 @@ class RawWriter:
         try:
             return await self._log.enqueue(self._topic, key, item.body, tuple(headers))  # type: ignore[return-value]
         except RecordTooLarge:
-            blob = await self._blobs.put_content(_BLOB_REFERENCE, item.body)
+            try:
+                blob = await self._blobs.put_content(_BLOB_REFERENCE, item.body)
+            except BlobsUnavailable as away:
+                raise LogUnavailable("the blob store is away") from away
             headers.append(("blob", blob.encode()))
             return await self._log.enqueue(self._topic, key, b"", tuple(headers))  # type: ignore[return-value]
 

@@ -29,6 +29,7 @@ from shared.contract.commands import MessageSend
 from shared.contract.errors import ERRORS, Error, ErrorClass, ErrorCode
 from shared.contract.events import Health
 from shared.contract.statuses import State, Warning, WarningCode
+from shared.media.blobs import BlobsUnavailable
 from shared.policy.conversation import Conversation
 from shared.policy.retry import backoff
 from shared.policy.windows import quota_of, rule_for
@@ -249,6 +250,9 @@ class Sender:
         except FileUnavailable:
             outcome = ErrorCode.FILE_UNAVAILABLE
             raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
+        except BlobsUnavailable:
+            outcome = ErrorCode.PROVIDER_UNAVAILABLE
+            raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The files cannot be read.")) from None
         except Exception as bug:  # whatever went wrong, the provider may have got the message
             outcome = ErrorCode.INTERNAL
             log.error("perform_failed", channel=self._name, method=step.call.method, exc_info=bug)

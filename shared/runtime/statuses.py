@@ -110,8 +110,7 @@ class StatusBook:
 
     async def publish_all(self, statuses: Sequence[MessageStatus], traceparent: str | None = None) -> None:
         """Write statuses in order and wait for the acks. Raises LogUnavailable."""
-        for ack in [await self.publish(status, traceparent) for status in statuses]:
-            await ack
+        await asyncio.gather(*[await self.publish(status, traceparent) for status in statuses])
 
     # --- what providers report
 

@@ -379,6 +379,7 @@ def _event(received: ReceivedItem, read: dict[str, Any], when: datetime) -> Even
         "occurred_at": when,
         "received_at": received.received_at,
         "sequence": received.sequence,
+        "backfill": read.get("backfill", False),
     }
     message_id = ids.message_id(CHANNEL, account.account_id, f"{peer}:{read.get('target', name)}")
     fact = ProviderFact(message_id=name, type=kind)
