@@ -88,6 +88,7 @@ def capabilities(settings: Settings) -> Capabilities:
             Interactive(kind=InteractiveKind.CARD, max_buttons=CARD_BUTTONS, max_title=LINK_TITLE),
         ),
         receipts=(State.SENT, State.READ),
+        reads_up_to=True,
         initiates="never",
         windows=(
             WindowRule(
