@@ -56,16 +56,11 @@ def received(message: wire.Message, arrival: Arrival) -> Iterator[Event]:
     else:
         attachments = Attachments(arrival.item.account.workspace_id, arrival.account_id, message_id)
         found = content_of(message, attachments, sent_at)
-    provider = ProviderFact(message_id=number, type=found.kind)
-    referral = _referral(message)
-    if referral:
+    facts = arrival.common(peer, sent_at)
+    facts |= {"message_id": message_id, "provider": {"message_id": number, "type": found.kind}}
+    if referral := _referral(message):
         yield _referred(referral, sender_of(message), peer, arrival, ref, sent_at)
-    facts = {
-        **arrival.common(peer, sent_at),
-        "message_id": message_id,
-        "referral": referral,
-        "provider": provider,
-    }
+        facts["referral"] = referral
     yield _message(message, found, peer, arrival, ref, facts)
     if message.contact and peer.kind == "private" and is_own_contact(message):
         yield from _phone_shared(message, peer, arrival, ref, sent_at)
@@ -80,22 +75,17 @@ def _message(
     if message.web_app_data is not None:
         kind = EventType.POSTBACK_RECEIVED
     sender = sender_of(message)
-    data = Message(
-        **facts,
-        direction="outbound" if echo else "inbound",
-        origin=origin_of(message),
-        sender=sender,
-        recipient=contact_of_chat(message.chat) if echo and message.chat else None,
-        content=found.content,
-        reply_to=reply,
-        forwarded=forwarded_of(message, arrival),
-        thread=thread_of(message, peer),
-        automatic=True if message.is_from_offline or (sender.is_bot and not echo) else None,
-    )
+    facts |= {"sender": sender, "content": found.content}
+    if echo:
+        recipient = contact_of_chat(message.chat) if message.chat else None
+        facts |= {"direction": "outbound", "origin": origin_of(message), "recipient": recipient}
+    if message.is_from_offline or (sender.is_bot and not echo):
+        facts["automatic"] = True
+    facts |= {"reply_to": reply, "forwarded": forwarded_of(message, arrival), "thread": thread_of(message, peer)}
     told = not isinstance(found.content, SystemContent) or found.content.event == "write_access_allowed"
     return Event(
         type=kind,
-        data=data,
+        data=Message.model_validate(facts),
         provider_id=ref,
         peer_aliases=peer.aliases,
         address=peer.address(),
@@ -123,7 +113,14 @@ def edited(message: wire.Message, arrival: Arrival) -> Iterator[Event]:
         provider=ProviderFact(message_id=number, type=found.kind),
     )
     # A message can be edited twice within a second; a repeated delivery has the same update id.
-    yield Event(EventType.MESSAGE_EDITED, data, f"{ref}:{arrival.update_ref}", address=peer.address(), provider_ref=ref)
+    yield Event(
+        EventType.MESSAGE_EDITED,
+        data,
+        f"{ref}:{arrival.update_ref}",
+        peer_aliases=peer.aliases,
+        address=peer.address(),
+        provider_ref=ref,
+    )
 
 
 def _referral(message: wire.Message) -> Referral | None:

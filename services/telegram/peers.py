@@ -18,6 +18,7 @@ _PEER = re.compile(
     r"(?P<chat>-?\d{1,19}|@\w{3,64})"
     r"(?::business:(?P<business>\S+?))?(?::topic:(?P<topic>\d+))?(?::direct:(?P<direct>\d+))?"
 )
+_MESSAGE = re.compile(r"(?:(?:-?[0-9]{1,19}|@\w{3,64})(?::business:[^:\s]+)?:)?(?P<number>[0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,9 @@ def peer_of_address(address: Mapping[str, str]) -> Peer | None:
 
 
 def message_number(reference: str) -> int | None:
-    """The Bot API's message id in a reference or a bare id, or None."""
-    number = reference.rpartition(":")[2]
-    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else None
+    """The Bot API's message id in a reference or a bare id; None for what has no such id (an ephemeral message)."""
+    match = _MESSAGE.fullmatch(reference)
+    return int(match["number"]) if match else None
 
 
 def conversation_key(account_id: str, chat_id: int | str | None, business_connection_id: str | None = None) -> str:

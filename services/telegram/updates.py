@@ -120,7 +120,6 @@ def _postback(
         peer_aliases=peer.aliases,
         address=peer.address(),
         opens_window=True,
-        provider_ref=ref,
         reply_ref=reply_ref,
         answer=answer,
     )
@@ -218,9 +217,7 @@ def _note(found: Found, sender: Contact, peer: Peer, arrival: Arrival, at: Times
         content=found.content,
         provider=ProviderFact(type=found.kind),
     )
-    return Event(
-        EventType.MESSAGE_RECEIVED, data, ref, peer_aliases=peer.aliases, address=peer.address(), provider_ref=ref
-    )
+    return Event(EventType.MESSAGE_RECEIVED, data, ref, peer_aliases=peer.aliases, address=peer.address())
 
 
 def payment_query(query: dict[str, Any], arrival: Arrival) -> Iterator[Event]:

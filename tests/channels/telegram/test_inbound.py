@@ -251,7 +251,19 @@ def test_what_is_no_peer(value: str) -> None:
 
 @pytest.mark.parametrize(
     ("reference", "number"),
-    [("5", 5), ("7001:5", 5), ("7001:business:biz:5", 5), ("wamid.x", None), ("", None), ("-5", None), ("٣", None)],
+    [
+        ("5", 5),
+        ("7001:5", 5),
+        ("7001:business:biz:5", 5),
+        ("wamid.x", None),
+        ("", None),
+        ("-5", None),
+        ("٣", None),
+        ("7001:ephemeral:5", None),
+        ("7001:update:5", None),
+        ("callback:5", None),
+        ("-100:5", 5),
+    ],
 )
 def test_message_numbers(reference: str, number: int | None) -> None:
     assert message_number(reference) == number
