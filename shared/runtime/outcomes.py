@@ -100,8 +100,9 @@ class Outcomes:
             statuses.append(status)
             parts[ledger.part_field(0)] = (_encoded(status), RANK[State.SENT])
         counted = quota_of(rule_for(self._capabilities, step.conversation), step.conversation) is not None
+        told = {ledger.told_field(part): str(receipt.state) for part in step.parts}
         settlement = Settlement(
-            set_fields={ledger.call_field(step.index): CallEntry("done", now_ms()).encode()},
+            set_fields={ledger.call_field(step.index): CallEntry("done", now_ms()).encode(), **told},
             parts=parts,
             messages=messages,
             # A part without an id of its own stays counted under ours.
