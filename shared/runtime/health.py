@@ -59,11 +59,12 @@ class AccountsHealth:
             self._set(record.account_id, record.health)
 
     def _set(self, account_id: str, health: Health) -> None:
-        before = self.of(account_id)
+        before = self._known.get(account_id)
         if health is before:
             return
         self._known[account_id] = health
-        metrics.ACCOUNTS.labels(self._channel, before).dec()
+        if before is not None:
+            metrics.ACCOUNTS.labels(self._channel, before).dec()
         metrics.ACCOUNTS.labels(self._channel, health).inc()
         if before in PAUSED and health not in PAUSED:
             for callback in self._recovered:
@@ -75,7 +76,7 @@ class AccountsHealth:
 
     async def set(self, workspace_id: str, account_id: str, change: HealthChange) -> None:
         """As `learn`, also for an account that is gone. Raises LogUnavailable."""
-        if change.health is self.of(account_id) and account_id in self._known:
+        if change.health is self._known.get(account_id):
             return
         code = change.code or _CODES.get(change.health)
         record = AccountHealth(
