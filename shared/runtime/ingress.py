@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import structlog
 from aiohttp import web
 
 from shared.channel import AnswersWebhook, Channel, Forbidden, UnknownRoute, WebhookRequest
@@ -13,6 +14,8 @@ from shared.runtime.accounts import AccountRegistry
 from shared.runtime.raw import RawWriter, reason_of
 from shared.runtime.settings import HttpSettings
 from shared.stream.errors import LogUnavailable
+
+log = structlog.get_logger()
 
 RETRY_AFTER_SECONDS = "5"
 
@@ -26,9 +29,9 @@ class Ingress:
         self._writer = writer
         self._body_timeout = http.body_timeout
         self._max_body = http.max_body
-        name = channel.capabilities.channel
+        self._name = name = channel.capabilities.channel
         self._answers = {
-            status: metrics.WEBHOOKS.labels(name, str(status)) for status in (200, 400, 401, 404, 408, 413, 503)
+            status: metrics.WEBHOOKS.labels(name, str(status)) for status in (200, 401, 404, 408, 413, 503)
         }
         self._seconds = metrics.WEBHOOK_SECONDS.labels(name)
         self._unreadable = metrics.UNREADABLE.labels(name)
@@ -63,7 +66,9 @@ class Ingress:
         try:
             try:
                 items = self._channel.unbatch(webhook)
-            except ValueError as unreadable:
+            except Exception as unreadable:  # a bug of ours, too, must not make the provider hold back what follows
+                if not isinstance(unreadable, ValueError):
+                    log.error("unbatch_failed", channel=self._name, exc_info=unreadable)
                 self._unreadable.inc()
                 await self._writer.write_unreadable(webhook.route, webhook.body, reason_of(unreadable))
                 return 200

@@ -79,7 +79,7 @@ class RawWriter:
         metrics.DEAD_LETTERS.labels(self._channel, "unreadable").inc()
 
 
-def reason_of(unreadable: ValueError) -> str:
+def reason_of(unreadable: Exception) -> str:
     """Why an item cannot be read: the channel's own words, but no library's, which repeat what they were given."""
     return str(unreadable) if type(unreadable) is ValueError else type(unreadable).__name__
 
