@@ -324,6 +324,15 @@ class Adjusts(Protocol):
 
 
 @runtime_checkable
+class VariesByAccount(Protocol):
+    """A channel that can do more, or faster, for one account than for another."""
+
+    def capabilities_of(self, account: AccountRecord) -> Capabilities:
+        """What it can do for this account. Pure, and cheap: it is asked before every call."""
+        ...
+
+
+@runtime_checkable
 class Initiates(Protocol):
     """A channel where a business may write first."""
 

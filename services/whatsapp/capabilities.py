@@ -261,3 +261,8 @@ CAPABILITIES = Capabilities(
     ),
     sources=_SOURCES,
 )
+
+# A number that is also used in the WhatsApp Business app keeps a fixed throughput.
+COEXISTING = CAPABILITIES.model_copy(
+    update={"rates": CAPABILITIES.rates.model_copy(update={"account": Rate(per_second=20, burst=20)})}
+)

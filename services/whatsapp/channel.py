@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.whatsapp import batch, inbound, outbound
-from services.whatsapp.capabilities import CAPABILITIES
+from services.whatsapp.capabilities import CAPABILITIES, COEXISTING
 from services.whatsapp.client import Client, number_of
 from services.whatsapp.downloads import open_media
 from services.whatsapp.recipient import peer_of
@@ -27,7 +27,9 @@ from shared.channel import (
     ReceivedItem,
     WebhookRequest,
 )
+from shared.contract.accounts import AccountRecord
 from shared.contract.base import Alias
+from shared.contract.capabilities import Capabilities
 from shared.contract.commands import Command, CommandType
 from shared.contract.content import Attachment
 from shared.contract.events import Health, Message
@@ -57,6 +59,9 @@ class WhatsApp:
 
     def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
         return outbound.plan(kind, command, context)
+
+    def capabilities_of(self, account: AccountRecord) -> Capabilities:
+        return COEXISTING if account.settings.get("coexistence") else CAPABILITIES
 
     def peer_of(self, to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
         return peer_of(to)

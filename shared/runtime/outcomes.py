@@ -19,6 +19,7 @@ from shared.policy.windows import quota_of, rule_for
 from shared.runtime import ledger
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import Job
+from shared.runtime.learning import Names
 from shared.runtime.ledger import CallEntry
 from shared.runtime.statuses import About, StatusBook, contract_error, correction
 from shared.state.store import Fields, Settlement, Store
@@ -58,6 +59,7 @@ class Outcomes:
         store: Store,
         book: StatusBook,
         health: AccountsHealth,
+        names: Names,
         sent: Callable[[str], None],
     ) -> None:
         self._capabilities = channel.capabilities
@@ -65,6 +67,7 @@ class Outcomes:
         self._store = store
         self._book = book
         self._health = health
+        self._names = names
         self._sent = sent
         # Whoever reports nothing later needs no way back from a provider id to its command.
         self._has_receipts = any(state is not State.SENT for state in channel.capabilities.receipts)
@@ -119,6 +122,8 @@ class Outcomes:
             self._sent(job.conversation_id)
         if counted:
             await self._book.feed(job.account.record, job.conversation_id)
+        if receipt.learned:
+            await self._names.learn(job, receipt.learned)
         await self._recovered(job.account)
 
     async def _bind(self, step: Step, refs: Sequence[str]) -> list[tuple[About, str, list[Any]]]:

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from pydantic import ValidationError
-
-from shared.channel import Account
-from shared.contract.capabilities import Capabilities, Rate, Rates
+from shared.channel import Account, Channel
+from shared.contract.capabilities import Rate
+from shared.runtime.varying import capabilities_of
 from shared.state import keys
 from shared.state.store import Store
 from shared.stream.errors import NotNow
@@ -52,9 +51,9 @@ class _Moment:
 class Pacer:
     """Grants moments to send, in the order they are asked for, among all replicas."""
 
-    def __init__(self, capabilities: Capabilities, store: Store, *, account_slots: int, short_wait: float) -> None:
-        self._channel = capabilities.channel
-        self._rates = capabilities.rates
+    def __init__(self, channel: Channel, store: Store, *, account_slots: int, short_wait: float) -> None:
+        self._channel = channel
+        self._name = channel.capabilities.channel
         self._store = store
         self._account_slots = account_slots
         self._short_wait = short_wait
@@ -115,7 +114,7 @@ class Pacer:
             moment.at += max(0.0, delay)
 
     def _buckets(self, account: Account, conversation_id: str, *, group: bool) -> list[tuple[str, float, float]]:
-        rates = self._of(account)
+        rates = capabilities_of(self._channel, account.record).rates
         scopes: list[tuple[str, Rate | None]] = [
             ("account", rates.account),
             ("pair", rates.group if group and rates.group else rates.pair),
@@ -130,18 +129,8 @@ class Pacer:
     def _key(self, scope: str, account: Account, conversation_id: str) -> str:
         match scope:
             case "app":
-                return keys.bucket(scope, self._channel)
+                return keys.bucket(scope, self._name)
             case "account":
-                return keys.bucket(scope, self._channel, account.account_id)
+                return keys.bucket(scope, self._name, account.account_id)
             case _:
                 return keys.bucket("pair", conversation_id)
-
-    def _of(self, account: Account) -> Rates:
-        """The channel's rates, as far as the account's own settings do not say otherwise."""
-        own = account.record.settings.get("rates")
-        if not isinstance(own, dict):
-            return self._rates
-        try:
-            return Rates.model_validate({**self._rates.model_dump(), **own})
-        except ValidationError:
-            return self._rates

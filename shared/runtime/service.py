@@ -26,6 +26,7 @@ from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.ingress import Ingress
 from shared.runtime.jobs import is_typing, lane_of
+from shared.runtime.learning import Names
 from shared.runtime.media import MediaFetcher, message_lane
 from shared.runtime.normalise import Normaliser
 from shared.runtime.outcomes import Outcomes
@@ -226,16 +227,17 @@ class Service:
         typing = TypingIndicator(self._channel, world.accounts, world.store, world.book, world.health)
         stack.push_async_callback(typing.close)
         pacer = Pacer(
-            self._channel.capabilities,
+            self._channel,
             world.store,
             account_slots=settings.account_slots,
             short_wait=settings.short_wait,
         )
+        names = Names(self._channel, world.store, world.stream, world.topics)
         sender = Sender(
             self._channel,
             world.store,
             BlobFiles(world.blobs),
-            Outcomes(self._channel, world.store, world.book, world.health, typing.stop),
+            Outcomes(self._channel, world.store, world.book, world.health, names, typing.stop),
             world.health,
             pacer,
             short_wait=settings.short_wait,

@@ -16,6 +16,7 @@ from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import account_group, account_of
 from shared.runtime.publish import fact_envelope
+from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.dispatcher import Dispatcher
@@ -154,8 +155,7 @@ class CapabilityTeller:
     """Keeps `channels.capabilities` in step with the accounts."""
 
     def __init__(self, channel: Channel, accounts: AccountRegistry, log_: Log, topics: Topics) -> None:
-        self._capabilities = channel.capabilities
-        self._accounts = accounts
+        self._channel = channel
         self._log = log_
         self._topic = topics.capabilities
         self._changed: asyncio.Queue[tuple[str, Account | None]] = asyncio.Queue(maxsize=100_000)
@@ -174,11 +174,8 @@ class CapabilityTeller:
 
     async def run(self) -> None:
         """Until cancelled."""
-        content_hash = self._capabilities.content_hash
         while True:
             account_id, account = await self._changed.get()
-            if account is not None and self._told.get(account_id) == content_hash:
-                continue
             try:
                 await self._tell(account_id, account)
             except LogUnavailable:
@@ -189,12 +186,16 @@ class CapabilityTeller:
         if account is None:
             await self._log.send(self._topic, account_id.encode(), None)
             return
+        capabilities = capabilities_of(self._channel, account.record)
+        content_hash = capabilities.content_hash
+        if self._told.get(account_id) == content_hash:
+            return
         record = CapabilityRecord(
             workspace_id=account.workspace_id,
             account_id=account_id,
-            content_hash=self._capabilities.content_hash,
-            capabilities=self._capabilities,
+            content_hash=content_hash,
+            capabilities=capabilities,
         )
-        channel, now = self._capabilities.channel, datetime.now(UTC)
+        channel, now = capabilities.channel, datetime.now(UTC)
         told = fact_envelope(CAPABILITIES_TYPE, channel, account_id, account_id, now, record)
         await self._log.send(self._topic, told.key, record.to_json(), told.headers())

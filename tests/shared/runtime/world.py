@@ -25,6 +25,7 @@ from shared.runtime.files import BlobFiles
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.jobs import account_group
+from shared.runtime.learning import Names
 from shared.runtime.media import MediaFetcher
 from shared.runtime.normalise import Normaliser
 from shared.runtime.outcomes import Outcomes
@@ -256,13 +257,13 @@ class Process:
         self.parking = Parking(log, topics.parked(name), key_of=lambda record: record.key or b"")
         self.health.on_recovery(lambda account_id: self.parking.wake(account_group(account_id)))
         self.preparer = Preparer(world.blobs, Fetcher(allow_private=True))
-        self.pacer = Pacer(channel.capabilities, store, account_slots=32, short_wait=SHORT_WAIT)
+        self.pacer = Pacer(channel, store, account_slots=32, short_wait=SHORT_WAIT)
         self.typing = TypingIndicator(channel, world.accounts, store, self.book, self.health)
         self.sender = Sender(
             channel,
             store,
             BlobFiles(world.blobs),
-            Outcomes(channel, store, self.book, self.health, self.typing.stop),
+            Outcomes(channel, store, self.book, self.health, Names(channel, store, log, topics), self.typing.stop),
             self.health,
             self.pacer,
             short_wait=SHORT_WAIT,
