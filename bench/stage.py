@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from shared.contract.topics import Topics
 from shared.runtime.accounts import apply_accounts
 from shared.runtime.sealing import new_key, public_key, seal
 from shared.runtime.service import topic_specs
+from shared.state.client import Client
+from shared.state.store import Store
 from shared.stream.kafka import KafkaLog
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,18 +61,22 @@ class Stage:
         self._state = ValkeyServer()
         self._home = Path(tempfile.mkdtemp(prefix="bench-"))
         self.sealing_key = new_key()
+        self._opened: set[str] = set()
         self.log: KafkaLog
+        self.store: Store
         self.http: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
         await asyncio.gather(self._broker.start(), self._state.start())
         self.log = KafkaLog(self.bootstrap, client_id="bench", idempotent=self._real_kafka, send_timeout=30)
         await self.log.start()
+        self.store = Store(Client(self._state.url))
         self.http = aiohttp.ClientSession()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.close()
+        await self.store.client.close()
         await self.log.stop()
         await asyncio.gather(self._broker.stop(), self._state.stop())
         shutil.rmtree(self._home, ignore_errors=True)
@@ -192,7 +199,14 @@ class Stage:
             raise BenchFailed(f"{outcome['refused']} webhooks were refused")
         return outcome
 
-    # --------------------------------------------------------------------------------------------------- topics
+    # ---------------------------------------------------------------------------------------- topics and state
+
+    async def open(self, conversation_id: str, address: Mapping[str, str]) -> None:
+        """The contact has just written, so that we may; once per conversation."""
+        if conversation_id not in self._opened:
+            self._opened.add(conversation_id)
+            fields = {"address": orjson.dumps(address).decode()}
+            await self.store.observe(conversation_id, opened_at=int(time.time() * 1000), last_ref="1", fields=fields)
 
     async def _topics(self, prefix: str, of: Profile) -> Topics:
         topics = Topics(prefix)

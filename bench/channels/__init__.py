@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 from shared.channel import Channel
-from shared.contract.base import Alias
 
 NAMES = ("telegram", "whatsapp", "tiktok")
 WORKSPACE = "ws_bench"
@@ -29,10 +28,10 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Whom a command is for: the part of the conversation id behind the account, or aliases for a first message."""
+    """A contact who has written: the last part of the conversation id, and the address that normalise kept."""
 
-    peer: str | None = None
-    to: tuple[Alias, ...] = ()
+    peer: str
+    address: dict[str, str]
 
 
 class Profile(Protocol):

@@ -64,7 +64,8 @@ class Telegram:
         return Webhook(f"/webhooks/telegram/bot{_FIRST_BOT}", headers, orjson.dumps(update))
 
     def recipient(self, number: int) -> Recipient:
-        return Recipient(str(_FIRST_PERSON + number))
+        chat = str(_FIRST_PERSON + number)
+        return Recipient(chat, {"chat_id": chat, "peer_kind": "private"})
 
     def call(self, text: str, recipient: str) -> dict[str, Any]:
         return {"chat_id": recipient, "text": text}

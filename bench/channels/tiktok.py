@@ -65,7 +65,8 @@ class TikTok:
         return Webhook("/webhooks/tiktok", {"TikTok-Signature": f"t={int(now)},s={signature}"}, body)
 
     def recipient(self, number: int) -> Recipient:
-        return Recipient(f"u5Jh{number}+/==")
+        conversation = f"u5Jh{number}+/=="
+        return Recipient(conversation, {"conversation_id": conversation})
 
     def call(self, text: str, recipient: str) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from bench.channels import RATES, TEXT, WORKSPACE, Recipient, Webhook
-from shared.contract.base import Alias, AliasKind
+from shared.contract import ids
 
 # Account 0 is the number that the simulator starts with.
 FIRST_NUMBER = 200000000000001
@@ -62,7 +62,8 @@ class WhatsApp:
         return Webhook("/webhooks/whatsapp", {"X-Hub-Signature-256": f"sha256={signature}"}, body)
 
     def recipient(self, number: int) -> Recipient:
-        return Recipient(to=(Alias(kind=AliasKind.PHONE, value=f"+{_FIRST_PHONE + number}"),))
+        phone = f"+{_FIRST_PHONE + number}"
+        return Recipient(ids.personal_peer(phone), {"phone": phone})
 
     def call(self, text: str, recipient: str) -> dict[str, Any]:
         return {

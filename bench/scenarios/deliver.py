@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import orjson
 from aiokafka import ConsumerRecord
 
 from bench.backlog import backlog, unchecked
-from bench.channels import TEXT, WORKSPACE, Profile, profile
+from bench.channels import TEXT, WORKSPACE, Profile, Recipient, profile
 from bench.figures import Aim, Figure, Result, series
 from bench.scenarios import Options
 from bench.stage import BenchFailed, Side, Stage
 from shared.contract import ids
-from shared.contract.base import Model
+from shared.contract.base import rfc3339
 from shared.contract.commands import CommandType, MessageSend, OutText
 from shared.contract.envelope import Envelope, source, type_name
 from shared.runtime.settings import Role
@@ -69,50 +70,45 @@ async def _measure(stage: Stage, of: Profile, provider: str, options: Options) -
     return Result(f"Outbound → provider, {of.name}", setting, figures)
 
 
-def command(of: Profile, number: int, conversations: int, accounts: int) -> tuple[bytes, MessageSend]:
-    """Record key and command `number`: each conversation gets as many, and no conversation more than its quota."""
+def command(of: Profile, number: int, conversations: int, accounts: int) -> tuple[MessageSend, Recipient]:
+    """Command `number` and whom it is for."""
     # A conversation gets eight messages, then it is another one's turn: fewer than any channel's quota.
     conversation = number % conversations + conversations * (number // (8 * conversations))
     account = of.account(conversation % accounts)["account_id"]
     recipient = of.recipient(conversation)
-    conversation_id = ids.conversation_id(of.name, account, recipient.peer) if recipient.peer else None
     send = MessageSend(
         command_id=f"cmd-{number}",
         workspace_id=WORKSPACE,
         account_id=account,
-        conversation_id=conversation_id,
-        to=recipient.to,
+        conversation_id=ids.conversation_id(of.name, account, recipient.peer),
         content=OutText(text=f"{TEXT} #{number}"),
     )
-    return (conversation_id or f"{of.name}:{account}:{conversation}").encode(), send
+    return send, recipient
 
 
 async def put_commands(
     stage: Stage, side: Side, of: Profile, first: int, count: int, *, conversations: int, accounts: int = ACCOUNTS
 ) -> None:
-    """Write commands to the outbound topic and wait until they are durable."""
+    """Write commands to the outbound topic, for contacts who have written, and wait until they are durable."""
     topic = side.topics.outbound(of.name)
+    commands = [command(of, number, conversations, accounts) for number in range(first, first + count)]
+    await asyncio.gather(*(stage.open(send.conversation_id or "", recipient.address) for send, recipient in commands))
     acks = []
-    for number in range(first, first + count):
-        key, send = command(of, number, conversations, accounts)
-        acks.append(await stage.log.enqueue(topic, key, send.to_json(), headers(of, send)))
+    for send, _ in commands:
+        envelope = Envelope(
+            id=send.command_id,
+            type=type_name(CommandType.MESSAGE_SEND),
+            source=source("core", send.account_id),
+            subject=send.conversation_id or "",
+            time=rfc3339(datetime.now(UTC)),
+            data=send,
+        )
+        acks.append(await stage.log.enqueue(topic, envelope.key, send.to_json(), envelope.headers()))
     await asyncio.gather(*acks)
 
 
-def headers(of: Profile, send: MessageSend) -> tuple[tuple[str, bytes], ...]:
-    """The record headers of a command."""
-    return Envelope(
-        id=send.command_id,
-        type=type_name(CommandType.MESSAGE_SEND),
-        source=source("core", send.account_id),
-        subject=send.conversation_id or send.command_id,
-        time="2026-11-22T10:00:00.000Z",
-        data=Model(),
-    ).headers()
-
-
 def sent(record: ConsumerRecord) -> None:
-    """Raises BenchFailed for a status that is not `sent`: what was refused costs less and proves nothing."""
+    """Raises BenchFailed for the status of a command that was not sent: a refusal costs less and proves nothing."""
     status = orjson.loads(record.value)
-    if status["state"] != "sent":
+    if status["state"] not in ("sent", "accepted"):
         raise BenchFailed(f"a command ended as {status['state']}: {status.get('error')}")
