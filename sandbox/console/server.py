@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -18,7 +19,7 @@ from sandbox.console.agent import MAX_FILE, Agent, BadCommand, FileTooLarge
 from sandbox.console.guard import guard, harden
 from sandbox.console.live import Live
 from sandbox.console.tail import Tail
-from sandbox.world import Channel, World
+from sandbox.world import Channel, World, WorldFailed
 from shared.media.blobs import BlobMissing
 from shared.media.sniff import sniff
 from shared.stream.errors import LogUnavailable
@@ -26,6 +27,7 @@ from shared.stream.errors import LogUnavailable
 STATIC = Path(__file__).parent / "static"
 PORTS_TRIED = 50
 CHUNK = 64 * 1024
+SHOWN_MESSAGES = 200
 # What a browser may show in place; everything else is downloaded, and all of it without scripts.
 _INLINE = frozenset(
     {
@@ -48,7 +50,7 @@ class Console:
         self._agent = Agent(world.log, world.topics, world.blobs)
 
     async def start(self, port: int) -> None:
-        """Listen on loopback: on `port`, or the next one that is free. Raises OSError when none of many is."""
+        """Listen on loopback: on `port`, or the next one that is free. Raises WorldFailed when none of many is."""
         world = self._world
         topics = [
             *(topic.name for topic in world.topics.shared()),
@@ -68,7 +70,7 @@ class Console:
                 continue
             self.port = self._runner.addresses[0][1]
             return
-        raise OSError(f"no free port from {port} to {port + PORTS_TRIED - 1}")
+        raise WorldFailed(f"no free port from {port} to {port + PORTS_TRIED - 1}")
 
     async def stop(self) -> None:
         if self._live is not None:
@@ -149,10 +151,11 @@ class Console:
         return _json(await self._customers(request).people(), 201)
 
     async def _view(self, request: web.Request) -> web.Response:
-        return _json(await self._customers(request).view(request.match_info["person"]))
+        view = await self._customers(request).view(request.match_info["person"])
+        return _json(replace(view, messages=view.messages[-SHOWN_MESSAGES:]))
 
     async def _act(self, request: web.Request) -> web.Response:
-        """An action's fields as JSON; with a file as a form: its fields first, then the part `file`."""
+        """An action's fields as JSON; with a file as a form: the fields first, then the part `file`."""
         action = self._customers(request).actions.get(request.match_info["action"])
         if action is None:
             raise web.HTTPNotFound(text="Nobody can do this on this channel.")
@@ -169,7 +172,8 @@ class Console:
                 continue
             mime_type = part.headers.get("Content-Type", "application/octet-stream")
             await action(person, fields, Upload(part.filename, mime_type, _chunks(part)))
-        return _json({})
+            return _json({})
+        raise BadCommand("a form needs a file")
 
     async def _simulator_file(self, request: web.Request) -> web.StreamResponse:
         """A file as the customer's app has it: `?id=`, and `name` for a download."""

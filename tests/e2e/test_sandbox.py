@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from sandbox.simulators.telegram import TelegramSimulator
 from tests.sandbox.console.running import Sandbox, alive, wait_for
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 SOON = 30.0  # seconds
 TOKEN = "4242:a-real-looking-token"
 Start = Callable[..., Sandbox]

@@ -48,7 +48,9 @@ function keyOf(button, data, act) {
   return h("button", { type: "button", class: "key", disabled: !press, text: button.title, on: press ? { click: press } : {} });
 }
 
-function fileOf(file) {
+function fileOf(given) {
+  const elsewhere = given.url && !given.url.startsWith("/"); // named by a command; the page shows only its own files
+  const file = elsewhere ? { ...given, kind: "file", url: safeUrl(given.url) } : given;
   if (file.url && file.kind === "image") {
     const image = h("img", { src: file.url, alt: file.name, loading: "lazy" });
     image.addEventListener("error", () => link.replaceChildren(icon("file"), file.name));

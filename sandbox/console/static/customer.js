@@ -6,6 +6,8 @@ import { ChatPane } from "./pane.js";
 
 const OFFERED = { reply: "write", react: "react", edit: "edit", delete: "delete" }; // and the action each needs
 
+const BREATH = 40; // ms between two questions to the simulator
+
 export class Customer {
   constructor(root) {
     this.root = root;
@@ -22,11 +24,11 @@ export class Customer {
     this.draw = framed(() => this.#draw());
   }
 
-  /** Show the person of a thread; `thread.person` is null where customers are real. */
-  select(thread) {
+  /** Show the person of a thread; where customers are `real` there is nothing to play. */
+  select(thread, real) {
     const other = thread?.key !== this.thread?.key;
     this.thread = thread;
-    this.root.hidden = thread !== null && !thread.channel.actions;
+    this.root.hidden = real;
     if (other) {
       this.view = null;
       this.pane.reset();
@@ -50,12 +52,13 @@ export class Customer {
     } catch (problem) {
       toast(problem.message);
     }
-    this.loading = false;
     this.draw();
-    if (this.stale) {
+    setTimeout(() => {
+      this.loading = false;
+      if (!this.stale) return;
       this.stale = false;
       this.refresh();
-    }
+    }, BREATH);
   }
 
   #can(action) {

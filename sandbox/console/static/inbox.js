@@ -1,6 +1,6 @@
 // What an inbox knows from Kafka alone: conversations projected from inbound, outbound, statuses and state records.
 
-const MESSAGES_KEPT = 400;
+const MESSAGES_KEPT = 200;
 const CONVERSATIONS_KEPT = 500;
 const PROGRESS = ["queued", "deferred", "accepted", "uncertain", "sent", "delivered", "read", "played"];
 const DONE = new Set(["sent", "delivered", "read", "played"]);

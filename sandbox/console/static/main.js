@@ -23,8 +23,9 @@ async function start() {
     const other = thread?.key !== shown || thread?.conversation !== agent.conversation;
     shown = thread?.key;
     document.documentElement.style.setProperty("--channel", thread?.channel.colour ?? "#4f46e5");
-    document.body.classList.toggle("real", Boolean(thread && !thread.channel.actions));
-    customer.select(thread);
+    const real = thread ? !thread.channel.actions : !world.channels.some((channel) => channel.actions);
+    document.body.classList.toggle("real", real);
+    customer.select(thread, real);
     agent.select(thread);
     if (other && records.only.checked) records.redraw();
   });

@@ -13,12 +13,13 @@ export class ChatPane {
     this.files = [];
     this.context = null; // {kind: "reply" | "edit", bubble}
     this.header = h("header", { class: "pane-head" });
-    this.list = h("ol", { class: "messages", role: "log", "aria-label": `${options.name}: conversation`, tabindex: "0" });
+    this.list = h("ol", { class: "messages" });
     this.typingDots = h("p", { class: "typing", hidden: true, role: "status" }, h("span"), h("span"), h("span"), h("b", { text: "typing" }));
     this.empty = h("p", { class: "empty" });
     this.composer = this.#composer();
-    root.replaceChildren(this.header, h("div", { class: "scroll" }, this.empty, this.list, this.typingDots), this.composer);
-    this.scroll = root.querySelector(".scroll");
+    const label = { role: "log", "aria-label": `${options.name}: conversation`, tabindex: "0" };
+    this.scroll = h("div", { class: "scroll", ...label }, this.empty, this.list, this.typingDots);
+    root.replaceChildren(this.header, this.scroll, this.composer);
     root.addEventListener("dragover", (event) => event.preventDefault());
     root.addEventListener("drop", (event) => {
       event.preventDefault();

@@ -3,7 +3,7 @@
 import { bytes, clock, framed, h, iconButton } from "./dom.js";
 
 const KEPT = 2_000;
-const DRAWN = 300;
+const DRAWN = 200;
 const ORDER = ["raw", "inbound", "outbound", "statuses", "state", "parked", "deadletter", "accounts", "account-health", "capabilities"];
 
 export class Records {
@@ -17,7 +17,7 @@ export class Records {
     this.opened = new Set();
     this.hidden = new Set();
     this.rows = new Map();
-    this.list = h("ol", { class: "record-list", role: "log", "aria-label": "Records", tabindex: "0" });
+    this.list = h("ol", { class: "record-list", "aria-label": "Records", tabindex: "0" });
     this.count = h("p", { class: "count", role: "status" });
     this.words = h("input", { type: "search", placeholder: "Find in type, key or value", "aria-label": "Find records", on: { input: () => this.redraw() } });
     this.only = h("input", { type: "checkbox", id: "only", on: { change: () => this.redraw() } });
@@ -132,6 +132,7 @@ export class Records {
       const expanded = !this.opened.delete(record.n);
       if (expanded) this.opened.add(record.n);
       open(expanded);
+      if (expanded) item.lastChild.scrollIntoView({ block: "nearest" });
     };
     const button = h(
       "button",
