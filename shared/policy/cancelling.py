@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+
+import orjson
 
 from shared.contract.commands import Command, MessageCancel
 
 
-def rules_of(cancel: MessageCancel) -> Iterator[str]:
-    """The one rule of a cancel command: all its given conditions together. Nothing for an empty one."""
-    conditions = []
-    if cancel.cancel_command_id:
-        conditions.append(f"command={cancel.cancel_command_id}")
-    if cancel.cancel_actor_kind:
-        conditions.append(f"actor={cancel.cancel_actor_kind}")
-    if cancel.cancel_workflow_run_id:
-        conditions.append(f"workflow={cancel.cancel_workflow_run_id}")
-    if conditions or cancel.cancel_conversation:
-        yield "&".join(conditions) or "all"
+def rule_of(cancel: MessageCancel) -> str:
+    """The rule of a cancel command: all the conditions it names together; none for the whole conversation."""
+    named = {
+        "command": cancel.cancel_command_id,
+        "actor": cancel.cancel_actor_kind,
+        "workflow": cancel.cancel_workflow_run_id,
+    }
+    conditions = {name: str(value) for name, value in named.items() if value is not None}
+    return orjson.dumps(conditions, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def is_cancelled(command: Command, rules: Mapping[str, str], queued_at_ms: int) -> bool:
@@ -25,14 +25,17 @@ def is_cancelled(command: Command, rules: Mapping[str, str], queued_at_ms: int) 
 
     A rule that names the command covers it even if it overtook it.
     """
+    if not rules:
+        return False
     facts = {
-        f"command={command.command_id}",
-        f"actor={command.actor.kind}",
-        f"workflow={command.workflow_run_id}",
+        "command": command.command_id,
+        "actor": str(command.actor.kind),
+        "workflow": command.workflow_run_id,
     }
     for rule, set_at in rules.items():
-        conditions = set() if rule == "all" else set(rule.split("&"))
-        named = any(condition.startswith("command=") for condition in conditions)
-        if conditions <= facts and (named or queued_at_ms <= int(set_at)):
+        conditions: dict[str, str] = orjson.loads(rule)
+        if "command" not in conditions and queued_at_ms > int(set_at):
+            continue
+        if all(facts[name] == value for name, value in conditions.items()):
             return True
     return False

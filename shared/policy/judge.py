@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Capabilities, Grade
-from shared.contract.commands import MAX_FILES, Command, CommandType, MessageSend, OutTemplate
+from shared.contract.commands import MAX_FILES, Command, CommandType, MessageSend, OutInteractive, OutTemplate
 from shared.contract.errors import ErrorCode
 from shared.contract.state import Allowed, ConversationState
 from shared.policy.conversation import Conversation
@@ -25,6 +25,9 @@ _GRADE_OF = {
     CommandType.REACTION_SET: "reaction",
     CommandType.MARK_READ: "mark_read",
 }
+_GRADE_OF_CONTENT = {"template": "templates", "location": "location", "contacts": "contacts"}
+# We can do these whatever the channel can.
+_OURS = frozenset({CommandType.MESSAGE_CANCEL, CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK})
 
 
 class Refusal(NamedTuple):
@@ -45,7 +48,7 @@ def judge(
     """
     return (
         _unsupported(capabilities, kind, command)
-        or _too_much(command)
+        or _unfit_files(capabilities, command)
         or _unreachable(capabilities, kind, command, conversation)
         or _window_closed(capabilities, kind, command, conversation, now)
     )
@@ -53,18 +56,22 @@ def judge(
 
 def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command) -> Refusal | None:
     field = _GRADE_OF.get(kind)
-    if field is not None and getattr(capabilities, field) is Grade.REJECTED:
+    graded = field is None or getattr(capabilities, field) is not Grade.REJECTED
+    if not graded or (kind not in capabilities.commands and kind not in _OURS):
         return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "type"})
     if isinstance(command, MessageSend):
-        content = command.content.kind
-        if content == "template" and capabilities.templates is Grade.REJECTED:
+        content = command.content
+        grade = _GRADE_OF_CONTENT.get(content.kind)
+        if grade is not None and getattr(capabilities, grade) is Grade.REJECTED:
             return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "content.kind"})
-        if content in ("location", "contacts") and getattr(capabilities, content) is Grade.REJECTED:
-            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "content.kind"})
+        if isinstance(content, OutInteractive) and not any(
+            able.kind is content.interactive for able in capabilities.interactive
+        ):
+            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "content.interactive"})
     return None
 
 
-def _too_much(command: Command) -> Refusal | None:
+def _unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None:
     files = getattr(command.content, "attachments", ()) if isinstance(command, MessageSend) else ()
     if len(files) > MAX_FILES:
         facts = {"field": "content.attachments", "limit": MAX_FILES, "actual": len(files)}
@@ -73,6 +80,9 @@ def _too_much(command: Command) -> Refusal | None:
         if file.size is not None and file.size > MAX_FILE_BYTES:
             facts = {"field": f"content.attachments.{index}", "limit": MAX_FILE_BYTES, "actual": file.size}
             return Refusal(ErrorCode.FILE_TOO_LARGE, None, facts)
+        rule = capabilities.files.get(file.kind) if file.kind is not None else None
+        if rule is not None and rule.grade is Grade.REJECTED and rule.otherwise is None:
+            return Refusal(ErrorCode.FILE_TYPE_UNSUPPORTED, None, {"field": f"content.attachments.{index}"})
     return None
 
 
@@ -148,7 +158,7 @@ def conversation_state(
         allowed=Allowed(
             text=free and left,
             media=free and left and any(rule.grade is not Grade.REJECTED for rule in capabilities.files.values()),
-            template=templates and (free or bool(rule and rule.templates_outside)),
+            template=templates and left and (free or bool(rule and rule.templates_outside)),
             reply_to=free and capabilities.reply_to is not Grade.REJECTED,
             typing=free and capabilities.typing.grade is not Grade.REJECTED,
             edit=free and capabilities.edit is not Grade.REJECTED,

@@ -15,7 +15,7 @@ from shared.contract.commands import CommandRefused, CommandType, MessageCancel
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State, Warning
 from shared.media.blobs import BlobsUnavailable
-from shared.policy.cancelling import is_cancelled, rules_of
+from shared.policy.cancelling import is_cancelled, rule_of
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.judge import judge
 from shared.runtime import ledger, metrics
@@ -301,16 +301,11 @@ class Deliverer:
 
     async def _cancel(self, job: Job) -> None:
         assert isinstance(job.command, MessageCancel)
-        rules = list(rules_of(job.command))
-        if not rules:
-            await self._end(job, self._rejection(job, ErrorCode.INVALID_COMMAND, "Nothing to cancel is named.", {}))
-            return
-        queued = job.record.timestamp_ms
-        for rule in rules:
-            await self._store.cancel(job.conversation_id, rule, queued)
-            for conversation_id, known in self._under_way.values():
-                if conversation_id == job.conversation_id:
-                    known[rule] = str(queued)
+        rule, queued = rule_of(job.command), job.record.timestamp_ms
+        await self._store.cancel(job.conversation_id, rule, queued)
+        for conversation_id, known in self._under_way.values():
+            if conversation_id == job.conversation_id:
+                known[rule] = str(queued)
         self._parking.wake(lane_group(job.record))
         self._parking.wake(account_group(job.account.account_id))
         await self._end(job, self._status(job, State.SENT))

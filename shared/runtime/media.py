@@ -15,7 +15,7 @@ from shared.contract.content import Attachment, AttachmentStatus
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
 from shared.contract.events import AttachmentChanged, EventType, Message
 from shared.contract.topics import Topics
-from shared.media.blobs import Blobs
+from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.media.sniff import HEAD, sniff
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
@@ -28,6 +28,7 @@ from shared.stream.records import Record, header
 log = structlog.get_logger()
 
 RETRY_SECONDS = 2.0
+LONGEST_WAIT = 120.0
 GIVE_UP_AFTER = timedelta(hours=1)
 _WITH_FILES = frozenset(
     f"channels.{kind}.v1".encode()
@@ -144,9 +145,11 @@ class MediaFetcher:
                     "error": error(ErrorCode.FILE_TOO_LARGE, None, **facts),
                 }
             )
-        except (OSError, TimeoutError) as away:
+        except Exception as broken:  # the download, the store or the channel: what comes next is the same
+            if not isinstance(broken, (BlobsUnavailable, OSError, TimeoutError)):
+                log.warning("file_failed", channel=self._name, exc_info=broken)
             if _age(message) < GIVE_UP_AFTER:
-                raise NotNow(RETRY_SECONDS, "files_unavailable") from away
+                raise NotNow(_patience(message), "files_unavailable") from broken
             return _failed(attachment, ErrorCode.FILE_UNAVAILABLE)
         return attachment.model_copy(
             update={
@@ -167,12 +170,17 @@ class MediaFetcher:
             ErrorClass.UNCERTAIN,
         )
         if passing and _age(message) < GIVE_UP_AFTER:
-            raise NotNow(failure.retry_after or RETRY_SECONDS, "provider_unavailable")
+            raise NotNow(max(failure.retry_after or 0.0, _patience(message)), "provider_unavailable")
         return attachment.model_copy(update={"status": AttachmentStatus.FAILED, "error": contract_error(failure)})
 
 
 def _failed(attachment: Attachment, code: ErrorCode) -> Attachment:
     return attachment.model_copy(update={"status": AttachmentStatus.FAILED, "error": error(code)})
+
+
+def _patience(message: Message) -> float:
+    """Seconds until the next try: a quarter of the time it has taken so far, within bounds."""
+    return min(max(RETRY_SECONDS, _age(message).total_seconds() / 4), LONGEST_WAIT)
 
 
 def _age(message: Message) -> timedelta:

@@ -21,7 +21,7 @@ from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import Job
 from shared.runtime.learning import Names
 from shared.runtime.ledger import CallEntry
-from shared.runtime.statuses import About, StatusBook, contract_error, correction
+from shared.runtime.statuses import About, StatusBook, contract_error
 from shared.state.store import Fields, Settlement, Store
 
 
@@ -158,7 +158,7 @@ class Outcomes:
         reason = contract_error(failure)
         states = dict.fromkeys(step.parts, State.FAILED) or {0: State.FAILED}
         states |= dict.fromkeys(range(step.first + step.call.parts, step.of), State.CANCELLED)
-        learned = correction(failure)
+        learned = self._book.correction(failure)
         await self._end_parts(step, states, reason, learned)
         if learned:
             await self._book.feed(job.account.record, job.conversation_id)

@@ -68,6 +68,7 @@ class StatusBook:
         self, capabilities: Capabilities, log: Log, store: Store, topics: Topics, identities: Identities
     ) -> None:
         self._channel = capabilities.channel
+        self._has_quota = any(rule.quota is not None for rule in capabilities.windows)
         self._log = log
         self._store = store
         self._topic = topics.statuses(self._channel)
@@ -222,7 +223,7 @@ class StatusBook:
     async def _learn(self, account: AccountRecord, conversation_id: str, update: StatusUpdate) -> None:
         """Correct what we believe of a conversation, unless the contact has written since."""
         assert update.failure is not None
-        learned = correction(update.failure)
+        learned = self.correction(update.failure)
         if not learned:
             return
         observed = await self._store.observe(conversation_id)
@@ -246,6 +247,20 @@ class StatusBook:
         envelope = event_envelope(self._channel, event)
         await self._log.send(self._inbound, envelope.key, envelope.data.to_json(), envelope.headers())
 
+    def correction(self, failure: Failure) -> dict[str, str]:
+        """What a provider's refusal says of the conversation, as fields of its state."""
+        match failure.code:
+            case ErrorCode.WINDOW_CLOSED:
+                return {"closed_by_provider": "1"}
+            case ErrorCode.QUOTA_EXHAUSTED if self._has_quota:
+                return {"closed_by_provider": "1"}
+            case ErrorCode.RECIPIENT_BLOCKED:
+                return {"unreachable": "1"}
+            case ErrorCode.OPTED_OUT:
+                return {"opted_out": "1"}
+            case _:
+                return {}
+
     async def feed(self, account: AccountRecord, conversation_id: str) -> None:
         """Tell what has changed of a conversation, if anything has: the feed, and that the contact blocked us."""
         observed = await self._store.observe(conversation_id)
@@ -253,19 +268,6 @@ class StatusBook:
         if conversation.unreachable and not self._feed.said_unreachable(conversation):
             await self._tell_blocked(account, conversation_id)
         await self._feed.keep_up(account, conversation_id, conversation)
-
-
-def correction(failure: Failure) -> dict[str, str]:
-    """What a provider's refusal says of the conversation, as fields of its state."""
-    match failure.code:
-        case ErrorCode.WINDOW_CLOSED | ErrorCode.QUOTA_EXHAUSTED:
-            return {"closed_by_provider": "1"}
-        case ErrorCode.RECIPIENT_BLOCKED:
-            return {"unreachable": "1"}
-        case ErrorCode.OPTED_OUT:
-            return {"opted_out": "1"}
-        case _:
-            return {}
 
 
 def _as_waiting(update: StatusUpdate) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from sandbox.valkey import ValkeyServer
 from tests.shared.runtime.clock import Clock
@@ -21,6 +22,14 @@ MakeWorld = Callable[..., Awaitable[World]]
 async def valkey() -> AsyncIterator[ValkeyServer]:
     async with ValkeyServer() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What the runtime logs is a test's business only where the test looks at it."""
+    structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
