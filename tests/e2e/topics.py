@@ -19,7 +19,9 @@ from shared.stream.records import Record
 
 T = TypeVar("T")
 
-ENDS = frozenset({"sent", "failed", "rejected", "expired", "cancelled", "uncertain"})
+# A receipt may overtake the word that a message was sent, which is then not told any more.
+SENT = frozenset({"sent", "delivered", "read", "played"})
+ENDS = SENT | {"failed", "rejected", "expired", "cancelled", "uncertain"}
 _REFUSED = frozenset({"rejected", "expired", "cancelled"})
 
 

@@ -203,16 +203,16 @@ class ChannelUnderTest:
         command = await self.command(person, text=text, **fields)
         return await self.statuses.end(command.id)
 
-    async def run(self, *arguments: str) -> str:
-        """A command of the service's command line; what it printed. Fails when it does."""
+    async def run(self, *arguments: str, status: int = 0, **environment: str) -> str:
+        """A command of the service's command line, which must exit with `status`; what it printed."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", f"services.{self.name}", *arguments),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **self.service.environment, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **self.service.environment, **environment, "PYTHONPATH": str(ROOT)},
         )
         output, _ = await process.communicate()
-        assert process.returncode == 0, output.decode()
+        assert process.returncode == status, output.decode()
         return output.decode().strip()
 
     def texts(self, person: Person) -> list[str]:

@@ -17,7 +17,7 @@ class TikTok:
     name = "tiktok"
 
     def __init__(self) -> None:
-        self.sim = TikTokSimulator(Options(queries_per_second=0, window_messages=1_000_000))
+        self.sim = TikTokSimulator(Options(queries_per_second=0))
 
     async def start(self) -> None:
         await self.sim.start()
@@ -31,7 +31,6 @@ class TikTok:
             "TIKTOK_APP_ID": self.sim.options.app_id,
             "TIKTOK_APP_SECRET": self.sim.options.app_secret,
             "TIKTOK_MEDIA_HOSTS": '["127.0.0.1"]',
-            "TIKTOK_WINDOW_PROFILE": "documented",  # no quota once somebody has written twice
         }
 
     async def webhooks_to(self, url: str) -> None:

@@ -1,0 +1,76 @@
+"""Replicas join, leave and are killed while messages flow: nothing lost, nothing twice, every conversation in order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+
+import pytest
+
+from tests.e2e.conftest import KAFKA
+from tests.e2e.load import Load
+from tests.e2e.world import World
+
+on_both_brokers = pytest.mark.parametrize("world", ["tansu", KAFKA], indirect=True)
+
+
+@on_both_brokers
+@pytest.mark.timeout(240)
+async def test_replicas_leave_and_join_under_load(world: World) -> None:
+    channel = await world.channel("telegram")
+    people = await channel.people(await channel.account(), 50)
+    load = Load(channel, people, messages=2000, commands=2000)
+    traffic = asyncio.gather(load.write(per_second=300), load.command(per_second=300))
+    first, second, _ = channel.service.replicas
+    await channel.service.let_go(first)
+    await channel.service.bring_back(first)
+    await channel.service.add()
+    await channel.service.let_go(second)
+    await traffic
+    await load.settled(120)
+    result = load.result()
+    result.assert_exact()
+    assert result.uncertain == 0
+    assert result.repeated_in == 0
+    assert channel.provider.bad_requests() == []
+
+
+@on_both_brokers
+@pytest.mark.timeout(240)
+async def test_replicas_are_killed_while_they_send(world: World) -> None:
+    channel = await world.channel("telegram")
+    people = await channel.people(await channel.account(), 20)
+    load = Load(channel, people, messages=500, commands=1500)
+    traffic = asyncio.gather(load.write(per_second=60), load.command(per_second=150))
+    chance = random.Random(7)
+    for _ in range(5):
+        victim = chance.choice(channel.service.replicas)
+        before = load.ended()
+        while load.ended() < before + chance.randint(20, 60) and not traffic.done():
+            await asyncio.sleep(chance.uniform(0.01, 0.05))
+        await channel.service.kill(victim)
+        await channel.service.bring_back(victim)
+    await traffic
+    await load.settled(120)
+    result = load.result()
+    result.assert_exact()
+    assert result.uncertain <= 5 * 20, "only what was under way in a killed replica can be uncertain"
+
+
+@pytest.mark.timeout(120)
+async def test_a_replica_that_is_told_to_stop_finishes_what_it_has_begun(world: World) -> None:
+    channel = await world.channel("tiktok")
+    people = await channel.people(await channel.account(), 30)
+    channel.provider.fail_sends("slow", seconds=0.3)
+    load = Load(channel, people, messages=0, commands=150)
+    await load.command()
+    victim = channel.service.replicas[0]
+    channel.service.balancer.targets.remove(victim)
+    victim.signal(signal.SIGTERM)
+    assert await victim.terminate() == 0
+    channel.provider.behave()
+    await load.settled(60)
+    result = load.result()
+    result.assert_exact()
+    assert result.uncertain == 0
