@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from shared.channel import Account, HealthChange
+from shared.channel import Account, Accounts, HealthChange
 from shared.contract.errors import ErrorCode, error
 from shared.contract.events import HEALTH_TYPE, AccountHealth, Health
 from shared.contract.topics import Topics
@@ -29,8 +29,9 @@ _CODES = {
 class AccountsHealth:
     """The health of the accounts of one channel; fed by a `Table` of the health topic."""
 
-    def __init__(self, channel: str, log_: Log, topics: Topics) -> None:
+    def __init__(self, channel: str, accounts: Accounts, log_: Log, topics: Topics) -> None:
         self._channel = channel
+        self._accounts = accounts
         self._log = log_
         self._topic = topics.account_health
         self._known: dict[str, Health] = {}
@@ -71,7 +72,14 @@ class AccountsHealth:
                 callback(account_id)
 
     async def learn(self, account: Account, change: HealthChange) -> None:
-        """Tell everybody when the health is another than before. Raises LogUnavailable."""
+        """Tell everybody when the health is another than before. Raises LogUnavailable.
+
+        A call with credentials that were replaced while it was under way says nothing about the new ones.
+        """
+        current = self._accounts.get(account.account_id)
+        replaced = current is not None and current.credentials != account.credentials
+        if replaced and change.health is Health.REAUTH_REQUIRED:
+            return
         await self.set(account.workspace_id, account.account_id, change)
 
     async def set(self, workspace_id: str, account_id: str, change: HealthChange) -> None:

@@ -237,7 +237,7 @@ class Service:
             self._channel,
             world.store,
             BlobFiles(world.blobs),
-            Outcomes(self._channel, world.store, world.book, world.health, names, typing.stop),
+            Outcomes(self._channel, world.store, world.book, world.health, names, typing.message_sent),
             world.health,
             pacer,
             short_wait=settings.short_wait,
@@ -434,7 +434,7 @@ class _World:
         self.sealing_key = key.get_secret_value() if key else None
         name = channel.capabilities.channel
         self.accounts = AccountRegistry(name, self.sealing_key)
-        self.health = AccountsHealth(name, stream, topics)
+        self.health = AccountsHealth(name, self.accounts, stream, topics)
         self.dead = DeadLetters(stream, lambda _: topics.deadletter(name))
         self.writer = RawWriter(name, stream, topics, blobs, self.dead)
         self.identities = Identities(name, store)

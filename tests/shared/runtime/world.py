@@ -236,7 +236,7 @@ class Process:
         channel: Channel = world.channel
         name, topics, log, store = CHANNEL, world.topics, world.log, world.store
         dead = DeadLetters(log, lambda _: topics.deadletter(name))
-        self.health = AccountsHealth(name, log, topics)
+        self.health = AccountsHealth(name, world.accounts, log, topics)
         self.identities = Identities(name, store)
         self.book = StatusBook(channel.capabilities, log, store, topics, self.identities)
         self.answers = Answers(channel)
@@ -263,7 +263,7 @@ class Process:
             channel,
             store,
             BlobFiles(world.blobs),
-            Outcomes(channel, store, self.book, self.health, Names(channel, store, log, topics), self.typing.stop),
+            Outcomes(channel, store, self.book, self.health, Names(channel, store, log, topics), self.typing.message_sent),
             self.health,
             self.pacer,
             short_wait=SHORT_WAIT,
