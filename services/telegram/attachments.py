@@ -41,7 +41,7 @@ class Attachments:
                 attachment_id=attachment_id,
                 kind=kind,
                 status=AttachmentStatus.FAILED if problem else AttachmentStatus.PENDING,
-                filename=file.file_name,
+                filename=file.file_name or _track(file),
                 claimed_mime_type=file.mime_type or mime_type,
                 size=file.file_size,
                 width=file.width or file.length,
@@ -69,6 +69,11 @@ class Attachments:
         """Add the picture and the video of a live photo."""
         self.add_photo(photo or live.photo)
         self.add(AttachmentKind.VIDEO, live, "video/mp4", animated=True)
+
+
+def _track(file: wire.File) -> str | None:
+    """What a player would show for a music file without a name: nothing else says what it is."""
+    return " - ".join(filter(None, (file.performer, file.title))) or None
 
 
 def _problem(file: wire.File) -> Error | None:

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from services.telegram.rendering import is_visible, text_calls
 from shared.channel import Call, Refused
 from shared.contract.commands import OutContacts, OutLocation
-from shared.contract.content import ContactCard
+from shared.contract.content import ContactCard, Place
 from shared.contract.errors import ErrorCode
+from shared.contract.statuses import Warning, WarningCode
 
 _MAX_VCARD = 2048  # bytes (core.telegram.org/bots/api#sendcontact)
 _MAX_ACCURACY = 1500.0  # metres (core.telegram.org/bots/api#sendlocation)
 
 
-def location_call(content: OutLocation) -> Call:
-    """A venue where the place has a name or an address, else a bare location. Raises Refused off the globe."""
-    place = content.location
+def location_calls(content: OutLocation) -> list[Call]:
+    """The place, after its text where it has one. Raises Refused off the globe."""
+    return [*_ahead(content.text), _place(content.location)]
+
+
+def contact_calls(content: OutContacts) -> list[Call]:
+    """A message per card, after their text. Raises Refused for a card without a phone number: Telegram knows none."""
+    cards = [Call("sendContact", _card(card, index)) for index, card in enumerate(content.contacts)]
+    return [*_ahead(content.text), *cards]
+
+
+def _ahead(text: str) -> list[Call]:
+    if not is_visible(text):
+        return []
+    first, *others = text_calls(text, ())
+    detail = "The text goes out ahead, as a message of its own."
+    note = Warning(code=WarningCode.CAPTION_SEPARATED, detail=detail)
+    return [replace(first, warnings=(*first.warnings, note)), *others]
+
+
+def _place(place: Place) -> Call:
+    """A venue where the place has a name or an address, else a bare location."""
     for name, value, limit in (("latitude", place.latitude, 90), ("longitude", place.longitude, 180)):
         if not -limit <= value <= limit:
             raise Refused(
@@ -34,11 +56,6 @@ def location_call(content: OutLocation) -> Call:
     return Call("sendLocation", point)
 
 
-def contact_calls(content: OutContacts) -> list[Call]:
-    """A message per card. Raises Refused for a card without a phone number: Telegram knows no other."""
-    return [Call("sendContact", _card(card, index)) for index, card in enumerate(content.contacts)]
-
-
 def _card(card: ContactCard, index: int) -> dict[str, Any]:
     if not card.phones:
         raise Refused(
@@ -47,9 +64,10 @@ def _card(card: ContactCard, index: int) -> dict[str, Any]:
             field=f"content.contacts.{index}.phones",
         )
     params: dict[str, Any] = {"phone_number": card.phones[0]}
-    params["first_name"] = card.given_name or card.name or card.organisation or card.phones[0]
     if card.given_name and card.family_name:
-        params["last_name"] = card.family_name
+        params |= {"first_name": card.given_name, "last_name": card.family_name}
+    else:
+        params["first_name"] = card.name or card.given_name or card.family_name or card.organisation or card.phones[0]
     vcard = card.vcard or _vcard(card)
     if vcard and len(vcard.encode()) <= _MAX_VCARD:
         params["vcard"] = vcard

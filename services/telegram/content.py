@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from services.telegram import wire
 from services.telegram.attachments import Attachments
@@ -88,10 +87,10 @@ def content_of(message: wire.Message, attachments: Attachments, sent_at: Timesta
     kind = kind_of(message)
     extra = message.model_extra or {}
     if kind is None:
-        return _unknown(extra)
+        return _unknown(message)
     if reader := _READERS.get(kind):
         content = reader(message, attachments, sent_at)
-        return Found(kind, content) if content is not None else _unknown(extra)
+        return Found(kind, content) if content is not None else _unknown(message)
     if kind in CUSTOM_CONTENT:
         return Found(kind, CustomPayloadContent(text=CUSTOM_CONTENT[kind](extra[kind]), raw={kind: extra[kind]}))
     topic = message.forum_topic_created
@@ -99,13 +98,22 @@ def content_of(message: wire.Message, attachments: Attachments, sent_at: Timesta
     return Found(kind, SystemContent(text=SERVICE_MESSAGES[kind](value), event=kind))
 
 
-def _unknown(extra: dict[str, Any]) -> Found:
-    raw = {name: value for name, value in extra.items() if name not in _NO_CONTENT}
+def _unknown(message: wire.Message) -> Found:
+    """What is left of a message without content that we know: its caption, and the fields nobody has described."""
+    raw = {name: value for name, value in (message.model_extra or {}).items() if name not in _NO_CONTENT}
+    caption = message.caption or ""
+    if not raw and caption:
+        return Found("caption", TextContent(text=caption, spans=spans_of(caption, message.caption_entities)))
     if not raw:
         return Found("unsupported", UnsupportedContent(text="Unsupported message", reason="no_content"))
     kind = next(iter(raw))
     named = kind.replace("_", " ") if re.fullmatch(r"[a-z_]{1,40}", kind) else "unknown kind"
-    return Found(kind[:64], CustomPayloadContent(text=f"Unsupported message ({named})", raw=raw))
+    text = _captioned(f"Unsupported message ({named})", message)
+    return Found(kind[:64], CustomPayloadContent(text=text, raw={**raw, "caption": caption} if caption else raw))
+
+
+def _captioned(text: str, message: wire.Message) -> str:
+    return f"{text}: {message.caption}" if message.caption else text
 
 
 def _text(message: wire.Message, attachments: Attachments, sent_at: Timestamp) -> Content | None:
@@ -161,7 +169,9 @@ def _paid_media(message: wire.Message, attachments: Attachments, sent_at: Timest
         else:
             attachments.add_photo(item.photo)
     price = f"Paid media for {info.star_count} Stars" if info.star_count else "Paid media"
-    return _media(message, attachments) or UnsupportedContent(text=price, reason="paid_media")
+    if media := _media(message, attachments):
+        return media
+    return UnsupportedContent(text=_captioned(price, message), reason="paid_media")
 
 
 def _sticker(message: wire.Message, attachments: Attachments, sent_at: Timestamp) -> Content | None:

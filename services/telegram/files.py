@@ -5,7 +5,9 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from services.telegram.capabilities import CAPABILITIES, MAX_FILE
 from shared.channel import Refused
@@ -43,7 +45,9 @@ _EXTENSIONS = {
 }
 _KIND_OF_FAMILY = {"image": AttachmentKind.IMAGE, "video": AttachmentKind.VIDEO, "audio": AttachmentKind.AUDIO}
 _KIND_OF_TYPE = {"application/x-tgsticker": AttachmentKind.STICKER, "audio/ogg": AttachmentKind.VOICE}
-_UNKNOWN_TYPES = frozenset({"application/octet-stream", "binary/octet-stream", "application/x-unknown"})
+_UNKNOWN_TYPES = frozenset(
+    {"application/octet-stream", "binary/octet-stream", "application/x-unknown", "application/force-download"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +109,23 @@ class Outgoing:
 
 
 def type_of(file: File) -> str | None:
-    """The media type without parameters, by its usual name; from the filename where the command gives none."""
+    """The media type without parameters, by its usual name; from the file's name where the command gives none."""
     claimed = (file.mime_type or "").partition(";")[0].strip().lower()
-    if not claimed or claimed in _UNKNOWN_TYPES or "/" not in claimed:
-        name = (file.filename or "").lower()
-        suffix = name[name.rfind(".") :] if "." in name else ""
+    if claimed in _UNKNOWN_TYPES or "/" not in claimed or claimed.endswith("/*"):
+        suffix = next(filter(None, map(_suffix, (file.filename, _path(file.url), file.blob))), "")
         claimed = _EXTENSIONS.get(suffix) or mimetypes.guess_type(f"f{suffix}")[0] or ""
     return _SAME_TYPE.get(claimed, claimed) or None
+
+
+def _path(url: str | None) -> str:
+    try:
+        return unquote(urlsplit(url or "").path)
+    except ValueError:
+        return ""
+
+
+def _suffix(name: str | None) -> str:
+    return PurePosixPath((name or "").strip().lower()).suffix
 
 
 def outgoing(file: File, index: int) -> Outgoing:

@@ -11,13 +11,13 @@ from services.telegram.arrival import Arrival, Unreadable
 from services.telegram.attachments import Attachments
 from services.telegram.content import Found, content_of, is_own_contact
 from services.telegram.peers import Peer
-from services.telegram.people import contact_of_chat
 from services.telegram.postbacks import web_app_answer
 from services.telegram.references import (
     forwarded_of,
     is_echo,
     origin_of,
     peer_of,
+    recipient_of,
     ref_of,
     reply_of,
     sender_of,
@@ -77,8 +77,7 @@ def _message(
     sender = sender_of(message)
     facts |= {"sender": sender, "content": found.content}
     if echo:
-        recipient = contact_of_chat(message.chat) if message.chat else None
-        facts |= {"direction": "outbound", "origin": origin_of(message), "recipient": recipient}
+        facts |= {"direction": "outbound", "origin": origin_of(message), "recipient": recipient_of(message)}
     if message.is_from_offline or (sender.is_bot and not echo):
         facts["automatic"] = True
     facts |= {"reply_to": reply, "forwarded": forwarded_of(message, arrival), "thread": thread_of(message, peer)}

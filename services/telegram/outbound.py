@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.telegram.capabilities import CAPABILITIES, MAX_QUOTE, REACTIONS
-from services.telegram.cards import contact_calls, location_call
+from services.telegram.cards import contact_calls, location_calls
 from services.telegram.media import edited_media, media_calls
 from services.telegram.peers import CHANNEL, Peer, message_number, parse_peer, peer_of_address
 from services.telegram.rendering import compose, is_visible, keyboard, text_calls, text_fields
@@ -106,7 +106,7 @@ def _number(value: str) -> int | str:
 
 def _send(command: MessageSend, context: PlanContext, peer: Peer) -> list[Call]:
     calls, rows, warnings = _content_calls(command.content, context)
-    markup, changed = keyboard(rows)
+    markup, changed = keyboard(rows, peer)
     common = _conversation(peer)
     if command.silent:
         common["disable_notification"] = True
@@ -114,7 +114,7 @@ def _send(command: MessageSend, context: PlanContext, peer: Peer) -> list[Call]:
     if markup:
         last = planned[-1]
         planned[-1] = replace(last, params={**last.params, "reply_markup": markup})
-    reply, dropped = _reply(command, context)
+    reply, dropped = _reply(command, context, peer)
     first = planned[0]
     params = {**first.params, "reply_parameters": reply} if reply else first.params
     planned[0] = replace(first, params=params, warnings=(*first.warnings, *warnings, *changed, *dropped))
@@ -138,7 +138,7 @@ def _content_calls(content: OutboundContent, context: PlanContext) -> tuple[list
             files = context.files if len(context.files) == 1 else media.attachments
             return media_calls(media, files, has_buttons=True), composed.rows, composed.warnings
         case OutLocation():
-            return [location_call(content)], (), ()
+            return location_calls(content), (), ()
         case OutContacts():
             return contact_calls(content), (), ()
         case _:
@@ -149,10 +149,10 @@ def _unsupported_content(content: OutboundContent) -> Refused:
     return Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, f"Telegram has no {content.kind} messages.", field="content.kind")
 
 
-def _reply(command: MessageSend, context: PlanContext) -> tuple[Params | None, tuple[Warning, ...]]:
+def _reply(command: MessageSend, context: PlanContext, peer: Peer) -> tuple[Params | None, tuple[Warning, ...]]:
     if command.reply_to is None and context.target is None:
         return None, ()
-    number = message_number(context.target.provider_message_id) if context.target else None
+    number = message_number(context.target.provider_message_id, peer) if context.target else None
     if number is None:
         if command.reply_policy == "strict":
             raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="reply_to")
@@ -166,17 +166,16 @@ def _reply(command: MessageSend, context: PlanContext) -> tuple[Params | None, t
     return reply, ()
 
 
-def _target(context: PlanContext, what: str) -> int:
-    number = message_number(context.target.provider_message_id) if context.target else None
+def _target(context: PlanContext, what: str, peer: Peer) -> int:
+    number = message_number(context.target.provider_message_id, peer) if context.target else None
     if number is None:
-        raise Refused(
-            ErrorCode.REPLY_TARGET_UNKNOWN, f"The message to {what} is not known to Telegram.", field="message_id"
-        )
+        detail = f"The message to {what} is not known to Telegram."
+        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, detail, field="message_id", remedy=None)
     return number
 
 
 def _edit(command: MessageEdit, context: PlanContext, peer: Peer) -> Call:
-    params = {**_chat(peer), "message_id": _target(context, "edit")}
+    params = {**_chat(peer), "message_id": _target(context, "edit", peer)}
     warnings: tuple[Warning, ...] = ()
     match command.content:
         case OutText(text=text, spans=spans, buttons=rows):
@@ -190,7 +189,7 @@ def _edit(command: MessageEdit, context: PlanContext, peer: Peer) -> Call:
         case _:
             detail = f"Telegram cannot edit {command.content.kind} messages."
             raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content.kind")
-    markup, changed = keyboard(rows)
+    markup, changed = keyboard(rows, peer)
     if markup:
         params["reply_markup"] = markup
     return replace(call, params={**params, **call.params}, warnings=(*call.warnings, *warnings, *changed))
@@ -216,7 +215,7 @@ def _edited_text(text: str, spans: Any, preview: bool | None = None) -> Call:
 
 
 def _delete(context: PlanContext, peer: Peer) -> Call:
-    number = _target(context, "delete")
+    number = _target(context, "delete", peer)
     if peer.business_connection_id:
         params = {"business_connection_id": peer.business_connection_id, "message_ids": [number]}
         return Call("deleteBusinessMessages", params, parts=0)
@@ -226,7 +225,7 @@ def _delete(context: PlanContext, peer: Peer) -> Call:
 def _react(command: ReactionSet, context: PlanContext, peer: Peer) -> Call:
     if peer.business_connection_id:
         raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "Bots cannot react in business chats.", field="type")
-    number = _target(context, "react to")
+    number = _target(context, "react to", peer)
     reaction: list[Params] = []
     if command.emoji:
         reaction.append({"type": "emoji", "emoji": _known_reaction(command.emoji)})
@@ -258,7 +257,8 @@ def _mark_read(context: PlanContext, peer: Peer) -> Call:
             ErrorCode.UNSUPPORTED_BY_CHANNEL, "Bots can mark messages as read only in business chats.", field="type"
         )
     reference = context.target.provider_message_id if context.target else context.last_inbound
-    number = message_number(reference) if reference else None
+    number = message_number(reference, peer) if reference else None
     if number is None:
-        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, "There is no message to mark as read.", field="message_id")
+        detail = "There is no message to mark as read."
+        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, detail, field="message_id", remedy=None)
     return Call("readBusinessMessage", {**_chat(peer), "message_id": number}, parts=0)

@@ -18,7 +18,7 @@ _PEER = re.compile(
     r"(?P<chat>-?\d{1,19}|@\w{3,64})"
     r"(?::business:(?P<business>\S+?))?(?::topic:(?P<topic>\d+))?(?::direct:(?P<direct>\d+))?"
 )
-_MESSAGE = re.compile(r"(?:(?:-?[0-9]{1,19}|@\w{3,64})(?::business:[^:\s]+)?:)?(?P<number>[0-9]{1,18})")
+_MESSAGE = re.compile(r"(?:(?P<chat>-?[0-9]{1,19}|@\w{3,64})(?::business:[^:\s]+)?:)?(?P<number>[0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,13 @@ class Peer:
         if self.business_connection_id:
             return f"{self.chat_id}:business:{self.business_connection_id}:{message_id}"
         return f"{self.chat_id}:{message_id}"
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it is a chat between a person and the bot itself."""
+        if self.business_connection_id or self.direct_topic_id:
+            return False
+        return self.kind == "private" or (self.kind is None and self.chat_id.isdigit())
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -89,10 +96,18 @@ def peer_of_address(address: Mapping[str, str]) -> Peer | None:
     )
 
 
-def message_number(reference: str) -> int | None:
-    """The Bot API's message id in a reference or a bare id; None for what has no such id (an ephemeral message)."""
+def message_number(reference: str, peer: Peer | None = None) -> int | None:
+    """The Bot API's message id in a reference or a bare id; None for what has no such id (an ephemeral message).
+
+    None also for a message of another chat than the peer's: there, the same number is another message.
+    """
     match = _MESSAGE.fullmatch(reference)
-    return int(match["number"]) if match else None
+    if match is None:
+        return None
+    chats = {match["chat"] or "", peer.chat_id if peer else ""}
+    if len(chats) > 1 and all(chat.lstrip("-").isdigit() for chat in chats):
+        return None
+    return int(match["number"])
 
 
 def conversation_key(account_id: str, chat_id: int | str | None, business_connection_id: str | None = None) -> str:

@@ -10,6 +10,9 @@ from services.telegram.people import contact_of_chat, contact_of_user, name_of_c
 from shared.contract.base import Contact, Origin
 from shared.contract.content import Forwarded, Quote, ReplyTo, Thread
 
+# Fields of an external reply that name no content.
+_HOW_IT_LOOKS = ("link_preview_options", "has_media_spoiler")
+
 
 def peer_of(message: wire.Message) -> Peer | None:
     """The conversation of a message, or None when it does not say."""
@@ -47,18 +50,38 @@ def sender_of(message: wire.Message) -> Contact:
 
 
 def is_echo(message: wire.Message) -> bool:
-    """Whether the owner's side of a business chat wrote it: the chat's id is the customer's."""
-    chat, sender = message.chat, message.from_
-    if not message.business_connection_id or chat is None:
+    """Whether our own side wrote it.
+
+    In a business chat the chat's id is the customer's, in a channel's direct messages the topic names the customer:
+    whoever else writes there is the owner or the channel.
+    """
+    sender = message.from_
+    if message.business_connection_id:
+        chat = message.chat
+        if chat is None:
+            return False
+        return message.sender_business_bot is not None or (sender is not None and sender.id != chat.id)
+    customer = message.direct_messages_topic.user if message.direct_messages_topic else None
+    if customer is None or customer.id is None:
         return False
-    return message.sender_business_bot is not None or (sender is not None and sender.id != chat.id)
+    return sender.id != customer.id if sender else message.sender_chat is not None
 
 
 def origin_of(message: wire.Message) -> Origin:
-    """Who wrote it: the contact, the owner by hand, or a program in the owner's name."""
+    """Who wrote it: the contact, one of us by hand, or a program in our name."""
     if not is_echo(message):
         return Origin.CONTACT
-    return Origin.SYSTEM if message.sender_business_bot else Origin.NATIVE_APP
+    # `from` is a stand-in, and a bot, where somebody writes as the channel.
+    bot = message.from_ is not None and message.from_.is_bot and message.sender_chat is None
+    return Origin.SYSTEM if message.sender_business_bot or bot else Origin.NATIVE_APP
+
+
+def recipient_of(message: wire.Message) -> Contact | None:
+    """To whom an echo went."""
+    topic = message.direct_messages_topic
+    if topic is not None and topic.user is not None:
+        return contact_of_user(topic.user)
+    return contact_of_chat(message.chat) if message.chat else None
 
 
 def reply_of(message: wire.Message, peer: Peer, arrival: Arrival) -> tuple[ReplyTo | None, str | None]:
@@ -110,7 +133,7 @@ def _external_reply(
     if reply.chat and reply.chat.id is not None and reply.message_id:
         ref = Peer(str(reply.chat.id)).message_ref(reply.message_id)
     origin = reply.origin or wire.Origin()
-    kind = next((name for name in reply.model_extra or {} if name not in ("link_preview_options",)), None)
+    kind = next((name for name in reply.model_extra or {} if name not in _HOW_IT_LOOKS), None)
     quote = Quote(
         text=message.quote.text if message.quote else None,
         kind=kind,
@@ -139,9 +162,20 @@ def forwarded_of(message: wire.Message, arrival: Arrival) -> Forwarded | None:
     return Forwarded(
         author=name or (name_of_chat(chat) if chat else None) or origin.author_signature,
         author_id=str(known.id) if known and known.id is not None else None,
-        source=origin.type,
+        source=origin.type or _kind_of_origin(origin),
         occurred_at=None if origin.date is None else arrival.moment(origin.date),
     )
+
+
+def _kind_of_origin(origin: wire.Origin) -> str | None:
+    # Telegram has been seen to send origins without their type.
+    if origin.sender_user:
+        return "user"
+    if origin.sender_chat:
+        return "chat"
+    if origin.chat:
+        return "channel"
+    return "hidden_user" if origin.sender_user_name else None
 
 
 def _old_origin(message: wire.Message) -> wire.Origin | None:

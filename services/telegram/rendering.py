@@ -10,6 +10,7 @@ import regex
 
 from services.telegram.capabilities import CAPABILITIES, MAX_BUTTONS, MAX_CALLBACK_DATA, MAX_COPY_TEXT, MAX_ROW
 from services.telegram.entities import entities_of
+from services.telegram.peers import Peer
 from shared.channel import Call, Refused
 from shared.contract.commands import Button, InteractiveKind, OutInteractive
 from shared.contract.content import Span, SpanKind
@@ -92,9 +93,9 @@ def compose(content: OutInteractive) -> Composed:
     return Composed(text, spans, rows, warnings)
 
 
-def keyboard(rows: Iterable[Sequence[Button]]) -> tuple[Params | None, tuple[Warning, ...]]:
+def keyboard(rows: Iterable[Sequence[Button]], peer: Peer) -> tuple[Params | None, tuple[Warning, ...]]:
     """An inline keyboard, rows of at most eight. Raises Refused for what would make Telegram refuse the message."""
-    given = [[_button(b, f"content.buttons.{r}.{i}") for i, b in enumerate(row)] for r, row in enumerate(rows)]
+    given = [[_button(b, f"content.buttons.{r}.{i}", peer) for i, b in enumerate(row)] for r, row in enumerate(rows)]
     count = sum(len(row) for row in given)
     if count > MAX_BUTTONS:
         raise Refused(
@@ -114,13 +115,16 @@ def keyboard(rows: Iterable[Sequence[Button]]) -> tuple[Params | None, tuple[War
     return {"inline_keyboard": wrapped}, warnings
 
 
-def _button(button: Button, field: str) -> Params:
+def _button(button: Button, field: str, peer: Peer) -> Params:
     if not is_visible(button.title):
         raise Refused(ErrorCode.INVALID_COMMAND, "A button needs a title.", field=f"{field}.title")
     match button.kind:
         case "url":
             return {"text": button.title, "url": _link(button.url, f"{field}.url")}
         case "web_app":
+            if not peer.is_private:
+                detail = "Web App buttons work only in a private chat with the bot itself."
+                raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field=f"{field}.kind")
             url = _link(button.url, f"{field}.url")
             if not url.lower().startswith("https://"):
                 raise Refused(ErrorCode.CONTENT_REJECTED, "A Web App needs an https address.", field=f"{field}.url")
@@ -148,6 +152,7 @@ def _link(url: str | None, field: str) -> str:
     try:
         parts = urlsplit(link)
         host = parts.hostname or ""
+        parts.port  # noqa: B018  raises for a port that is none
     except ValueError:
         parts, host = urlsplit(""), ""
     wellformed = not any(c.isspace() for c in link) and (

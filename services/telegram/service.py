@@ -26,13 +26,22 @@ def _quoted(value: Any, otherwise: str) -> str:
     return f"“{value}”" if isinstance(value, str) and value else otherwise
 
 
+def _name(value: Any) -> str | None:
+    return name_of_user(wire.User.model_validate(value)) if isinstance(value, dict) else None
+
+
 def _user(value: Any) -> str:
-    known = wire.User.model_validate(value) if isinstance(value, dict) else None
-    return (name_of_user(known) if known else None) or "Somebody"
+    return _name(value) or "Somebody"
 
 
 def _users(value: Any) -> str:
     return ", ".join(_user(user) for user in value) if isinstance(value, list) and value else "Somebody"
+
+
+def _shared(users: Any) -> str:
+    """Users by name, or by id where the bot did not ask for names."""
+    known = users if isinstance(users, list) else []
+    return ", ".join(_name(user) or _text(_get(user, "user_id") or user) or "Somebody" for user in known) or "Somebody"
 
 
 def money(value: Any) -> str:
@@ -87,8 +96,8 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "pinned_message": lambda v: f"Pinned: {_text(_get(v, 'text') or _get(v, 'caption')) or 'a message'}",
     "successful_payment": lambda v: f"Paid {money(v)}".rstrip(),
     "refunded_payment": lambda v: f"Refunded {money(v)}".rstrip(),
-    "users_shared": lambda v: f"Shared contacts: {_users(_get(v, 'users') or _get(v, 'user_ids'))}",
-    "user_shared": _fixed("Shared a contact"),
+    "users_shared": lambda v: f"Shared contacts: {_shared(_get(v, 'users') or _get(v, 'user_ids'))}",
+    "user_shared": lambda v: f"Shared contacts: {_shared([v])}",
     "chat_shared": lambda v: f"Shared the chat {_quoted(_get(v, 'title'), _text(_get(v, 'chat_id')))}",
     "gift": _gift,
     "gift_upgrade_sent": lambda v: f"Upgraded: {_gift(v)}",
@@ -146,11 +155,14 @@ def _checklist(value: Any) -> str:
 def _poll(value: Any) -> str:
     options = _get(value, "options")
     lines = [f"• {_text(_get(option, 'text'))}" for option in (options if isinstance(options, list) else ())]
-    return "\n".join([f"Poll: {_text(_get(value, 'question'))}".rstrip(": "), *lines])
+    about = _text(_get(value, "description"))
+    return "\n".join(filter(None, [f"Poll: {_text(_get(value, 'question'))}".rstrip(": "), about, *lines]))
 
 
 def _invoice(value: Any) -> str:
-    return f"Invoice: {_text(_get(value, 'title'))}, {money(value)}".rstrip(": ,")
+    about = _text(_get(value, "description"))
+    line = f"Invoice: {_text(_get(value, 'title'))}, {money(value)}".rstrip(": ,")
+    return f"{line}\n{about}" if about else line
 
 
 def _winners(value: Any) -> str:

@@ -71,6 +71,8 @@ class File(Wire):
     file_id: Loose[str] = None
     file_size: Id = None
     file_name: Loose[str] = None
+    performer: Loose[str] = None
+    title: Loose[str] = None
     mime_type: Loose[str] = None
     width: Id = None
     height: Id = None
@@ -154,6 +156,7 @@ class ExternalReply(Wire):
 class Topic(Wire):
     topic_id: Id = None
     name: Loose[str] = None
+    user: Loose[User] = None  # the customer, in a channel's direct messages
 
 
 class WebAppData(Wire):

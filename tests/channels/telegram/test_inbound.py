@@ -267,3 +267,19 @@ def test_what_is_no_peer(value: str) -> None:
 )
 def test_message_numbers(reference: str, number: int | None) -> None:
     assert message_number(reference) == number
+
+
+@pytest.mark.parametrize(
+    ("reference", "peer", "number"),
+    [
+        ("-44:5", Peer("-44"), 5),
+        ("-44:5", Peer("-100123"), None),  # the group has moved since: 5 is another message there
+        ("5", Peer("-100123"), 5),
+        ("-100123:5", Peer("-100123", topic_id="3"), 5),
+        ("7001:business:old:5", Peer("7001", "new"), 5),  # connected anew, the chat is the same
+        ("-1001:5", Peer("@citynews"), 5),
+        ("@citynews:5", Peer("-1001"), 5),
+    ],
+)
+def test_message_numbers_count_within_a_chat(reference: str, peer: Peer, number: int | None) -> None:
+    assert message_number(reference, peer) == number
