@@ -178,13 +178,18 @@ def _unmodelled(received: Received, kind: str | None) -> ContractContent:
         return _custom(received)
     if kind in _BUILDERS:
         return UnsupportedContent(text=f"A message of type {kind} without content.", reason="no_content")
+    if kind is None and received.raw.keys() - _FRAME:
+        return _custom(received)
     if kind in (None, "other", "others", "unknown"):
         return UnsupportedContent(text="A message that TikTok shows only in its own app.", reason=kind or "no_type")
     return _custom(received)
 
 
 def _custom(received: Received) -> CustomPayloadContent:
-    return CustomPayloadContent(text=f"A message of type {received.content.type}.", raw=dict(received.raw))
+    kind = received.content.type
+    return CustomPayloadContent(
+        text=f"A message of type {kind}." if kind else "A message without a type.", raw=dict(received.raw)
+    )
 
 
 def _text(received: Received) -> ContractContent | None:
@@ -246,6 +251,12 @@ def _template(received: Received) -> ContractContent | None:
 def _nfc(text: str | None) -> str:
     return unicodedata.normalize("NFC", text or "")
 
+
+# What says who wrote, when and in answer to what, and nothing of what was written.
+_FRAME = frozenset(
+    {"from", "from_user", "sender", "to", "to_user", "recipient", "unique_identifier", "conversation_id", "message_id",
+     "timestamp", "scene_type", "is_follower", "message_tag", "auto_message_type", "referenced_message_info"}
+)  # fmt: skip
 
 _BUILDERS: Mapping[str, Callable[[Received], ContractContent | None]] = {
     "text": _text,

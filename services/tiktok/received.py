@@ -52,10 +52,10 @@ class Received:
 
     @classmethod
     def of(cls, item: ReceivedItem) -> Received:
-        """Decode an item. Raises ValueError when it or its content is not JSON."""
+        """Decode an item. Raises ValueError when it is no event, or when it or its content is not JSON."""
         document = read_json(item.body)
-        if not isinstance(document, dict):  # a stray entry of a batch: shown, like any unknown event
-            document = {"content": {"value": document}}
+        if not isinstance(document, dict) or not (document.get("event") or document.get("content")):
+            raise ValueError("This is no event of TikTok.")
         content = content_of(document.get("content"))
         raw = content if isinstance(content, dict) else {} if content is None else {"value": content}
         return cls(
@@ -97,7 +97,8 @@ class Received:
     def contact_id(self) -> str | None:
         """The other side's id. On echoes only `to_user` is documented to be theirs."""
         if self.outbound:
-            return self.content.to_user.id if self.content.to_user else None
+            addressee = self.content.to_user.id if self.content.to_user else None
+            return None if addressee == self.business_id else addressee
         author = self.content.from_user
         return (author.id if author else None) or self.content.unique_identifier
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from services.whatsapp import wire
-from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, identity
+from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, identity, phone_digits
 from services.whatsapp.wire import Json
 from shared.channel import RawItem
 
@@ -77,7 +77,7 @@ def _changes(document: Any) -> Iterator[tuple[Json, Json] | RawItem]:
     """(change with its `waba` and `time`, value) of a body; a change that cannot be read as an item of its own.
 
     Takes the whole envelope, a list of envelopes, the bare `{field, value}` of Meta's dashboard samples, and the bare
-    value that numbers hosted on premises used to send.
+    value that numbers hosted on premises used to send and that some of Meta's pages show.
     """
     envelopes = document if isinstance(document, list) else [document]
     readable = [_entries(envelope) for envelope in envelopes]
@@ -107,10 +107,12 @@ def _entries(envelope: Any) -> list[Any] | None:
     if not isinstance(envelope, dict):
         return None
     if "entry" in envelope:
-        return wire.items(envelope, "entry")
+        entries = envelope["entry"]
+        return entries if isinstance(entries, list) else None
     if "field" in envelope and "value" in envelope:
         return [{"changes": [envelope]}]
-    if any(wire.items(envelope, name) for name in ("messages", "statuses")):
+    known = (*_LISTS, "history", "errors") if "messaging_product" in envelope else ("messages", "statuses")
+    if any(wire.items(envelope, name) for name in known):
         return [{"changes": [{"value": envelope}]}]
     return None
 
@@ -133,18 +135,24 @@ class _Contacts:
     def __init__(self, value: Json) -> None:
         contacts = wire.objects(value, "contacts")
         self._by_name = {
-            name: contact for contact in reversed(contacts) for key in PERSON if (name := wire.text(contact, key))
+            name: contact for contact in reversed(contacts) for key in PERSON if (name := _plain(contact, key))
         }
         alone = len(contacts) == 1 and sum(len(wire.items(value, name)) for name in _LISTS) == 1
         self._only = contacts[0] if alone else None
 
     def of(self, item: Json, keys: tuple[str, ...]) -> Json | None:
         for key in keys:
-            name = wire.text(item, key)
+            name = _plain(item, key)
             if name and name in self._by_name:
                 return self._by_name[name]
         # A system message never has a contact, so one beside it is not its author.
         return None if item.get("type") == "system" else self._only
+
+
+def _plain(source: Json, key: str) -> str | None:
+    """A name to compare: a number may have its plus in one place and not in the other."""
+    name = wire.text(source, key)
+    return (phone_digits(name) or name) if name else None
 
 
 def _items(frame: Json, value: Json) -> Iterator[RawItem]:
@@ -155,6 +163,7 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
     account_key = external_id or ""
     count = 0
     errors = wire.objects(value, "errors")
+    past = frame["field"] == "history"
     contacts = _Contacts(value)
     for name, (kind, keys) in _LISTS.items():
         for member in wire.items(value, name):
@@ -163,7 +172,8 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
                 yield _bare(member, account_key, external_id)
                 continue
             contact = contacts.of(member, keys)
-            item = {**frame, kind: member}
+            # The files of the phone app's history come in webhooks of their own, shaped like new messages.
+            item = {**frame, "history_message" if kind == "message" and past else kind: member}
             if contact:
                 item["contact"] = contact
             if errors and kind == "message" and not isinstance(member.get(wire.text(member, "type") or ""), dict):

@@ -50,18 +50,23 @@ def phone_alias(digits: str) -> Alias | None:
 
 @dataclass(slots=True)
 class Identity:
-    """The names of one person in one payload; `phones` as Meta gave them, the most reliable first."""
+    """The names of one person in one payload; `phones` as Meta gave them, the most reliable first.
+
+    `opaque` is what a phone key holds that is no number, `unread` what a user-id key holds that is no BSUID: names
+    of last resort, which say nothing where there is a better one.
+    """
 
     bsuid: str | None = None
     parent: str | None = None
     phones: list[str] = field(default_factory=list)
     opaque: str | None = None
+    unread: str | None = None
     username: str | None = None
     display_name: str | None = None
     _peers: list[str] | None = None
 
-    def add(self, value: str | None) -> None:
-        """Take a value of a phone or user-id key for what it looks like."""
+    def add(self, value: str | None, key: str = "wa_id") -> None:
+        """Take the value of a phone or user-id key for what it looks like; a user-id key never holds a number."""
         if value is None:
             return
         self._peers = None
@@ -70,6 +75,8 @@ class Identity:
                 self.parent = self.parent or value
             else:
                 self.bsuid = self.bsuid or value
+        elif key.endswith("user_id"):
+            self.unread = self.unread or value
         elif digits := phone_digits(value):
             if digits not in self.phones:
                 self.phones.append(digits)
@@ -82,7 +89,8 @@ class Identity:
         if self._peers is None:
             names = (self.bsuid, *map(ids.personal_peer, self.phones), self.parent)
             found = [name for name in names if name]
-            self._peers = found or ([ids.personal_peer(self.opaque)] if self.opaque else [])
+            last_resort = self.opaque or self.unread
+            self._peers = found or ([ids.personal_peer(last_resort)] if last_resort else [])
         return self._peers
 
     def aliases(self) -> tuple[Alias, ...]:
@@ -93,8 +101,9 @@ class Identity:
         if self.parent:
             found.append(Alias(kind=AliasKind.PARENT_BSUID, value=self.parent))
         found.extend(alias for alias in map(phone_alias, self.phones) if alias)
-        if self.opaque and not found:
-            found.append(Alias(kind=AliasKind.PROVIDER_ID, value=self.opaque))
+        last_resort = next(iter(self.phones), None) or self.opaque or self.unread
+        if last_resort and not found:
+            found.append(Alias(kind=AliasKind.PROVIDER_ID, value=last_resort))
         if self.username:
             found.append(Alias(kind=AliasKind.USERNAME, value=self.username))
         return tuple(found)
@@ -111,12 +120,12 @@ class Identity:
 def identity(source: Json, contact: Json, *keys: str) -> Identity:
     """The person behind `source` (a message, a status), read from `keys` and the matching contact."""
     person = Identity()
-    person.add(wire.text(contact, "user_id"))
-    person.add(wire.text(contact, "wa_id"))
+    for key in PERSON:
+        person.add(wire.text(contact, key), key)
     for key in keys:
-        person.add(wire.text(source, key))
+        person.add(wire.text(source, key), key)
     for holder in (source, contact):
-        person.add(wire.text(holder, *_PARENT_KEYS))
+        person.add(wire.text(holder, *_PARENT_KEYS), "parent_user_id")
     profile = wire.obj(contact, "profile")
     username = wire.text(profile, "username") or wire.text(contact, "username")
     person.username = username.removeprefix("@") if username else None

@@ -36,16 +36,26 @@ def echo(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
 
 
 def history(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
-    """A message of the phone app's history; ours is what has an addressee or our number as its author."""
+    """A message of the phone app's history, or the file that belongs to one."""
     person = identity({}, wire.obj(raw, "contact"))
-    author = phone_digits(wire.text(member, "from") or "")
-    business = phone_digits(wire.text(wire.obj(raw, "metadata"), "display_phone_number") or "")
-    ours = wire.text(member, *ADDRESSEE) is not None or (author is not None and author == business)
+    ours = _is_ours(raw, member, person)
     for key in ADDRESSEE if ours else AUTHOR:
-        person.add(wire.text(member, key))
+        person.add(wire.text(member, key), key)
     scope = _scope(item, raw, member, person, ours=ours)
     scope.backfill = True
     return _outcomes(scope, member)
+
+
+def _is_ours(raw: Json, member: Json, person: Identity) -> bool:
+    """Whether a message of the history is ours: by its author, by whom it goes to, by having an addressee at all.
+
+    Meta documents an addressee on our messages only, yet some senders put one on every message.
+    """
+    author, addressee = (phone_digits(wire.text(member, key) or "") for key in ("from", "to"))
+    business = phone_digits(wire.text(wire.obj(raw, "metadata"), "display_phone_number") or "")
+    if business and business in (author, addressee):
+        return author == business
+    return wire.text(member, *ADDRESSEE) is not None and author not in person.phones
 
 
 def _scope(item: ReceivedItem, raw: Json, member: Json, person: Identity, *, ours: bool = False) -> Scope:
@@ -129,7 +139,8 @@ def _said(scope: Scope, member: Json, content: Content, message_id: str, *, open
     return scope.event(
         kind,
         data,
-        scope.wamid,
+        # The file of a placeholder comes later, under the same id, and is no repetition.
+        f"{scope.wamid}:placeholder" if wire.text(member, "type") == "media_placeholder" else scope.wamid,
         opens_window=opens_window,
         reply_ref=answered,
         provider_ref=scope.wamid,

@@ -51,8 +51,8 @@ def moved_contact(scope: Scope, member: Json) -> Event | None:
 def _before(person: Identity, system: Json) -> Identity:
     """Who it was: `customer` is the former number in older versions."""
     old = Identity(display_name=person.display_name, username=person.username)
-    old.add(wire.text(system, "previous_user_id") or person.bsuid)
-    old.add(wire.text(system, "previous_parent_user_id") or person.parent)
+    old.add(wire.text(system, "previous_user_id") or person.bsuid, "previous_user_id")
+    old.add(wire.text(system, "previous_parent_user_id") or person.parent, "previous_parent_user_id")
     for phone in (*person.phones, None if person.phones else wire.text(system, "customer")):
         old.add(phone)
     return old
@@ -62,7 +62,7 @@ def _after(old: Identity, system: Json, *, moved: bool) -> Identity:
     """Who it is: what the message does not name anew stays, except the number of somebody who changed it."""
     new = Identity(display_name=old.display_name, username=old.username)
     for key in ("user_id", "parent_user_id", "new_wa_id", "wa_id"):
-        new.add(wire.text(system, key))
+        new.add(wire.text(system, key), key)
     new.bsuid = new.bsuid or (None if "previous_user_id" in system else old.bsuid)
     new.parent = new.parent or (None if "previous_parent_user_id" in system else old.parent)
     if not moved and not new.phones:
