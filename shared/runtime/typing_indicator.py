@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic, time
@@ -20,7 +22,7 @@ from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.files import NoFiles
 from shared.runtime.health import AccountsHealth
-from shared.runtime.jobs import NotACommand, read_command
+from shared.runtime.jobs import NotACommand, account_refusal, read_command
 from shared.runtime.prepare import context_for
 from shared.runtime.statuses import StatusBook
 from shared.state.store import Store
@@ -44,6 +46,14 @@ class _Session:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(slots=True)
+class _Shown:
+    """When it was shown (monotonic seconds), and the inbound message it was shown for."""
+
+    at: float
+    ref: str | None
+
+
 class TypingIndicator:
     """Handles `typing.start` and `typing.stop` beside the lanes. Best effort: nothing is tried twice."""
 
@@ -57,8 +67,9 @@ class TypingIndicator:
         self._store = store
         self._book = book
         self._health = health
+        self._every = self._rules.refresh_every or self._rules.lasts or LONGEST_SECONDS
         self._sessions: dict[str, _Session] = {}
-        self._shown_for: dict[str, str] = {}  # conversation → inbound it was shown for, where that is once only
+        self._shown: OrderedDict[str, _Shown] = OrderedDict()  # by conversation, the latest last
 
     async def handle(self, record: Record) -> None:
         """One typing command. Never raises for what it says."""
@@ -71,9 +82,16 @@ class TypingIndicator:
             self._drop("invalid")
             return
         account = self._accounts.get(command.account_id)
-        if not isinstance(command, Typing) or command.conversation_id is None or account is None:
+        if (
+            not isinstance(command, Typing)
+            or account is None
+            or account_refusal(account, command) is not None
+            or not (command.conversation_id or "").startswith(f"{self._name}:{command.account_id}:")
+        ):
             self._drop("invalid")
-        elif command.audience == "agents":
+            return
+        assert command.conversation_id is not None
+        if command.audience == "agents":
             self._drop("agents")
         elif kind is CommandType.TYPING_STOP:
             self.stop(command.conversation_id)
@@ -100,8 +118,15 @@ class TypingIndicator:
         session = self._sessions[conversation_id] = _Session(monotonic() + LONGEST_SECONDS)
         session.task = asyncio.create_task(self._keep_showing(account, command, conversation_id, session))
 
+    def message_sent(self, conversation_id: str) -> None:
+        """The contact has got a message: the channel has cleared the indicator, a new one may be shown at once."""
+        self.stop(conversation_id)
+        shown = self._shown.get(conversation_id)
+        if shown is not None:
+            shown.at = -math.inf
+
     def stop(self, conversation_id: str) -> None:
-        """Nobody types any more, or a message has been sent: the channel clears the indicator itself."""
+        """Nobody types any more."""
         session = self._sessions.pop(conversation_id, None)
         if session is not None:
             session.until = 0.0
@@ -115,13 +140,21 @@ class TypingIndicator:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_showing(self, account: Account, command: Command, conversation_id: str, session: _Session) -> None:
-        """Show, and show again every `refresh_every` seconds; once where the channel has no renewal."""
+        """Show, and show again every `refresh_every` seconds; once where the channel has no renewal.
+
+        Whoever stops and starts to type at every key is shown no more often than who types on.
+        """
         try:
-            while monotonic() < session.until and session.failures < MOST_FAILURES:
-                await self._show(account, command, conversation_id, session)
-                every = self._rules.refresh_every or self._rules.lasts or LONGEST_SECONDS
+            while monotonic() < session.until:
+                shown = self._shown.get(conversation_id)
+                wait = 0.0 if shown is None else shown.at + self._every - monotonic()
+                if wait <= 0:
+                    await self._show(account, command, conversation_id, session)
+                    wait = self._every
+                if session.failures >= MOST_FAILURES:
+                    return
                 try:
-                    async with asyncio.timeout(every):
+                    async with asyncio.timeout(wait):
                         await session.wake.wait()
                     return
                 except TimeoutError:
@@ -158,15 +191,16 @@ class TypingIndicator:
         if refusal is not None:
             self._drop(str(refusal.code))
             return False
-        if not self._rules.needs_inbound:
-            return True
-        if conversation.last_ref is None:
-            self._drop("no_inbound")
-            return False
-        if self._rules.refresh_every is None and self._shown_for.get(conversation_id) == conversation.last_ref:
-            self._drop("shown")
-            return False
-        if len(self._shown_for) >= MOST_SESSIONS:
-            self._shown_for.pop(next(iter(self._shown_for)))
-        self._shown_for[conversation_id] = conversation.last_ref
+        if self._rules.needs_inbound:
+            shown = self._shown.get(conversation_id)
+            if conversation.last_ref is None:
+                self._drop("no_inbound")
+                return False
+            if self._rules.refresh_every is None and shown is not None and shown.ref == conversation.last_ref:
+                self._drop("shown")
+                return False
+        self._shown[conversation_id] = _Shown(monotonic(), conversation.last_ref)
+        self._shown.move_to_end(conversation_id)
+        if len(self._shown) > MOST_SESSIONS:
+            self._shown.popitem(last=False)
         return True

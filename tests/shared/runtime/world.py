@@ -263,7 +263,9 @@ class Process:
             channel,
             store,
             BlobFiles(world.blobs),
-            Outcomes(channel, store, self.book, self.health, Names(channel, store, log, topics), self.typing.message_sent),
+            Outcomes(
+                channel, store, self.book, self.health, Names(channel, store, log, topics), self.typing.message_sent
+            ),
             self.health,
             self.pacer,
             short_wait=SHORT_WAIT,
