@@ -53,7 +53,10 @@ def _filename(file: OpenFile, kind: str) -> str:
     if suffix and (kind != "photo" or suffix in _PHOTO_EXTENSIONS):
         return file.filename
     mime_type = file.mime_type.partition(";")[0].strip()
-    return file.filename + (_EXTENSIONS.get(mime_type) or mimetypes.guess_extension(mime_type) or "")
+    extension = _EXTENSIONS.get(mime_type) or mimetypes.guess_extension(mime_type) or ""
+    if kind == "photo" and extension not in _PHOTO_EXTENSIONS:
+        extension = ".jpg"  # any that Telegram takes: it looks into the file for the rest
+    return file.filename + extension
 
 
 def _messages(result: Any) -> list[Json]:
