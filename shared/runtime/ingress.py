@@ -12,12 +12,11 @@ from shared.channel import AnswersWebhook, Channel, Forbidden, UnknownRoute, Web
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.raw import RawWriter, reason_of
+from shared.runtime.server import RETRY_AFTER_SECONDS
 from shared.runtime.settings import HttpSettings
 from shared.stream.errors import LogUnavailable
 
 log = structlog.get_logger()
-
-RETRY_AFTER_SECONDS = "5"
 
 
 class Ingress:

@@ -6,9 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from shared.runtime import metrics
 from shared.runtime.settings import HttpSettings
+
+RETRY_AFTER_SECONDS = "5"
+_ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class HealthChecks:
@@ -36,6 +40,13 @@ class HealthChecks:
         absent = [name for name, check in self._checks.items() if not await check()]
         return absent if self.accepting else ["accepting", *absent]
 
+    @web.middleware
+    async def gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Nothing but health and metrics is answered before the service has started, or while it stops."""
+        if self.accepting or request.path in _ALWAYS:
+            return await handler(request)
+        return web.Response(status=503, headers={"Retry-After": RETRY_AFTER_SECONDS})
+
     async def livez(self, _: web.Request) -> web.Response:
         return web.json_response({"alive": self.alive}, status=200 if self.alive else 503)
 
@@ -53,7 +64,7 @@ class Server:
 
     def __init__(self, settings: HttpSettings, health: HealthChecks) -> None:
         self._settings = settings
-        self._app = web.Application(client_max_size=settings.max_body)
+        self._app = web.Application(client_max_size=settings.max_body, middlewares=[health.gate])
         self._app.add_routes(
             [
                 web.get("/livez", health.livez),
@@ -76,9 +87,10 @@ class Server:
         await web.TCPSite(self._runner, self._settings.host, self._settings.port, backlog=1024).start()
 
     async def stop(self) -> None:
-        """Stop listening; requests under way have a few seconds to end."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        """Stop listening; requests under way have a few seconds to end. Idempotent."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     @staticmethod
     async def _metrics(_: web.Request) -> web.Response:

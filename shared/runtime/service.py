@@ -49,7 +49,7 @@ from shared.runtime.settings import (
 from shared.runtime.statuses import StatusBook
 from shared.runtime.tokens import SealedTokens
 from shared.runtime.typing_indicator import TypingIndicator
-from shared.runtime.upkeep import AccountProbes, CapabilityTeller, ParkedCommands, wake_recovered
+from shared.runtime.upkeep import AccountProbes, AccountTeller, ParkedCommands, wake_recovered
 from shared.state.client import Client
 from shared.state.store import Store
 from shared.stream.deadletter import Brake, DeadLetters
@@ -159,24 +159,26 @@ class Service:
         """Start in order; what is pushed on the stack stops in reverse."""
         config, topics = self._config, Topics(self._config.kafka.topic_prefix)
         stream = kafka_log(config.kafka, config.service.instance or f"{self._name}-connector")
-        await connect(stream)
-        stack.push_async_callback(stream.stop)
-        if config.kafka.create_topics:
-            await stream.ensure_topics(topic_specs(topics, self._name, config.kafka.partitions))
         state = Client(config.state.url.get_secret_value(), cluster=config.state.cluster, timeout=config.state.timeout)
         stack.push_async_callback(state.close)
         world = _World(self._channel, config, topics, stream, Store(state), Blobs(config.blobs.url))
         stack.push_async_callback(world.fetcher.close)
+        self._require(world, state)
+        # Listening comes first, so that whoever waits for us can ask what we wait for; webhooks get 503 till then.
+        server = await self._listen(world, stack)
+        await connect(stream)
+        stack.push_async_callback(stream.stop)
+        if config.kafka.create_topics:
+            await stream.ensure_topics(topic_specs(topics, self._name, config.kafka.partitions))
         await world.follow_tables(stack)
         if isinstance(self._channel, KeepsTokens) and world.sealing_key is not None:
             self._channel.use_tokens(SealedTokens(self._name, world.store, world.sealing_key))
         await self._channel.start()
         stack.push_async_callback(self._channel.stop)
-        self._require(world, state)
         for role in (Role.NORMALISE, Role.DELIVER, Role.MEDIA, Role.PULL):
             if role in self._roles:
                 await _STARTERS[role](self, world, stack)
-        await self._listen(world, stack)
+        stack.push_async_callback(server.stop)  # the first to stop
         self._checks.accepting = True
         if Role.INGRESS in self._roles:
             self._spawn(self._register_webhooks(world), stack)
@@ -189,7 +191,7 @@ class Service:
         self._checks.require("accounts", world.tables_live)
         self._checks.watch(lambda: all(monotonic() - d.heartbeat < STALLED_SECONDS for d in self._dispatchers.values()))
 
-    async def _listen(self, world: _World, stack: AsyncExitStack) -> None:
+    async def _listen(self, world: _World, stack: AsyncExitStack) -> Server:
         server = Server(self._config.http, self._checks)
         if Role.INGRESS in self._roles:
             ingress = Ingress(self._channel, world.accounts, world.writer, self._config.http)
@@ -198,6 +200,7 @@ class Service:
             server.add_routes([world.preflight_route()])
         await server.start()
         stack.push_async_callback(server.stop)
+        return server
 
     # --- roles
 
@@ -283,7 +286,7 @@ class Service:
         self._spawn(parked.run(), stack)
         probes = AccountProbes(self._channel, world.accounts, world.store, world.health, settings.probe_every)
         self._spawn(probes.run(), stack)
-        teller = CapabilityTeller(self._channel, world.accounts, world.stream, world.topics)
+        teller = AccountTeller(self._channel, world.accounts, world.health, world.stream, world.topics)
         await world.table(stack, world.topics.capabilities, teller.apply)
         self._spawn(teller.run(), stack)
 
@@ -456,7 +459,7 @@ class _World:
         self._tables.append(table)
 
     async def tables_live(self) -> bool:
-        return all(table.health == "live" for table in self._tables)
+        return bool(self._tables) and all(table.health == "live" for table in self._tables)
 
     def preflight_route(self) -> web.RouteDef:
         preflight = Preflight(self.channel, self.accounts, self.store, self.preparer, self.health, self.identities)
