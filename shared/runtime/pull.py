@@ -54,7 +54,6 @@ class Puller:
         self._partitions: set[int] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
-        self._changed = asyncio.Event()
         self._consumer: LogConsumer = log_.consumer(
             group,
             [self._topic],
@@ -63,7 +62,7 @@ class Puller:
             on_revoked=self._revoked,
         )
         accounts.on_change(lambda account_id, _: self._account_changed(account_id))
-        health.on_recovery(lambda _: self._changed.set())
+        health.on_recovery(lambda _: self._consumer.wake())
 
     async def run(self) -> None:
         """Poll until stopped. Raises what kills it."""
@@ -74,12 +73,12 @@ class Puller:
                 await self._consumer.poll(
                     [Partition(self._topic, number) for number in self._partitions], 500, _IDLE_POLL_SECONDS
                 )
+                await self._match_tasks()
             except LogUnavailable:
                 await asyncio.sleep(_IDLE_POLL_SECONDS)
-            await self._match_tasks()
 
     async def stop(self) -> None:
-        """Finish the batches under way, then leave the group."""
+        """Give the batches under way up, then leave the group: what has no cursor yet is pulled again."""
         self._stopping = True
         self._consumer.wake()
         self._partitions.clear()
@@ -98,6 +97,7 @@ class Puller:
         task = self._tasks.get(account_id)
         if task is not None:
             task.cancel()
+        self._consumer.wake()
 
     async def _match_tasks(self) -> None:
         wanted: dict[str, Account] = {}
@@ -141,6 +141,11 @@ class Puller:
                 await asyncio.sleep(refused.failure.retry_after or backoff(failures))
             except (LogUnavailable, StateUnavailable) as away:
                 metrics.PULLS.labels(self._name, type(away).__name__).inc()
+                failures += 1
+                await asyncio.sleep(backoff(failures))
+            except Exception as bug:  # one odd account must not end the pulling of the others
+                metrics.PULLS.labels(self._name, "internal").inc()
+                log.error("pull_failed", account_id=account.account_id, exc_info=bug)
                 failures += 1
                 await asyncio.sleep(backoff(failures))
 

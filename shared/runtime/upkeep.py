@@ -8,8 +8,9 @@ from time import time
 
 import structlog
 
-from shared.channel import Account, Channel, Probes, ProviderError
+from shared.channel import Account, Channel, HealthChange, Probes, ProviderError
 from shared.contract.capabilities import CAPABILITIES_TYPE, CapabilityRecord
+from shared.contract.events import Health
 from shared.contract.topics import Topics
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 
 _LONGEST_NAP = 1.0
 _FULL = "parking_full"
+_PROBES_AT_ONCE = 32
 
 
 def wake_recovered(parking: Parking, health: AccountsHealth) -> None:
@@ -115,14 +117,23 @@ class AccountProbes:
         clock = asyncio.get_running_loop().time
         while isinstance(self._channel, Probes):
             next_round = clock() + self._period
-            for account in self._accounts:
-                if await self._is_due(account):
-                    await self._probe(self._channel, account)
+            await self._round(self._channel)
             while await self._changes_before(next_round):
                 for account_id in list(self._mended):
                     self._mended.discard(account_id)
                     if (mended := self._accounts.get(account_id)) is not None:
                         await self._probe(self._channel, mended)
+
+    async def _round(self, prober: Probes) -> None:
+        """Many at a time: thousands of accounts, one after the other, would outlast the period."""
+        places = asyncio.Semaphore(_PROBES_AT_ONCE)
+
+        async def probe(account: Account) -> None:
+            async with places:
+                if await self._is_due(account):
+                    await self._probe(prober, account)
+
+        await asyncio.gather(*map(probe, self._accounts))
 
     async def _changes_before(self, end: float) -> bool:
         """Whether a paused account changes before `end` (the loop's time); returns when one does, or at the end."""
@@ -151,51 +162,70 @@ class AccountProbes:
             log.error("probe_failed", account_id=account.account_id, exc_info=bug)
 
 
-class CapabilityTeller:
-    """Keeps `channels.capabilities` in step with the accounts."""
+class AccountTeller:
+    """Keeps `channels.capabilities` in step with the accounts, and says of those that go that they are gone."""
 
-    def __init__(self, channel: Channel, accounts: AccountRegistry, log_: Log, topics: Topics) -> None:
+    def __init__(
+        self, channel: Channel, accounts: AccountRegistry, health: AccountsHealth, log_: Log, topics: Topics
+    ) -> None:
         self._channel = channel
+        self._name = channel.capabilities.channel
+        self._accounts = accounts
+        self._health = health
         self._log = log_
         self._topic = topics.capabilities
-        self._changed: asyncio.Queue[tuple[str, Account | None]] = asyncio.Queue(maxsize=100_000)
-        self._told: dict[str, str] = {}
-        for account in accounts:
-            self._changed.put_nowait((account.account_id, account))
-        accounts.on_change(lambda account_id, account: self._changed.put_nowait((account_id, account)))
+        self._changed = dict.fromkeys(account.account_id for account in accounts)
+        self._woken = asyncio.Event()
+        self._told: dict[str, CapabilityRecord] = {}
+        accounts.on_change(self._note)
+
+    def _note(self, account_id: str, _: Account | None) -> None:
+        self._changed[account_id] = None
+        self._woken.set()
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """One record of the topic: what has been told is not told again."""
         account_id = key.decode()
-        if value is None:
+        record = CapabilityRecord.model_validate_json(value) if value else None
+        if record is None:
             self._told.pop(account_id, None)
-        else:
-            self._told[account_id] = CapabilityRecord.model_validate_json(value).content_hash
+        elif record.capabilities.channel == self._name:
+            self._told[account_id] = record
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Begins with those that have come or gone while nobody was there."""
+        self._changed |= dict.fromkeys(self._told)
         while True:
-            account_id, account = await self._changed.get()
-            try:
-                await self._tell(account_id, account)
-            except LogUnavailable:
-                await asyncio.sleep(_LONGEST_NAP)
-                self._changed.put_nowait((account_id, account))
+            while self._changed:
+                account_id = next(iter(self._changed))
+                del self._changed[account_id]
+                try:
+                    await self._tell(account_id, self._accounts.get(account_id))
+                except LogUnavailable:
+                    self._changed[account_id] = None
+                    await asyncio.sleep(_LONGEST_NAP)
+            self._woken.clear()
+            await self._woken.wait()
 
     async def _tell(self, account_id: str, account: Account | None) -> None:
+        told = self._told.get(account_id)
         if account is None:
-            await self._log.send(self._topic, account_id.encode(), None)
+            if told is not None:
+                await self._health.set(told.workspace_id, account_id, HealthChange(Health.REMOVED))
+                await self._log.send(self._topic, account_id.encode(), None)
+                self._told.pop(account_id, None)
             return
+        if self._health.of(account_id) is Health.REMOVED:
+            await self._health.learn(account, HealthChange(Health.CONNECTED))
         capabilities = capabilities_of(self._channel, account.record)
-        content_hash = capabilities.content_hash
-        if self._told.get(account_id) == content_hash:
-            return
         record = CapabilityRecord(
             workspace_id=account.workspace_id,
             account_id=account_id,
-            content_hash=content_hash,
+            content_hash=capabilities.content_hash,
             capabilities=capabilities,
         )
-        channel, now = capabilities.channel, datetime.now(UTC)
-        told = fact_envelope(CAPABILITIES_TYPE, channel, account_id, account_id, now, record)
-        await self._log.send(self._topic, told.key, record.to_json(), told.headers())
+        if told is not None and (told.workspace_id, told.content_hash) == (record.workspace_id, record.content_hash):
+            return
+        said = fact_envelope(CAPABILITIES_TYPE, self._name, account_id, account_id, datetime.now(UTC), record)
+        await self._log.send(self._topic, said.key, record.to_json(), said.headers())
+        self._told[account_id] = record

@@ -25,7 +25,9 @@ SETTINGS = HttpSettings(max_body=2000, body_timeout=0.05)
 
 
 async def serve(world: World) -> TestClient[Any, Any]:
-    server = Server(SETTINGS, HealthChecks())
+    checks = HealthChecks()
+    checks.accepting = True
+    server = Server(SETTINGS, checks)
     server.add_routes(Ingress(world.channel, world.accounts, world.process.writer, SETTINGS).routes())
     client: TestClient[Any, Any] = TestClient(TestServer(server._app))
     await client.start_server()

@@ -64,11 +64,13 @@ class World:
         clock: Clock,
         channel: PlainChannel | None = None,
         accounts: Iterable[AccountRecord] = (ACCOUNT, OTHER),
+        partitions: int = 1,
     ) -> None:
         self.clock = clock
         self.channel = channel or PlainChannel()
         self.topics = Topics()
         self.log = MemoryLog()
+        self._partitions = partitions
         self.client = Client(url)
         self.store = Store(self.client)
         self.blobs = Blobs(f"file://{directory}")
@@ -81,7 +83,9 @@ class World:
 
     async def start(self) -> None:
         topics = (*self.topics.shared(), *self.topics.of_channel(CHANNEL))
-        await self.log.ensure_topics(TopicSpec(topic.name, 1, compact=topic.compacted) for topic in topics)
+        await self.log.ensure_topics(
+            TopicSpec(topic.name, self._partitions, compact=topic.compacted) for topic in topics
+        )
 
     @property
     def provider(self) -> Provider:
@@ -175,8 +179,9 @@ class World:
         return [orjson.loads(r.value) async for r in self.records(topic) if r.value is not None]
 
     async def records(self, topic: str) -> AsyncIterator[Record]:
-        async for record in self.log.read_partition(topic, 0):
-            yield record
+        for number in range(await self.log.partitions(topic)):
+            async for record in self.log.read_partition(topic, number):
+                yield record
 
     async def events(self) -> list[tuple[str, dict[str, Any]]]:
         """Type (without prefix and version) and data of everything on the inbound topic."""
