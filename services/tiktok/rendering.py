@@ -48,7 +48,7 @@ def mime_type(given: str | None, filename: str | None) -> str | None:
     """The type of a file as far as it is told: without parameters, by its usual name, or by the file's name."""
     told = (given or "").split(";")[0].strip().lower()
     told = _SAME_TYPE.get(told, told)
-    if told and told not in _SAYS_NOTHING:
+    if "/" in told and "*" not in told and told not in _SAYS_NOTHING:
         return told
     return mimetypes.guess_type(filename or "")[0]
 

@@ -97,7 +97,7 @@ def canonical_type(mime_type: str) -> str:
 def mime_type_of(file: File) -> str | None:
     """The file's type; guessed from its name when it is not given."""
     given = canonical_type(file.mime_type or "")
-    if given and given != _UNTYPED:
+    if "/" in given and "*" not in given and given != _UNTYPED:
         return given
     name = filename_of(file) or ""
     extension = PurePosixPath(name.lower()).suffix

@@ -19,10 +19,16 @@ _BARE = frozenset(
 )
 
 
+def _spoken(url: str) -> str:
+    """The part of an address that somebody would write out: `example.com/a` of `https://example.com/a/`."""
+    return url.rstrip("/").partition(":")[2].lstrip("/") or url
+
+
 def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
     """The text with WhatsApp's marks for its spans, and whether some formatting was lost.
 
-    A mark works only next to the character it encloses, so blanks at the edges of a span stay outside.
+    A mark works only next to the character it encloses, so blanks at the edges of a span stay outside. The address
+    of a link that only formatting shows is written after it.
     """
     inserts: dict[int, tuple[str, str]] = {}
     lost = False
@@ -34,10 +40,14 @@ def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
         end -= len(inner) - len(inner.rstrip())
         if start >= end or span.kind in _BARE:
             continue
+        if span.kind is SpanKind.LINK:
+            if span.url and _spoken(span.url) not in text:
+                closing, opening = inserts.get(end, ("", ""))
+                inserts[end] = (f" ({span.url}){closing}", opening)
+            continue
         mark = _MARKS.get(span.kind)
         if mark is None or ("\n" in text[start:end] and span.kind is not SpanKind.PRE):
-            link = span.kind is SpanKind.LINK and span.url in (None, text[start:end])
-            lost = lost or not link
+            lost = True
             continue
         closing, opening = inserts.get(start, ("", ""))
         inserts[start] = (closing, opening + mark)

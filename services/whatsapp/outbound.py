@@ -45,6 +45,8 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> Sequence[
         return [_read(command, context)]
     if kind in (CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK):
         return [_block(BLOCK if kind is CommandType.CONTACT_BLOCK else UNBLOCK, command, context)]
+    if kind is CommandType.MESSAGE_CANCEL:
+        return []  # what has not gone out is taken from the queue; Meta hears nothing of it
     raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "The Cloud API cannot change or take back a message.")
 
 
@@ -57,7 +59,7 @@ def _send(command: MessageSend, context: PlanContext) -> list[Call]:
         case OutMedia():
             add_media(draft, content, context.files or content.attachments)
         case OutTemplate():
-            if content.category == "authentication" and not draft.recipient.phone:
+            if (content.category or "").lower() == "authentication" and not draft.recipient.phone:
                 detail = "An authentication template needs the contact's phone number."
                 raise Refused(ErrorCode.RECIPIENT_UNKNOWN, detail, field="conversation_id")
             add_template(draft, content)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.whatsapp.identity import is_bsuid, is_personal_peer, phone_digits
+from services.whatsapp.capabilities import CHANNEL
+from services.whatsapp.identity import is_bsuid, is_personal_peer, phone_alias, phone_digits
 from shared.channel import PlanContext, Refused
 from shared.contract import ids
 from shared.contract.base import Alias, AliasKind
@@ -48,7 +49,11 @@ def recipient_of(command: Command, context: PlanContext) -> Recipient:
         return Recipient(phone=phone, bsuid=address["bsuid"])
     if phone or bsuid:
         return Recipient(phone=phone, bsuid=bsuid)
-    return Recipient(group=group) if group else _of_conversation(command.conversation_id)
+    if group:
+        return Recipient(group=group)
+    if command.conversation_id is None:
+        raise _nobody()
+    return _of_conversation(command.conversation_id)
 
 
 def peer_of(to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
@@ -56,7 +61,7 @@ def peer_of(to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
     phone, bsuid, group = _named(to)
     peer = bsuid or (ids.personal_peer(phone) if phone else group)
     if peer is None:
-        raise Refused(ErrorCode.RECIPIENT_UNKNOWN, "WhatsApp needs a phone number, a user id or a group.", field="to")
+        raise _nobody()
     address = {"phone": phone, "bsuid": bsuid, "group": group}
     return peer, {name: value for name, value in address.items() if value}
 
@@ -71,17 +76,34 @@ def _named(to: Sequence[Alias]) -> tuple[str | None, str | None, str | None]:
             else:
                 bsuid = alias.value
         elif alias.kind in (AliasKind.PHONE, AliasKind.PROVIDER_ID):
-            phone = phone or phone_digits(alias.value)
+            phone = phone or _international(alias.value)
         elif alias.kind is AliasKind.GROUP:
             group = alias.value
     return phone, bsuid or parent, group
 
 
-def _of_conversation(conversation_id: str | None) -> Recipient:
+def _international(value: str) -> str | None:
+    """The digits of a number as people write them for callers from abroad; None for one without its country code.
+
+    `+49 (0)151 …` and `0049 151 …` are `49151…`: a country code never begins with 0.
+    """
+    digits = phone_digits(value.replace("(0)", "").replace("/", " "))
+    digits = digits.removeprefix("00") if digits else None
+    return digits if digits and not digits.startswith("0") and phone_alias(digits) else None
+
+
+def _nobody() -> Refused:
+    detail = "WhatsApp needs a phone number with its country code, a user id or a group."
+    return Refused(ErrorCode.RECIPIENT_UNKNOWN, detail, field="to")
+
+
+def _of_conversation(conversation_id: str) -> Recipient:
     try:
-        peer = ids.split_conversation_id(conversation_id or "")[2]
+        channel, _, peer = ids.split_conversation_id(conversation_id)
     except ValueError:
-        raise Refused(ErrorCode.RECIPIENT_UNKNOWN, "The command names no recipient.", field="conversation_id") from None
+        channel = peer = ""
+    if channel != CHANNEL:
+        raise Refused(ErrorCode.INVALID_COMMAND, "This is no WhatsApp conversation.", field="conversation_id")
     if is_bsuid(peer):
         return Recipient(bsuid=peer)
     if digits := phone_digits(peer):

@@ -12,6 +12,8 @@ from shared.channel import Refused
 from shared.contract.commands import OutTemplate
 from shared.contract.errors import ErrorCode
 
+_FILES = ("image", "video", "document")
+
 # Meta refuses a parameter with any of these (132012, 132018).
 _FORBIDDEN = re.compile(r"[\n\r\t]| {5,}")
 
@@ -24,7 +26,7 @@ def add_template(draft: Draft, content: OutTemplate) -> None:
         "language": {"code": content.language.replace("-", "_")},
     }
     components = [_component(component, index) for index, component in enumerate(content.components)]
-    if content.parameters is not None:
+    if content.parameters:
         components.append(_body(content, components))
     buttons = [c for c in components if str(c.get("type", "")).lower() == "button"]
     if len(buttons) > TEMPLATE_BUTTONS:
@@ -37,23 +39,32 @@ def add_template(draft: Draft, content: OutTemplate) -> None:
 
 def _component(component: Mapping[str, Any], index: int) -> Json:
     """The component as given; a button's index is a string for Meta, whatever the command has."""
-    for path, text in _texts(component, f"content.components.{index}"):
-        _check(text, path)
+    for path, parameter in _parameters(component, f"content.components.{index}"):
+        _check_parameter(parameter, path)
     position = component.get("index")
     return {**component, "index": str(position)} if isinstance(position, int) else dict(component)
 
 
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """The parameter texts of a component with their paths, also those inside carousel cards."""
+def _parameters(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Whatever has a type in a component, with its path: its parameters, also those inside carousel cards."""
     if isinstance(value, Mapping):
-        text = value.get("text")
-        if value.get("type") == "text" and isinstance(text, str):
-            yield f"{path}.text", text
+        if isinstance(value.get("type"), str):
+            yield path, value
         for name, inner in value.items():
-            yield from _texts(inner, f"{path}.{name}")
+            yield from _parameters(inner, f"{path}.{name}")
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _texts(inner, f"{path}.{index}")
+            yield from _parameters(inner, f"{path}.{index}")
+
+
+def _check_parameter(parameter: Mapping[str, Any], path: str) -> None:
+    kind = parameter["type"].lower()
+    given = parameter.get(kind)
+    if kind == "text" and isinstance(given, str):
+        _check(given, f"{path}.text")
+    elif kind in _FILES and not (isinstance(given, Mapping) and (given.get("id") or given.get("link"))):
+        detail = "A file of a template is named by the id of an upload or by a link."
+        raise Refused(ErrorCode.TEMPLATE_INVALID, detail, field=f"{path}.{kind}")
 
 
 def _body(content: OutTemplate, components: list[Json]) -> Json:
