@@ -113,7 +113,10 @@ class Outcomes:
             quota_add=list(refs) if counted else (),
             outbox=list(refs) if self._capabilities.reads_up_to else (),
         )
-        entries, early = await asyncio.gather(self._settle(step, settlement), self._bind(step, refs))
+        if self._has_receipts:
+            entries, early = await asyncio.gather(self._settle(step, settlement), self._bind(step, refs))
+        else:
+            entries, early = await self._settle(step, settlement), []
         roll = ledger.rollup(entries, max(step.of, 1))
         await self._book.publish_all([s.model_copy(update={"rollup": roll}) for s in statuses], job.traceparent)
         for about, ref, waiting in early:
@@ -128,8 +131,6 @@ class Outcomes:
 
     async def _bind(self, step: Step, refs: Sequence[str]) -> list[tuple[About, str, list[Any]]]:
         """Make the parts known under the provider's ids; returns what has been reported of them already."""
-        if not self._has_receipts:
-            return []
         abouts = [
             About(step.job.conversation_id, step.job.command.command_id, part, max(step.of, 1), step.index)
             for part in step.parts

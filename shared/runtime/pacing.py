@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 from shared.channel import Account, Channel
-from shared.contract.capabilities import Rate
+from shared.contract.accounts import AccountRecord
+from shared.contract.capabilities import Rate, Rates
 from shared.runtime.varying import capabilities_of
 from shared.state import keys
 from shared.state.store import Store
@@ -59,6 +60,7 @@ class Pacer:
         self._short_wait = short_wait
         self._granted: dict[str, _Moment] = {}
         self._under_way: Counter[str] = Counter()
+        self._rates: dict[str, tuple[AccountRecord, Rates]] = {}
 
     async def wait_for(self, account: Account, conversation_id: str, call_id: str, *, group: bool = False) -> None:
         """Return when this call may be made now.
@@ -114,7 +116,7 @@ class Pacer:
             moment.at += max(0.0, delay)
 
     def _buckets(self, account: Account, conversation_id: str, *, group: bool) -> list[tuple[str, float, float]]:
-        rates = capabilities_of(self._channel, account.record).rates
+        rates = self._rates_of(account.record)
         scopes: list[tuple[str, Rate | None]] = [
             ("account", rates.account),
             ("pair", rates.group if group and rates.group else rates.pair),
@@ -125,6 +127,14 @@ class Pacer:
             for scope, rate in scopes
             if rate is not None
         ]
+
+    def _rates_of(self, account: AccountRecord) -> Rates:
+        """The account's rates, worked out again when its record has changed."""
+        record, rates = self._rates.get(account.account_id, (None, Rates()))
+        if record is not account:
+            rates = capabilities_of(self._channel, account).rates
+            self._rates[account.account_id] = (account, rates)
+        return rates
 
     def _key(self, scope: str, account: Account, conversation_id: str) -> str:
         match scope:

@@ -82,6 +82,9 @@ class Sender:
         self._health = health
         self._pacer = pacer
         self._short_wait = short_wait
+        # Asked once: looking a protocol up takes longer than most of what a send does.
+        self._echoes = channel if isinstance(channel, RecognisesEchoes) else None
+        self._brings_back = channel.capabilities.answers_uncertain == "callback_data"
         self._failures: dict[str, int] = {}
         self._unwritten: dict[str, tuple[int, Receipt | None]] = {}
 
@@ -219,7 +222,10 @@ class Sender:
                 quota_members=members,
             )
             given = correlation(job.command.command_id, step.first)
-            intended, _ = await asyncio.gather(claim, self._bind(step, given))
+            if step.call.parts and (self._echoes is not None or self._brings_back):
+                intended, _ = await asyncio.gather(claim, self._bind(step, given))
+            else:
+                intended = await claim
             if intended.answer == "quota":
                 raise Refused(ErrorCode.QUOTA_EXHAUSTED, limit=limit, actual=int(intended.value))
             if intended.answer == "taken":
@@ -229,14 +235,12 @@ class Sender:
 
     async def _bind(self, step: Step, given: str) -> None:
         """Make the call known under what a later report will bring, where the answer itself may get lost."""
-        if not step.call.parts:
-            return
         job = step.job
         about = About(job.conversation_id, job.command.command_id, step.first, max(step.of, 1), step.index).as_dict()
-        if isinstance(self._channel, RecognisesEchoes):
-            echo = self._channel.echo_key(step.call)
+        if self._echoes is not None:
+            echo = self._echoes.echo_key(step.call)
             await self._store.bind(self._name, job.account.account_id, echo, about, ttl=ECHO_SECONDS)
-        elif self._channel.capabilities.answers_uncertain == "callback_data":
+        else:
             await self._store.bind(self._name, job.account.account_id, given, about)
 
     async def _perform(self, step: Step, given: str | None) -> Receipt:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from valkey.asyncio import Valkey, ValkeyCluster
+import libvalkey
+from valkey.asyncio import Connection, Valkey, ValkeyCluster
 from valkey.exceptions import NoScriptError, ResponseError, ValkeyError
 
 _MAX_BATCH = 256
@@ -23,6 +24,13 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[Any]
 
 
+class _Connection(Connection):
+    """Packs pipelines in C, which valkey-py itself does for blocking connections only."""
+
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        return [b"".join([libvalkey.pack_command(tuple(command)) for command in commands])]
+
+
 class Client:
     """Commands and scripts on one Valkey or Valkey Cluster.
 
@@ -33,7 +41,7 @@ class Client:
     def __init__(self, url: str, *, cluster: bool = False, timeout: float = 2.0, max_waiting: int = 20_000) -> None:
         """`url` as in `valkey://host:6379/0`; `timeout` in seconds for connecting and for a round trip."""
         # No timeout per answer: one for the whole round trip costs less and says the same.
-        options: dict[str, Any] = {"socket_connect_timeout": timeout}
+        options: dict[str, Any] = {"socket_connect_timeout": timeout, "connection_class": _Connection}
         self._timeout = timeout
         self._connection: Any = (ValkeyCluster if cluster else Valkey).from_url(url, **options)
         self._waiting: deque[_Waiting] = deque()

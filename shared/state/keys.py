@@ -8,11 +8,13 @@ name shows who wrote to whom. Times are Unix milliseconds.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import NamedTuple
 
 _DAY = 24 * 3600
 
 
+@lru_cache(16_384)  # a conversation's keys are made several times per record
 def digest(*parts: str) -> str:
     """A short, stable, one-way name for values that must not stand in a key."""
     return hashlib.blake2s("\x00".join(parts).encode(), digest_size=12).hexdigest()

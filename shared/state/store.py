@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -102,7 +101,7 @@ class Store:
                 len(event_ids),
                 "" if opened_at is None else opened_at,
                 last_ref,
-                json.dumps(dict(fields or {})),
+                orjson.dumps(dict(fields or {})),
             ],
         )
         return Observed(
@@ -134,7 +133,7 @@ class Store:
                 keys.MESSAGE.ttl,
                 keys.CONVERSATION.ttl,
                 len(event_ids),
-                json.dumps(dict(fields or {})),
+                orjson.dumps(dict(fields or {})),
                 *refs.values(),
             ],
         )
@@ -199,7 +198,7 @@ class Store:
                 call,
                 value,
                 "" if quota_limit is None else quota_limit,
-                json.dumps(list(quota_members)),
+                orjson.dumps(list(quota_members)),
                 now,
             ],
         )
@@ -221,7 +220,7 @@ class Store:
         flat = await self.client.script(
             keys.SETTLE,
             [at.record, at.quota, at.ledger(command_id), at.outbox, *map(at.message, change.messages)],
-            [keys.LEDGER.ttl, keys.MESSAGE.ttl, json.dumps(written), now, keys.OUTBOX.ttl, keys.CONVERSATION.ttl],
+            [keys.LEDGER.ttl, keys.MESSAGE.ttl, orjson.dumps(written), now, keys.OUTBOX.ttl, keys.CONVERSATION.ttl],
         )
         return _fields(flat)
 
