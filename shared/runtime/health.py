@@ -74,13 +74,18 @@ class AccountsHealth:
     async def learn(self, account: Account, change: HealthChange) -> None:
         """Tell everybody when the health is another than before. Raises LogUnavailable.
 
-        A call with credentials that were replaced while it was under way says nothing about the new ones.
+        A call with credentials that have been replaced says nothing about the new ones.
         """
-        current = self._accounts.get(account.account_id)
-        replaced = current is not None and current.credentials != account.credentials
-        if replaced and change.health is Health.REAUTH_REQUIRED:
+        if self._outdated(account, change):
             return
         await self.set(account.workspace_id, account.account_id, change)
+        if self._outdated(account, change):  # replaced while it was being told
+            await self.set(account.workspace_id, account.account_id, HealthChange(Health.CONNECTED))
+
+    def _outdated(self, account: Account, change: HealthChange) -> bool:
+        current = self._accounts.get(account.account_id)
+        replaced = current is not None and current.credentials != account.credentials
+        return replaced and change.health is Health.REAUTH_REQUIRED
 
     async def set(self, workspace_id: str, account_id: str, change: HealthChange) -> None:
         """As `learn`, also for an account that is gone. Raises LogUnavailable."""
