@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,13 +118,13 @@ def read_accounts_file(path: Path, sealing_key: str | None) -> list[AccountRecor
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as failure:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
         raise InvalidAccountsFile(f"{path.name}: {type(failure).__name__}") from None
     entries = document.get("accounts") if isinstance(document, dict) else document
     if not isinstance(entries, list):
         raise InvalidAccountsFile(f"{path.name}: a list of accounts is expected")
     records = [_record(index, entry, sealing_key) for index, entry in enumerate(entries)]
-    repeated = {r.account_id for r in records if sum(r.account_id == o.account_id for o in records) > 1}
+    repeated = [account_id for account_id, times in Counter(r.account_id for r in records).items() if times > 1]
     if repeated:
         raise InvalidAccountsFile(f"{path.name}: account_id given twice: {', '.join(sorted(repeated))}")
     return records
@@ -133,6 +135,8 @@ def _record(index: int, entry: Any, sealing_key: str | None) -> AccountRecord:
         raise InvalidAccountsFile(f"accounts[{index}]: not an object")
     credentials = entry.pop("credentials", None)
     if credentials:
+        if not isinstance(credentials, dict):
+            raise InvalidAccountsFile(f"accounts[{index}].credentials: not an object")
         if sealing_key is None:
             raise InvalidAccountsFile("SEALING_KEY is needed to seal credentials")
         entry["sealed"] = seal({str(k): str(v) for k, v in credentials.items()}, public_key(sealing_key))
@@ -145,25 +149,22 @@ def _record(index: int, entry: Any, sealing_key: str | None) -> AccountRecord:
 
 
 async def apply_accounts(
-    stream: Log, topics: Topics, records: list[AccountRecord], sealing_key: str | None, *, prune: bool = False
+    stream: Log, topics: Topics, records: list[AccountRecord], sealing_key: str | None, *, prune: str | None = None
 ) -> dict[str, list[str]]:
     """Make the topic hold these accounts; unchanged ones are not written again.
 
-    `prune` removes accounts that are not in the list. Returns account ids under `written`, `unchanged`, `removed`.
+    `prune` names a channel whose accounts are removed when they are not in the list; those of other channels stay.
+    Returns account ids under `written`, `unchanged`, `removed`. Raises LogUnavailable; call it again then.
     """
     present = await _present(stream, topics.accounts)
-    outcome: dict[str, list[str]] = {"written": [], "unchanged": [], "removed": []}
-    for record in records:
-        if _same(present.get(record.account_id), record, sealing_key):
-            outcome["unchanged"].append(record.account_id)
-            continue
-        await stream.send(topics.accounts, record.account_id.encode(), record.to_json())
-        outcome["written"].append(record.account_id)
-    if prune:
-        for account_id in sorted(present.keys() - {record.account_id for record in records}):
-            await stream.send(topics.accounts, account_id.encode(), None)
-            outcome["removed"].append(account_id)
-    return outcome
+    same = {r.account_id for r in records if _same(present.get(r.account_id), r, sealing_key)}
+    written = [record for record in records if record.account_id not in same]
+    named = {record.account_id for record in records}
+    removed = sorted(name for name, known in present.items() if known.channel == prune and name not in named)
+    acks = [await stream.enqueue(topics.accounts, r.account_id.encode(), r.to_json()) for r in written]
+    acks += [await stream.enqueue(topics.accounts, account_id.encode(), None) for account_id in removed]
+    await asyncio.gather(*acks)
+    return {"written": [r.account_id for r in written], "unchanged": sorted(same), "removed": removed}
 
 
 async def _present(stream: Log, topic: str) -> dict[str, AccountRecord]:

@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = accounts.add_subparsers(dest="action", required=True)
     apply = actions.add_parser("apply", help="make the accounts topic hold the accounts of a YAML file")
     apply.add_argument("file", type=Path, metavar="FILE")
-    apply.add_argument("--prune", action="store_true", help="remove accounts that are not in the file")
+    apply.add_argument("--prune", action="store_true", help="remove this channel's accounts that are not in the file")
     actions.add_parser("public-key", help="print the key that credentials are sealed to")
     actions.add_parser("new-key", help="print a new private key for SEALING_KEY")
     webhook = commands.add_parser("webhook", help="register or check webhooks at the provider")
@@ -106,7 +106,8 @@ async def _accounts(channel: Channel, config: ServiceConfig, parsed: argparse.Na
     try:
         if config.kafka.create_topics:
             await stream.ensure_topics(topic_specs(topics, channel.capabilities.channel, config.kafka.partitions))
-        outcome = await apply_accounts(stream, topics, records, key, prune=parsed.prune)
+        prune = channel.capabilities.channel if parsed.prune else None
+        outcome = await apply_accounts(stream, topics, records, key, prune=prune)
     finally:
         await stream.stop()
     for what, account_ids in outcome.items():
