@@ -14,7 +14,8 @@ from shared.contract import ids
 from shared.contract.content import Attachment, AttachmentKind, AttachmentStatus, Content, MediaContent, StickerContent
 from shared.contract.errors import Error, ErrorCode, error
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+# Characters that show nothing, and those that turn the reading direction round and hide what a name ends with.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _NAME_MAX = 255
 
 MEDIA = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,13 +29,24 @@ from shared.contract.content import (
 )
 from shared.contract.errors import ErrorCode
 
+_FORMATTED_NAME = re.compile(r"^FN[^:\r\n]*:(.*\S)", re.I | re.M)
+
+# What says who wrote, when and in answer to what, and nothing of what was written.
+_FRAME = frozenset(
+    {"from", "from_user_id", "from_parent_user_id", "to", "to_user_id", "to_parent_user_id", "group_id", "id", "type",
+     "timestamp", "context", "errors", "referral", "identity", "history_context", "origin"}
+)  # fmt: skip
+
 # Why there is a message without content, by Meta's error code.
 _REASONS = {"130501": "group_message", "131052": "media_unavailable", "131060": "companion_message"}
 
 
 def content_of(scope: Scope, message: Json, message_id: str) -> Content:
     """The content of a message of any type. Total: what is not modelled comes as it is, in `custom_payload`."""
-    kind = wire.text(message, "type") or "unknown"
+    kind = wire.text(message, "type")
+    if kind is None:
+        kind = next((name for name in _READERS if message.get(name)), "unknown")
+        message = {**message, "type": kind}
     body = message.get(kind)
     read = _READERS.get(kind)
     if kind in _WITHOUT_CONTENT:
@@ -43,9 +55,12 @@ def content_of(scope: Scope, message: Json, message_id: str) -> Content:
         return read(scope, message, body if isinstance(body, dict) else {}, message_id)
     if kind in MEDIA and (scope.errors or wire.objects(message, "errors")):
         return media(scope, message, {}, message_id)
-    if body is None:
-        return _unsupported(scope, message, kind)
-    return CustomPayloadContent(text=f"Custom payload: {kind}", raw={kind: body})
+    held = {name: value for name, value in message.items() if name not in _FRAME and value is not None}
+    return _custom(kind, held) if held else _unsupported(scope, message, kind)
+
+
+def _custom(kind: str, held: Json) -> Content:
+    return CustomPayloadContent(text=f"Custom payload: {kind}", raw=held)
 
 
 def _unsupported(scope: Scope, message: Json, kind: str) -> Content:
@@ -57,6 +72,8 @@ def _unsupported(scope: Scope, message: Json, kind: str) -> Content:
 
 
 def _text(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
+    if isinstance(body.get("body"), dict | list):
+        return _custom("text", {"text": body})
     return TextContent(text=wire.nfc(wire.text(body, "body") or ""))
 
 
@@ -66,7 +83,7 @@ def _text(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
 def _location(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
     latitude, longitude = wire.number(body, "latitude"), wire.number(body, "longitude")
     if latitude is None or longitude is None:
-        return CustomPayloadContent(text="Custom payload: location", raw={"location": body})
+        return _custom("location", {"location": body})
     name, address = wire.text(body, "name"), wire.text(body, "address")
     described = ", ".join(part for part in (name, address) if part)
     point = f"{latitude:g}, {longitude:g}"
@@ -87,8 +104,10 @@ def _card(entry: Json, own: bool) -> ContactCard:
         for address in wire.objects(entry, "addresses")
     )
     phones = wire.objects(entry, "phones")
+    vcard = wire.text(entry, "vcard")
+    named = _FORMATTED_NAME.search(vcard or "")
     return ContactCard(
-        name=wire.text(name, "formatted_name"),
+        name=wire.text(name, "formatted_name") or (named[1].strip() if named else None),
         given_name=wire.text(name, "first_name"),
         family_name=wire.text(name, "last_name"),
         phones=_texts(phones, "phone", "wa_id"),
@@ -97,7 +116,7 @@ def _card(entry: Json, own: bool) -> ContactCard:
         addresses=tuple(address for address in addresses if address),
         organisation=wire.text(wire.obj(entry, "org"), "company"),
         birthday=wire.text(entry, "birthday"),
-        vcard=wire.text(entry, "vcard"),
+        vcard=vcard,
         provider_id=next(iter(_texts(phones, "wa_id", "user_id")), None),
         verified=True if own else None,
     )
@@ -112,7 +131,7 @@ def _contacts(scope: Scope, message: Json, body: Json, message_id: str) -> Conte
     own = shares_own_contact(message)
     cards = tuple(_card(entry, own) for entry in wire.objects(message, "contacts"))
     if not cards:
-        return CustomPayloadContent(text="Custom payload: contacts", raw={"contacts": message.get("contacts")})
+        return _custom("contacts", {"contacts": message.get("contacts")})
     named = "; ".join(", ".join(part for part in (card.name, *card.phones) if part) or "vCard" for card in cards)
     return ContactsContent(text=wire.nfc(f"Contact: {named}"), contacts=cards)
 
