@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.telegram.peers import CHANNEL, Peer
 from shared.channel import ReceivedItem
@@ -20,8 +19,7 @@ class Unreadable(Exception):
     """The payload of a known kind lacks what its events need: it is told as an unknown one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """The item and the id of its update; `update_ref` tells apart what has no id of its own."""
 
     item: ReceivedItem

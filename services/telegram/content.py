@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from services.telegram import wire
 from services.telegram.attachments import Attachments
@@ -58,8 +58,7 @@ _SERVICE_ORDER = {name: index for index, name in enumerate(SERVICE_MESSAGES)}
 _INDEFINITE = 0x7FFFFFFF  # live_period of a location shared until it is stopped
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The content of a message and the name of the field it was in."""
 
     kind: str

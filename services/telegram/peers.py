@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.contract import ids
 
@@ -21,8 +21,7 @@ _PEER = re.compile(
 _MESSAGE = re.compile(r"(?:(?P<chat>-?[0-9]{1,19}|@\w{3,64})(?::business:[^:\s]+)?:)?(?P<number>[0-9]{1,18})")
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """The other side: a chat, and what sets a conversation apart in it. Ids as strings, as everywhere."""
 
     chat_id: str

@@ -22,6 +22,10 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, str | int | float) else ""
 
 
+def _count(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0
+
+
 def _quoted(value: Any, otherwise: str) -> str:
     return f"“{value}”" if isinstance(value, str) and value else otherwise
 
@@ -46,14 +50,14 @@ def _shared(users: Any) -> str:
 
 def money(value: Any) -> str:
     """An amount, which Telegram gives in the smallest units of its currency: 1050 of USD is `10.50 USD`."""
-    currency, amount = _get(value, "currency"), _get(value, "total_amount")
+    currency, amount = _text(_get(value, "currency")), _get(value, "total_amount")
     if not isinstance(amount, int) or isinstance(amount, bool):
-        return _text(currency)
+        return currency
     if currency == "XTR":
         return f"{amount} Stars"
     # Currencies without a hundredth (core.telegram.org/bots/payments/currencies.json).
     digits = 0 if currency in {"JPY", "KRW", "VND", "CLP", "ISK", "UGX", "PYG"} else 2
-    return f"{amount / 10**digits:.{digits}f} {_text(currency)}".strip()
+    return f"{amount / 10**digits:.{digits}f} {currency}".strip()
 
 
 def _gift(value: Any) -> str:
@@ -64,8 +68,8 @@ def _gift(value: Any) -> str:
 
 
 def _tasks(value: Any) -> str:
-    done = len(_get(value, "marked_as_done_task_ids") or ())
-    undone = len(_get(value, "marked_as_not_done_task_ids") or ())
+    done = _count(_get(value, "marked_as_done_task_ids"))
+    undone = _count(_get(value, "marked_as_not_done_task_ids"))
     return f"Checklist: {done} tasks done, {undone} reopened"
 
 
@@ -111,7 +115,7 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "boost_added": lambda v: f"Boosted the chat ({_text(_get(v, 'boost_count')) or '1'} ×)",
     "chat_background_set": _fixed("The chat has a new background"),
     "checklist_tasks_done": _tasks,
-    "checklist_tasks_added": lambda v: f"Checklist: {len(_get(v, 'tasks') or ())} tasks added",
+    "checklist_tasks_added": lambda v: f"Checklist: {_count(_get(v, 'tasks'))} tasks added",
     "direct_message_price_changed": _fixed("The price of direct messages changed"),
     "paid_message_price_changed": _fixed("The price of messages changed"),
     "poll_option_added": _fixed("An option was added to the poll"),
