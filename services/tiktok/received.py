@@ -52,10 +52,13 @@ class Received:
 
     @classmethod
     def of(cls, item: ReceivedItem) -> Received:
-        """Decode an item. Raises ValueError when it is no event, or when it or its content is not JSON."""
+        """Decode an item. Raises ValueError when it or its content is not JSON."""
         document = read_json(item.body)
-        if not isinstance(document, dict) or not (document.get("event") or document.get("content")):
-            raise ValueError("This is no event of TikTok.")
+        # A stray entry of a batch, or what is no event at all: shown whole, like any unknown event.
+        if not isinstance(document, dict):
+            document = {"content": {"value": document}}
+        elif not document.keys() & {"event", "content"}:
+            document = {"content": document}
         content = content_of(document.get("content"))
         raw = content if isinstance(content, dict) else {} if content is None else {"value": content}
         return cls(
