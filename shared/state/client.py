@@ -41,7 +41,12 @@ class Client:
     def __init__(self, url: str, *, cluster: bool = False, timeout: float = 2.0, max_waiting: int = 20_000) -> None:
         """`url` as in `valkey://host:6379/0`; `timeout` in seconds for connecting and for a round trip."""
         # No timeout per answer: one for the whole round trip costs less and says the same.
-        options: dict[str, Any] = {"socket_connect_timeout": timeout, "connection_class": _Connection}
+        options: dict[str, Any] = {
+            "socket_connect_timeout": timeout,
+            "socket_timeout": None,
+            "connection_class": _Connection,
+            "decode_responses": True,
+        }
         self._timeout = timeout
         self._connection: Any = (ValkeyCluster if cluster else Valkey).from_url(url, **options)
         self._waiting: deque[_Waiting] = deque()

@@ -62,12 +62,8 @@ class Settlement:
     conversation: Mapping[str, str] = field(default_factory=dict)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def _fields(flat: Sequence[Any]) -> Fields:
-    return {_text(flat[i]): _text(flat[i + 1]) for i in range(0, len(flat), 2)}
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 class Store:
@@ -106,7 +102,7 @@ class Store:
         )
         return Observed(
             frozenset(event for event, flag in zip(event_ids, seen, strict=True) if flag),
-            dict(zip(target_ids, map(_text, targets), strict=True)),
+            dict(zip(target_ids, targets, strict=True)),
             _fields(flat),
             used,
         )
@@ -141,13 +137,14 @@ class Store:
 
     async def adopt(self, channel: str, account_id: str, alias: str, peer: str) -> str:
         """The peer that goes by this alias; `peer` itself when the alias is new."""
-        known = await self.client.script(keys.ADOPT, [keys.alias(channel, account_id, alias)], [keys.ALIAS.ttl, peer])
-        return _text(known)
+        key = keys.alias(channel, account_id, alias)
+        known: str = await self.client.script(keys.ADOPT, [key], [keys.ALIAS.ttl, peer])
+        return known
 
     async def peer(self, channel: str, account_id: str, alias: str) -> str | None:
         """The peer that goes by this alias, or None."""
-        known = await self.client.call("GET", keys.alias(channel, account_id, alias))
-        return None if known is None else _text(known)
+        known: str | None = await self.client.call("GET", keys.alias(channel, account_id, alias))
+        return known
 
     async def rename(self, channel: str, account_id: str, alias: str, peer: str) -> None:
         """From now on this alias means `peer`."""
@@ -169,10 +166,7 @@ class Store:
             used,
             _fields(cancelled),
             _fields(ledger),
-            {
-                target: None if value is None else _text(value)
-                for target, value in zip(target_ids, targets, strict=True)
-            },
+            dict(zip(target_ids, targets, strict=True)),
         )
 
     async def intend(
@@ -202,7 +196,7 @@ class Store:
                 now,
             ],
         )
-        return Intended(_text(answer), _text(found))
+        return Intended(answer, found)
 
     async def settle(self, conversation_id: str, command_id: str, change: Settlement, *, now: int) -> Fields:
         """Write how a call ended. Returns the ledger after it."""
@@ -265,7 +259,7 @@ class Store:
     async def outbox(self, conversation_id: str, until_ms: int) -> list[str]:
         """Provider refs of our messages sent up to this time and not read yet."""
         refs = await self.client.call("ZRANGEBYSCORE", ConversationKeys(conversation_id).outbox, "-inf", until_ms)
-        return [_text(ref) for ref in refs]
+        return list(refs)
 
     async def empty_outbox(self, conversation_id: str, until_ms: int) -> None:
         """Our messages up to this time have been read."""
@@ -332,16 +326,16 @@ class Store:
         return bool(taken)
 
     async def cursor(self, channel: str, account_id: str) -> str | None:
-        known = await self.client.call("GET", keys.cursor(channel, account_id))
-        return None if known is None else _text(known)
+        known: str | None = await self.client.call("GET", keys.cursor(channel, account_id))
+        return known
 
     async def set_cursor(self, channel: str, account_id: str, value: str) -> None:
         await self.client.call("SET", keys.cursor(channel, account_id), value, "EX", keys.CURSOR.ttl)
 
     async def secret(self, channel: str, account_id: str) -> str | None:
         """The sealed rotating tokens of an account."""
-        known = await self.client.call("GET", keys.secret(channel, account_id))
-        return None if known is None else _text(known)
+        known: str | None = await self.client.call("GET", keys.secret(channel, account_id))
+        return known
 
     async def replace_secret(self, channel: str, account_id: str, expected: str | None, value: str) -> bool:
         """Set the sealed tokens if they are still what the caller has seen."""

@@ -142,7 +142,7 @@ async def test_every_key_lives_for_a_while_and_shows_nobody(store: Store) -> Non
     await store.cancel(CONVERSATION, "all", "1")
     await store.match("telegram", "bot_1", "42:9", {})
     await store.take([(keys.bucket("pair", CONVERSATION), 1, 1)], longest_wait=1)
-    names = [name.decode() for name in await store.client.call("KEYS", "*")]
+    names = await store.client.call("KEYS", "*")
     assert len(names) == 7
     assert not [name for name in names if "bot_1" in name or ":42" in name]
     assert min([await store.client.call("TTL", name) for name in names]) > 0
