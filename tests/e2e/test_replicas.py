@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import KAFKA
 from tests.e2e.load import Load
+from tests.e2e.topics import eventually
 from tests.e2e.world import World
 
 on_both_brokers = pytest.mark.parametrize("world", ["tansu", KAFKA], indirect=True)
@@ -22,11 +23,11 @@ async def test_replicas_leave_and_join_under_load(world: World) -> None:
     people = await channel.people(await channel.account(), 50)
     load = Load(channel, people, messages=2000, commands=2000)
     traffic = asyncio.gather(load.write(per_second=300), load.command(per_second=300))
-    first, second, _ = channel.service.replicas
-    await channel.service.let_go(first)
-    await channel.service.bring_back(first)
-    await channel.service.add()
-    await channel.service.let_go(second)
+    service = channel.service
+    first, second, _ = service.replicas
+    await service.let_go(first)
+    await asyncio.gather(service.bring_back(first), service.add())
+    await service.let_go(second)
     await traffic
     await load.settled(120)
     result = load.result()
@@ -36,21 +37,19 @@ async def test_replicas_leave_and_join_under_load(world: World) -> None:
     assert channel.provider.bad_requests() == []
 
 
-@on_both_brokers
 @pytest.mark.timeout(240)
 async def test_replicas_are_killed_while_they_send(world: World) -> None:
     channel = await world.channel("telegram")
     people = await channel.people(await channel.account(), 20)
     load = Load(channel, people, messages=500, commands=1500)
     traffic = asyncio.gather(load.write(per_second=60), load.command(per_second=150))
-    chance = random.Random(7)
-    for _ in range(5):
-        victim = chance.choice(channel.service.replicas)
-        before = load.ended()
-        while load.ended() < before + chance.randint(20, 60) and not traffic.done():
-            await asyncio.sleep(chance.uniform(0.01, 0.05))
-        await channel.service.kill(victim)
-        await channel.service.bring_back(victim)
+    service, chance = channel.service, random.Random(7)
+    for victims in (2, 2, 1):
+        moment = load.ended() + chance.randint(20, 80)
+        await eventually(lambda m=moment: load.ended() >= min(m, load.commands), 60, what="sends between the kills")
+        killed = chance.sample(service.replicas, victims)
+        await asyncio.gather(*(service.kill(replica) for replica in killed))
+        await asyncio.gather(*(service.bring_back(replica) for replica in killed))
     await traffic
     await load.settled(120)
     result = load.result()

@@ -155,7 +155,14 @@ class ChannelUnderTest:
             complete = wanted <= by_text.keys() and {f"{text} again" for text in wanted} <= by_text.keys()
             return by_text if complete else None
 
-        return await eventually(known, seconds, every=0.05, what=f"greetings of {len(wanted)} people on inbound")
+        return await eventually(known, seconds, every=0.05, what=lambda: self._missing(wanted))
+
+    def _missing(self, texts: set[str]) -> str:
+        """Where the messages are that are not on inbound."""
+        missing = texts - {seen.text for seen in self.inbound.all}
+        raw = [seen for seen in self.raw.all if any(text.encode() in (seen.record.value or b"") for text in texts)]
+        dead = [dict(seen.record.headers).get("dl_code") for seen in self.dead.all[-5:]]
+        return f"{missing} of {len(texts)} on inbound; {len(raw)} raw records; the newest dead letters: {dead}"
 
     async def write(self, person: Person, text: str) -> str:
         """A person writes; the provider's id of the message."""
@@ -312,7 +319,8 @@ class World:
         for channel in self.channels.values():
             for replica in channel.service.replicas:
                 said = [line[:500] for line in replica.log_text().splitlines() if '"level": "info"' not in line]
-                shown += ["\n    ".join([f"{replica.instance}:", *said[-lines:]])] if said else []
+                spoken = [line for line in said if line.startswith("{")][-lines:] + said[-1:]
+                shown += ["\n    ".join([f"{replica.instance}:", *dict.fromkeys(spoken)])] if said else []
         return "\n".join(shown) or "nothing"
 
 
