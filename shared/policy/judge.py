@@ -56,13 +56,13 @@ def judge(
 
 def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command) -> Refusal | None:
     field = _GRADE_OF.get(kind)
-    graded = field is None or getattr(capabilities, field) is not Grade.REJECTED
-    if not graded or (kind not in capabilities.commands and kind not in _OURS):
+    grade = capabilities.typing.grade if kind is CommandType.TYPING_START else field and getattr(capabilities, field)
+    if grade is Grade.REJECTED or (kind not in capabilities.commands and kind not in _OURS):
         return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "type"})
     if isinstance(command, MessageSend):
         content = command.content
-        grade = _GRADE_OF_CONTENT.get(content.kind)
-        if grade is not None and getattr(capabilities, grade) is Grade.REJECTED:
+        field = _GRADE_OF_CONTENT.get(content.kind)
+        if field is not None and getattr(capabilities, field) is Grade.REJECTED:
             return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "content.kind"})
         if isinstance(content, OutInteractive) and not any(
             able.kind is content.interactive for able in capabilities.interactive

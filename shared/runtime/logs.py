@@ -19,9 +19,11 @@ _PATTERNS = (
     re.compile(r"\b\d{5,}:[A-Za-z0-9_-]{30,}"),  # Telegram bot token
     re.compile(r"\b(?:EAA|act\.|rft\.)[A-Za-z0-9._!-]{16,}"),  # Graph and TikTok tokens
     re.compile(r"(?i)\bbearer\s+\S+"),
-    re.compile(r"(?<![\w.-])\+?[1-9]\d{9,14}(?![\w-])"),  # phone numbers
+    re.compile(r"\+\d[\d ()./-]{5,}\d"),  # phone numbers as people write them
+    re.compile(r"(?<![A-Za-z0-9])[1-9]\d{8,14}(?![A-Za-z0-9])"),  # phone numbers and chat ids
     re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"),  # addresses
 )
+_SMALLEST_ID = 100_000_000  # numbers beyond it may be somebody's
 
 
 def masked(value: Any, field: str = "") -> Any:
@@ -33,10 +35,14 @@ def masked(value: Any, field: str = "") -> Any:
             value = pattern.sub(MASK, value)
         return value
     if isinstance(value, dict):
-        return {key: masked(inner, str(key)) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
+        return {masked(str(key)): masked(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
         return [masked(inner) for inner in value]
-    return value
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < _SMALLEST_ID else MASK
+    return masked(repr(value))
 
 
 def _mask(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from shared.channel import Channel, Refused
-from shared.contract.commands import CommandRefused, parse_command
+from shared.channel import Call, Channel, PlanContext, Refused
+from shared.contract.commands import Command, CommandRefused, CommandType, parse_command
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode, error
 from shared.media.blobs import BlobsUnavailable
@@ -19,7 +20,7 @@ from shared.policy.windows import quota_of, rule_for
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
-from shared.runtime.jobs import account_refusal
+from shared.runtime.jobs import OVERTAKING, account_refusal
 from shared.runtime.offline import printable_calls, read_command
 from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
 from shared.state.client import StateUnavailable
@@ -78,9 +79,11 @@ class Preflight:
         verdict = judge(capabilities, kind, command, conversation, datetime.now(UTC))
         if verdict is not None:
             return _refused(*verdict)
+        if command.not_after is not None and command.not_after <= datetime.now(UTC):
+            return _refused(ErrorCode.EXPIRED, None, {})
         reference, warnings = resolve_target(command, target, opened.targets.get(target.id) if target.id else None)
         files = await self._preparer.files_of(account, command)
-        calls = self._channel.plan(kind, command, context_for(account, conversation, reference, files))
+        calls = self._planned(kind, command, context_for(account, conversation, reference, files))
         parts = sum(call.parts for call in calls)
         if (quota := quota_of(rule_for(capabilities, conversation), conversation)) is not None and (
             conversation.quota_used + parts > quota
@@ -96,6 +99,17 @@ class Preflight:
             "warnings": [w.model_dump(mode="json") for w in (*warnings, *(w for call in calls for w in call.warnings))],
             **({"waits_for": paused} if paused else {}),
         }
+
+    def _planned(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
+        """As deliver does it: cancelling is ours alone, and a block holds here where the channel has none."""
+        if kind in (CommandType.MESSAGE_CANCEL, CommandType.TYPING_STOP):
+            return ()
+        try:
+            return self._channel.plan(kind, command, context)
+        except Refused:
+            if kind in OVERTAKING:
+                return ()
+            raise
 
 
 def _refused(code: ErrorCode, detail: str | None, facts: dict[str, Any]) -> dict[str, Any]:

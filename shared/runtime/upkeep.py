@@ -24,11 +24,11 @@ from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import LogUnavailable
 from shared.stream.log import Log
 from shared.stream.parking import Parking
-from shared.stream.records import Record
 
 log = structlog.get_logger()
 
 _LONGEST_NAP = 1.0
+_NOT_OURS_YET = 0.05
 _FULL = "parking_full"
 _PROBES_AT_ONCE = 32
 
@@ -65,18 +65,18 @@ class ParkedCommands:
         """Until cancelled."""
         while True:
             now = int(time() * 1000)
-            for record in self._parking.due(now):
-                self._submit(record)
+            refused = [record for record in self._parking.due(now) if not self._dispatcher.submit(record)]
+            for record in refused:
+                self._parking.undo(record)
             metrics.PARKED.labels(self._channel).set(len(self._parking))
             if self._parking.full and _FULL not in self._dispatcher.paused:
                 self._dispatcher.pause(_FULL)
             elif not self._parking.full and _FULL in self._dispatcher.paused:
                 self._dispatcher.resume(_FULL)
-            await self._nap(now)
-
-    def _submit(self, record: Record) -> None:
-        if not self._dispatcher.submit(record):
-            self._parking.undo(record)
+            if refused:  # their partition is being opened, or given up: `changed` would wake us at once
+                await asyncio.sleep(_NOT_OURS_YET)
+            else:
+                await self._nap(now)
 
     async def _nap(self, now: int) -> None:
         due = self._parking.next_due()
