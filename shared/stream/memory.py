@@ -24,7 +24,7 @@ class MemoryLog:
         self._topics: dict[str, list[list[Record]]] = {}
         self._groups: dict[str, _Group] = {}
         self._keyless = itertools.count()
-        self._appended = asyncio.Event()
+        self._appended: dict[str, asyncio.Event] = {}
 
     async def start(self) -> None:
         self._check()
@@ -72,8 +72,8 @@ class MemoryLog:
         stored = Stored(partition, len(partitions[partition]))
         now_ms = time.time_ns() // 1_000_000
         partitions[partition].append(Record(topic, *stored, key, value, tuple(headers), now_ms))
-        self._appended.set()
-        self._appended = asyncio.Event()
+        if (appended := self._appended.pop(topic, None)) is not None:
+            appended.set()
         for group in self._groups.values():
             group.appended(topic)
         return stored
@@ -118,7 +118,7 @@ class MemoryLog:
         places = [0] * len(self._partitions(topic))
         said = False
         while True:
-            appended = self._appended
+            appended = self._appended.setdefault(topic, asyncio.Event())
             for number, partition in enumerate(self._partitions(topic)):
                 for record in partition[places[number] :]:
                     places[number] += 1
