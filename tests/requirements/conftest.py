@@ -21,6 +21,16 @@ def quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+@pytest.fixture(autouse=True)
+def well_behaved(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test made the providers do ends with it."""
+    yield
+    if "inbox" in request.fixturenames:
+        for channel in request.getfixturevalue("inbox").channels.values():
+            channel.service.instead = None
+            channel.provider.behave()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def inbox() -> AsyncIterator[Inside]:
     """The inbox's side of everything. Tests that use it run on the loop of the session."""
@@ -29,12 +39,9 @@ async def inbox() -> AsyncIterator[Inside]:
 
 
 @pytest_asyncio.fixture(loop_scope="session", params=NAMES)
-async def channel(request: pytest.FixtureRequest, inbox: Inside) -> AsyncIterator[Channel]:
+async def channel(request: pytest.FixtureRequest, inbox: Inside) -> Channel:
     """Each channel in turn."""
-    channel = await inbox.channel(request.param)
-    yield channel
-    channel.service.instead = None
-    channel.provider.behave()
+    return await inbox.channel(request.param)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -124,7 +124,9 @@ class Service:
         async with self.session.get(f"{self.urls[0]}/metrics") as answer:
             lines = (await answer.text()).splitlines()
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
-        found = [line for line in lines if line.startswith((f"{name}{{", f"{name} ")) and all(w in line for w in wanted)]
+        found = [
+            line for line in lines if line.startswith((f"{name}{{", f"{name} ")) and all(w in line for w in wanted)
+        ]
         return sum(float(line.rpartition(" ")[2]) for line in found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.e2e.providers import Connected, Person
 from tests.requirements.inside import Channel
 from tests.requirements.webhooks import BODY, Said, conversation_of
 
@@ -11,30 +12,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 MESSAGES = 40
 
 
-async def _block(channel: Channel, policy: str) -> tuple[object, Said]:
-    """Somebody who has written once and is then blocked, with what they said."""
+async def _account_that_blocks(channel: Channel, policy: str) -> Connected:
+    """An account with a person 1 who has written once and is then blocked."""
     account = await channel.account(blocked_policy=policy)
-    said = Said(1, 100)
-    await channel.webhook(account, BODY[channel.name](account, said))
+    await channel.webhook(account, BODY[channel.name](account, Said(1, 100)))
     await channel.events(account, 1)
-    conversation = conversation_of(channel.name, account, 1)
-    await channel.world.produce(
-        channel.world.topics.outbound(channel.name),
-        conversation,
-        "contact.block",
-        {
-            "command_id": f"block-{account.id}",
-            "workspace_id": account.record.workspace_id,
-            "account_id": account.id,
-            "conversation_id": conversation,
-        },
-    )
-    await channel.state.one(conversation, lambda seen: seen.data["blocked"])
-    return account, said
+    person = Person(account, None, conversation_of(channel.name, account, 1))
+    await channel.command(person, "contact.block")
+    await channel.state.one(person.conversation_id, lambda seen: seen.data["blocked"])
+    return account
 
 
 async def test_with_flag_all_of_them_arrive_flagged(channel: Channel) -> None:
-    account, said = await _block(channel, "flag")
+    account = await _account_that_blocks(channel, "flag")
     for number in range(MESSAGES):
         await channel.webhook(account, BODY[channel.name](account, Said(1, 200 + number, f"again {number}")))
     before, *events = await channel.events(account, 1 + MESSAGES)
@@ -44,7 +34,7 @@ async def test_with_flag_all_of_them_arrive_flagged(channel: Channel) -> None:
 
 
 async def test_with_drop_none_arrives_and_all_are_counted(channel: Channel) -> None:
-    account, said = await _block(channel, "drop")
+    account = await _account_that_blocks(channel, "drop")
     dropped = await channel.service.metric("blocked_dropped_total", channel=channel.name)
     for number in range(MESSAGES):
         await channel.webhook(account, BODY[channel.name](account, Said(1, 200 + number, f"again {number}")))

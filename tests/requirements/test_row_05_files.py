@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.providers import NAMES
 from tests.e2e.world import image
-from tests.requirements.inside import opened
+from tests.requirements.inside import Inside, opened
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 DAYS = 30 * 86_400
@@ -27,7 +27,9 @@ async def test_after_thirty_days_every_file_is_still_there(name: str) -> None:
         events = await channel.events(person.account, 2 + 2 * FILES)
         stored = [seen.data["attachment"] for seen in events if seen.type == "attachment.stored"]
         announced = [
-            seen.data["content"]["attachments"][0]["blob"] for seen in events if seen.data.get("content", {}).get("attachments")
+            seen.data["content"]["attachments"][0]["blob"]
+            for seen in events
+            if seen.data.get("content", {}).get("attachments")
         ]
         clock = getattr(channel.provider.sim, "clock", None) or channel.provider.sim.platform.clock
         clock.advance(DAYS)
@@ -40,7 +42,7 @@ async def test_after_thirty_days_every_file_is_still_there(name: str) -> None:
             assert attachment["size"] in {len(content) for content in contents}
 
 
-async def test_the_type_is_what_the_bytes_say(inbox) -> None:  # noqa: ANN001
+async def test_the_type_is_what_the_bytes_say(inbox: Inside) -> None:
     """A PNG that is sent as image/jpeg is a PNG."""
     from PIL import Image
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -38,7 +39,7 @@ def _largest(channel: Channel) -> tuple[AttachmentKind, str, int]:
     return kind, mime_type, min(PRODUCT, files[kind].max_bytes)
 
 
-async def _send(channel: Channel, size: int) -> tuple[list[dict[str, object]], int, int]:
+async def _send(channel: Channel, size: int) -> tuple[list[dict[str, Any]], int, int]:
     """What became of a file of this size: its statuses, the provider calls, how often its bytes were opened."""
     kind, mime_type, _ = _largest(channel)
     person = await channel.person(await channel.account())

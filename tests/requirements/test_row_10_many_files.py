@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from shared.channel import Call
 from tests.e2e.world import image
-from tests.requirements.inside import Channel, opened
+from tests.requirements.inside import Channel, Inside, opened
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FILES = 50
 
 
-async def _album(channel: Channel, count: int) -> dict[str, object]:
+async def _album(channel: Channel, count: int) -> dict[str, Any]:
     files = []
     for number in range(count):
         blob = await channel.world.blobs.put_content("album", image())
@@ -19,12 +22,12 @@ async def _album(channel: Channel, count: int) -> dict[str, object]:
     return {"kind": "media", "attachments": files}
 
 
-def _sent_files(channel: Channel, calls: list[object]) -> list[str]:
-    return [file.filename for call in calls for file in call.files.values()]  # type: ignore[attr-defined]
+def _sent_files(channel: Channel, calls: list[Call]) -> list[str]:
+    return [file.filename for call in calls for file in call.files.values()]
 
 
 @pytest.mark.parametrize("name", ["whatsapp", "telegram"])
-async def test_fifty_files_arrive_in_order(name: str, inbox) -> None:  # noqa: ANN001
+async def test_fifty_files_arrive_in_order(name: str, inbox: Inside) -> None:
     channel = await inbox.channel(name)
     person = await channel.person(await channel.account())
     command = await channel.command(person, content=await _album(channel, FILES))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.requirements.inside import Channel
@@ -22,7 +24,7 @@ async def test_a_name_arrives_byte_for_byte_on_telegram(telegram: Channel) -> No
     assert [message.get("caption") for message in sent] == ["Both at once", None]
 
 
-async def _send(channel: Channel) -> list:
+async def _send(channel: Channel) -> list[Any]:
     person = await channel.person(await channel.account())
     files = [
         {"blob": await channel.world.blobs.put_content("names", b"%PDF-1.7 " + bytes([number])), "filename": NAME}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.providers import NAMES
-from tests.requirements.inside import Channel
+from tests.requirements.inside import Channel, Inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TEXTS = (
@@ -26,7 +26,7 @@ async def test_free_text_reaches_the_contact_as_it_is(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "tiktok"])
-async def test_so_does_a_caption(name: str, inbox) -> None:  # noqa: ANN001
+async def test_so_does_a_caption(name: str, inbox: Inside) -> None:
     channel = await inbox.channel(name)
     person = await channel.person(await channel.account())
     blob = await channel.world.blobs.put_content("captions", b"%PDF-1.7 something")

@@ -40,5 +40,7 @@ async def test_a_refusal_says_it_too(telegram: Channel) -> None:
     assert not state.data["allowed"]["text"]
     await telegram.write(person, "I am back")
     await telegram.state.one(
-        person.conversation_id, lambda seen: seen.data["reachable"] and seen.record.offset > state.record.offset, SECONDS
+        person.conversation_id,
+        lambda seen: seen.data["reachable"] and seen.record.offset > state.record.offset,
+        SECONDS,
     )

@@ -44,6 +44,19 @@ async def test_what_was_queued_meanwhile_is_sent_after_reconnecting(channel: Cha
 
 async def test_authorization_that_tiktok_withdraws_disconnects(tiktok: Channel) -> None:
     account = await tiktok.account()
-    body = {"event": "authorization.removed", "user_openid": account.handle, "create_time": 1, "content": '{"reason": 1}'}
+    body = {
+        "event": "authorization.removed",
+        "user_openid": account.handle,
+        "create_time": 1,
+        "content": '{"reason": 1}',
+    }
     await tiktok.webhook(account, body)
     await tiktok.world.healthy(account, "disconnected")
+
+
+async def test_an_account_that_is_removed_says_so_and_comes_back(channel: Channel) -> None:
+    account = await channel.account()
+    await channel.world.remove(account)
+    await channel.world.healthy(account, "removed")
+    await channel.world.apply(account.record)
+    await eventually(lambda: channel.world.health.of(account.id)[-1].data["health"] == "connected", 5)

@@ -52,7 +52,9 @@ def wamid(message: int) -> str:
 
 
 def whatsapp_message(said: Said) -> dict[str, Any]:
-    side = {"to": phone(said.person)} if said.echo else {"from": phone(said.person), "from_user_id": user_id(said.person)}
+    side = (
+        {"to": phone(said.person)} if said.echo else {"from": phone(said.person), "from_user_id": user_id(said.person)}
+    )
     message = {"id": wamid(said.id), "timestamp": str(int(said.at)), "type": said.type, **side}
     message[said.type] = {"body": said.text} if said.content is None else said.content
     if said.reply_to is not None:

@@ -1,0 +1,75 @@
+"""Row 31: a text is what the contact wrote, to the byte, after normal form C at most; the language where it is told."""
+
+from __future__ import annotations
+
+import json
+import random
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.channel import Event, ReceivedItem, WebhookRequest
+from shared.contract.accounts import AccountRecord
+from shared.contract.content import TextContent
+from shared.contract.events import Message
+from tests.channels import goldens
+from tests.e2e.providers import Connected
+from tests.requirements.inside import Channel
+from tests.requirements.webhooks import BODY, Said
+
+TEXTS = (
+    "plain",
+    "  leading and trailing blanks \n",
+    "line\nline\r\nline\ttab",
+    "Zoë, cafe\u0301 and A\u030angstro\u0308m",  # decomposed
+    "안녕 \u1100\u1161\u11a8",
+    "👩‍👩‍👧‍👦 👍🏽 🏴󠁧󠁢󠁳󠁣󠁴󠁿 🇩🇪",
+    "\u05e2\u05d1\u05e8 \u200f \u0639\u0631\u0628 \u202ecode\u202c",  # right to left, and forced
+    "<b>not bold</b> &amp; *stars* _under_ `code`",
+    "zero\u200bwidth\u00a0and\u2028separators\ufeff",
+    "𝒰𝓃𝒾𝒸ℴ𝒹ℯ ﬁ ㎏ Ⅷ",
+)
+
+
+def _normalised(name: str, text: str) -> str | None:
+    """The text of the one message that comes of it; None where it is no text message."""
+    channel = goldens.channel(name)
+    record = AccountRecord(account_id="a", workspace_id="w", channel=name, external_id="b")
+    body = json.dumps(BODY[name](Connected(record, "b"), Said(1, 100, text))).encode()
+    (item,) = channel.unbatch(WebhookRequest("POST", "a", {}, {}, body))
+    found = [o for o in channel.normalise(ReceivedItem(record, item.body, goldens.RECEIVED_AT)) if isinstance(o, Event)]
+    messages = [event.data for event in found if isinstance(event.data, Message)]
+    (message,) = messages
+    return message.content.text if isinstance(message.content, TextContent) else None
+
+
+@pytest.mark.parametrize("name", goldens.channel_names())
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(str.strip))
+def test_any_text_comes_through(name: str, text: str) -> None:
+    assert _normalised(name, text) == _expected(name, text)
+
+
+def _expected(name: str, text: str) -> str:
+    """Telegram's spans count the characters it sent: there not even the normal form is changed."""
+    return text if name == "telegram" else unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_bytes_on_the_topic_are_those_of_the_provider(channel: Channel) -> None:
+    account = await channel.account()
+    texts = [*TEXTS, "x" * 4096, " ".join(random.Random(31).choices(TEXTS, k=50))]
+    for number, text in enumerate(texts):
+        await channel.webhook(account, BODY[channel.name](account, Said(1, 100 + number, text)))
+    events = await channel.events(account, len(texts))
+    assert [seen.text for seen in events] == [_expected(channel.name, text) for text in texts]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_telegram_tells_the_language(telegram: Channel) -> None:
+    account = await telegram.account()
+    await telegram.webhook(account, BODY["telegram"](account, Said(1, 100)))
+    (event,) = await telegram.events(account, 1)
+    assert event.data["sender"]["language"] == "de"
