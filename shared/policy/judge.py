@@ -48,7 +48,7 @@ def judge(
     """
     return (
         _unsupported(capabilities, kind, command)
-        or _unfit_files(capabilities, command)
+        or unfit_files(capabilities, command)
         or _unreachable(capabilities, kind, command, conversation)
         or _window_closed(capabilities, kind, command, conversation, now)
     )
@@ -71,7 +71,9 @@ def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command
     return None
 
 
-def _unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None:
+def unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None:
+    """Why the files of a command cannot go out, as far as the command itself tells: too many, too large, of a kind
+    the channel has no way for."""
     files = getattr(command.content, "attachments", ()) if isinstance(command, MessageSend) else ()
     if len(files) > MAX_FILES:
         facts = {"field": "content.attachments", "limit": MAX_FILES, "actual": len(files)}

@@ -29,8 +29,9 @@ from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import rfc3339
 from shared.contract.commands import Command, CommandRefused, CommandType, MessageSend, parse_command
-from shared.contract.envelope import Envelope, type_name
-from shared.contract.errors import error
+from shared.contract.envelope import type_name
+from shared.contract.errors import ErrorCode, error
+from shared.policy.judge import unfit_files
 from shared.runtime.publish import event_envelope, status_envelope
 
 PLACEHOLDER_WORKSPACE = "workspace"
@@ -38,15 +39,57 @@ PLACEHOLDER_ACCOUNT = "account"
 
 
 def payloads(content: bytes) -> Iterator[bytes]:
-    """The payloads of a file: one JSON document, or one per line where the whole is not JSON."""
+    """The payloads of a file: the whole of it, or JSON documents one after the other, on a line each or over many.
+
+    What follows the last document that can be read is one payload, whatever it is.
+    """
     try:
         orjson.loads(content)
     except orjson.JSONDecodeError:
-        lines = [line for line in content.splitlines() if line.strip()]
-        if len(lines) > 1 and lines[0].lstrip()[:1] in (b"{", b"["):
-            yield from lines
+        yield from _documents(content)
+    else:
+        yield content
+
+
+def _documents(content: bytes) -> Iterator[bytes]:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        yield content
+        return
+    at = _skipped(text, 0)
+    while at < len(text):
+        try:
+            _, end = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            yield from _lines(text[at:])
             return
-    yield content
+        if not text[at:end].strip().startswith(("{", "[")) and text[end:].strip():
+            yield from _lines(text[at:])
+            return
+        yield text[at:end].encode()
+        at = _skipped(text, end)
+    if not text.strip():
+        yield content
+
+
+_DECODER = json.JSONDecoder()
+
+
+def _skipped(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
+
+
+def _lines(text: str) -> Iterator[bytes]:
+    """The rest of a file from where it is no JSON: its first line is lost, the lines behind it may not be."""
+    first, _, rest = text.partition("\n")
+    if rest.lstrip().startswith(("{", "[")) and first[:1] not in "{[":
+        yield first.encode()
+        yield from _documents(rest.encode())
+    else:
+        yield text.encode()
 
 
 def normalise(
@@ -88,12 +131,18 @@ def _placeholder(
 ) -> AccountRecord:
     known = account_id or item.account_id or item.external_id or PLACEHOLDER_ACCOUNT
     return AccountRecord(
-        account_id="".join(c if c.isalnum() or c in "._-" else "_" for c in known),
+        account_id=_as_account_id(known),
         workspace_id=workspace_id,
         channel=channel.capabilities.channel,
         external_id=external_id or item.external_id,
         settings=dict(settings),
     )
+
+
+def _as_account_id(known: str) -> str:
+    """An account id made of whatever a payload calls the account."""
+    allowed = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in known)[:128]
+    return allowed if allowed[:1] != "." else "_" + allowed[1:]
 
 
 def _printable(channel: str, account: AccountRecord, outcome: Outcome, now: datetime) -> dict[str, Any]:
@@ -166,11 +215,20 @@ def plan(
     data["account_id"] = account_id or data.get("account_id") or PLACEHOLDER_ACCOUNT
     try:
         kind, command = parse_command(ce_type, data)
+        if kind is CommandType.MESSAGE_CANCEL:
+            return []  # between us and our queue: the provider is not asked
+        verdict = unfit_files(channel.capabilities, command)
+        if verdict is not None:
+            return [_refused(*verdict)]
         calls = channel.plan(kind, command, _context(name, command, facts))
     except (CommandRefused, Refused) as refusal:
         known = refusal.facts if isinstance(refusal, Refused) else {"field": refusal.field}
-        return [{"refused": json.loads(error(refusal.code, refusal.detail, **known).to_json())}]
+        return [_refused(refusal.code, refusal.detail, known)]
     return printable_calls(calls)
+
+
+def _refused(code: ErrorCode, detail: str | None, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {"refused": json.loads(error(code, detail, **facts).to_json())}
 
 
 def printable_calls(calls: Any) -> list[dict[str, Any]]:
@@ -200,12 +258,13 @@ def _context(channel: str, command: Command, facts: PlanContextFacts) -> PlanCon
         account_id=command.account_id,
         workspace_id=command.workspace_id,
         channel=channel,
-        settings=facts.get("settings", {}),
+        settings=_mapping(facts.get("settings")),
     )
-    context = PlanContext(account=account, address=facts.get("address", {}), last_inbound=facts.get("last_inbound"))
+    address = {name: str(value) for name, value in _mapping(facts.get("address")).items()}
+    context = PlanContext(account=account, address=address, last_inbound=_text(facts.get("last_inbound")))
     reply = command.reply_to if isinstance(command, MessageSend) else None
     named = reply.provider_message_id if reply else getattr(command, "provider_message_id", None)
-    target = facts.get("target") or named
+    target = _text(facts.get("target")) or named
     if target:
         context = replace(context, target=ReplyReference(target, reply.quote if reply else None))
     if isinstance(command, MessageSend) and hasattr(command.content, "attachments"):
@@ -213,6 +272,9 @@ def _context(channel: str, command: Command, facts: PlanContextFacts) -> PlanCon
     return context
 
 
-def envelope_json(envelope: Envelope) -> bytes:
-    """An envelope as one line of structured-mode JSON."""
-    return orjson.dumps(envelope.structured())
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
