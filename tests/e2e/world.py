@@ -36,6 +36,7 @@ from tests.e2e.topics import Reader, Seen, Statuses, eventually
 WORKSPACE = "ws_test"
 PARTITIONS = 6
 SEND_TIMEOUT = 2.0  # seconds a send waits for the broker: an outage shows in 503s after that
+SESSION_TIMEOUT = 4.0  # seconds until others take over from a member that was killed
 
 _numbers = itertools.count(1)
 
@@ -254,6 +255,7 @@ class World:
             "KAFKA_IDEMPOTENT": str(isinstance(self.broker, Kafka)).lower(),
             "KAFKA_PARTITIONS": str(PARTITIONS),
             "KAFKA_SEND_TIMEOUT": str(SEND_TIMEOUT),
+            "KAFKA_SESSION_TIMEOUT": str(SESSION_TIMEOUT),
             "STATE_URL": self.state.url,
             "BLOB_URL": (self.home / "blobs").as_uri(),
             "SEALING_KEY": self.sealing_key,
