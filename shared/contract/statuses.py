@@ -110,6 +110,7 @@ class MessageStatus(Model):
     error: Error | None = None
     warnings: tuple[Warning, ...] = ()
     pricing: dict[str, Any] | None = None  # as the provider gave it
+    file_refs: dict[str, str] | None = None  # blob → the provider's id of it: send it again by `provider_ref`
     rollup: Rollup | None = None
 
 

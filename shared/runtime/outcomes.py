@@ -92,6 +92,7 @@ class Outcomes:
                 message_id=message,
                 provider_message_id=provider_ids[at] if at < len(provider_ids) else None,
                 warnings=step.call.warnings if part == step.first else (),
+                file_refs=_file_refs(step.call, receipt) if part == step.first else None,
             )
             statuses.append(status)
             parts[ledger.part_field(part)] = (_encoded(status), RANK[receipt.state])
@@ -261,6 +262,12 @@ class Outcomes:
 
     async def _settle(self, step: Step, settlement: Settlement) -> Fields:
         return await self._store.settle(step.job.conversation_id, step.job.command.command_id, settlement, now=now_ms())
+
+
+def _file_refs(call: Call, receipt: Receipt) -> dict[str, str] | None:
+    """What the provider calls the files it has got, by their blobs."""
+    named = ((call.files.get(name), ref) for name, ref in receipt.learned_files.items())
+    return {file.blob: ref for file, ref in named if file is not None and file.blob} or None
 
 
 def _encoded(status: MessageStatus) -> str:

@@ -28,11 +28,9 @@ class KafkaSettings(BaseSettings):
     idempotent: bool = True  # needs InitProducerId, which the embedded broker lacks
     topic_prefix: str = "channels"
     partitions: int = Field(default=12, ge=1)  # of topics that have to be created
-    replication: int = Field(default=1, ge=1)
     create_topics: bool = True
     send_timeout: float = 5.0  # seconds until a send that is not acknowledged fails
     session_timeout: float = 10.0  # seconds until a member that says nothing is out of its group
-    security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
