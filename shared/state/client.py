@@ -10,13 +10,21 @@ from typing import Any, NamedTuple
 
 import libvalkey
 from valkey.asyncio import Connection, Valkey, ValkeyCluster
-from valkey.exceptions import NoScriptError, ResponseError, ValkeyError
+from valkey.exceptions import DataError, NoScriptError, ResponseError
 
 _MAX_BATCH = 256
 
 
 class StateUnavailable(Exception):
     """Valkey did not answer in time. Nothing is known about what it did."""
+
+
+class _Unsendable(Exception):
+    """The arguments of a call are none that can be sent: its caller's bug."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__()
+        self.cause = cause
 
 
 class _Waiting(NamedTuple):
@@ -89,16 +97,23 @@ class Client:
     async def _send(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
+            for waiting, answer in zip(batch, await self._round_trip(batch), strict=True):
+                _settle(waiting.answer, answer)
+
+    async def _round_trip(self, batch: Sequence[_Waiting]) -> Sequence[Any]:
+        try:
             pipeline = self._connection.pipeline(transaction=False)
             for waiting in batch:
                 pipeline.execute_command(*waiting.arguments)
-            try:
-                async with asyncio.timeout(self._timeout):
-                    answers = await pipeline.execute(raise_on_error=False)
-            except (TimeoutError, ValkeyError, OSError) as failure:
-                answers = [StateUnavailable(type(failure).__name__)] * len(batch)
-            for waiting, answer in zip(batch, answers, strict=True):
-                _settle(waiting.answer, answer)
+            async with asyncio.timeout(self._timeout):
+                answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
+        except (DataError, TypeError, UnicodeEncodeError) as unsendable:  # nothing has been sent, for one call's sake
+            if len(batch) == 1:
+                return [_Unsendable(unsendable)]
+            return [answer for waiting in batch for answer in await self._round_trip([waiting])]
+        except Exception as failure:  # whatever it was, nobody may wait for ever
+            return [StateUnavailable(type(failure).__name__)] * len(batch)
+        return answers
 
 
 def _settle(future: asyncio.Future[Any], answer: Any) -> None:
@@ -106,6 +121,8 @@ def _settle(future: asyncio.Future[Any], answer: Any) -> None:
         return
     if not isinstance(answer, Exception):
         future.set_result(answer)
+    elif isinstance(answer, _Unsendable):
+        future.set_exception(answer.cause)
     elif isinstance(answer, StateUnavailable) or (isinstance(answer, ResponseError) and _is_ours(answer)):
         future.set_exception(answer)
     else:

@@ -20,7 +20,7 @@ from tests.shared.runtime.plain_channel import (
     ReconcilingChannel,
     failure,
 )
-from tests.shared.runtime.world import CONVERSATION, World, contents
+from tests.shared.runtime.world import CONVERSATION, Away, World, contents
 
 LOST = failure(ErrorCode.PROVIDER_UNAVAILABLE, certain=False)
 NO = failure(ErrorCode.CONTENT_REJECTED, provider_code="77")
@@ -295,7 +295,7 @@ async def test_when_the_log_comes_back_every_status_is_told(world: World) -> Non
 
 async def test_without_valkey_nothing_is_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.client.close()
-    monkeypatch.setattr(world.client, "_connection", _Away())
+    monkeypatch.setattr(world.client, "_connection", Away())
     record = await world.command(command_id="c1")
     with pytest.raises(NotNow, match="state_unavailable"):
         await world.process.deliverer.handle(record)
@@ -311,7 +311,7 @@ async def test_a_failed_call_is_remembered_while_valkey_is_away(world: World, mo
 
     async def and_lose_valkey(*arguments: object, **named: object) -> Receipt:
         receipt = await perform(*arguments, **named)  # type: ignore[arg-type]
-        monkeypatch.setattr(world.client, "_connection", _Away())
+        monkeypatch.setattr(world.client, "_connection", Away())
         return receipt
 
     world.channel.perform = and_lose_valkey  # type: ignore[method-assign, assignment]
@@ -321,22 +321,6 @@ async def test_a_failed_call_is_remembered_while_valkey_is_away(world: World, mo
     await world.process.deliverer.handle(record)
     assert world.provider.texts() == ["hello"]
     assert set(await world.states("c1")) == {"sent"}
-
-
-class _Away:
-    """A connection to a Valkey that is not there."""
-
-    def pipeline(self, **_: object) -> _Away:
-        return self
-
-    def execute_command(self, *_: object) -> None:
-        pass
-
-    async def execute(self, **_: object) -> None:
-        raise ConnectionError
-
-    async def aclose(self) -> None:
-        pass
 
 
 # ------------------------------------------------------------------------------------------------------- memory

@@ -12,7 +12,7 @@ from shared.media.blobs import BlobsUnavailable
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, Killed, PlainChannel, item
-from tests.shared.runtime.world import ACCOUNT, CONVERSATION, OTHER, World
+from tests.shared.runtime.world import ACCOUNT, CONVERSATION, OTHER, Away, World
 
 PHONE = {"kind": "phone", "value": "+4915112345678"}
 NEW_PHONE = {"kind": "phone", "value": "+4915187654321"}
@@ -182,19 +182,6 @@ async def test_without_valkey_nothing_is_published(world: World, monkeypatch: py
     monkeypatch.setattr(world.client, "_connection", connection)
     await world.process.normaliser.handle(record)
     assert await world.event_types() == ["message.received"]
-
-
-class Away:
-    """A connection to a Valkey that is not there."""
-
-    def pipeline(self, **_: object) -> Away:
-        return self
-
-    def execute_command(self, *_: object) -> None:
-        pass
-
-    async def execute(self, **_: object) -> None:
-        raise ConnectionError
 
 
 @pytest.mark.parametrize("found", [item(), item("health", health="degraded"), item(account="acc_9")])

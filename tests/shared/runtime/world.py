@@ -115,7 +115,7 @@ class World:
         stamped = [{"at": self.clock.ms, **item} for item in items]
         before = (await self.log.ends(self.topics.raw(CHANNEL)))[0]
         await self.process.writer.write([raw_item(item) for item in stamped])
-        return [r async for r in self.log.read_partition(self.topics.raw(CHANNEL), 0)][before:]
+        return self._written(self.topics.raw(CHANNEL))[before:]
 
     # --- outbound
 
@@ -139,8 +139,11 @@ class World:
         """Bytes on the outbound topic, queued now."""
         topic, name = self.topics.outbound(CHANNEL), (key or CONVERSATION).encode()
         stored = await self.log.send(topic, name, value, (("ce_type", ce_type.encode()),))
-        written = [r async for r in self.log.read_partition(topic, 0)][stored.offset]
-        return replace(written, timestamp_ms=self.clock.ms)
+        return replace(self._written(topic)[stored.offset], timestamp_ms=self.clock.ms)
+
+    def _written(self, topic: str) -> list[Record]:
+        """The records of the first partition: of the only one, where commands and webhooks are handled by hand."""
+        return self.log._topics[topic][0]
 
     async def send(self, kind: CommandType | str = CommandType.MESSAGE_SEND, **data: Any) -> Record:
         """A command that is queued and handled."""
@@ -289,6 +292,22 @@ class Process:
             patience=PATIENCE,
         )
         self.media = MediaFetcher(channel, world.accounts, log, world.blobs, topics, 1024 * 1024)
+
+
+class Away:
+    """A connection to a Valkey that is not there."""
+
+    def pipeline(self, **_: object) -> Away:
+        return self
+
+    def execute_command(self, *_: object) -> None:
+        pass
+
+    async def execute(self, **_: object) -> None:
+        raise ConnectionError
+
+    async def aclose(self) -> None:
+        pass
 
 
 def _name(record: Record) -> str:
