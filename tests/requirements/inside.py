@@ -206,7 +206,7 @@ class Channel(ChannelUnderTest):
             found = self.of(account)
             return found if len(found) >= count else None
 
-        return await eventually(enough, seconds, what=lambda: [(s.type, s.data) for s in self.of(account)])
+        return await eventually(enough, seconds, every=0.005, what=lambda: [(s.type, s.data) for s in self.of(account)])
 
 
 class Inside(World):

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from shared.state import keys
 from tests.e2e.providers import NAMES
 from tests.requirements.inside import Channel, opened
 
@@ -45,3 +46,7 @@ async def test_twenty_at_once_on_three_replicas_are_one_call(name: str) -> None:
         await asyncio.gather(*twenty)
         await channel.sends(person, "anything else")
         assert channel.texts(person) == ["On my way", "anything else"]
+
+
+async def test_a_command_is_remembered_for_longer_than_a_day() -> None:
+    assert keys.LEDGER.ttl > 24 * 3600

@@ -135,7 +135,7 @@ async def _garbage(channel: Channel, account: Connected) -> None:
 
 async def _valkey_keys(world: Inside) -> list[str]:
     client = Client(world.state.url)
-    keys = [key.decode() for key in await client.call("KEYS", "*")]
+    keys = [str(key) for key in await client.call("KEYS", "*")]
     await client.close()
     return keys
 

@@ -53,7 +53,7 @@ async def test_one_command_or_a_whole_conversation(channel: Channel) -> None:
 
 
 async def test_what_stands_behind_others_is_never_sent(channel: Channel) -> None:
-    """It ends when its turn comes: the conversation keeps its order."""
+    """It is told when its turn comes, with those ahead of it gone: the conversation keeps its order."""
     person, of_ai, by_hand = await _queue(channel)
     await channel.command(person, "message.cancel", cancel_command_id=by_hand[1])
     await channel.command(person, "message.cancel", cancel_actor_kind="ai_agent")
