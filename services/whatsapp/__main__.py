@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from shared.runtime.main import run
-
 from services.whatsapp.channel import build
 from services.whatsapp.settings import Settings
+from shared.runtime.main import run
 
 if __name__ == "__main__":
     raise SystemExit(run(build, Settings))

@@ -31,6 +31,7 @@ class KafkaSettings(BaseSettings):
     create_topics: bool = True
     send_timeout: float = 5.0  # seconds until a send that is not acknowledged fails
     session_timeout: float = 10.0  # seconds until a member that says nothing is out of its group
+    security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
