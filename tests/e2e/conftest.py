@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -20,12 +21,13 @@ KAFKA = pytest.param(
     ],
 )
 REPLICAS = 3
+HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All of these tests run on the loop of the session: the simulators and readers of the world live there."""
     for item in items:
-        if "world" in getattr(item, "fixturenames", ()):
+        if item.path.is_relative_to(HERE) and "world" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
