@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -117,6 +118,7 @@ class Provider:
     made: list[Call] = field(default_factory=list)  # those that it carried out
     correlations: list[str | None] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)  # of the files that were read
+    numbers: Iterator[int] = field(default_factory=itertools.count)  # of its messages
 
     def will(self, text: str, *behaviours: Any) -> None:
         self.script[text].extend(behaviours)
@@ -205,8 +207,7 @@ class PlainChannel:
         provider.made.append(call)
         if isinstance(behaviour, Receipt):
             return behaviour
-        first = sum(made.parts for made in provider.made) - call.parts
-        return Receipt(tuple(f"out-{first + part}" for part in range(call.parts)))
+        return Receipt(tuple(f"out-{next(provider.numbers)}" for _ in range(call.parts)))
 
     async def start(self) -> None:
         self.running = True
