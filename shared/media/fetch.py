@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 CHUNK = 64 * 1024
 _REDIRECTS = 3
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _TIMEOUT = ClientTimeout(total=60, connect=5, sock_read=15)
 
 
@@ -60,6 +61,8 @@ def _is_public(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return True  # a name: the resolver decides
+    if isinstance(address, ipaddress.IPv6Address) and (address.sixtofour or address.teredo or address in _NAT64):
+        return False  # an IPv4 address in disguise
     return address.is_global and not address.is_multicast
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 import uvloop
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
@@ -28,6 +29,8 @@ from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable
 from shared.stream.table import Table
+
+log = structlog.get_logger()
 
 S = TypeVar("S", bound=BaseSettings)
 _OFFLINE = ("normalise", "plan", "capabilities")
@@ -54,6 +57,9 @@ def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: lis
         return uvloop.run(_COMMANDS[parsed.command](channel, config, parsed))
     except (LogUnavailable, InvalidAccountsFile, CannotOpen, OSError) as failure:
         sys.stderr.write(f"{type(failure).__name__}: {failure}\n")
+        return 1
+    except Exception as bug:  # its text may be somebody's: the log says what and where
+        log.critical("died", command=parsed.command, exc_info=bug)
         return 1
 
 

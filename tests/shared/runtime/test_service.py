@@ -1,0 +1,373 @@
+"""The service whole: every role on one log, from webhook to status; started in order, stopped in order, watched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from pydantic import SecretStr
+
+from sandbox.broker import free_port
+from sandbox.valkey import ValkeyServer
+from shared.channel import Account, ProviderError
+from shared.contract.accounts import AccountRecord
+from shared.contract.envelope import type_name
+from shared.contract.errors import ErrorCode
+from shared.contract.topics import Topics
+from shared.runtime import main, service
+from shared.runtime.sealing import new_key, public_key, seal
+from shared.runtime.service import Service, ServiceConfig, topic_specs
+from shared.runtime.settings import (
+    BlobSettings,
+    DeliverSettings,
+    HttpSettings,
+    KafkaSettings,
+    Role,
+    ServiceSettings,
+    StateSettings,
+)
+from shared.state.client import Client
+from shared.stream.errors import Fatal
+from shared.stream.memory import MemoryLog
+from tests.shared.runtime.plain_channel import (
+    CHANNEL,
+    SECRET,
+    MediaChannel,
+    PlainChannel,
+    PullingChannel,
+    failure,
+    item,
+)
+
+TOPICS = Topics()
+KEY = new_key()
+PROOF = {"x-secret": SECRET}
+ACCOUNT = AccountRecord(
+    account_id="acc_1", workspace_id="ws_1", channel=CHANNEL, sealed=seal({"token": "t"}, public_key(KEY))
+)
+
+
+class Running:
+    """A service that runs, and the log and port to reach it by."""
+
+    def __init__(self, channel: PlainChannel, config: ServiceConfig, log: MemoryLog) -> None:
+        self.channel = channel
+        self.config = config
+        self.log = log
+        self.service = Service(channel, config)
+        self.task = asyncio.create_task(self.service.run())
+        self.url = f"http://127.0.0.1:{config.http.port}"
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        async with aiohttp.ClientSession() as client, client.get(self.url + path) as answer:
+            text = await answer.text()
+            return answer.status, orjson.loads(text) if text.startswith("{") else text
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(10):
+            while not self.task.done():
+                try:
+                    if (await self.get("/readyz"))[0] == 200:
+                        return
+                except aiohttp.ClientConnectionError:
+                    pass
+                await asyncio.sleep(0.01)
+        await self.task
+
+    async def webhook(self, *items: dict[str, Any]) -> int:
+        async with aiohttp.ClientSession() as client:
+            url = f"{self.url}/webhooks/{CHANNEL}"
+            async with client.post(url, data=orjson.dumps(list(items)), headers=PROOF) as answer:
+                return answer.status
+
+    async def command(self, kind: str, peer: str = "p1", **data: Any) -> None:
+        common = {"workspace_id": "ws_1", "account_id": "acc_1", "conversation_id": f"plain:acc_1:{peer}"}
+        value = orjson.dumps(common | data)
+        headers = (("ce_type", type_name(kind).encode()),)
+        await self.log.send(TOPICS.outbound(CHANNEL), common["conversation_id"].encode(), value, headers)
+
+    async def values(self, topic: str, enough: int) -> list[dict[str, Any]]:
+        """The JSON of a topic's records, once there are so many."""
+        async with asyncio.timeout(10):
+            while True:
+                found = [
+                    orjson.loads(record.value)
+                    for number in range(await self.log.partitions(topic))
+                    async for record in self.log.read_partition(topic, number)
+                    if record.value
+                ]
+                if len(found) >= enough:
+                    return found
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        self.service.stop()
+        async with asyncio.timeout(20):
+            await self.task
+
+
+@pytest.fixture
+async def log(valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
+    """A log with one account on it, and no state from other tests."""
+    client = Client(valkey.url)
+    await client.call("FLUSHALL")
+    await client.close()
+    made = MemoryLog()
+    monkeypatch.setattr(service, "kafka_log", lambda *_: made)
+    await made.ensure_topics(topic_specs(TOPICS, CHANNEL, 3))
+    await made.send(TOPICS.accounts, b"acc_1", ACCOUNT.to_json())
+    return made
+
+
+@pytest.fixture
+def configure(valkey: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ServiceConfig]:
+    monkeypatch.setattr(service, "_spare_the_collector", lambda: None)
+
+    def make(*roles: Role, **http: Any) -> ServiceConfig:
+        return ServiceConfig(
+            service=ServiceSettings(roles=roles or tuple(Role), sealing_key=SecretStr(KEY)),
+            kafka=KafkaSettings(partitions=3),
+            state=StateSettings(url=SecretStr(valkey.url)),
+            blobs=BlobSettings(url=f"file://{tmp_path}"),
+            http=HttpSettings(port=free_port(), **http),
+            deliver=DeliverSettings(probe_every=60),
+        )
+
+    return make
+
+
+@asynccontextmanager
+async def started(channel: PlainChannel, config: ServiceConfig, log: MemoryLog) -> AsyncIterator[Running]:
+    running = Running(channel, config, log)
+    await running.ready()
+    try:
+        yield running
+    finally:
+        if not running.task.done():
+            await running.stop()
+
+
+async def test_from_webhook_to_event_and_from_command_to_status(
+    log: MemoryLog, configure: Callable[..., ServiceConfig]
+) -> None:
+    channel = MediaChannel()
+    channel.media["f1"] = [b"\x89PNG\r\n\x1a\n"]
+    async with started(channel, configure(), log) as running:
+        assert await running.webhook(item(id="m1"), item(id="m2", files=["f1"])) == 200
+        events = await running.values(TOPICS.inbound(CHANNEL), 3)
+        assert {event.get("provider", {}).get("message_id") for event in events} == {"m1", "m2", None}
+        (state, *_) = await running.values(TOPICS.state(CHANNEL), 1)
+        assert state["window"]["open"] is True
+        await running.command("typing.start", command_id="t1")
+        await running.command("message.send", command_id="c1", content={"kind": "text", "text": "hi"})
+        (status,) = await running.values(TOPICS.statuses(CHANNEL), 1)
+        assert (status["command_id"], status["state"]) == ("c1", "sent")
+        assert "hi" in channel.provider.texts()
+        (capabilities,) = await running.values(TOPICS.capabilities, 1)
+        assert capabilities["account_id"] == "acc_1"
+        _, exposed = await running.get("/metrics")
+        assert 'records_total{channel="plain",outcome="handled",role="deliver"}' in exposed
+    assert channel.running is False
+
+
+async def test_two_replicas_share_the_work_and_one_may_go(
+    log: MemoryLog, configure: Callable[..., ServiceConfig]
+) -> None:
+    channel = PlainChannel()
+    async with started(channel, configure(), log) as first, started(channel, configure(), log) as second:
+        for number in range(30):
+            await first.command(
+                "message.send", f"p{number}", command_id=f"c{number}", content={"kind": "text", "text": str(number)}
+            )
+            if number == 10:
+                await second.stop()
+        await first.values(TOPICS.statuses(CHANNEL), 30)
+    assert sorted(channel.provider.texts(), key=int) == [str(n) for n in range(30)]
+
+
+async def test_a_role_alone_does_its_own_work_only(log: MemoryLog, configure: Callable[..., ServiceConfig]) -> None:
+    channel = PlainChannel()
+    async with started(channel, configure(Role.INGRESS), log) as running:
+        assert await running.webhook(item(id="m1")) == 200
+        async with aiohttp.ClientSession() as client, client.post(f"{running.url}/v1/preflight") as answer:
+            assert answer.status == 404
+        await running.values(TOPICS.raw(CHANNEL), 1)
+    assert await running.values(TOPICS.inbound(CHANNEL), 0) == []
+    async with started(channel, configure(Role.NORMALISE), log) as running:
+        await running.values(TOPICS.inbound(CHANNEL), 1)
+        assert await running.webhook(item(id="m2")) == 404
+
+
+async def test_readiness_names_what_is_missing(log: MemoryLog, configure: Callable[..., ServiceConfig]) -> None:
+    async with started(PlainChannel(), configure(), log) as running:
+        log.available = False
+        status, answer = await running.get("/readyz")
+        assert (status, answer) == (503, {"ready": False, "missing": ["kafka"]})
+        assert await running.webhook(item()) == 503
+        assert (await running.get("/livez"))[0] == 200
+        log.available = True
+        assert (await running.get("/readyz"))[0] == 200
+
+
+async def test_stopping_says_so_first_and_drains(log: MemoryLog, configure: Callable[..., ServiceConfig]) -> None:
+    channel = PlainChannel()
+    answered = asyncio.Event()
+    channel.provider.will("slow", answered)
+    async with started(channel, configure(drain_delay=0.1), log) as running:
+        await running.command("message.send", command_id="c1", content={"kind": "text", "text": "slow"})
+        while not channel.provider.asked:
+            await asyncio.sleep(0.005)
+        running.service.stop()
+        await asyncio.sleep(0.02)
+        assert (await running.get("/readyz"))[1]["missing"] == ["accepting"]
+        await asyncio.sleep(0.15)
+        assert not running.task.done(), "the call under way is waited for"
+        answered.set()
+        await running.task
+        (status,) = await running.values(TOPICS.statuses(CHANNEL), 1)
+        assert status["state"] == "sent"
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await running.get("/livez")
+
+
+async def test_a_dead_role_ends_the_service(
+    log: MemoryLog, configure: Callable[..., ServiceConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fatal(*_: Any) -> None:
+        raise Fatal("nothing can be done")
+
+    monkeypatch.setattr("shared.runtime.normalise.Normaliser.handle", fatal)
+    async with started(PlainChannel(), configure(), log) as running:
+        await running.webhook(item())
+        with pytest.raises(Fatal):
+            await asyncio.wait_for(running.task, 10)
+    assert running.channel.running is False
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await running.get("/livez")
+
+
+async def test_too_many_bugs_in_a_row_stop_the_consumer(
+    log: MemoryLog, configure: Callable[..., ServiceConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "BUGS_IN_A_ROW", 2)
+    monkeypatch.setattr("shared.stream.lanes.FIRST_BACKOFF", 0.001)
+    async with started(PlainChannel(), configure(), log) as running:
+        await running.webhook(*[item("bug", peer=f"p{n}") for n in range(4)])
+        with pytest.raises(Fatal):
+            await asyncio.wait_for(running.task, 10)
+        letters = await running.values(TOPICS.deadletter(CHANNEL), 3)
+        assert all(letter["kind"] == "bug" for letter in letters)
+
+
+async def test_others_mistakes_stop_nothing(log: MemoryLog, configure: Callable[..., ServiceConfig]) -> None:
+    async with started(PlainChannel(), configure(), log) as running:
+        await running.webhook(*[item("never heard of", id=str(n)) for n in range(150)])
+        await running.webhook(item(id="good"))
+        (event,) = await running.values(TOPICS.inbound(CHANNEL), 1)
+        assert event["provider"]["message_id"] == "good"
+        assert len(await running.values(TOPICS.deadletter(CHANNEL), 150)) == 150
+
+
+async def test_a_stalled_poll_loop_is_seen(
+    log: MemoryLog, configure: Callable[..., ServiceConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with started(PlainChannel(), configure(), log) as running:
+        monkeypatch.setattr(service, "STALLED_SECONDS", -1.0)
+        assert (await running.get("/livez"))[0] == 503
+
+
+async def test_it_can_be_stopped_while_it_waits_for_the_log(
+    log: MemoryLog, configure: Callable[..., ServiceConfig]
+) -> None:
+    log.available = False
+    running = Running(PlainChannel(), configure(), log)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                status, answer = await running.get("/readyz")
+                break
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.01)
+    assert status == 503
+    assert {"accepting", "kafka"} <= set(answer["missing"])
+    await running.stop()
+
+
+async def test_a_port_that_is_taken_is_said_and_nothing_stays_behind(
+    log: MemoryLog, configure: Callable[..., ServiceConfig]
+) -> None:
+    config = configure()
+    async with started(PlainChannel(), config, log):
+        second = Running(PlainChannel(), config, log)
+        with pytest.raises(OSError, match="address already in use"):
+            await asyncio.wait_for(second.task, 10)
+
+
+async def test_an_account_that_comes_later_is_served(log: MemoryLog, configure: Callable[..., ServiceConfig]) -> None:
+    async with started(PullingChannel(), configure(), log) as running:
+        assert isinstance(running.channel, PullingChannel)
+        pulled = AccountRecord(account_id="bot", workspace_id="ws_1", channel=CHANNEL, mode="pull")
+        await log.send(TOPICS.accounts, b"bot", pulled.to_json())
+        async with asyncio.timeout(10):
+            while not running.channel.pullers["bot"]:
+                await asyncio.sleep(0.01)
+
+
+class RegisteringChannel(PlainChannel):
+    """Registers webhooks; `trouble` is raised for an account instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trouble: dict[str, Exception] = {}
+        self.registered: list[tuple[str, str]] = []
+
+    async def check_webhook(self, account: Account, base_url: str) -> str | None:
+        if trouble := self.trouble.get(account.account_id):
+            raise trouble
+        return None if (account.account_id, base_url) in self.registered else "not registered"
+
+    async def register_webhook(self, account: Account, base_url: str) -> None:
+        self.registered.append((account.account_id, base_url))
+
+
+async def test_webhooks_are_registered_at_the_start_and_one_odd_account_costs_nobody(
+    log: MemoryLog, configure: Callable[..., ServiceConfig]
+) -> None:
+    for name in ("broken", "refused"):
+        record = AccountRecord(account_id=name, workspace_id="ws_1", channel=CHANNEL)
+        await log.send(TOPICS.accounts, name.encode(), record.to_json())
+    channel = RegisteringChannel()
+    channel.trouble = {"broken": RuntimeError("a bug"), "refused": ProviderError(failure(ErrorCode.INTERNAL))}
+    async with started(channel, configure(public_url="https://hooks.example"), log) as running:
+        async with asyncio.timeout(5):
+            while not channel.registered:
+                await asyncio.sleep(0.01)
+        assert channel.registered == [("acc_1", "https://hooks.example")]
+        await asyncio.sleep(0.05)
+        assert not running.task.done()
+
+
+def test_a_signal_stops_the_process_in_order(
+    log: MemoryLog, configure: Callable[..., ServiceConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure()
+    monkeypatch.setattr(main, "ServiceConfig", lambda: config)
+    monkeypatch.setattr(main, "configure_logs", lambda _: None)
+    channel = PlainChannel()
+    start = channel.start
+
+    async def then_terminate() -> None:
+        await start()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(channel, "start", then_terminate)
+    assert main.run(lambda _: channel, ServiceSettings, []) == 0
+    assert channel.running is False
