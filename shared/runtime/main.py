@@ -24,6 +24,7 @@ from shared.runtime.logs import configure_logs
 from shared.runtime.rebuild import rebuild
 from shared.runtime.sealing import CannotOpen, new_key, public_key
 from shared.runtime.service import Service, ServiceConfig, connect, kafka_log, topic_specs
+from shared.runtime.settings import BlobSettings, DeliverSettings, HttpSettings, KafkaSettings, StateSettings
 from shared.state.client import Client, StateUnavailable
 from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
@@ -49,8 +50,8 @@ def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: lis
         config = ServiceConfig()
     except ValidationError as invalid:
         for problem in invalid.errors(include_input=False, include_context=False, include_url=False):
-            where = ".".join(str(step) for step in problem["loc"])
-            sys.stderr.write(f"setting {where}: {problem['msg']}\n")
+            where = ".".join(str(step) for step in problem["loc"]).upper()
+            sys.stderr.write(f"setting {_prefix(invalid.title, settings)}{where}: {problem['msg']}\n")
         return 2
     configure_logs(config.service.log_level)
     try:
@@ -61,6 +62,13 @@ def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: lis
     except Exception as bug:  # its text may be somebody's: the log says what and where
         log.critical("died", command=parsed.command, exc_info=bug)
         return 1
+
+
+def _prefix(title: str, settings: object) -> str:
+    """What the environment variables of a group of settings begin with."""
+    groups = (settings, KafkaSettings, StateSettings, BlobSettings, HttpSettings, DeliverSettings)
+    found = next((group for group in groups if getattr(group, "__name__", None) == title), None)
+    return str(getattr(found, "model_config", {}).get("env_prefix", ""))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,271 @@
+"""The command line: what each command prints, and the exit status that a script can rely on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.channel import Account, ProviderError
+from shared.contract.accounts import AccountRecord
+from shared.contract.errors import ErrorCode
+from shared.contract.topics import Topics
+from shared.runtime import main
+from shared.runtime.sealing import new_key, public_key, unseal
+from shared.runtime.service import topic_specs
+from shared.stream.deadletter import DeadLetters
+from shared.stream.memory import MemoryLog
+from shared.stream.records import Record
+from tests.shared.runtime.plain_channel import CHANNEL, PlainChannel, failure, item
+
+TOPICS = Topics()
+
+
+class PlainSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PLAIN_")
+
+    limit: int = Field(default=5, ge=1)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "configure_logs", lambda _: None)
+
+
+def run(*arguments: str, channel: PlainChannel | None = None) -> int:
+    return main.run(lambda _: channel or PlainChannel(), PlainSettings, list(arguments))
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
+    made = MemoryLog()
+    monkeypatch.setattr(main, "kafka_log", lambda *_: made)
+    asyncio.run(made.ensure_topics(topic_specs(TOPICS, CHANNEL, 2)))
+    return made
+
+
+def read(log: MemoryLog, topic: str) -> list[Record]:
+    return [record for partition in log._topics[topic] for record in partition]
+
+
+# --------------------------------------------------------------------------------------------- without infrastructure
+
+
+def test_capabilities(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run("capabilities") == 0
+    assert orjson.loads(capsysbinary.readouterr().out)["channel"] == CHANNEL
+
+
+def test_normalise_prints_a_line_per_event(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    file = tmp_path / "payload.json"
+    file.write_bytes(orjson.dumps([item(id="m1", at=1), item(id="m2", at=2), item("health", health="degraded")]))
+    assert run("normalise", str(file), "--account", "acc_7", "--workspace", "ws_7") == 0
+    lines = [orjson.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert [line["type"] for line in lines] == [
+        "channels.message.received.v1",
+        "channels.message.received.v1",
+        "channels.account.health.v1",
+    ]
+    assert lines[0]["data"]["workspace_id"] == "ws_7"
+    assert lines[0]["data"]["conversation_id"] == "plain:acc_7:p1"
+
+
+def test_what_cannot_be_read_is_printed_as_a_dead_letter(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    file = tmp_path / "payload.json"
+    file.write_bytes(b'{"not": "a list"}')
+    assert run("normalise", str(file)) == 0
+    (line,) = capsysbinary.readouterr().out.splitlines()
+    assert orjson.loads(line)["type"] == "channels.dead.letter.v1"
+
+
+def test_plan_prints_calls_or_the_refusal(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    file = tmp_path / "commands.jsonl"
+    common = {"conversation_id": "plain:account:p1"}
+    texts = ["one|two", "refuse:text_too_long"]
+    file.write_bytes(b"\n".join(orjson.dumps(common | {"content": {"kind": "text", "text": t}}) for t in texts))
+    assert run("plan", str(file)) == 0
+    first, second, refused = [orjson.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert (first["params"]["text"], second["params"]["text"]) == ("one", "two")
+    assert refused["refused"]["code"] == "text_too_long"
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run("normalise", str(tmp_path / "none.json")) == 2
+    assert b"none.json: No such file" in capsysbinary.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "arguments"),
+    [
+        ("PLAIN_LIMIT", "many", ["capabilities"]),
+        ("KAFKA_PARTITIONS", "0", ["run"]),
+        ("HTTP_PORT", "http", ["run"]),
+        ("ROLES", "ingress,juggle", ["run"]),
+        ("LOG_LEVEL", "chatty", ["run"]),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_as_it_is_set(
+    variable: str,
+    value: str,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert run(*arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"setting {variable}")
+    assert value not in said or variable == "LOG_LEVEL"
+
+
+def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    assert main.ServiceConfig().service.log_level == "DEBUG"
+
+
+@pytest.mark.parametrize("arguments", [["juggle"], ["normalise"], ["accounts"], ["webhook", "break"]])
+def test_a_command_line_that_makes_no_sense(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        run(*arguments)
+    assert left.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------------------------- accounts
+
+
+def test_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("accounts", "public-key") == 1
+    assert "SEALING_KEY is not set" in capsys.readouterr().err
+    assert run("accounts", "new-key") == 0
+    key = capsys.readouterr().out.strip()
+    monkeypatch.setenv("SEALING_KEY", key)
+    assert run("accounts", "public-key") == 0
+    assert capsys.readouterr().out.strip() == public_key(key)
+
+
+def test_accounts_are_applied(
+    tmp_path: Path, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = new_key()
+    monkeypatch.setenv("SEALING_KEY", key)
+    file = tmp_path / "accounts.yaml"
+    file.write_text("- {account_id: a, workspace_id: w, channel: plain, credentials: {token: secret}}")
+    assert run("accounts", "apply", str(file)) == 0
+    assert capsys.readouterr().out.splitlines() == ["written: a", "unchanged: -", "removed: -"]
+    (record,) = read(log, TOPICS.accounts)
+    assert unseal(AccountRecord.model_validate_json(record.value or b"").sealed or "", key) == {"token": "secret"}
+    file.write_text("[]")
+    assert run("accounts", "apply", str(file), "--prune") == 0
+    assert "removed: a" in capsys.readouterr().out
+
+
+def test_a_bad_file_writes_nothing(tmp_path: Path, log: MemoryLog, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "accounts.yaml"
+    file.write_text("- {account_id: a, workspace_id: w, channel: plain}\n- {account_id: b}")
+    assert run("accounts", "apply", str(file)) == 1
+    assert "accounts[1].workspace_id" in capsys.readouterr().err
+    assert read(log, TOPICS.accounts) == []
+
+
+def test_a_log_that_is_away(
+    tmp_path: Path, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def connect(stream: MemoryLog) -> None:
+        await stream.start()
+
+    monkeypatch.setattr(main, "connect", connect)
+    file = tmp_path / "accounts.yaml"
+    file.write_text("[]")
+    log.available = False
+    for arguments in (["accounts", "apply", str(file)], ["redrive"]):
+        assert run(*arguments) == 1
+        assert "LogUnavailable" in capsys.readouterr().err
+
+
+def test_a_bug_is_no_traceback_with_somebodys_data_in_it(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise KeyError("+4915112345678")
+
+    monkeypatch.setattr(main, "connect", broken)
+    assert run("redrive") == 1
+    assert "4915112345678" not in "".join(capsys.readouterr())
+
+
+# ------------------------------------------------------------------------------------------------ webhook, redrive
+
+
+class RegisteringChannel(PlainChannel):
+    def __init__(self) -> None:
+        super().__init__()
+        self.registered: list[str] = []
+
+    async def register_webhook(self, account: Account, base_url: str) -> None:
+        if account.account_id == "refused":
+            raise ProviderError(failure(ErrorCode.ACCOUNT_REAUTH_REQUIRED))
+        self.registered.append(account.account_id)
+
+    async def check_webhook(self, account: Account, base_url: str) -> str | None:
+        return None if account.account_id in self.registered else "points elsewhere"
+
+
+def with_accounts(log: MemoryLog, *names: str) -> None:
+    for name in names:
+        mode = "pull" if name == "pulled" else "webhook"
+        record = AccountRecord(account_id=name, workspace_id="w", channel=CHANNEL, mode=mode)  # type: ignore[arg-type]
+        asyncio.run(log.send(TOPICS.accounts, name.encode(), record.to_json()))
+
+
+def test_webhooks_are_registered_and_checked(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HTTP_PUBLIC_URL", "https://hooks.example")
+    with_accounts(log, "a", "b", "pulled", "refused")
+    channel = RegisteringChannel()
+    assert run("webhook", "register", "--account", "a", channel=channel) == 0
+    assert channel.registered == ["a"]
+    assert run("webhook", "check", channel=channel) == 1
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "a: ok",
+        "a: ok",
+        "b: points elsewhere",
+        "refused: points elsewhere",
+    ]
+    assert run("webhook", "register", "--account", "refused", channel=channel) == 1
+    assert capsys.readouterr().out == "refused: account_reauth_required\n"
+
+
+def test_webhooks_need_an_address_and_a_channel_that_has_them(
+    log: MemoryLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("webhook", "register", channel=RegisteringChannel()) == 2
+    assert "HTTP_PUBLIC_URL" in capsys.readouterr().err
+    assert run("webhook", "register") == 2
+
+
+def test_dead_letters_are_sent_back(log: MemoryLog, capsys: pytest.CaptureFixture[str]) -> None:
+    async def bury() -> None:
+        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL))
+        for number in range(5):
+            code = "internal" if number % 2 else "unreadable"
+            record = Record(TOPICS.outbound(CHANNEL), 0, number, b"key", b"%d" % number, (("ce_id", b"x"),), 0)
+            await dead.put(record, code, "")
+
+    asyncio.run(bury())
+    assert run("redrive", "--code", "internal") == 0
+    assert capsys.readouterr().out == "sent back: 2\n"
+    assert [record.value for record in read(log, TOPICS.outbound(CHANNEL))] == [b"1", b"3"]
+    assert run("redrive", "--limit", "1") == 0
+    assert len(read(log, TOPICS.outbound(CHANNEL))) == 3
