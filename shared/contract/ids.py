@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from uuid import UUID
 
 # Changing this value changes every message link that was ever copied: it never changes.
 _NAMESPACE = UUID("6f2b9a52-7a0e-5d55-9b0c-3d1a8f3f6c11").bytes
 
 
+@lru_cache(4096)  # a record's ids are asked for when it is looked up, written and remembered
 def _derived(*parts: str) -> str:
     # Length prefixes keep ("a:b", "c") and ("a", "b:c") apart.
     name = "".join([f"{len(part)}:{part}" for part in parts])

@@ -72,6 +72,8 @@ class Normaliser:
         self._answer = answer
         self._ingest_seconds = metrics.INGEST_SECONDS.labels(self._name)
         self._lag_seconds = metrics.PROVIDER_LAG_SECONDS.labels(self._name)
+        self._duplicates = metrics.DUPLICATES.labels(self._name)
+        self._events = {kind: metrics.EVENTS.labels(self._name, kind) for kind in EventType}
 
     async def handle(self, record: Record) -> None:
         """Handle one raw record. Raises NotNow while Kafka, Valkey or the blob store is away."""
@@ -139,7 +141,7 @@ class Normaliser:
         )
         unseen = [event_id for event_id in event_ids if event_id not in observed.seen]
         fresh = [e for e, event_id in zip(events, event_ids, strict=True) if event_id not in observed.seen]
-        metrics.DUPLICATES.labels(self._name).inc(len(events) - len(fresh))
+        self._duplicates.inc(len(events) - len(fresh))
         # What an event says of the conversation is written once it is out: an old one that comes again says nothing.
         said = fields_of(fresh)
         conversation = from_fields(observed.conversation | said, observed.quota_used)
@@ -206,7 +208,7 @@ class Normaliser:
 
     def _measure(self, event: Event, raw: RawRecord) -> None:
         data = event.data
-        metrics.EVENTS.labels(self._name, event.type).inc()
+        self._events[event.type].inc()
         if not data.backfill:
             self._lag_seconds.observe(max(0.0, (raw.received_at - data.occurred_at).total_seconds()))
             self._ingest_seconds.observe(max(0.0, time() - raw.received_at.timestamp()))
