@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import aiohttp
 
@@ -13,13 +14,24 @@ from tests.shared.runtime.plain_channel import PlainChannel
 
 
 async def test_a_service_without_kafka_answers_who_asks_and_refuses_who_brings() -> None:
-    port, nowhere = free_port(), free_port()
+    # Bound and not listening: nobody else can take it, and whoever connects is refused.
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        await _asked_and_brought(nobody.getsockname()[1])
+
+
+async def _asked_and_brought(nowhere: int) -> None:
+    port = free_port()
     config = ServiceConfig(
         kafka=KafkaSettings(bootstrap=f"127.0.0.1:{nowhere}"),
         state=StateSettings(url=f"valkey://127.0.0.1:{nowhere}/0"),  # type: ignore[arg-type]
         http=HttpSettings(port=port),
     )
     running = asyncio.create_task(Service(PlainChannel(), config).run())
+    await asyncio.sleep(0.5)
+    if running.done():  # somebody has taken the port meanwhile
+        await _asked_and_brought(nowhere)
+        return
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
             answer = None
