@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.stream.acks import Acks, translated
 from shared.stream.errors import LogUnavailable, RecordTooLarge
+from shared.stream.gapless import GaplessConsumer
 from shared.stream.kafka_consumer import KafkaConsumer, ends, follow, read_partition
 from shared.stream.log import CaughtUp, Rebalanced, Stored, TopicSpec
 from shared.stream.partitioner import partition_of
@@ -54,8 +55,8 @@ class Security:
 class KafkaLog:
     """See `Log`. Every wait for the broker is bounded by `send_timeout` seconds.
 
-    `idempotent` is for real brokers; the embedded one has no `InitProducerId`. A key
-    and value larger than `max_record_bytes` together are refused before they are sent.
+    `idempotent` is for real brokers; the embedded one has no `InitProducerId`, and is read by `GaplessConsumer`.
+    A key and value larger than `max_record_bytes` together are refused before they are sent.
     """
 
     def __init__(
@@ -207,7 +208,8 @@ class KafkaLog:
         return follow(self._raw_consumer(), topic, patience=2 * self._send_timeout)
 
     def _raw_consumer(self, **group: Any) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
+        kind = AIOKafkaConsumer if self._idempotent else GaplessConsumer
+        return kind(
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",

@@ -1,0 +1,88 @@
+"""A consumer for the embedded broker, which shows a record while an earlier one of its partition is still invisible.
+
+Measured: eight producers at a time on one partition, 4,000 records, and each of four readers missed one to three.
+Apache Kafka never does that; there an offset that is missing is missing for good (compaction, transactions).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import IllegalStateError
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+PATIENCE = 2.0
+"""Seconds after which a missing record is believed to be missing for good."""
+PAUSE = 0.005
+
+Batch = dict[TopicPartition, list[ConsumerRecord]]
+
+
+class GaplessConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """Gives records only up to the first missing offset, and reads from there again."""
+
+    def __init__(self, *topics: str, **options: Any) -> None:
+        super().__init__(*topics, **options)
+        self._assignment: object = None
+        self._due: dict[TopicPartition, int] = {}
+        self._missing: dict[TopicPartition, tuple[int, float]] = {}
+
+    async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Batch:
+        await self._learn_positions(partitions or tuple(self.assignment()))
+        batch: Batch = await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+        # Nothing is awaited before the batch is checked: a reader that is cancelled has lost nothing.
+        whole = self._whole(batch)
+        if not whole and batch:
+            await asyncio.sleep(PAUSE)
+        return whole
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        super().seek(partition, offset)
+        self._due[partition] = offset
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> bool:
+        for partition in partitions or self.assignment():
+            self._due.pop(partition, None)
+        found: bool = await super().seek_to_beginning(*partitions)
+        return found
+
+    async def _learn_positions(self, partitions: Sequence[TopicPartition]) -> None:
+        """Where reading begins, of partitions that were not read before in this assignment."""
+        subscription = self._subscription.subscription
+        if subscription is None or subscription.assignment is not self._assignment:
+            self._assignment = None if subscription is None else subscription.assignment
+            self._due.clear()
+        for partition in partitions:
+            if partition not in self._due:
+                try:
+                    self._due[partition] = await self.position(partition)
+                except IllegalStateError:
+                    continue  # not ours (any more)
+
+    def _whole(self, batch: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> Batch:
+        whole: Batch = {}
+        for partition, records in batch.items():
+            due = self._due.get(partition, records[0].offset)
+            given: list[ConsumerRecord] = []
+            for record in records:
+                if record.offset != due and self._waits_for(partition, due):
+                    self.seek(partition, due)
+                    break
+                given.append(record)
+                due = record.offset + 1
+            self._due[partition] = due
+            if given:
+                whole[partition] = given
+        return whole
+
+    def _waits_for(self, partition: TopicPartition, offset: int) -> bool:
+        """Whether a missing record may still appear."""
+        missing, since = self._missing.get(partition, (None, 0.0))
+        if missing != offset:
+            since = time.monotonic()
+            self._missing[partition] = (offset, since)
+        return time.monotonic() - since < PATIENCE
