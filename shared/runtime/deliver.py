@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from math import ceil
 from time import time
 from typing import Any
 
@@ -169,7 +170,7 @@ class Deliverer:
 
     async def _park(self, job: Job, park: Park, until_ms: int | None = None) -> None:
         until = min(park.until or job.expires_at, job.expires_at)
-        due = int(until.timestamp() * 1000) if until_ms is None else until_ms
+        due = ceil(until.timestamp() * 1000) if until_ms is None else until_ms
         for_account = park.why in _ACCOUNT_REASONS
         group = account_group(job.account.account_id) if for_account else lane_group(job.record)
         await self._parking.park(job.record, job.id, due, park.why, group)
