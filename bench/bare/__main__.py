@@ -17,6 +17,7 @@ from bench.bare.ingress import routes
 from bench.bare.normalise import normalise
 from bench.channels import NAMES, profile
 from shared.contract.topics import Topics
+from shared.stream.embedded import EmbeddedConsumer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,12 @@ class Bare:
     bootstrap: str
     topics: Topics
     producer: AIOKafkaProducer
+    idempotent: bool
 
     def consumer(self, topic: str, role: str) -> AIOKafkaConsumer:
         """A member of the group that the service's role would be in."""
-        return AIOKafkaConsumer(
+        kind = AIOKafkaConsumer if self.idempotent else EmbeddedConsumer  # as our own log chooses
+        return kind(
             topic,
             bootstrap_servers=self.bootstrap,
             group_id=f"{self.topics.prefix}.{self.channel}.{role}",
@@ -43,7 +46,7 @@ class Bare:
 async def _run(given: argparse.Namespace) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=given.bootstrap, acks="all", enable_idempotence=given.idempotent)
     await producer.start()
-    bare = Bare(given.channel, given.bootstrap, Topics(given.prefix), producer)
+    bare = Bare(given.channel, given.bootstrap, Topics(given.prefix), producer, given.idempotent)
     ready = asyncio.Event()
     app = web.Application()
     app.add_routes([web.get("/readyz", lambda _: _ready(ready))])

@@ -14,8 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.stream.acks import Acks, translated
+from shared.stream.embedded import EmbeddedConsumer
 from shared.stream.errors import LogUnavailable, RecordTooLarge
-from shared.stream.gapless import GaplessConsumer
 from shared.stream.kafka_consumer import KafkaConsumer, ends, follow, read_partition
 from shared.stream.log import CaughtUp, Rebalanced, Stored, TopicSpec
 from shared.stream.partitioner import partition_of
@@ -25,6 +25,7 @@ T = TypeVar("T")
 # Headers and framing around the largest key and value: a dead letter must fit where its record did.
 OVERHEAD_BYTES = 65_536
 FETCH_WAIT_MS = 100
+FOLLOW_WAIT_MS = 500
 # aiokafka cannot ask for the broker's default.
 REPLICAS = 3
 
@@ -55,7 +56,7 @@ class Security:
 class KafkaLog:
     """See `Log`. Every wait for the broker is bounded by `send_timeout` seconds.
 
-    `idempotent` is for real brokers; the embedded one has no `InitProducerId`, and is read by `GaplessConsumer`.
+    `idempotent` is for real brokers; the embedded one has no `InitProducerId`, and is read by `EmbeddedConsumer`.
     A key and value larger than `max_record_bytes` together are refused before they are sent.
     """
 
@@ -208,13 +209,13 @@ class KafkaLog:
         return follow(self._raw_consumer(), topic, patience=2 * self._send_timeout)
 
     def _raw_consumer(self, **group: Any) -> AIOKafkaConsumer:
-        kind = AIOKafkaConsumer if self._idempotent else GaplessConsumer
+        kind = AIOKafkaConsumer if self._idempotent else EmbeddedConsumer
         return kind(
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             # A partition that was left out of a fetch (its buffer was full) waits for that fetch to return.
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS if group else FOLLOW_WAIT_MS,
             consumer_timeout_ms=FETCH_WAIT_MS,
             # JoinGroup is answered when all members have come, at the latest after the rebalance timeout.
             request_timeout_ms=int((self.rebalance_timeout + self._send_timeout) * 1000),
