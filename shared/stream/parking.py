@@ -26,6 +26,7 @@ class _Parked:
     order: int
     until_ms: int | None
     group: str
+    deadline_ms: int | None
     record: Record
     """As the source had it, but `INJECTED`."""
     given: bool = False
@@ -38,7 +39,8 @@ class Parking:
     The topic is compacted and has as many partitions as the source topic: a record of partition n is parked in
     partition n, so whoever owns the source partition owns its parked records. Record key = parking id.
 
-    Per lane key only the head (lowest source offset) can become due. `park` of an id that is parked already
+    Per lane key only the head (lowest source offset) can become due; the others at their own deadline, so that they
+    end although the head still waits. `park` of an id that is parked already
     moves its time and keeps its place. Order, time, reason and group survive a restart. Whoever takes a parked
     record must end with `release` or `park`, also when it turns out to be poison.
     """
@@ -55,6 +57,7 @@ class Parking:
         self._queues: dict[bytes, list[_Parked]] = {}
         self._counts: Counter[int] = Counter()
         self._heap: list[tuple[int, int, _Parked]] = []
+        self._deadlines: list[tuple[int, int, _Parked]] = []
         self._turn = itertools.count()
 
     async def restore(self, partitions: Iterable[int]) -> None:
@@ -92,22 +95,32 @@ class Parking:
         """This very id is parked: the record in hand is the parked one, come due."""
         return record_id in self._parked
 
-    async def park(self, record: Record, record_id: bytes, until_ms: int | None, why: str, group: str) -> None:
+    async def park(
+        self,
+        record: Record,
+        record_id: bytes,
+        until_ms: int | None,
+        why: str,
+        group: str,
+        *,
+        deadline_ms: int | None = None,
+    ) -> None:
         """Store the record and return after the ack. `until_ms` None: until its group is woken.
 
-        A record that queues behind another takes `until_ms=0`: due as soon as it is the head.
+        A record that queues behind another takes `until_ms=0`: due as soon as it is the head. At `deadline_ms` it is
+        due wherever it stands: its handler may then end it, and nothing else.
         Raises LogUnavailable, RecordTooLarge; ValueError for a tombstone.
         """
         if record.value is None:
             raise ValueError("a tombstone cannot be parked")
         before = self._parked.get(record_id)
         order = record.offset if before is None else before.order
-        headers = _pack(record, until_ms, why, group, order)
+        headers = _pack(record, until_ms, why, group, order, deadline_ms)
         await self._log.send(self._topic, record_id, record.value, headers, record.partition)
         if (before := self._parked.get(record_id)) is not None:
             self._remove(before)
         waiting = replace(record, offset=INJECTED)
-        self._insert(_Parked(record_id, self._key_of(record), order, until_ms, group, waiting))
+        self._insert(_Parked(record_id, self._key_of(record), order, until_ms, group, deadline_ms, waiting))
 
     async def release(self, record_id: bytes) -> None:
         """The parked record is finally handled: tombstone it. Unknown ids are ignored. Raises LogUnavailable."""
@@ -119,30 +132,52 @@ class Parking:
                 self._remove(parked)
 
     def due(self, now_ms: int, limit: int = 100) -> list[Record]:
-        """Heads whose time has come, earliest first, each given once until it is parked again or released.
+        """What is past its deadline, then heads whose time has come, earliest first, each given once until it is
+        parked again or released.
 
         They are `INJECTED` records of the source topic and partition, ready for `Dispatcher.submit`.
         """
         records: list[Record] = []
-        while len(records) < limit and (earliest := self.next_due()) is not None and earliest <= now_ms:
-            _, _, parked = heapq.heappop(self._heap)
-            parked.given = True
-            records.append(parked.record)
+        for heap, earliest in ((self._deadlines, self._next_deadline), (self._heap, self._next_head)):
+            while len(records) < limit and (at := earliest()) is not None and at <= now_ms:
+                _, _, parked = heapq.heappop(heap)
+                parked.given = True
+                records.append(parked.record)
         return records
+
+    def take(self, key: bytes, wanted: Callable[[Record], bool]) -> list[Record]:
+        """Records of a lane key out of turn, as `due` gives them: those whose handler will end them at once."""
+        taken = [parked for parked in self._queues.get(key, ()) if not parked.given and wanted(parked.record)]
+        for parked in taken:
+            parked.given = True
+        return [parked.record for parked in taken]
 
     def undo(self, record: Record) -> None:
         """A record given by `due` could not be submitted: it may be given again."""
-        for parked in self._queues.get(self._key_of(record), ())[:1]:
-            parked.given = False
-            self._schedule(parked)
+        for parked in self._queues.get(self._key_of(record), ()):
+            if parked.record is record:
+                parked.given = False
+                self._schedule(parked)
 
     def next_due(self) -> int | None:
-        """Unix milliseconds of the earliest head, None when nothing waits for a time."""
+        """Unix milliseconds of the earliest head or deadline, None when nothing waits for a time."""
+        found = [at for at in (self._next_deadline(), self._next_head()) if at is not None]
+        return min(found, default=None)
+
+    def _next_head(self) -> int | None:
         while self._heap:
             until_ms, _, parked = self._heap[0]
             if until_ms == parked.until_ms and not parked.given and self._is_head(parked):
                 return until_ms
             heapq.heappop(self._heap)
+        return None
+
+    def _next_deadline(self) -> int | None:
+        while self._deadlines:
+            deadline_ms, _, parked = self._deadlines[0]
+            if not parked.given and self._parked.get(parked.id) is parked:
+                return deadline_ms
+            heapq.heappop(self._deadlines)
         return None
 
     def wake(self, group: str) -> int:
@@ -174,6 +209,7 @@ class Parking:
     def _remove(self, parked: _Parked) -> None:
         del self._parked[parked.id]
         self._counts[parked.record.partition] -= 1
+        self._tidy()
         queue = self._queues[parked.key]
         queue.remove(parked)
         if queue:
@@ -186,10 +222,20 @@ class Parking:
         return queue is not None and queue[0] is parked
 
     def _schedule(self, parked: _Parked) -> None:
-        """Enter a head into the heap; what has become wrong there is thrown out when it comes up."""
+        """Enter a head, and every deadline, into its heap; what has become wrong there goes when it comes up."""
+        if parked.deadline_ms is not None and not parked.given and self._parked.get(parked.id) is parked:
+            heapq.heappush(self._deadlines, (parked.deadline_ms, next(self._turn), parked))
+            self.changed.set()
         if parked.until_ms is not None and not parked.given and self._is_head(parked):
             heapq.heappush(self._heap, (parked.until_ms, next(self._turn), parked))
             self.changed.set()
+
+    def _tidy(self) -> None:
+        """Throw out what has gone when it is the greater part: a deadline may be days away."""
+        for heap in (self._heap, self._deadlines):
+            if len(heap) > 2 * len(self._parked) + 64:
+                heap[:] = [entry for entry in heap if self._parked.get(entry[2].id) is entry[2]]
+                heapq.heapify(heap)
 
     def _unpack(self, record: Record) -> _Parked:
         about = {name[len(PREFIX) :]: value for name, value in record.headers if name.startswith(PREFIX)}
@@ -203,12 +249,13 @@ class Parking:
             int(about["time"]),
         )
         until_ms = int(about["until"]) if "until" in about else None
+        deadline_ms = int(about["deadline"]) if "deadline" in about else None
         assert record.key is not None
         order, group = int(about["order"]), about["group"].decode()
-        return _Parked(record.key, self._key_of(original), order, until_ms, group, original)
+        return _Parked(record.key, self._key_of(original), order, until_ms, group, deadline_ms, original)
 
 
-def _pack(record: Record, until_ms: int | None, why: str, group: str, order: int) -> Headers:
+def _pack(record: Record, until_ms: int | None, why: str, group: str, order: int, deadline_ms: int | None) -> Headers:
     about = {
         "topic": record.topic.encode(),
         "order": b"%d" % order,
@@ -220,4 +267,6 @@ def _pack(record: Record, until_ms: int | None, why: str, group: str, order: int
         about["key"] = record.key
     if until_ms is not None:
         about["until"] = b"%d" % until_ms
+    if deadline_ms is not None:
+        about["deadline"] = b"%d" % deadline_ms
     return (*record.headers, *((PREFIX + name, value) for name, value in about.items()))

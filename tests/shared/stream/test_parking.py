@@ -42,6 +42,43 @@ async def fresh(log: Log | None = None, **options: int) -> Parking:
     return Parking(log, "parked", key_of=key_of, **options)
 
 
+async def test_at_its_deadline_a_record_is_due_wherever_it_stands() -> None:
+    log = MemoryLog()
+    parking = await fresh(log)
+    await parking.park(command(b"k", 1), b"c1", NOW + 100, "rate_limited", "acc", deadline_ms=NOW + 200)
+    await parking.park(command(b"k", 2), b"c2", 0, "behind", "acc", deadline_ms=NOW)
+    for one in (parking, await fresh(log)):
+        await one.restore([0, 1])
+        assert one.next_due() == NOW
+        (late,) = one.due(NOW)
+        assert (late.value, one.due(NOW)) == (b"c2", [])
+        one.undo(late)
+        assert values(one.due(NOW)) == [b"c2"]
+    await parking.restore([0, 1])
+    await parking.release(b"c2")
+    assert parking.next_due() == NOW + 100
+    assert values(parking.due(NOW + 100)) == [b"c1"]
+
+
+async def test_what_has_gone_is_not_kept_until_its_time() -> None:
+    parking = await fresh()
+    for offset in range(1000):
+        await parking.park(command(b"k", offset), b"c%d" % offset, NOW, "why", "acc", deadline_ms=NOW * 2)
+        await parking.release(b"c%d" % offset)
+    assert len(parking._heap) + len(parking._deadlines) < 200
+
+
+async def test_what_is_to_end_can_be_taken_out_of_turn() -> None:
+    parking = await fresh()
+    for offset in (1, 2, 3):
+        await parking.park(command(b"k", offset), b"c%d" % offset, NOW if offset == 1 else 0, "why", "acc")
+    assert values(parking.take(b"k", lambda record: record.value != b"c2")) == [b"c1", b"c3"]
+    assert parking.take(b"k", lambda record: record.value != b"c2") == []
+    await parking.release(b"c1")
+    assert values(parking.due(NOW)) == [b"c2"]
+    assert parking.take(b"other", lambda record: True) == []
+
+
 async def test_only_the_head_of_a_key_comes_due_and_the_next_follows_its_release() -> None:
     parking = await fresh()
     await parking.park(command(b"k", 1), b"c1", NOW, "rate_limited", "acc")
