@@ -15,7 +15,7 @@ run: $(SYNCED) ## start a whole world here: broker, state, provider simulators, 
 test: $(SYNCED) ## all checks and all tests; the last lines name what could not run here
 	@sh tools/system-packages.sh
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not chaos" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not chaos" $(ARGS)
 
 check: $(SYNCED) ## lint, format, types, imports, lock file
 	$(BIN)/ruff check

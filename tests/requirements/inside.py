@@ -11,6 +11,7 @@ import itertools
 import os
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -74,10 +75,12 @@ class Service:
             channel = import_module(f"services.{self._channel}.channel").build()
             replica = runtime.Service(channel, ServiceConfig())
         self._watch(channel)
-        task = asyncio.create_task(replica.run())
-        self._running.append((replica, task))
-        self.urls.append(f"http://{HOST}:{port}")
-        await self._ready(self.urls[-1], task)
+        # Only for the start: other tests start services that are to find no broker.
+        with mock.patch.object(runtime, "kafka_log", lambda settings, client_id: self._log):
+            task = asyncio.create_task(replica.run())
+            self._running.append((replica, task))
+            self.urls.append(f"http://{HOST}:{port}")
+            await self._ready(self.urls[-1], task)
         return self.urls[-1]
 
     def _watch(self, channel: Any) -> None:
@@ -135,6 +138,11 @@ class Channel(ChannelUnderTest):
 
     service: Service  # type: ignore[assignment]
     world: Inside
+
+    def __init__(self, world: Inside, name: str) -> None:
+        super().__init__(world, name)
+        self._by_account: defaultdict[str, list[Seen]] = defaultdict(list)
+        self._sorted = 0  # events that are in there already
 
     async def start(self, stack: AsyncExitStack, replicas: int, **environment: str) -> None:
         world, topics = self.world, self.world.topics
@@ -197,7 +205,10 @@ class Channel(ChannelUnderTest):
 
     def of(self, account: Connected) -> list[Seen]:
         """The inbound events of an account so far, by partition in order."""
-        return [seen for seen in self.inbound.all if seen.data["account_id"] == account.id]
+        for seen in self.inbound.all[self._sorted :]:
+            self._by_account[seen.data["account_id"]].append(seen)
+            self._sorted += 1
+        return list(self._by_account[account.id])
 
     async def events(self, account: Connected, count: int, seconds: float = 30.0) -> list[Seen]:
         """The inbound events of an account, once there are so many."""
@@ -225,8 +236,6 @@ class Inside(World):
     async def start(self) -> None:
         for directory in (self.logs, self.home / "blobs", self.home / "tmp"):
             directory.mkdir()
-        patched = mock.patch.object(runtime, "kafka_log", lambda settings, client_id: self.log)
-        self._stack.enter_context(patched)
         await self._stack.enter_async_context(self.state)
         await self.log.ensure_topics(topic_specs(self.topics, "none", _PARTITIONS)[:3])
         self.health = self.reader(self.topics.account_health, self._stack)

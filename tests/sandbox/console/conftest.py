@@ -20,14 +20,11 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The sandbox is one for all of them, so they go to one worker; without Chromium its tests are left out."""
+    """Without Chromium the tests that need it are left out."""
     here = str(Path(__file__).parent)
     for item in items:
-        if str(item.path).startswith(here):
-            if "sandbox" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group("heavy"))
-            if item.get_closest_marker("browser"):
-                item.add_marker(pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium"))
+        if str(item.path).startswith(here) and item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium"))
 
 
 @pytest.fixture(scope="session")
