@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,16 +23,22 @@ log = structlog.get_logger()
 
 Changed = Callable[[str, Account | None], None]
 
+AWAITED_SECONDS = 3.0
+AWAIT_ACCOUNT_SECONDS = 0.2
+MAX_AWAITED = 10_000
+
 
 class AccountRegistry:
     """Accounts of one channel, opened; answers `Accounts` of the port. Fed by a `Table` of the accounts topic."""
 
-    def __init__(self, channel: str, sealing_key: str | None) -> None:
+    def __init__(self, channel: str, sealing_key: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._channel = channel
         self._sealing_key = sealing_key
         self._accounts: dict[str, Account] = {}
         self._by_name: dict[str, list[str]] = {}
         self._changed: list[Changed] = []
+        self._clock = clock
+        self._asked: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -52,6 +59,16 @@ class AccountRegistry:
         else:
             found = self._by_name.get(external_id or "", [])
         return [self._accounts[name] for name in found]
+
+    def awaits(self, name: str) -> bool:
+        """Whether an account that is not known here may still be: replicas hear of a new one one by one.
+
+        So it is for a few seconds after the first question for it since the accounts last changed.
+        """
+        now = self._clock()
+        if len(self._asked) >= MAX_AWAITED:
+            self._asked.clear()
+        return now - self._asked.setdefault(name, now) < AWAITED_SECONDS
 
     def on_change(self, callback: Changed) -> None:
         """Called with the account id and the account, or None when it is gone. Must not block."""
@@ -98,6 +115,7 @@ class AccountRegistry:
                 del self._by_name[name]
 
     def _tell(self, account_id: str, account: Account | None) -> None:
+        self._asked.clear()
         for callback in self._changed:
             callback(account_id, account)
 

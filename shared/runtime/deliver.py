@@ -20,7 +20,7 @@ from shared.policy.cancelling import is_cancelled, rule_of
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.judge import judge
 from shared.runtime import ledger, metrics
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts import AWAIT_ACCOUNT_SECONDS, AccountRegistry
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.jobs import (
@@ -124,6 +124,8 @@ class Deliverer:
         try:
             kind, command, traceparent = read_command(record)
             account = self._accounts.get(command.account_id)
+            if account is None and self._accounts.awaits(command.account_id):
+                raise NotNow(AWAIT_ACCOUNT_SECONDS, "account_unknown")
             refusal = account_refusal(account, command)
             if refusal is not None or account is None:
                 raise refusal or AssertionError("no refusal without an account")
@@ -173,7 +175,8 @@ class Deliverer:
         due = ceil(until.timestamp() * 1000) if until_ms is None else until_ms
         for_account = park.why in _ACCOUNT_REASONS
         group = account_group(job.account.account_id) if for_account else lane_group(job.record)
-        await self._parking.park(job.record, job.id, due, park.why, group)
+        deadline = ceil(job.expires_at.timestamp() * 1000)
+        await self._parking.park(job.record, job.id, due, park.why, group, deadline_ms=deadline)
         if for_account and self._health.why_paused(job.account.account_id) is None:
             self._parking.wake(group)  # it has recovered while this was being written
         metrics.DEFERRED.labels(self._name, park.why).inc()
@@ -307,8 +310,12 @@ class Deliverer:
         for conversation_id, known in self._under_way.values():
             if conversation_id == job.conversation_id:
                 known[rule] = str(queued)
-        self._parking.wake(lane_group(job.record))
-        self._parking.wake(account_group(job.account.account_id))
+        for record in self._parking.take(job.record.key or b"", partial(_covered, rule, queued)):
+            try:
+                await self.handle(record)
+            except Exception:
+                self._parking.undo(record)
+                raise
         await self._end(job, self._status(job, State.SENT))
 
     async def _learn_address(self, job: Job, known: Conversation) -> None:
@@ -334,3 +341,12 @@ class Deliverer:
             await self._end(job, self._status(job, State.SENT))
             return
         await self._make(job, calls, opened, conversation, (), lambda: None)
+
+
+def _covered(rule: str, queued: int, record: Record) -> bool:
+    """Whether a cancel rule that was set at `queued` (ms) covers the command of a parked record."""
+    try:
+        _, command, _ = read_command(record)
+    except (NotACommand, CommandRefused):
+        return False
+    return is_cancelled(command, {rule: str(queued)}, record.timestamp_ms)

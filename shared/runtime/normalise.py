@@ -16,7 +16,7 @@ from shared.media.blobs import BlobMissing, Blobs, BlobsUnavailable
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.windows import rule_for
 from shared.runtime import metrics
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts import AWAIT_ACCOUNT_SECONDS, AccountRegistry
 from shared.runtime.enrich import FROM_CONTACT, Enriched, enrich, fields_of, target_of
 from shared.runtime.feed import StateFeed
 from shared.runtime.identity import Identities
@@ -80,6 +80,8 @@ class Normaliser:
         raw = read_raw(record)
         accounts = self._accounts.find(raw.account_id, raw.external_id)
         if not accounts:
+            if self._accounts.awaits(raw.account_id or raw.external_id or ""):
+                raise NotNow(AWAIT_ACCOUNT_SECONDS, "account_unknown")
             await self._give_up(record, "unknown_account", "no account of this name")
             return
         try:

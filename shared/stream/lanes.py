@@ -15,7 +15,7 @@ from shared.stream.tracker import Tracker
 
 Handler = Callable[[Record], Awaitable[None]]
 
-FIRST_BACKOFF = 0.2
+FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 5.0
 # While a partition is given up, an account token must be there or nearly so: nobody waits for the next one.
 ADMIT_GRACE = 0.1
@@ -189,7 +189,8 @@ class PartitionLanes:
             return False
         lane.waiting = True
         try:
-            await self._work.sleep(seconds * random.uniform(0.5, 1.0))
+            # Never earlier than was asked for, and not everybody in the same moment.
+            await self._work.sleep(seconds * random.uniform(1.0, 1.2))
         finally:
             lane.waiting = False
         return True

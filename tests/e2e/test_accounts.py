@@ -9,9 +9,6 @@ from tests.e2e.topics import SENT, Seen, eventually
 from tests.e2e.world import ChannelUnderTest, World, number
 
 
-@pytest.mark.xfail(
-    reason="open: a provider's status right after the account came back is sometimes not matched", strict=False
-)
 async def test_an_account_is_removed_and_comes_back_without_a_restart(channel: ChannelUnderTest, world: World) -> None:
     account = await channel.account()
     person = await channel.person(account)

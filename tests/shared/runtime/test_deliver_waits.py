@@ -354,6 +354,30 @@ async def test_the_order_survives_a_restart(world: World) -> None:
     assert world.provider.texts() == ["one", "two", "three", "four"]
 
 
+async def test_who_queues_behind_expires_at_its_own_time(world: World) -> None:
+    world.provider.will("one", REAUTH)
+    await world.send(text="one", command_id="c1")
+    await world.send(text="two", command_id="c2", not_after=soon(world.clock, 60))
+    await world.send(text="three", command_id="c3")
+    await world.restart()
+    world.process.health._set("acc_1", Health.REAUTH_REQUIRED)
+    assert await world.come_due(61) == 1
+    assert [(await world.states(name))[-1] for name in ("c1", "c2", "c3")] == ["deferred", "expired", "deferred"]
+    await world.process.health.learn(world.accounts.get("acc_1"), HealthChange(Health.CONNECTED))  # type: ignore[arg-type]
+    await world.come_due()
+    assert world.provider.texts() == ["one", "three"]
+
+
+async def test_who_queues_behind_is_cancelled_at_once(world: World) -> None:
+    await world.send(text="one", command_id="c1", not_before=soon(world.clock, 3600))
+    for name in ("c2", "c3"):
+        await world.send(text=name, command_id=name)
+    await world.send(CommandType.MESSAGE_CANCEL, cancel_command_id="c2")
+    assert [(await world.states(name))[-1] for name in ("c1", "c2", "c3")] == ["deferred", "cancelled", "deferred"]
+    await world.come_due(3601)
+    assert world.provider.texts() == ["one", "c3"]
+
+
 async def test_a_bug_lets_go_of_those_behind(world: World) -> None:
     world.provider.will("one", failure(ErrorCode.RATE_LIMITED, retry_after=90.0))
     record = await world.send(text="one", command_id="c1")
@@ -426,7 +450,9 @@ async def test_a_cancellation_leaves_what_waits_elsewhere_alone(world: World) ->
     await world.send(text="scheduled", conversation_id=SECOND, not_before=soon(world.clock, 3600))
     await world.send(text="one", command_id="c1", not_before=soon(world.clock, 3600))
     await world.send(CommandType.MESSAGE_CANCEL, cancel_command_id="c1")
-    assert await world.come_due() == 1
+    assert (await world.states("c1"))[-1] == "cancelled"
+    assert await world.come_due() == 0
+    assert len(world.process.parking) == 1
 
 
 async def test_cancelling_in_the_middle_of_a_message_stops_before_the_next_part(world: World) -> None:

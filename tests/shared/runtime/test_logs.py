@@ -138,7 +138,7 @@ async def test_ten_thousand_messages_at_debug_leave_nothing_behind(
     for first in range(0, 10_000, 200):
         items = [item(id=f"m{n}", peer=f"p{n % 200}", **person) for n in range(first, first + 200)]
         items += [item(f"{PHONE} {EMAIL}"), item(account=TOKENS[2])]
-        await asyncio.gather(*map(world.process.normaliser.handle, await world.raw(*items)))
+        await asyncio.gather(*map(world.normalise, await world.raw(*items)))
         texts = [f"secret words to {PHONE} at {EMAIL}"] * 30
         commands = [await world.command(text=t, conversation_id=f"plain:acc_1:p{n}") for n, t in enumerate(texts)]
         commands.append(await world.record(f"secret words {PHONE}".encode()))

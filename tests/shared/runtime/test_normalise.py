@@ -74,6 +74,25 @@ async def test_workspaces_are_kept_apart(world: World) -> None:
 async def test_an_unknown_account_is_a_dead_letter(world: World) -> None:
     await world.receive(item(account="acc_9"), item(account=None, external="ext-9"))
     assert [code for code, _ in await world.dead()] == ["unknown_account", "unknown_account"]
+
+
+async def test_an_account_may_be_heard_of_a_moment_later(world: World) -> None:
+    (record,) = await world.raw(item(account="acc_9"))
+    with pytest.raises(NotNow, match="account_unknown"):
+        await world.process.normaliser.handle(record)
+    world.account(ACCOUNT.model_copy(update={"account_id": "acc_9", "external_id": "ext-9"}))
+    await world.process.normaliser.handle(record)
+    assert [data["account_id"] for _, data in await world.events()] == ["acc_9"]
+    world.account(ACCOUNT.model_copy(update={"account_id": "acc_9", "external_id": "ext-9", "enabled": False}))
+    with pytest.raises(NotNow, match="account_unknown"):  # it may be on its way back
+        await world.process.normaliser.handle(record)
+
+
+async def test_who_is_known_to_be_unknown_holds_nobody_up(world: World) -> None:
+    await world.receive(item(id="m1", account="acc_9"))
+    (record,) = await world.raw(item(id="m2", account="acc_9"))
+    await world.process.normaliser.handle(record)
+    assert len(await world.dead()) == 2
     assert await world.events() == []
 
 
@@ -184,7 +203,7 @@ async def test_without_valkey_nothing_is_published(world: World, monkeypatch: py
     assert await world.event_types() == ["message.received"]
 
 
-@pytest.mark.parametrize("found", [item(), item("health", health="degraded"), item(account="acc_9")])
+@pytest.mark.parametrize("found", [item(), item("health", health="degraded")])
 async def test_without_the_log_it_waits(world: World, found: dict[str, Any]) -> None:
     (record,) = await world.raw(found)
     world.log.available = False
@@ -192,7 +211,20 @@ async def test_without_the_log_it_waits(world: World, found: dict[str, Any]) -> 
         await world.process.normaliser.handle(record)
     world.log.available = True
     await world.process.normaliser.handle(record)
-    assert len(await world.events()) + len(await world.healths()) + len(await world.dead()) == 1
+    assert len(await world.events()) + len(await world.healths()) == 1
+
+
+async def test_a_dead_letter_waits_for_the_log(world: World) -> None:
+    (record,) = await world.raw(item(account="acc_9"))
+    with pytest.raises(NotNow, match="account_unknown"):
+        await world.process.normaliser.handle(record)
+    world.clock.advance(60)
+    world.log.available = False
+    with pytest.raises(NotNow, match="log_unavailable"):
+        await world.process.normaliser.handle(record)
+    world.log.available = True
+    await world.process.normaliser.handle(record)
+    assert [code for code, _ in await world.dead()] == ["unknown_account"]
 
 
 async def test_an_answer_is_made_once(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -79,12 +80,13 @@ async def test_keystrokes_do_not_multiply_calls(world: World) -> None:
 
 
 async def test_stopping_and_starting_at_every_key_does_not_multiply_calls(world: World) -> None:
+    began = time.monotonic()
     for _ in range(50):
         await type_(world)
         await asyncio.sleep(0)
         await world.client.call("PING")
         await type_(world, STOP)
-    assert shown(world) == 1
+    assert 1 <= shown(world) <= 1 + (time.monotonic() - began) / EVERY
     await type_(world)
     await renew(world, 2)
 

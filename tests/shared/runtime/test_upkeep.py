@@ -13,6 +13,7 @@ from shared.channel import HealthChange, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.runtime import upkeep
+from shared.runtime.accounts import AWAITED_SECONDS
 from shared.runtime.jobs import is_typing, lane_of
 from shared.runtime.upkeep import AccountProbes, AccountTeller, ParkedCommands
 from shared.stream.dispatcher import Dispatcher
@@ -111,6 +112,8 @@ async def test_an_account_that_goes_lets_go_of_what_waited(world: World) -> None
         await world.command(text="one", command_id="c1")
         await until(lambda: len(world.process.parking) == 1)
         world.accounts.apply(b"acc_1", None)
+        await asyncio.sleep(0.1)
+        world.clock.advance(AWAITED_SECONDS)  # it has not come back
         await until(lambda: len(world.process.parking) == 0)
     assert (await world.states("c1"))[-1] == "rejected"
 

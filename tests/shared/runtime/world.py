@@ -39,6 +39,7 @@ from shared.state.client import Client
 from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import NotNow
+from shared.stream.lanes import Handler
 from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
 from shared.stream.parking import Parking
@@ -74,7 +75,7 @@ class World:
         self.client = Client(url)
         self.store = Store(self.client)
         self.blobs = Blobs(f"file://{directory}")
-        self.accounts = AccountRegistry(CHANNEL, None)
+        self.accounts = AccountRegistry(CHANNEL, None, clock.read)
         for record in accounts:
             self.account(record)
         self.process = Process(self)
@@ -108,7 +109,7 @@ class World:
     async def receive(self, *items: dict[str, Any]) -> None:
         """Items come in by webhook and are normalised."""
         for record in await self.raw(*items):
-            await self.process.normaliser.handle(record)
+            await self.normalise(record)
 
     async def raw(self, *items: dict[str, Any]) -> list[Record]:
         """Items as records of the raw topic, not yet handled. `at` is now unless the item says otherwise."""
@@ -152,11 +153,19 @@ class World:
         return record
 
     async def handle(self, record: Record) -> list[float]:
-        """As a lane does: short waits pass on the clock, then it is asked again. Returns the waits in seconds."""
+        """Deliver a command. Returns the waits in seconds."""
+        return await self._as_a_lane(self.process.deliverer.handle, record)
+
+    async def normalise(self, record: Record) -> list[float]:
+        """Normalise a raw record. Returns the waits in seconds."""
+        return await self._as_a_lane(self.process.normaliser.handle, record)
+
+    async def _as_a_lane(self, handler: Handler, record: Record) -> list[float]:
+        """Short waits pass on the clock, then it is asked again."""
         waits: list[float] = []
         for _ in range(_MOST_TURNS):
             try:
-                await self.process.deliverer.handle(record)
+                await handler(record)
             except NotNow as wait:
                 waits.append(wait.retry_after)
                 self.clock.advance(wait.retry_after)

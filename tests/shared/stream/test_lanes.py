@@ -68,7 +68,7 @@ async def test_a_failing_record_is_tried_again_then_poisoned_and_the_next_goes_o
     assert poisoned == [(b"bad", "KeyError")]
     assert outcomes == {"retried": 3, "poisoned": 1, "handled": 1}
     assert len(sleep.asked) == 3
-    assert all(low <= asked <= 2 * low for asked, low in zip(sleep.asked, (0.1, 0.2, 0.4), strict=True))
+    assert all(low <= asked <= 1.2 * low for asked, low in zip(sleep.asked, (0.1, 0.2, 0.4), strict=True))
     assert committed(log) == 2
 
 
@@ -91,7 +91,8 @@ async def test_a_dependency_that_is_away_is_waited_for_and_counts_as_no_try(log:
         back.set()
         await eventually(lambda: consumer.lanes == 0)
         assert consumer.stalled == {}
-    assert max(sleep.asked) <= getattr(away, "retry_after", 1.0)
+    asked = getattr(away, "retry_after", 1.0)
+    assert asked <= min(sleep.asked) <= max(sleep.asked) <= 1.2 * asked
     assert committed(log) == 2
 
 
