@@ -40,6 +40,7 @@ async def test_a_webhook_with_a_wrong_proof_is_refused(channel: ChannelUnderTest
     unsigned, _ = await channel.service.post(f"/webhooks/{channel.name}{path}", data=body)
     assert unsigned == 401
     person = await channel.person(account)  # two genuine ones, and nothing else
+    await eventually(lambda: len(channel.raw.all) >= before + 2, what="the genuine ones")
     assert len(channel.raw.all) == before + 2
     assert person.conversation_id
 

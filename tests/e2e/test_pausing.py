@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.e2e.load import Load
+from tests.e2e.providers import Connected
 from tests.e2e.topics import SENT, eventually
 from tests.e2e.world import ChannelUnderTest, World, number
 
@@ -29,8 +30,7 @@ async def test_a_revoked_token_fails_nothing_and_all_is_sent_after_it_is_renewed
 
     await eventually(deferred, what=lambda: [channel.statuses.states(command_id) for command_id in load.command_ids])
     assert load.ended() == 0
-    health = [seen.data["health"] for seen in world.health.of(account.id)]
-    assert health[-1] == "reauth_required"
+    await eventually(lambda: _health(world, account) == "reauth_required", what="the account's health")
     (unaffected,) = await channel.sends(neighbour, "Nobody waits for others")
     assert unaffected["state"] in SENT
 
@@ -40,7 +40,11 @@ async def test_a_revoked_token_fails_nothing_and_all_is_sent_after_it_is_renewed
     await load.settled(60)
     assert time.monotonic() - began < 60
     load.result().assert_exact()
-    assert [seen.data["health"] for seen in world.health.of(account.id)][-1] == "connected"
+    await eventually(lambda: _health(world, account) == "connected", what="the account's health")
+
+
+def _health(world: World, account: Connected) -> str | None:
+    return next((seen.data["health"] for seen in reversed(world.health.of(account.id))), None)
 
 
 @pytest.mark.timeout(120)
