@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import Alias
-from shared.contract.capabilities import Capabilities
+from shared.contract.capabilities import Capabilities, Rate
 from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
@@ -140,11 +140,16 @@ class StatusUpdate:
 
 @dataclass(frozen=True, slots=True)
 class HealthChange:
-    """Something `normalise` or `perform` learned about the account itself."""
+    """Something `normalise`, `perform` or `probe` learned about the account itself.
 
-    health: Health
+    `health` is None where nothing is said of it. `rate` is how fast the provider lets the account send from now on,
+    where it has said so.
+    """
+
+    health: Health | None
     code: ErrorCode | None = None
     detail: str | None = None
+    rate: Rate | None = None
 
 
 Outcome = Event | StatusUpdate | HealthChange

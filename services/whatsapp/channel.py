@@ -8,9 +8,12 @@ from services.whatsapp import batch, inbound, outbound
 from services.whatsapp.capabilities import CAPABILITIES, COEXISTING
 from services.whatsapp.client import Client, number_of
 from services.whatsapp.downloads import open_media
+from services.whatsapp.errors import is_authentication
 from services.whatsapp.recipient import peer_of
 from services.whatsapp.sending import Sender
 from services.whatsapp.settings import Settings
+from services.whatsapp.throughput import FIELDS, rate_of_number
+from services.whatsapp.wire import Json
 from shared.channel import (
     Account,
     Accounts,
@@ -84,12 +87,22 @@ class WhatsApp:
     async def probe(self, account: Account) -> HealthChange:
         """Only what Graph itself says counts, and a refusal of the credentials only when it is said twice."""
         try:
-            await self._client.call(account, "GET", f"/{number_of(account)}", params={"fields": "id"})
+            number = await self._number(account)
         except ProviderError as refused:
             if refused.failure.health is None:
                 raise
             return HealthChange(refused.failure.health, refused.failure.code, refused.failure.detail)
-        return HealthChange(Health.CONNECTED)
+        return HealthChange(Health.CONNECTED, rate=rate_of_number(number))
+
+    async def _number(self, account: Account) -> Json:
+        """The number with its throughput. One field that may not be read fails the whole request: then without."""
+        path = f"/{number_of(account)}"
+        try:
+            return await self._client.call(account, "GET", path, params={"fields": ",".join(("id", *FIELDS))})
+        except ProviderError as refused:
+            if refused.failure.provider_code is None or is_authentication(refused.failure):
+                raise
+        return await self._client.call(account, "GET", path, params={"fields": "id"})
 
 
 def build(settings: Settings | None = None) -> WhatsApp:

@@ -13,6 +13,8 @@ import orjson
 from services.whatsapp import wire
 from services.whatsapp.capabilities import CHANNEL
 from services.whatsapp.errors import failure_of
+from services.whatsapp.identity import phone_digits
+from services.whatsapp.throughput import rate_of_notice
 from services.whatsapp.wire import Json
 from shared.channel import Event, HealthChange, Outcome, ReceivedItem
 from shared.contract.base import rfc3339
@@ -144,7 +146,8 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
     value = raw.get("group", raw.get("value", raw))
     if not isinstance(value, dict):
         raise ValueError("the value is not an object")
-    if field in IGNORED:
+    own_number = _is_own_number(item, value)
+    if field in IGNORED or own_number is False:
         return []
     if field == "standby":
         return [_standby(item, raw)]
@@ -157,9 +160,22 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
             item, known.notice, known.severity(value), text, value, named(raw, value), when_of(item, raw, value), health
         )
     ]
-    if health is not None:
-        outcomes.append(HealthChange(health, _CODES.get(health), text))
+    rate = rate_of_notice(field, value) if own_number else None
+    if health is not None or rate is not None:
+        outcomes.append(HealthChange(health, _CODES.get(health) if health else None, text, rate))
     return outcomes
+
+
+def _is_own_number(item: ReceivedItem, value: Json) -> bool | None:
+    """Whether a fact about one number of a WhatsApp Business Account is about the account's; None where nobody knows.
+
+    Such a webhook names the number as it is shown, never by its id, and reaches every account of the business account:
+    `settings.phone_number` says which one is whose.
+    """
+    named, own = wire.text(value, "display_phone_number"), wire.text(item.account.settings, "phone_number")
+    if named is None or own is None:
+        return None
+    return phone_digits(named) == phone_digits(own)
 
 
 def status_notice(item: ReceivedItem, member: Json, name: str, wamid: str) -> Event:

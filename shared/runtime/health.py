@@ -12,6 +12,7 @@ from shared.contract.errors import ErrorCode, error
 from shared.contract.events import HEALTH_TYPE, AccountHealth, Health
 from shared.contract.topics import Topics
 from shared.runtime import metrics
+from shared.runtime.learning import ToldRates
 from shared.runtime.publish import fact_envelope
 from shared.stream.log import Log
 
@@ -29,11 +30,12 @@ _CODES = {
 class AccountsHealth:
     """The health of the accounts of one channel; fed by a `Table` of the health topic."""
 
-    def __init__(self, channel: str, accounts: Accounts, log_: Log, topics: Topics) -> None:
+    def __init__(self, channel: str, accounts: Accounts, log_: Log, topics: Topics, rates: ToldRates) -> None:
         self._channel = channel
         self._accounts = accounts
         self._log = log_
         self._topic = topics.account_health
+        self._rates = rates
         self._known: dict[str, Health] = {}
         self._recovered: list[Callable[[str], None]] = []
 
@@ -72,15 +74,17 @@ class AccountsHealth:
                 callback(account_id)
 
     async def learn(self, account: Account, change: HealthChange) -> None:
-        """Tell everybody when the health is another than before. Raises LogUnavailable.
+        """Tell everybody when the health is another than before, and keep a rate. Raises LogUnavailable, with a rate
+        StateUnavailable.
 
         A call with credentials that have been replaced says nothing about the new ones.
         """
-        if self._outdated(account, change):
-            return
-        await self.set(account.workspace_id, account.account_id, change)
-        if self._outdated(account, change):  # replaced while it was being told
-            await self.set(account.workspace_id, account.account_id, HealthChange(Health.CONNECTED))
+        if not self._outdated(account, change):
+            await self.set(account.workspace_id, account.account_id, change)
+            if self._outdated(account, change):  # replaced while it was being told
+                await self.set(account.workspace_id, account.account_id, HealthChange(Health.CONNECTED))
+        if change.rate is not None:
+            await self._rates.learn(account.record, change.rate)
 
     def _outdated(self, account: Account, change: HealthChange) -> bool:
         current = self._accounts.get(account.account_id)
@@ -88,8 +92,8 @@ class AccountsHealth:
         return replaced and change.health is Health.REAUTH_REQUIRED
 
     async def set(self, workspace_id: str, account_id: str, change: HealthChange) -> None:
-        """As `learn`, also for an account that is gone. Raises LogUnavailable."""
-        if change.health is self._known.get(account_id):
+        """Tell the health, also of an account that is gone. Raises LogUnavailable."""
+        if change.health is None or change.health is self._known.get(account_id):
             return
         code = change.code or _CODES.get(change.health)
         record = AccountHealth(

@@ -152,12 +152,13 @@ def _printable(channel: str, account: AccountRecord, outcome: Outcome, now: date
         case StatusUpdate():
             return status_envelope(channel, account, outcome).structured()
         case HealthChange():
+            rate = {"rate": outcome.rate.model_dump()} if outcome.rate else {}
             return {
                 "specversion": "1.0",
                 "type": type_name("account.health"),
                 "source": f"/channels/{channel}/{account.account_id}",
                 "time": rfc3339(now),
-                "data": {"health": outcome.health, "code": outcome.code, "detail": outcome.detail},
+                "data": {"health": outcome.health, "code": outcome.code, "detail": outcome.detail, **rate},
             }
 
 

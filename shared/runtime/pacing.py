@@ -12,6 +12,7 @@ from time import monotonic
 from shared.channel import Account, Channel
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Rate, Rates
+from shared.runtime.learning import ToldRates
 from shared.runtime.varying import capabilities_of
 from shared.state import keys
 from shared.state.store import Store
@@ -52,15 +53,18 @@ class _Moment:
 class Pacer:
     """Grants moments to send, in the order they are asked for, among all replicas."""
 
-    def __init__(self, channel: Channel, store: Store, *, account_slots: int, short_wait: float) -> None:
+    def __init__(
+        self, channel: Channel, store: Store, told: ToldRates, *, account_slots: int, short_wait: float
+    ) -> None:
         self._channel = channel
         self._name = channel.capabilities.channel
         self._store = store
+        self._told = told
         self._account_slots = account_slots
         self._short_wait = short_wait
         self._granted: dict[str, _Moment] = {}
         self._under_way: Counter[str] = Counter()
-        self._rates: dict[str, tuple[AccountRecord, Rates]] = {}
+        self._rates: dict[str, tuple[AccountRecord, Rate | None, Rates]] = {}
 
     async def wait_for(self, account: Account, conversation_id: str, call_id: str, *, group: bool = False) -> None:
         """Return when this call may be made now.
@@ -70,7 +74,8 @@ class Pacer:
         """
         granted = self._granted.get(call_id)
         if granted is None:
-            buckets = self._buckets(account, conversation_id, group=group)
+            rates = self._rates_of(account.record, await self._told.of(account.record))
+            buckets = self._buckets(rates, account, conversation_id, group=group)
             if not buckets:
                 return
             taken, wait, _ = await self._store.take(buckets, longest_wait=HORIZON_SECONDS)
@@ -115,8 +120,9 @@ class Pacer:
         for moment in moments:
             moment.at += max(0.0, delay)
 
-    def _buckets(self, account: Account, conversation_id: str, *, group: bool) -> list[tuple[str, float, float]]:
-        rates = self._rates_of(account.record)
+    def _buckets(
+        self, rates: Rates, account: Account, conversation_id: str, *, group: bool
+    ) -> list[tuple[str, float, float]]:
         scopes: list[tuple[str, Rate | None]] = [
             ("account", rates.account),
             ("pair", rates.group if group and rates.group else rates.pair),
@@ -128,12 +134,12 @@ class Pacer:
             if rate is not None
         ]
 
-    def _rates_of(self, account: AccountRecord) -> Rates:
-        """The account's rates, worked out again when its record has changed."""
-        record, rates = self._rates.get(account.account_id, (None, Rates()))
-        if record is not account:
-            rates = capabilities_of(self._channel, account).rates
-            self._rates[account.account_id] = (account, rates)
+    def _rates_of(self, account: AccountRecord, told: Rate | None) -> Rates:
+        """The account's rates, worked out again when its record or the provider's word has changed."""
+        record, before, rates = self._rates.get(account.account_id, (None, None, Rates()))
+        if record is not account or before != told:
+            rates = capabilities_of(self._channel, account, told).rates
+            self._rates[account.account_id] = (account, told, rates)
         return rates
 
     def _key(self, scope: str, account: Account, conversation_id: str) -> str:

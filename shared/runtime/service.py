@@ -27,7 +27,7 @@ from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.ingress import Ingress
 from shared.runtime.jobs import is_typing, lane_of
-from shared.runtime.learning import Names
+from shared.runtime.learning import Names, ToldRates
 from shared.runtime.media import MediaFetcher, message_lane
 from shared.runtime.normalise import Normaliser
 from shared.runtime.outcomes import Outcomes
@@ -260,6 +260,7 @@ class Service:
         pacer = Pacer(
             self._channel,
             world.store,
+            world.rates,
             account_slots=settings.account_slots,
             short_wait=settings.short_wait,
         )
@@ -314,7 +315,7 @@ class Service:
         self._spawn(parked.run(), stack)
         probes = AccountProbes(self._channel, world.accounts, world.store, world.health, settings.probe_every)
         self._spawn(probes.run(), stack)
-        teller = AccountTeller(self._channel, world.accounts, world.health, world.stream, world.topics)
+        teller = AccountTeller(self._channel, world.accounts, world.health, world.rates, world.stream, world.topics)
         await world.table(stack, world.topics.capabilities, teller.apply)
         self._spawn(teller.run(), stack)
 
@@ -467,7 +468,8 @@ class _World:
         self.sealing_key = key.get_secret_value() if key else None
         name = channel.capabilities.channel
         self.accounts = AccountRegistry(name, self.sealing_key)
-        self.health = AccountsHealth(name, self.accounts, stream, topics)
+        self.rates = ToldRates(name, self.accounts, store)
+        self.health = AccountsHealth(name, self.accounts, stream, topics, self.rates)
         self.dead = DeadLetters(stream, lambda _: topics.deadletter(name))
         self.writer = RawWriter(name, stream, topics, blobs, self.dead)
         self.identities = Identities(name, store)

@@ -16,6 +16,7 @@ from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import account_group, account_of
+from shared.runtime.learning import ToldRates
 from shared.runtime.publish import fact_envelope
 from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
@@ -155,7 +156,7 @@ class AccountProbes:
     async def _probe(self, prober: Probes, account: Account) -> None:
         try:
             await self._health.learn(account, await prober.probe(account))
-        except (ProviderError, LogUnavailable) as unknown:
+        except (ProviderError, LogUnavailable, StateUnavailable) as unknown:
             # A probe that gets no answer says nothing about the account.
             log.info("probe_failed", account_id=account.account_id, exc_info=unknown)
         except Exception as bug:  # one odd account must not end the probing of the others
@@ -166,20 +167,28 @@ class AccountTeller:
     """Keeps `channels.capabilities` in step with the accounts, and says of those that go that they are gone."""
 
     def __init__(
-        self, channel: Channel, accounts: AccountRegistry, health: AccountsHealth, log_: Log, topics: Topics
+        self,
+        channel: Channel,
+        accounts: AccountRegistry,
+        health: AccountsHealth,
+        rates: ToldRates,
+        log_: Log,
+        topics: Topics,
     ) -> None:
         self._channel = channel
         self._name = channel.capabilities.channel
         self._accounts = accounts
         self._health = health
+        self._rates = rates
         self._log = log_
         self._topic = topics.capabilities
         self._changed = dict.fromkeys(account.account_id for account in accounts)
         self._woken = asyncio.Event()
         self._told: dict[str, CapabilityRecord] = {}
         accounts.on_change(self._note)
+        rates.on_change(self._note)
 
-    def _note(self, account_id: str, _: Account | None) -> None:
+    def _note(self, account_id: str, _: Account | None = None) -> None:
         self._changed[account_id] = None
         self._woken.set()
 
@@ -201,7 +210,7 @@ class AccountTeller:
                 del self._changed[account_id]
                 try:
                     await self._tell(account_id, self._accounts.get(account_id))
-                except LogUnavailable:
+                except (LogUnavailable, StateUnavailable):
                     self._changed[account_id] = None
                     await asyncio.sleep(_LONGEST_NAP)
             self._woken.clear()
@@ -217,7 +226,7 @@ class AccountTeller:
             return
         if self._health.of(account_id) is Health.REMOVED:
             await self._health.learn(account, HealthChange(Health.CONNECTED))
-        capabilities = capabilities_of(self._channel, account.record)
+        capabilities = capabilities_of(self._channel, account.record, await self._rates.of(account.record))
         record = CapabilityRecord(
             workspace_id=account.workspace_id,
             account_id=account_id,

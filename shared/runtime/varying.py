@@ -1,22 +1,28 @@
-"""What a channel can do for one account: the channel's word, and the rates that the account's settings give."""
+"""What a channel can do for one account: the channel's word, what the provider said of it, the account's settings."""
 
 from __future__ import annotations
+
+import contextlib
 
 from pydantic import ValidationError
 
 from shared.channel import Channel, VariesByAccount
 from shared.contract.accounts import AccountRecord
-from shared.contract.capabilities import Capabilities, Rates
+from shared.contract.capabilities import Capabilities, Rate, Rates
 
 
-def capabilities_of(channel: Channel, account: AccountRecord) -> Capabilities:
-    """The capabilities of an account. `settings.rates` replaces buckets by name; what is no rate is left out."""
+def capabilities_of(channel: Channel, account: AccountRecord, told: Rate | None) -> Capabilities:
+    """The capabilities of an account. `told` is the rate that the provider gave it, where it gave one.
+
+    The operator has the last word: `told` replaces the channel's usual rate and none that the account's settings make,
+    and `settings.rates` replaces buckets by name; what is no rate is left out.
+    """
     found = channel.capabilities_of(account) if isinstance(channel, VariesByAccount) else channel.capabilities
+    rates = found.rates
+    if told is not None and rates.account == channel.capabilities.rates.account:
+        rates = rates.model_copy(update={"account": told})
     own = account.settings.get("rates")
-    if not isinstance(own, dict):
-        return found
-    try:
-        rates = Rates.model_validate({**found.rates.model_dump(), **own})
-    except ValidationError:
-        return found
-    return found.model_copy(update={"rates": rates})
+    if isinstance(own, dict):
+        with contextlib.suppress(ValidationError):
+            rates = Rates.model_validate({**rates.model_dump(), **own})
+    return found if rates is found.rates else found.model_copy(update={"rates": rates})

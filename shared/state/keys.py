@@ -83,9 +83,15 @@ LEASE = KeySpec("o", 60, "string: who holds a lock", "two replicas refresh a tok
 CURSOR = KeySpec(
     "u", 30 * _DAY, "string: how far an account has been pulled", "the last updates come again, deduplicated"
 )
+RATE = KeySpec(
+    "p",
+    400 * _DAY,
+    "string: how fast the provider lets an account send, as it last said",
+    "the channel's usual rate until the provider is asked again",
+)
 SECRET = KeySpec("k", 400 * _DAY, "string: sealed rotating tokens of an account", "the account has to be reconnected")
 
-ALL = (CONVERSATION, QUOTA, OUTBOX, SEEN, LEDGER, MESSAGE, SENT, ALIAS, CANCELLED, BUCKET, LEASE, CURSOR, SECRET)
+ALL = (CONVERSATION, QUOTA, OUTBOX, SEEN, LEDGER, MESSAGE, SENT, ALIAS, CANCELLED, BUCKET, LEASE, CURSOR, RATE, SECRET)
 
 
 class ConversationKeys:
@@ -134,6 +140,10 @@ def lease(*scope: str) -> str:
 
 def cursor(channel: str, account_id: str) -> str:
     return f"{CURSOR.prefix}:{{{digest(channel, account_id)}}}"
+
+
+def rate(*scope: str) -> str:
+    return f"{RATE.prefix}:{{{digest(*scope)}}}"
 
 
 def secret(channel: str, account_id: str) -> str:

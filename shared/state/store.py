@@ -309,6 +309,19 @@ class Store:
         """Nothing passes this bucket for `wait` seconds."""
         await self.client.script(keys.PENALISE, [bucket], [int(wait * 1000)])
 
+    async def rate(self, *scope: str) -> tuple[float, float] | None:
+        """How fast the provider lets an account send (per second, burst), or None where it has not said so."""
+        known = await self.client.call("GET", keys.rate(*scope))
+        if known is None:
+            return None
+        per_second, burst = orjson.loads(known)
+        return per_second, burst
+
+    async def set_rate(self, per_second: float, burst: float, *scope: str) -> None:
+        """The provider has said how fast an account may send."""
+        value = orjson.dumps([per_second, burst])
+        await self.client.call("SET", keys.rate(*scope), value, "EX", keys.RATE.ttl)
+
     @asynccontextmanager
     async def lease(self, *scope: str) -> AsyncIterator[bool]:
         """A lock shared by all replicas, for at most its TTL; yields whether we hold it."""

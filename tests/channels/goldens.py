@@ -1,9 +1,9 @@
 """Golden files: a payload in, events out; a command in, calls out. One folder per channel, one file pair per case.
 
 `tests/channels/<channel>/inbound/<case>.json` is a provider payload (`.txt` for bytes that are no JSON),
-`<case>.events.json` what comes of it; `outbound/<case>.json` is a command, `<case>.calls.json` its provider calls
-or its refusal. `GOLDENS=update` in the environment writes the expectations anew: read the difference before you
-commit it.
+`<case>.events.json` what comes of it, `<case>.settings.json` the settings of its account where it has any;
+`outbound/<case>.json` is a command, `<case>.calls.json` its provider calls or its refusal. `GOLDENS=update` in the
+environment writes the expectations anew: read the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from shared.runtime import offline
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 RECEIVED_AT = datetime(2026, 11, 22, 10, 0, 0, 412000, tzinfo=UTC)
+_BESIDE = (".events.json", ".calls.json", ".settings.json")
 UPDATE = os.environ.get("GOLDENS") == "update"
 
 
@@ -39,16 +40,20 @@ def channel(name: str) -> Channel:
 def cases(name: str, direction: str) -> Iterator[Path]:
     folder = HERE / name / direction
     for path in sorted(folder.glob("*")):
-        if path.suffix in (".json", ".txt") and not path.name.endswith((".events.json", ".calls.json")):
+        if path.suffix in (".json", ".txt") and not path.name.endswith(_BESIDE):
             yield path
 
 
 def events_of(name: str, path: Path) -> list[dict[str, Any]]:
     """What the command line prints for an inbound case, with a fixed time of receipt."""
+    given = path.with_name(path.stem + ".settings.json")
+    settings = json.loads(given.read_bytes()) if given.exists() else None
     return [
         entry
         for payload in offline.payloads(path.read_bytes())
-        for entry in offline.normalise(channel(name), payload, account_id=f"{name}_1", received_at=RECEIVED_AT)
+        for entry in offline.normalise(
+            channel(name), payload, account_id=f"{name}_1", settings=settings, received_at=RECEIVED_AT
+        )
     ]
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from sandbox.simulators.whatsapp import PHONE_NUMBER_ID, TOKEN, Behaviour, Customer, WhatsAppSimulator
 from services.whatsapp.channel import WhatsApp, build
 from services.whatsapp.settings import Settings
+from services.whatsapp.throughput import rate_of_number
 from services.whatsapp.uploads import MediaIds
 from shared.channel import (
     Account,
@@ -21,6 +22,7 @@ from shared.channel import (
     Failure,
     Files,
     FileUnavailable,
+    HealthChange,
     OpenFile,
     OpensMedia,
     PlanContext,
@@ -30,6 +32,7 @@ from shared.channel import (
 )
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import AliasKind
+from shared.contract.capabilities import Rate
 from shared.contract.commands import CommandType, File, parse_command
 from shared.contract.content import Attachment, AttachmentKind
 from shared.contract.errors import ErrorCode
@@ -348,6 +351,31 @@ async def test_the_probe_tells_health(sim: WhatsAppSimulator, channel: WhatsApp,
     with pytest.raises(ProviderError) as raised:
         await channel.probe(account)
     assert raised.value.failure.health is None
+
+
+@pytest.mark.parametrize(
+    ("throughput", "coexistence", "expected"), [(80.0, False, 80), (1000.0, False, 1000), (20.0, True, 20)]
+)
+async def test_the_probe_tells_how_fast_the_number_may_send(
+    sim: WhatsAppSimulator, channel: WhatsApp, account: Account, throughput: float, coexistence: bool, expected: float
+) -> None:
+    number = sim.world.numbers[PHONE_NUMBER_ID]
+    number.throughput, number.coexistence = throughput, coexistence
+    found = await channel.probe(account)
+    assert found.rate == Rate(per_second=expected, burst=expected)
+
+
+@pytest.mark.parametrize("code", [100, 10])
+async def test_a_field_that_may_not_be_read_costs_the_probe_only_the_rate(
+    sim: WhatsAppSimulator, channel: WhatsApp, account: Account, code: int
+) -> None:
+    sim.faults.add("error", where={"call": "node"}, code=code, count=1)
+    assert await channel.probe(account) == HealthChange(Health.CONNECTED)
+
+
+@pytest.mark.parametrize("number", [{}, {"throughput": {"level": "NOT_APPLICABLE"}}, {"throughput": "HIGH"}])
+def test_a_number_that_says_nothing_of_its_throughput_has_no_rate(number: dict[str, object]) -> None:
+    assert rate_of_number(number) is None
 
 
 async def test_nothing_personal_is_logged(

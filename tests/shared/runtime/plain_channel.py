@@ -41,6 +41,7 @@ from shared.contract.capabilities import (
     FileRule,
     Grade,
     Interactive,
+    Rate,
     Rates,
     TextRules,
     TypingRules,
@@ -363,6 +364,8 @@ def _outcomes(received: ReceivedItem, read: dict[str, Any]) -> Sequence[Outcome]
             ]
         case "health":
             return [HealthChange(Health(read["health"]))]
+        case "rate":
+            return [HealthChange(None, rate=Rate(per_second=read["rate"], burst=read["rate"]))]
         case "bug":
             raise RuntimeError("a bug in the mapper")
     return [_event(received, read, when)]

@@ -272,7 +272,9 @@ async def test_a_channel_that_cannot_be_probed_is_not(world: World) -> None:
 
 @asynccontextmanager
 async def telling(world: World) -> AsyncIterator[AccountTeller]:
-    teller = AccountTeller(world.channel, world.accounts, world.process.health, world.log, world.topics)
+    teller = AccountTeller(
+        world.channel, world.accounts, world.process.health, world.process.rates, world.log, world.topics
+    )
     async with Table(world.log, world.topics.capabilities, teller.apply) as table:
         await table.ready.wait()
         async with running(teller.run()):

@@ -25,7 +25,7 @@ from shared.runtime.files import BlobFiles
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.jobs import account_group
-from shared.runtime.learning import Names
+from shared.runtime.learning import Names, ToldRates
 from shared.runtime.media import MediaFetcher
 from shared.runtime.normalise import Normaliser
 from shared.runtime.outcomes import Outcomes
@@ -253,7 +253,8 @@ class Process:
         channel: Channel = world.channel
         name, topics, log, store = CHANNEL, world.topics, world.log, world.store
         dead = DeadLetters(log, lambda _: topics.deadletter(name))
-        self.health = AccountsHealth(name, world.accounts, log, topics)
+        self.rates = ToldRates(name, world.accounts, store, world.clock.read)
+        self.health = AccountsHealth(name, world.accounts, log, topics, self.rates)
         self.identities = Identities(name, store)
         self.book = StatusBook(channel.capabilities, log, store, topics, self.identities)
         self.answers = Answers(channel)
@@ -274,7 +275,7 @@ class Process:
         self.parking = Parking(log, topics.parked(name), key_of=lambda record: record.key or b"")
         self.health.on_recovery(lambda account_id: self.parking.wake(account_group(account_id)))
         self.preparer = Preparer(world.blobs, Fetcher(allow_private=True))
-        self.pacer = Pacer(channel, store, account_slots=32, short_wait=SHORT_WAIT)
+        self.pacer = Pacer(channel, store, self.rates, account_slots=32, short_wait=SHORT_WAIT)
         self.typing = TypingIndicator(channel, world.accounts, store, self.book, self.health)
         self.sender = Sender(
             channel,
