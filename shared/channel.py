@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from shared.contract.accounts import AccountRecord
@@ -422,6 +423,40 @@ class KeepsTokens(Protocol):
 
     def use_tokens(self, store: TokenStore) -> None:
         """Keep them there. Called once, before `start`."""
+        ...
+
+
+class Priority(StrEnum):
+    """What a call to the provider is for, the most urgent first."""
+
+    SEND = "send"  # a message, or what it cannot go without: an upload, a fresh token
+    ACTION = "action"  # typing, a read mark
+    DOWNLOAD = "download"
+    LOOKUP = "lookup"
+    BACKFILL = "backfill"
+
+
+class Pace(Protocol):
+    """Draws a call from the rate that all accounts of the app share, in every replica."""
+
+    async def __call__(self, priority: Priority, account: Account | None = None) -> None:
+        """Return when the call may be made. `SEND` never waits: what is drawn too much makes later sends wait.
+
+        The others wait until more is left than those above them need. Raises ProviderError (`rate_limited`) when
+        that takes too long.
+        """
+        ...
+
+
+@runtime_checkable
+class PacesCalls(Protocol):
+    """A channel with a limit on the calls of the whole app, whatever they are for.
+
+    The runtime draws one call for every `perform` of a `Call` with parts; the channel draws for all others.
+    """
+
+    def use_pace(self, pace: Pace) -> None:
+        """Ask it before every other call. Called once, before `start`; without it nothing waits."""
         ...
 
 

@@ -101,7 +101,7 @@ def capabilities(settings: Settings) -> Capabilities:
                 quota_until_reply=not strict,
             ),
         ),
-        rates=Rates(app=Rate(per_second=8, burst=8)),
+        rates=Rates(app=Rate(per_second=8, burst=2)),  # never more than 10 within a second
         answers_uncertain="echo",
         inbound=(
             EventType.MESSAGE_RECEIVED,

@@ -27,7 +27,9 @@ from shared.channel import (
     HealthChange,
     OpenFile,
     Outcome,
+    Pace,
     PlanContext,
+    Priority,
     ProviderError,
     RawItem,
     Receipt,
@@ -61,6 +63,10 @@ class TikTokChannel:
     def use_tokens(self, store: TokenStore) -> None:
         """Keep rotating tokens there instead of in this process."""
         self._client.tokens.store = store
+
+    def use_pace(self, pace: Pace) -> None:
+        """Ask there before every call but that of a message itself."""
+        self._client.use_pace(pace)
 
     async def start(self) -> None:
         await self._client.start()
@@ -138,7 +144,7 @@ class TikTokChannel:
         `since` is when the call was made. Raises ProviderError when the history does not reach back to `since`.
         """
         conversation_id = call.params["recipient"]
-        rows = _rows(await self._client.messages(account, conversation_id))
+        rows = _rows(await self._client.messages(account, conversation_id, Priority.SEND))
         wanted = call_fingerprint(call.params)
         for at, row in reversed(rows):
             ours = row.from_user is not None and row.from_user.id == business_id(account)
@@ -195,7 +201,7 @@ class TikTokChannel:
             updated = moment(conversation.get("update_time"))
             if updated is not None and updated < since:
                 continue
-            answer = await self._client.messages(account, str(conversation["conversation_id"]))
+            answer = await self._client.messages(account, str(conversation["conversation_id"]), Priority.BACKFILL)
             items = referral_items(conversation, ours)
             if answer.get("messages"):
                 items += history_items(answer, ours)

@@ -15,7 +15,7 @@ from services.tiktok.media import UploadForm, allowed_media_url, open_response
 from services.tiktok.settings import Settings
 from services.tiktok.tokens import Grant, ProcessTokens, TokenKeeper, reauthorise
 from services.tiktok.transport import Endpoint, Transport, business_id
-from shared.channel import Account, Failure, OpenFile, ProviderError, TokenStore
+from shared.channel import Account, Failure, OpenFile, Pace, Priority, ProviderError, TokenStore
 from shared.contract.errors import ErrorCode
 
 MAX_REDIRECTS = 3
@@ -31,19 +31,19 @@ SCOPES = (
 )
 
 
-SEND = Endpoint("POST", "/business/message/send/", sends=True)
-ACT = Endpoint("POST", "/business/message/send/")  # a sender action makes no message
-UPLOAD = Endpoint("POST", "/business/message/media/upload/")
-DOWNLOAD = Endpoint("POST", "/business/message/media/download/")
-CAPABILITIES = Endpoint("GET", "/business/message/capabilities/get/")
-CONVERSATIONS = Endpoint("GET", "/business/message/conversation/list/")
-MESSAGES = Endpoint("GET", "/business/message/content/list/")
-EXCHANGE = Endpoint("POST", "/tt_user/oauth2/token/")
-REFRESH = Endpoint("POST", "/tt_user/oauth2/refresh_token/")
-REVOKE = Endpoint("POST", "/tt_user/oauth2/revoke/")
-INSPECT = Endpoint("POST", "/tt_user/token_info/get/")
-WEBHOOK_UPDATE = Endpoint("POST", "/business/webhook/update/")
-WEBHOOK_LIST = Endpoint("GET", "/business/webhook/list/")
+SEND = Endpoint("POST", "/business/message/send/", Priority.SEND, sends=True)
+ACT = Endpoint("POST", "/business/message/send/", Priority.ACTION)  # a sender action makes no message
+UPLOAD = Endpoint("POST", "/business/message/media/upload/", Priority.SEND)
+DOWNLOAD = Endpoint("POST", "/business/message/media/download/", Priority.DOWNLOAD)
+CAPABILITIES = Endpoint("GET", "/business/message/capabilities/get/", Priority.SEND)  # asked before an upload
+CONVERSATIONS = Endpoint("GET", "/business/message/conversation/list/", Priority.BACKFILL)
+MESSAGES = Endpoint("GET", "/business/message/content/list/", Priority.LOOKUP)
+EXCHANGE = Endpoint("POST", "/tt_user/oauth2/token/", Priority.SEND)  # a code and a token are good for minutes
+REFRESH = Endpoint("POST", "/tt_user/oauth2/refresh_token/", Priority.SEND)
+REVOKE = Endpoint("POST", "/tt_user/oauth2/revoke/", Priority.SEND)
+INSPECT = Endpoint("POST", "/tt_user/token_info/get/", Priority.LOOKUP)
+WEBHOOK_UPDATE = Endpoint("POST", "/business/webhook/update/", Priority.LOOKUP)
+WEBHOOK_LIST = Endpoint("GET", "/business/webhook/list/", Priority.LOOKUP)
 
 
 class Client:
@@ -58,6 +58,9 @@ class Client:
         self.tokens = self._api.tokens = TokenKeeper(
             store or ProcessTokens(), self.refresh, settings.refresh_before, clock
         )
+
+    def use_pace(self, pace: Pace) -> None:
+        self._api.pace = pace
 
     async def start(self) -> None:
         await self._api.start()
@@ -112,9 +115,12 @@ class Client:
             refused = refused or False in results
         return False if refused else None
 
-    async def messages(self, account: Account, conversation_id: str) -> dict[str, Any]:
+    async def messages(
+        self, account: Account, conversation_id: str, priority: Priority = MESSAGES.priority
+    ) -> dict[str, Any]:
         """The newest 20 messages of a conversation and its participants; there is no older page."""
-        return await self._api.as_account(account, MESSAGES, query={"conversation_id": conversation_id})
+        query = {"conversation_id": conversation_id}
+        return await self._api.as_account(account, MESSAGES, priority=priority, query=query)
 
     async def conversations(self, account: Account) -> AsyncIterator[dict[str, Any]]:
         """The conversations of the last 90 days, at most 100 of each type."""
@@ -206,14 +212,15 @@ class Client:
     async def revoke(self, account: Account) -> None:
         """Give the account's authorization back."""
         grant = await self.tokens.grant(account)
-        await self._api.request(REVOKE, json=self._as_client({"access_token": grant.access_token}))
+        body = self._as_client({"access_token": grant.access_token})
+        await self._api.request(REVOKE, account=account, json=body)
 
     async def inspect(self, account: Account) -> dict[str, Any]:
         """What TikTok says about the account's token: `app_id`, `creator_id`, `scope`."""
 
         async def ask(grant: Grant) -> dict[str, Any]:
             body = {"app_id": self._settings.app_id, "access_token": grant.access_token}
-            return await self._api.request(INSPECT, json=body)
+            return await self._api.request(INSPECT, account=account, json=body)
 
         return await self._api.with_token(account, ask)
 

@@ -16,18 +16,23 @@ from services.tiktok import errors
 from services.tiktok.media import UploadForm
 from services.tiktok.settings import Settings
 from services.tiktok.tokens import Grant, TokenKeeper, reauthorise
-from shared.channel import Account, Failure, ProviderError
+from shared.channel import Account, Failure, Pace, Priority, ProviderError
 from shared.contract.errors import ErrorCode
 
 MAX_ANSWER = 4 * 1024 * 1024
 
 
 class Endpoint(NamedTuple):
-    """`sends`: a message may have gone out although no answer came."""
+    """`sends`: a message may have gone out although no answer came, and the runtime has drawn the call."""
 
     method: str
     path: str
+    priority: Priority
     sends: bool = False
+
+
+async def unpaced(priority: Priority, account: Account | None = None) -> None:
+    """The pace of a channel that was given none."""
 
 
 class Transport:
@@ -38,10 +43,12 @@ class Transport:
     """
 
     tokens: TokenKeeper
+    pace: Pace
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.base = settings.api_url.rstrip("/")
+        self.pace = unpaced
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -68,16 +75,26 @@ class Transport:
         account: Account,
         endpoint: Endpoint,
         *,
+        priority: Priority | None = None,
         json: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         form: Callable[[], Awaitable[UploadForm]] | None = None,
     ) -> dict[str, Any]:
-        """A call with the account's access token and its `business_id`; the answer's `data`."""
+        """A call with the account's access token and its `business_id`; the answer's `data`.
+
+        `priority` replaces the endpoint's own.
+        """
         ours = {"business_id": business_id(account)}
+        drawn = endpoint.sends
 
         async def call(grant: Grant) -> dict[str, Any]:
+            nonlocal drawn
+            paid, drawn = drawn, False  # with another token it is another call
             return await self.request(
                 endpoint,
+                account=account,
+                priority=priority,
+                drawn=paid,
                 headers={"Access-Token": grant.access_token},
                 json=None if json is None else {**ours, **json},
                 query=None if query is None else {**ours, **query},
@@ -99,12 +116,20 @@ class Transport:
         self,
         endpoint: Endpoint,
         *,
+        account: Account | None = None,
+        priority: Priority | None = None,
+        drawn: bool = False,
         headers: Mapping[str, str] | None = None,
         json: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         form: UploadForm | None = None,
     ) -> dict[str, Any]:
-        """One call; the answer's `data`. Errors name neither address nor credentials: hence `from None`."""
+        """One call, drawn from the app's rate unless it has been; the answer's `data`.
+
+        Errors name neither address nor credentials: hence `from None`.
+        """
+        if not drawn:
+            await self.pace(priority or endpoint.priority, account)
         sent_headers = dict(headers or {})
         if json is not None:
             sent_headers["Content-Type"] = "application/json"

@@ -43,6 +43,10 @@ TYPING_DROPPED = _counter("typing_dropped_total", "Typing commands not carried o
 PARKED = Gauge("parked_commands", "Commands that wait on the parked topic.", ["channel"], registry=REGISTRY)
 DEFERRED = _counter("deferred_total", "Commands that had to wait, by reason.", "channel", "why")
 
+CALLS_DRAWN = _counter(
+    "calls_drawn_total", "Calls drawn from an app's rate beside messages, by outcome.", "channel", "priority", "outcome"
+)
+
 # media and pull
 FILES = _counter("files_total", "Inbound files, by outcome.", "channel", "outcome")
 FILE_SECONDS = _histogram("file_seconds", "From publication to stored file.", _SLOW, "channel")

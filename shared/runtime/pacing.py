@@ -24,6 +24,11 @@ BUSY_SECONDS = 0.05
 HORIZON_SECONDS = 900.0
 
 
+def app_bucket(channel: str) -> str:
+    """The key of the rate that all accounts of a channel's app share."""
+    return keys.bucket(channel, "app")
+
+
 class TooFar(Exception):
     """The next free moment is further away than a lane waits; `wait` in seconds until it, or until asking again."""
 
@@ -145,8 +150,8 @@ class Pacer:
     def _key(self, scope: str, account: Account, conversation_id: str) -> str:
         match scope:
             case "app":
-                return keys.bucket(scope, self._name)
+                return app_bucket(self._name)
             case "account":
-                return keys.bucket(scope, self._name, account.account_id)
+                return keys.bucket(self._name, scope, account.account_id)
             case _:
-                return keys.bucket("pair", conversation_id)
+                return keys.bucket(self._name, "pair", conversation_id)

@@ -14,13 +14,14 @@ import structlog
 from aiohttp import web
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from shared.channel import Channel, KeepsTokens, ProviderError, Pulls, RegistersWebhook
+from shared.channel import Channel, KeepsTokens, PacesCalls, ProviderError, Pulls, RegistersWebhook
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import Fetcher
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.answers import Answers
+from shared.runtime.call_pace import CallPace
 from shared.runtime.deliver import Deliverer
 from shared.runtime.files import BlobFiles
 from shared.runtime.health import AccountsHealth
@@ -129,6 +130,14 @@ async def connect(stream: Log) -> None:
     await stream.start()
 
 
+def lend_state(channel: Channel, store: Store, sealing_key: str | None) -> None:
+    """Give a channel what it shares with its other replicas: tokens that rotate, the rate of the whole app."""
+    if isinstance(channel, KeepsTokens) and sealing_key is not None:
+        channel.use_tokens(SealedTokens(channel.capabilities.channel, store, sealing_key))
+    if isinstance(channel, PacesCalls):
+        channel.use_pace(CallPace(channel, store))
+
+
 def _spare_the_collector() -> None:
     """What the start has made lives as long as the process: looking through it for garbage finds none.
 
@@ -199,8 +208,7 @@ class Service:
         if config.kafka.create_topics:
             await stream.ensure_topics(topic_specs(topics, self._name, config.kafka.partitions))
         await world.follow_tables(stack)
-        if isinstance(self._channel, KeepsTokens) and world.sealing_key is not None:
-            self._channel.use_tokens(SealedTokens(self._name, world.store, world.sealing_key))
+        lend_state(self._channel, world.store, world.sealing_key)
         await self._channel.start()
         stack.push_async_callback(self._channel.stop)
         for role in (Role.NORMALISE, Role.DELIVER, Role.MEDIA, Role.PULL):

@@ -130,8 +130,9 @@ def alias(channel: str, account_id: str, value: str) -> str:
     return f"{ALIAS.prefix}:{{{digest(channel, account_id, value)}}}"
 
 
-def bucket(*scope: str) -> str:
-    return f"{BUCKET.prefix}:{{{digest(*scope)}}}"
+def bucket(channel: str, *scope: str) -> str:
+    """Key of a rate; a call draws from several at once, so that all rates of a channel are in one slot."""
+    return f"{BUCKET.prefix}:{{{digest(channel)}}}:{digest(*scope)}"
 
 
 def lease(*scope: str) -> str:
@@ -287,18 +288,21 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
 
-# GCRA on the server's clock. KEYS: buckets. ARGV: longest wait to reserve (ms), then interval (ms, may be
-# fractional) and burst of each bucket. Takes one token of every bucket or of none.
+# GCRA on the server's clock. KEYS: buckets. ARGV: longest wait to reserve (ms), tokens that have to stay, then
+# interval (ms, may be fractional) and burst of each bucket. Takes one token of every bucket or of none. More may have
+# to stay than the bucket holds: then it has to have been full for a while.
 # Returns: reserved, wait in ms (of the slowest), index of the slowest bucket from 1.
 TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local longest, slowest, next_free = 0, 1, {}
 for i, key in ipairs(KEYS) do
-  local interval, burst = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
-  local free = math.max(tonumber(redis.call('GET', key) or '0'), now - interval * (burst - 1))
+  local interval, burst = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local known = tonumber(redis.call('GET', key) or '0')
+  local free = math.max(known, now - interval * (burst - 1))
+  local wait = math.max(free, known + interval * tonumber(ARGV[2])) - now
   next_free[i] = free + interval
-  if free - now > longest then longest, slowest = free - now, i end
+  if wait > longest then longest, slowest = wait, i end
 end
 if longest > tonumber(ARGV[1]) then return {0, math.ceil(longest), slowest} end
 for i, key in ipairs(KEYS) do

@@ -293,13 +293,15 @@ class Store:
     # --- rates, locks, cursors, tokens
 
     async def take(
-        self, buckets: Sequence[tuple[str, float, float]], *, longest_wait: float
+        self, buckets: Sequence[tuple[str, float, float]], *, longest_wait: float, reserve: float = 0.0
     ) -> tuple[bool, float, int]:
         """One token of every bucket (key, per second, burst), or of none when the wait were longer.
 
-        Returns whether it was taken, the seconds to wait, and the index of the bucket that makes us wait.
+        `reserve` tokens have to stay in each: what asks with one gives way to what asks without. The buckets of one
+        call are of one channel. Returns whether it was taken, the seconds to wait, and the index of the bucket that
+        makes us wait.
         """
-        arguments: list[Any] = [int(longest_wait * 1000)]
+        arguments: list[Any] = [int(longest_wait * 1000), reserve]
         for _, per_second, burst in buckets:
             arguments += [1000 / per_second, burst]
         taken, wait, slowest = await self.client.script(keys.TAKE, [key for key, _, _ in buckets], arguments)

@@ -168,3 +168,31 @@ async def test_too_many_waiting_calls_are_refused() -> None:
         answers = await asyncio.gather(*(client.call("PING") for _ in range(20)), return_exceptions=True)
         assert sum(isinstance(answer, StateUnavailable) for answer in answers) == 10
         await client.close()
+
+
+async def test_what_asks_with_a_reserve_gives_way(store: Store) -> None:
+    bucket = keys.bucket("tiktok", "app")
+    for _ in range(2):
+        assert (await store.take([(bucket, 1, 4)], longest_wait=0, reserve=2))[0]
+    taken, wait, _ = await store.take([(bucket, 1, 4)], longest_wait=0, reserve=2)
+    assert not taken
+    assert 0.9 < wait <= 1.0
+    for _ in range(2):  # what is kept is there for what asks without
+        assert await store.take([(bucket, 1, 4)], longest_wait=0) == (True, 0, 0)
+    assert (await store.take([(bucket, 1, 4)], longest_wait=0))[0] is False
+
+
+async def test_a_reserve_of_more_than_the_bucket_holds_asks_that_it_was_left_alone(store: Store) -> None:
+    bucket = keys.bucket("tiktok", "app")
+    assert (await store.take([(bucket, 1, 1)], longest_wait=0, reserve=3))[0]
+    taken, wait, _ = await store.take([(bucket, 1, 1)], longest_wait=0, reserve=3)
+    assert not taken
+    assert 3.9 < wait <= 4.0
+
+
+async def test_one_call_draws_from_several_buckets_of_its_channel(store: Store) -> None:
+    names = [keys.bucket("tiktok", "app"), keys.bucket("tiktok", "account", "tt_1"), keys.bucket("tiktok", "pair", "c")]
+    buckets = [(name, rate, 1.0) for name, rate in zip(names, (100.0, 1.0, 10.0), strict=True)]
+    assert await store.take(buckets, longest_wait=0) == (True, 0, 0)
+    taken, _, slowest = await store.take(buckets, longest_wait=0)
+    assert (taken, slowest) == (False, 1)
