@@ -97,10 +97,14 @@ def _changes(document: Any) -> Iterator[tuple[Json, Json] | RawItem]:
                 if not isinstance(value, dict) or not value:
                     yield _bare(change, waba or "", waba)
                     continue
-                yield (
-                    {"field": wire.text(change, "field") or "messages", "waba": waba, "time": entry.get("time")},
-                    value,
-                )
+                # Some of Meta's own samples write the field a level too deep or too high.
+                field = next((name for at in (change, value, entry) if (name := wire.text(at, "field"))), "messages")
+                yield {"field": field, "waba": _waba(value) or waba, "time": entry.get("time")}, value
+
+
+def _waba(value: Json) -> str | None:
+    """The business account that a value names: what is told to a partner comes in an entry of the partner's own."""
+    return wire.text(wire.obj(value, "waba_info"), "waba_id")
 
 
 def _entries(envelope: Any) -> list[Any] | None:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.whatsapp.channel import WhatsApp, build
+from services.whatsapp.notices import _FIELDS
 from services.whatsapp.settings import App, Settings
 from shared.channel import (
     Account,
@@ -24,6 +25,8 @@ from shared.channel import (
 )
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
+from shared.contract.events import AccountNotice
+from shared.runtime.accounts import AccountRegistry
 from tests.channels import goldens
 
 BODY = b'{"object":"whatsapp_business_account","entry":[]}'
@@ -213,3 +216,56 @@ def test_whatever_is_normalised_can_be_published(depth: int) -> None:
     for outcome in outcomes:
         assert isinstance(outcome, Event)
         assert outcome.data.to_json()
+
+
+# ------------------------------------------------------------------------------------------------ whose a fact is
+
+WABA = "102290129340398"
+
+
+def _about_the_business_account() -> dict[str, list[bytes]]:
+    """Bodies of the golden cases by webhook field: those of a business account, which name no number's id."""
+    found: dict[str, list[bytes]] = {}
+    for path in goldens.cases("whatsapp", "inbound"):
+        try:
+            document = json.loads(path.read_bytes())
+            (entry,) = document["entry"]
+            (change,) = entry["changes"]
+            value = change["value"]
+            known = {**value, **change}["field"] in _FIELDS and "metadata" not in value
+        except (ValueError, KeyError, TypeError):
+            continue
+        if known:
+            found.setdefault({**value, **change}["field"], []).append(path.read_bytes())
+    return found
+
+
+ABOUT = _about_the_business_account()
+
+
+def test_every_field_about_a_business_account_has_a_case() -> None:
+    of_groups = {field for field in _FIELDS if field.startswith("group_")}
+    assert set(ABOUT) == set(_FIELDS) - of_groups - {"messaging_handovers"}  # these name the number's id
+
+
+@pytest.mark.parametrize("body", [pytest.param(body, id=field) for field in ABOUT for body in ABOUT[field]])
+def test_what_is_told_of_a_business_account_reaches_each_of_its_numbers(channel: WhatsApp, body: bytes) -> None:
+    accounts = AccountRegistry("whatsapp", None)
+    for number in range(3):
+        record = AccountRecord(
+            account_id=f"wa_{number}",
+            workspace_id="w",
+            channel="whatsapp",
+            external_id=f"5550{number}",
+            parent_id=WABA if number else "another",
+        )
+        accounts.apply(record.account_id.encode(), record.to_json())
+    (item,) = channel.unbatch(posted(None, body=body))
+    told = accounts.find(item.account_id, item.external_id)
+    assert [account.account_id for account in told] == ["wa_1", "wa_2"]
+    for account in told:
+        received = ReceivedItem(account.record, item.body, goldens.RECEIVED_AT, 0)
+        (event,) = [o for o in channel.normalise(received) if isinstance(o, Event)]
+        assert isinstance(event.data, AccountNotice)
+        assert event.data.account_id == account.account_id
+        assert event.data.notice != "webhook.unknown"

@@ -68,6 +68,16 @@ async def test_workspaces_are_kept_apart(world: World) -> None:
     assert len({data["message_id"] for _, data in await world.events()}) == 3
 
 
+async def test_what_is_told_of_several_accounts_is_published_for_each(world: World) -> None:
+    for account in (ACCOUNT, OTHER):
+        world.account(account.model_copy(update={"parent_id": "business-1"}))
+    await world.receive(item("notice", id="n1", account=None, external="business-1"))
+    told = [(kind, data["account_id"], data["workspace_id"]) for kind, data in await world.events()]
+    assert told == [("account.notice", "acc_1", "ws_1"), ("account.notice", "acc_2", "ws_2")]
+    await world.receive(item("notice", id="n1", account=None, external="business-1"))
+    assert len(await world.events()) == 2
+
+
 # ---------------------------------------------------------------------------------------------------- what is no event
 
 
