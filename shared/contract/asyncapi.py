@@ -48,7 +48,7 @@ class _Row:
 def _rows() -> tuple[_Row, ...]:
     topics = Topics()
     accounts, health, capabilities = topics.shared()
-    raw, inbound, outbound, statuses, state, parked, dead = topics.of_channel(_CHANNEL)
+    raw, inbound, outbound, statuses, state, parked, parked_files, dead = topics.of_channel(_CHANNEL)
     return (
         _Row("accounts", accounts, "Accounts", "The accounts to serve.", (schemas.ACCOUNT,), receives=True),
         _Row("accountHealth", health, "Account health", "How each account is.", (schemas.HEALTH,), sends=True),
@@ -73,6 +73,14 @@ def _rows() -> tuple[_Row, ...]:
             sends=True,
         ),
         _Row("parked", parked, "Parked commands", "Commands that wait. Internal.", sends=True, receives=True),
+        _Row(
+            "parkedFiles",
+            parked_files,
+            "Parked files",
+            "Messages whose files cannot be fetched yet. Internal.",
+            sends=True,
+            receives=True,
+        ),
         _Row("deadletter", dead, "Dead letters", "Records that could not be read or handled, whole.", sends=True),
     )
 
@@ -146,7 +154,7 @@ def _operations(row: _Row) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _messages_of(row: _Row) -> tuple[str, ...]:
-    opaque = {"raw": "rawItem", "parked": "parkedCommand", "deadletter": "deadLetter"}
+    opaque = {"raw": "rawItem", "parked": "parkedCommand", "parkedFiles": "parkedFiles", "deadletter": "deadLetter"}
     return tuple(_message_name(record) for record in row.records) or (opaque[row.name],)
 
 
@@ -221,6 +229,12 @@ _OPAQUE_MESSAGES: dict[str, Any] = {
     "parkedCommand": {
         "title": "parked command",
         "summary": "A command that waits for its time. Connectors only; its form may change at any time.",
+        "contentType": "application/octet-stream",
+        "payload": _BYTES,
+    },
+    "parkedFiles": {
+        "title": "parked files",
+        "summary": "A message whose files are waited for. Connectors only; its form may change at any time.",
         "contentType": "application/octet-stream",
         "payload": _BYTES,
     },

@@ -57,6 +57,9 @@ class Topics:
     def parked(self, channel: str) -> str:
         return f"{self.prefix}.{channel}.parked"
 
+    def parked_files(self, channel: str) -> str:
+        return f"{self.prefix}.{channel}.parked-files"
+
     def deadletter(self, channel: str) -> str:
         return f"{self.prefix}.{channel}.deadletter"
 
@@ -78,5 +81,6 @@ class Topics:
             Topic(self.statuses(channel), "conversation_id", "normalise, deliver", "inbox core", week),
             Topic(self.state(channel), "conversation_id", "normalise, deliver", "inbox core", None),
             Topic(self.parked(channel), "command_id", "deliver", "deliver", None),
+            Topic(self.parked_files(channel), "ce_id of the message", "media", "media", None),
             Topic(self.deadletter(channel), "key of the original", "connectors", "operators", month),
         )

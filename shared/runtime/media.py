@@ -2,69 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from time import time
 
-import structlog
 from pydantic import ValidationError
 
-from shared.channel import Account, Channel, Event, OpenFile, OpensMedia, ProviderError
+from shared.channel import Account, Event, HealthChange
 from shared.contract.content import Attachment, AttachmentStatus
-from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
-from shared.contract.events import AttachmentChanged, EventType, Message
+from shared.contract.errors import ErrorCode, error
+from shared.contract.events import AttachmentChanged, EventType, Health, Message
 from shared.contract.topics import Topics
-from shared.media.blobs import Blobs, BlobsUnavailable
-from shared.media.sniff import HEAD, sniff
 from shared.runtime import metrics
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts import AWAIT_ACCOUNT_SECONDS, AccountRegistry
+from shared.runtime.fetching import FileFetcher, Unfetched, failed
+from shared.runtime.health import AccountsHealth
+from shared.runtime.jobs import account_group, lane_group
 from shared.runtime.publish import event_envelope
-from shared.runtime.statuses import contract_error
 from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.log import Log
-from shared.stream.records import Record, header
+from shared.stream.parking import Parking
+from shared.stream.records import INJECTED, Record, header
 
-log = structlog.get_logger()
-
-RETRY_SECONDS = 2.0
+SHORT_WAIT = 2.0
 LONGEST_WAIT = 120.0
-GIVE_UP_AFTER = timedelta(hours=1)
+IN_LANE_FOR = timedelta(seconds=8)  # of a message's life: a lane that waits longer fills the window for the others
+GIVE_UP_AFTER = timedelta(hours=1)  # of trouble at the provider
+ACCOUNT_PATIENCE = timedelta(hours=24)  # after receipt: providers keep files at least so long
+_TOLD = "files_told"
+_SINCE = "files_since"
 _WITH_FILES = frozenset(
     f"channels.{kind}.v1".encode()
     for kind in (EventType.MESSAGE_RECEIVED, EventType.MESSAGE_ECHOED, EventType.MESSAGE_EDITED)
 )
-
-
-class _TooLarge(Exception):
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
-
-
-class _Reader:
-    """Reads a download once: keeps its head, its size and its digest, and stops it at the limit."""
-
-    def __init__(self, opened: OpenFile, limit: int) -> None:
-        self._chunks = opened.chunks
-        self._limit = limit
-        self._digest = hashlib.sha256()
-        self.head = b""
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            self.size += len(chunk)
-            if self.size > self._limit:
-                raise _TooLarge(self.size)
-            if len(self.head) < HEAD:
-                self.head += chunk[: HEAD - len(self.head)]
-            self._digest.update(chunk)
-            yield chunk
 
 
 def message_lane(record: Record) -> bytes:
@@ -72,116 +43,158 @@ def message_lane(record: Record) -> bytes:
     return header(record, "ce_id") or record.key or b""
 
 
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """A message's files, of which `told` have come to an end, are parked `until` then. `since`: when trouble at the
+    provider began; None for an account's trouble, whose recovery ends the wait where it is known to be paused."""
+
+    trouble: Unfetched
+    told: int
+    until: datetime
+    since: datetime | None
+
+
 class MediaFetcher:
-    """The handler of the inbound topic for the `media` role."""
+    """The handler of the inbound topic for the `media` role.
+
+    What has to wait long is parked, by the id of its event: it holds up nobody else's files, and survives a restart.
+    """
 
     def __init__(
-        self, channel: Channel, accounts: AccountRegistry, log_: Log, blobs: Blobs, topics: Topics, max_bytes: int
+        self,
+        channel: str,
+        accounts: AccountRegistry,
+        health: AccountsHealth,
+        log_: Log,
+        files: FileFetcher,
+        topics: Topics,
+        parking: Parking,
     ) -> None:
         self._channel = channel
-        self._name = channel.capabilities.channel
         self._accounts = accounts
+        self._health = health
         self._log = log_
-        self._blobs = blobs
-        self._topic = topics.inbound(self._name)
-        self._max_bytes = max_bytes
+        self._files = files
+        self._topic = topics.inbound(channel)
+        self._parking = parking
 
     async def handle(self, record: Record) -> None:
-        """Store what a message's pending attachments point at. Raises NotNow while the provider is away."""
+        """Store what a message's pending attachments point at. Raises NotNow while it has to wait a little."""
         if header(record, "ce_type") not in _WITH_FILES or record.value is None:
             return
         if b'"pending"' not in record.value:
             return
+        if record.offset != INJECTED and self._parking.parked(message_lane(record)):
+            return  # it has come a second time, and waits already
         try:
             message = Message.model_validate_json(record.value)
         except ValidationError:
             return
-        account = self._accounts.get(message.account_id)
-        for attachment in getattr(message.content, "attachments", ()):
-            if attachment.status is AttachmentStatus.PENDING and attachment.provider_ref:
-                await self._fetch(account, message, attachment)
+        try:
+            wait = await self._fetch_all(record, message)
+            if wait is None:
+                await self._parking.release(message_lane(record))
+            else:
+                await self._park(record, message, wait)
+        except LogUnavailable:
+            raise NotNow(SHORT_WAIT, "log_unavailable") from None
 
-    async def _fetch(self, account: Account | None, message: Message, attachment: Attachment) -> None:
-        started = time()
-        done = await self._stored(account, message, attachment)
+    async def poisoned(self, record: Record) -> None:
+        """The record is a dead letter now, and not parked any more."""
+        await self._parking.release(message_lane(record))
+
+    async def _fetch_all(self, record: Record, message: Message) -> _Wait | None:
+        """Fetch what is left, in order; None when all files have come to an end. Raises NotNow, LogUnavailable."""
+        account = self._accounts.get(message.account_id)
+        if account is None and self._accounts.awaits(message.account_id):
+            raise NotNow(AWAIT_ACCOUNT_SECONDS, "account_unknown")
+        attachments: tuple[Attachment, ...] = getattr(message.content, "attachments", ())
+        pending = [one for one in attachments if one.status is AttachmentStatus.PENDING and one.provider_ref]
+        before = _number(record, _TOLD) or 0
+        for told, attachment in enumerate(pending[before:], before):
+            started = time()
+            try:
+                done = await self._fetch(account, message, attachment)
+            except Unfetched as trouble:
+                if (wait := self._wait(record, message, trouble, told)) is not None:
+                    return wait
+                done = failed(attachment, trouble.error)
+            await self._tell(message, done)
+            metrics.FILE_SECONDS.labels(self._channel).observe(time() - started)
+        return None
+
+    async def _fetch(self, account: Account | None, message: Message, attachment: Attachment) -> Attachment:
+        if account is None:
+            return failed(attachment, error(ErrorCode.FILE_UNAVAILABLE))
+        if self._health.of(account.account_id) is Health.REAUTH_REQUIRED:  # the provider would only say so again
+            raise Unfetched("account_reauth_required", error(ErrorCode.ACCOUNT_REAUTH_REQUIRED))
+        try:
+            return await self._files.fetch(account, message, attachment)
+        except Unfetched as trouble:
+            said = trouble.failure
+            if trouble.of_account and said is not None and said.health is not None:
+                await self._health.learn(account, HealthChange(said.health, said.code))
+            raise
+
+    async def _tell(self, message: Message, done: Attachment) -> None:
         kind = EventType.ATTACHMENT_STORED if done.status is AttachmentStatus.STORED else EventType.ATTACHMENT_FAILED
-        now = datetime.now(UTC)
         data = AttachmentChanged(
-            channel=self._name,
+            channel=self._channel,
             workspace_id=message.workspace_id,
             account_id=message.account_id,
             conversation_id=message.conversation_id,
             occurred_at=message.occurred_at,
-            received_at=now,
+            received_at=datetime.now(UTC),
             sequence=message.sequence,
             backfill=message.backfill,
             observed=message.observed,
             message_id=message.message_id,
             attachment=done,
         )
-        envelope = event_envelope(self._name, Event(kind, data, provider_id=attachment.attachment_id))
-        try:
-            await self._log.send(self._topic, envelope.key, envelope.data.to_json(), envelope.headers())
-        except LogUnavailable:
-            raise NotNow(RETRY_SECONDS, "log_unavailable") from None
-        outcome = "stored" if done.error is None else str(done.error.code)
-        metrics.FILES.labels(self._name, outcome).inc()
-        metrics.FILE_SECONDS.labels(self._name).observe(time() - started)
+        envelope = event_envelope(self._channel, Event(kind, data, provider_id=done.attachment_id))
+        await self._log.send(self._topic, envelope.key, envelope.data.to_json(), envelope.headers())
+        metrics.FILES.labels(self._channel, "stored" if done.error is None else str(done.error.code)).inc()
 
-    async def _stored(self, account: Account | None, message: Message, attachment: Attachment) -> Attachment:
-        if account is None or not isinstance(self._channel, OpensMedia):
-            return _failed(attachment, ErrorCode.FILE_UNAVAILABLE)
-        try:
-            opened = await self._channel.open_media(attachment, message, account)
-            reader = _Reader(opened, self._max_bytes)
-            await self._blobs.put(attachment.blob or attachment.attachment_id, reader.chunks())
-        except ProviderError as refused:
-            return self._refused(message, attachment, refused)
-        except _TooLarge as large:
-            facts = {"limit": self._max_bytes, "actual": large.size}
-            return attachment.model_copy(
-                update={
-                    "status": AttachmentStatus.FAILED,
-                    "error": error(ErrorCode.FILE_TOO_LARGE, None, **facts),
-                }
-            )
-        except Exception as broken:  # the download, the store or the channel: what comes next is the same
-            if not isinstance(broken, (BlobsUnavailable, OSError, TimeoutError)):
-                log.warning("file_failed", channel=self._name, exc_info=broken)
-            if _age(message) < GIVE_UP_AFTER:
-                raise NotNow(_patience(message), "files_unavailable") from broken
-            return _failed(attachment, ErrorCode.FILE_UNAVAILABLE)
-        return attachment.model_copy(
-            update={
-                "status": AttachmentStatus.STORED,
-                "mime_type": sniff(reader.head, attachment.filename or opened.filename) or opened.mime_type,
-                "size": reader.size,
-                "sha256": reader.sha256,
-                "filename": attachment.filename or opened.filename,
-            }
-        )
+    # --- waiting
 
-    def _refused(self, message: Message, attachment: Attachment, refused: ProviderError) -> Attachment:
-        failure = refused.failure
-        passing = ERRORS[failure.code].error_class in (
-            ErrorClass.TRANSIENT,
-            ErrorClass.RATE,
-            ErrorClass.ACCOUNT,
-            ErrorClass.UNCERTAIN,
-        )
-        if passing and _age(message) < GIVE_UP_AFTER:
-            raise NotNow(max(failure.retry_after or 0.0, _patience(message)), "provider_unavailable")
-        return attachment.model_copy(update={"status": AttachmentStatus.FAILED, "error": contract_error(failure)})
+    def _wait(self, record: Record, message: Message, trouble: Unfetched, told: int) -> _Wait | None:
+        """How long to wait, or None when it has been long enough. Raises NotNow for a short wait."""
+        now = datetime.now(UTC)
+        if trouble.of_account:
+            ends = message.received_at + ACCOUNT_PATIENCE
+            paused = self._health.why_paused(message.account_id) is not None
+            again = ends if paused else now + _patience(trouble, now - message.received_at)
+            return _Wait(trouble, told, min(again, ends), None) if now < ends else None
+        millis = _number(record, _SINCE)
+        since = now if millis is None else datetime.fromtimestamp(millis / 1000, UTC)
+        if now >= since + GIVE_UP_AFTER:
+            return None
+        patience = _patience(trouble, now - since)
+        nothing_to_note = millis is None and told == (_number(record, _TOLD) or 0)
+        if nothing_to_note and patience.total_seconds() <= SHORT_WAIT and now - message.received_at < IN_LANE_FOR:
+            raise NotNow(patience.total_seconds(), trouble.why)
+        return _Wait(trouble, told, min(now + patience, since + GIVE_UP_AFTER), since)
+
+    async def _park(self, record: Record, message: Message, wait: _Wait) -> None:
+        notes = [(_TOLD, b"%d" % wait.told)]
+        if wait.since is not None:
+            notes.append((_SINCE, b"%d" % (wait.since.timestamp() * 1000)))
+        kept = tuple(given for given in record.headers if given[0] not in (_TOLD, _SINCE))
+        noted = replace(record, headers=(*kept, *notes))
+        paused = wait.trouble.of_account and self._health.why_paused(message.account_id) is not None
+        group = account_group(message.account_id) if wait.trouble.of_account else lane_group(record)
+        until_ms = ceil(wait.until.timestamp() * 1000)
+        await self._parking.park(noted, message_lane(record), until_ms, wait.trouble.why, group)
+        if paused and self._health.why_paused(message.account_id) is None:
+            self._parking.wake(group)  # it has recovered while this was being written
 
 
-def _failed(attachment: Attachment, code: ErrorCode) -> Attachment:
-    return attachment.model_copy(update={"status": AttachmentStatus.FAILED, "error": error(code)})
+def _patience(trouble: Unfetched, so_far: timedelta) -> timedelta:
+    """Until the next try: a quarter of the time it has taken so far, within bounds, or what the provider asks."""
+    wait = min(max(SHORT_WAIT, so_far.total_seconds() / 4), LONGEST_WAIT)
+    return timedelta(seconds=max(trouble.retry_after, wait))
 
 
-def _patience(message: Message) -> float:
-    """Seconds until the next try: a quarter of the time it has taken so far, within bounds."""
-    return min(max(RETRY_SECONDS, _age(message).total_seconds() / 4), LONGEST_WAIT)
-
-
-def _age(message: Message) -> timedelta:
-    return datetime.now(UTC) - message.received_at
+def _number(record: Record, name: str) -> int | None:
+    value = header(record, name)
+    return int(value) if value is not None and value.isdigit() else None

@@ -48,6 +48,7 @@ CALLS_DRAWN = _counter(
 )
 
 # media and pull
+PARKED_FILES = Gauge("parked_files", "Messages whose files wait, parked.", ["channel"], registry=REGISTRY)
 FILES = _counter("files_total", "Inbound files, by outcome.", "channel", "outcome")
 FILE_SECONDS = _histogram("file_seconds", "From publication to stored file.", _SLOW, "channel")
 PULLS = _counter("pulls_total", "Pulls of accounts without a webhook, by outcome.", "channel", "outcome")

@@ -23,6 +23,7 @@ from shared.runtime.accounts import AccountRegistry
 from shared.runtime.answers import Answers
 from shared.runtime.call_pace import CallPace
 from shared.runtime.deliver import Deliverer
+from shared.runtime.fetching import FileFetcher
 from shared.runtime.files import BlobFiles
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
@@ -51,7 +52,7 @@ from shared.runtime.settings import (
 from shared.runtime.statuses import StatusBook
 from shared.runtime.tokens import SealedTokens
 from shared.runtime.typing_indicator import TypingIndicator
-from shared.runtime.upkeep import AccountProbes, AccountTeller, ParkedCommands, wake_recovered
+from shared.runtime.upkeep import AccountProbes, AccountTeller, ParkedRecords
 from shared.state.client import Client
 from shared.state.store import Store
 from shared.stream.deadletter import Brake, DeadLetters
@@ -296,13 +297,10 @@ class Service:
             patience=settings.patience,
         )
 
-        async def assigned(partitions: frozenset[Partition]) -> None:
-            numbers = [partition.number for partition in partitions]
-            await parking.restore(numbers)
-            wake_recovered(parking, world.health)
+        parked = ParkedRecords(parking, world.accounts, world.health, metrics.PARKED.labels(self._name))
 
         async def revoked(partitions: frozenset[Partition]) -> None:
-            parking.drop(partition.number for partition in partitions)
+            await parked.revoked(partitions)
             deliverer.forget_all()
 
         dispatcher = await self._dispatch(
@@ -315,12 +313,11 @@ class Service:
             slots=settings.slots,
             bypass=is_typing,
             aside=typing.handle,
-            on_assigned=assigned,
+            on_assigned=parked.assigned,
             on_revoked=revoked,
             also_poisoned=deliverer.poisoned,
         )
-        parked = ParkedCommands(self._name, parking, dispatcher, world.accounts, world.health)
-        self._spawn(parked.run(), stack)
+        self._spawn(parked.run(dispatcher), stack)
         probes = AccountProbes(self._channel, world.accounts, world.store, world.health, settings.probe_every)
         self._spawn(probes.run(), stack)
         teller = AccountTeller(self._channel, world.accounts, world.health, world.rates, world.stream, world.topics)
@@ -328,17 +325,30 @@ class Service:
         self._spawn(teller.run(), stack)
 
     async def _start_media(self, world: _World, stack: AsyncExitStack) -> None:
+        parking = Parking(world.stream, world.topics.parked_files(self._name), key_of=message_lane)
+        parked = ParkedRecords(parking, world.accounts, world.health, metrics.PARKED_FILES.labels(self._name))
         fetcher = MediaFetcher(
-            self._channel,
+            self._name,
             world.accounts,
+            world.health,
             world.stream,
-            world.blobs,
+            FileFetcher(self._channel, world.blobs, self._config.blobs.max_bytes),
             world.topics,
-            self._config.blobs.max_bytes,
+            parking,
         )
-        await self._dispatch(
-            world, stack, Role.MEDIA, world.topics.inbound(self._name), fetcher.handle, message_lane, slots=16
+        dispatcher = await self._dispatch(
+            world,
+            stack,
+            Role.MEDIA,
+            world.topics.inbound(self._name),
+            fetcher.handle,
+            message_lane,
+            slots=16,
+            on_assigned=parked.assigned,
+            on_revoked=parked.revoked,
+            also_poisoned=fetcher.poisoned,
         )
+        self._spawn(parked.run(dispatcher), stack)
 
     async def _start_pull(self, world: _World, stack: AsyncExitStack) -> None:
         if not isinstance(self._channel, Pulls):

@@ -1,4 +1,4 @@
-"""Upkeep: what deliver does beside commands. Parked commands come due, accounts are probed, capabilities told."""
+"""Upkeep: what is done beside handling. Parked records come due, accounts are probed, capabilities told."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from time import time
 
 import structlog
+from prometheus_client import Gauge
 
 from shared.channel import Account, Channel, HealthChange, Probes, ProviderError
 from shared.contract.capabilities import CAPABILITIES_TYPE, CapabilityRecord
 from shared.contract.events import Health
 from shared.contract.topics import Topics
-from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import account_group, account_of
@@ -25,6 +25,7 @@ from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import LogUnavailable
 from shared.stream.log import Log
 from shared.stream.parking import Parking
+from shared.stream.records import Partition
 
 log = structlog.get_logger()
 
@@ -35,45 +36,50 @@ _PROBES_AT_ONCE = 32
 
 
 def wake_recovered(parking: Parking, health: AccountsHealth) -> None:
-    """After `restore`: the reason why an account's commands were parked may have gone meanwhile."""
+    """After `restore`: the reason why an account's records were parked may have gone meanwhile."""
     for group in parking.groups():
         account_id = account_of(group)
         if account_id is not None and health.why_paused(account_id) is None:
             parking.wake(group)
 
 
-class ParkedCommands:
-    """Submits parked commands when they come due, and wakes an account's when it is well again, or gone."""
+class ParkedRecords:
+    """What a role has parked: taken over with its partitions, submitted when it comes due; an account's is woken
+    when the account is well again, or gone.
 
-    def __init__(
-        self,
-        channel: str,
-        parking: Parking,
-        dispatcher: Dispatcher,
-        accounts: AccountRegistry,
-        health: AccountsHealth,
-    ) -> None:
-        self._channel = channel
+    `assigned` and `revoked` are the dispatcher's callbacks; `waiting` shows how many there are.
+    """
+
+    def __init__(self, parking: Parking, accounts: AccountRegistry, health: AccountsHealth, waiting: Gauge) -> None:
         self._parking = parking
-        self._dispatcher = dispatcher
+        self._health = health
+        self._waiting = waiting
         health.on_recovery(self._wake)
         accounts.on_change(lambda account_id, account: None if account else self._wake(account_id))
 
     def _wake(self, account_id: str) -> None:
         self._parking.wake(account_group(account_id))
 
-    async def run(self) -> None:
+    async def assigned(self, partitions: frozenset[Partition]) -> None:
+        """Raises LogUnavailable."""
+        await self._parking.restore([partition.number for partition in partitions])
+        wake_recovered(self._parking, self._health)
+
+    async def revoked(self, partitions: frozenset[Partition]) -> None:
+        self._parking.drop(partition.number for partition in partitions)
+
+    async def run(self, dispatcher: Dispatcher) -> None:
         """Until cancelled."""
         while True:
             now = int(time() * 1000)
-            refused = [record for record in self._parking.due(now) if not self._dispatcher.submit(record)]
+            refused = [record for record in self._parking.due(now) if not dispatcher.submit(record)]
             for record in refused:
                 self._parking.undo(record)
-            metrics.PARKED.labels(self._channel).set(len(self._parking))
-            if self._parking.full and _FULL not in self._dispatcher.paused:
-                self._dispatcher.pause(_FULL)
-            elif not self._parking.full and _FULL in self._dispatcher.paused:
-                self._dispatcher.resume(_FULL)
+            self._waiting.set(len(self._parking))
+            if self._parking.full and _FULL not in dispatcher.paused:
+                dispatcher.pause(_FULL)
+            elif not self._parking.full and _FULL in dispatcher.paused:
+                dispatcher.resume(_FULL)
             if refused:  # their partition is being opened, or given up: `changed` would wake us at once
                 await asyncio.sleep(_NOT_OURS_YET)
             else:

@@ -165,7 +165,7 @@ def test_every_record_type_is_on_a_topic(document: dict[str, Any]) -> None:
 
 def test_operations_agree_with_who_writes_and_reads(document: dict[str, Any]) -> None:
     """A connector's role that writes a topic is a `send`, one that reads it a `receive`."""
-    ours = {"connectors", "ingress", "pull", "normalise", "deliver"}
+    ours = {"connectors", "ingress", "pull", "normalise", "deliver", "media"}
     expected = {
         (topic.name, action)
         for topic in TOPICS

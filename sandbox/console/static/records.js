@@ -4,7 +4,7 @@ import { bytes, clock, framed, h, iconButton } from "./dom.js";
 
 const KEPT = 2_000;
 const DRAWN = 200;
-const ORDER = ["raw", "inbound", "outbound", "statuses", "state", "parked", "deadletter", "accounts", "account-health", "capabilities"];
+const ORDER = ["raw", "inbound", "outbound", "statuses", "state", "parked", "parked-files", "deadletter", "accounts", "account-health", "capabilities"];
 
 export class Records {
   /** `split(topic)` gives channel and short name; `selected()` the conversation shown, or null. */

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from shared.channel import ProviderError
+from shared.channel import HealthChange, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.contract.events import Health
 from shared.media.blobs import BlobMissing, BlobsUnavailable
+from shared.runtime import metrics, upkeep
+from shared.runtime.accounts import AWAITED_SECONDS
 from shared.runtime.media import message_lane
+from shared.runtime.upkeep import ParkedRecords
+from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import NotNow
 from shared.stream.records import Record
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, Killed, MediaChannel, PlainChannel, failure, item
 from tests.shared.runtime.world import World
 
+REAUTH = ProviderError(failure(ErrorCode.ACCOUNT_REAUTH_REQUIRED, health=Health.REAUTH_REQUIRED))
+AWAY = ProviderError(failure(ErrorCode.PROVIDER_UNAVAILABLE))
+SLOW_DOWN = ProviderError(failure(ErrorCode.RATE_LIMITED, retry_after=60.0))
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 
 
@@ -38,6 +49,33 @@ async def published(world: World, *files: str) -> Record:
 
 async def changes(world: World) -> list[tuple[str, dict[str, Any]]]:
     return [(name, data["attachment"]) for name, data in await world.events() if name.startswith("attachment")]
+
+
+def opened(world: World) -> list[str]:
+    assert isinstance(world.channel, MediaChannel)
+    return world.channel.opened
+
+
+async def handled(world: World, record: Record) -> list[float]:
+    """Handle a record, and again whenever it comes due, to its end. Returns the waits in seconds."""
+    waits = await world._as_a_lane(world.process.media.handle, record)
+    while (due := world.process.parked_files.next_due()) is not None:
+        waits.append(due / 1000 - world.clock.seconds)
+        waits += await come_due(world, waits[-1])
+    return waits
+
+
+async def come_due(world: World, seconds: float = 0.0) -> list[float]:
+    """Let time pass, and hand over once what is due then. Returns the waits in the lanes."""
+    world.clock.advance(seconds)
+    due = world.process.parked_files.due(world.clock.ms)
+    return [wait for record in due for wait in await world._as_a_lane(world.process.media.handle, record)]
+
+
+async def reconnected(world: World) -> None:
+    account = world.accounts.get("acc_1")
+    assert account is not None
+    await world.process.health.learn(account, HealthChange(Health.CONNECTED))
 
 
 async def test_a_file_is_stored_with_what_it_is(world: World) -> None:
@@ -114,20 +152,13 @@ async def test_a_file_that_is_gone_is_told_as_failed(world: World) -> None:
 async def test_what_passes_is_tried_again_for_an_hour(world: World, trouble: Exception) -> None:
     record = await published(world, "f1")
     media(world)["f1"] = [trouble] if isinstance(trouble, ProviderError) else [PNG, trouble]
-    waits = []
-    for _ in range(100):
-        try:
-            await world.process.media.handle(record)
-        except NotNow as wait:
-            waits.append(wait.retry_after)
-            world.clock.advance(wait.retry_after)
-        else:
-            break
+    waits = await handled(world, record)
     ((name, attachment),) = await changes(world)
     assert name == "attachment.failed"
-    assert sum(waits) >= 3600
+    assert 3600 <= sum(waits) < 3700
     assert waits[0] in (2.0, 7.0)
-    assert waits[-1] == 120.0
+    assert max(waits) == 120.0
+    assert len(world.process.parked_files) == 0
     with pytest.raises(BlobMissing):
         await world.blobs.size(attachment["blob"])
 
@@ -180,7 +211,7 @@ async def test_files_of_an_account_that_is_gone_fail(make_world: MakeWorld) -> N
     world = await make_world(MediaChannel())
     record = await published(world, "f1")
     world.accounts.apply(b"acc_1", None)
-    await world.process.media.handle(record)
+    assert sum(await handled(world, record)) >= AWAITED_SECONDS, "a new account may not be known here yet"
     assert [name for name, _ in await changes(world)] == ["attachment.failed"]
 
 
@@ -195,3 +226,192 @@ async def test_messages_do_not_wait_for_each_others_files(world: World) -> None:
     first, second = [record async for record in world.records(world.topics.inbound(CHANNEL))]
     assert message_lane(first) != message_lane(second)
     assert first.key == second.key
+
+
+# ------------------------------------------------------------------------------------------------------- waiting long
+
+
+async def test_a_short_wait_stays_in_the_lane_and_a_longer_one_is_parked(world: World) -> None:
+    record = await published(world, "f1")
+    media(world)["f1"] = [AWAY]
+    waits = await world._as_a_lane(world.process.media.handle, record)
+    assert waits == [2.0] * 4
+    assert len(world.process.parked_files) == 1
+    media(world)["f1"] = [PNG]
+    await come_due(world, 1.9)
+    assert len(opened(world)) == 5
+    await come_due(world, 0.2)
+    assert [name for name, _ in await changes(world)] == ["attachment.stored"]
+    assert len(world.process.parked_files) == 0
+
+
+async def test_files_of_a_dead_token_wait_until_the_account_is_back(world: World) -> None:
+    await world.receive(*(item(id=f"m{n}", peer=f"p{n}", files=["f1"]) for n in range(3)))
+    media(world)["f1"] = [REAUTH]
+    for record in [record async for record in world.records(world.topics.inbound(CHANNEL))]:
+        await world.process.media.handle(record)
+    assert await world.healths() == ["reauth_required"]
+    assert opened(world) == ["f1"], "who knows that the token is dead does not ask again"
+    await come_due(world, 23 * 3600)
+    assert await changes(world) == []
+    media(world)["f1"] = [PNG]
+    await reconnected(world)
+    await come_due(world)
+    assert [name for name, _ in await changes(world)] == ["attachment.stored"] * 3
+    assert len(world.process.parked_files) == 0
+
+
+async def test_an_account_that_stays_dead_loses_its_files_after_a_day(world: World) -> None:
+    record = await published(world, "f1")
+    media(world)["f1"] = [REAUTH]
+    assert sum(await handled(world, record)) == pytest.approx(24 * 3600)
+    ((name, attachment),) = await changes(world)
+    assert (name, attachment["error"]["code"]) == ("attachment.failed", "account_reauth_required")
+
+
+async def test_an_account_s_trouble_that_says_nothing_of_its_health_is_tried_again(world: World) -> None:
+    record = await published(world, "f1")
+    media(world)["f1"] = [ProviderError(failure(ErrorCode.ACCOUNT_DISCONNECTED))]
+    await world.process.media.handle(record)
+    assert world.process.parked_files.groups() == {"account acc_1"}
+    media(world)["f1"] = [PNG]
+    await come_due(world, 2.0)
+    assert [name for name, _ in await changes(world)] == ["attachment.stored"]
+
+
+async def test_an_account_that_is_back_gets_an_hour_for_the_providers_trouble(world: World) -> None:
+    record = await published(world, "f1")
+    media(world)["f1"] = [REAUTH]
+    await world.process.media.handle(record)
+    world.clock.advance(5 * 3600)
+    media(world)["f1"] = [SLOW_DOWN]
+    await reconnected(world)
+    await come_due(world)
+    assert await changes(world) == []
+    media(world)["f1"] = [PNG]
+    await come_due(world, 60.0)
+    assert [name for name, _ in await changes(world)] == ["attachment.stored"]
+
+
+async def test_an_account_that_recovers_while_its_file_is_parked_is_not_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await published(world, "f1")
+    media(world)["f1"] = [REAUTH]
+    park = world.process.parked_files.park
+
+    async def recover_meanwhile(*arguments: Any) -> None:
+        await reconnected(world)
+        await park(*arguments)
+
+    monkeypatch.setattr(world.process.parked_files, "park", recover_meanwhile)
+    await world.process.media.handle(record)
+    media(world)["f1"] = [PNG]
+    await come_due(world)
+    assert [name for name, _ in await changes(world)] == ["attachment.stored"]
+
+
+async def test_files_of_a_message_come_in_order_and_once_across_a_wait(world: World) -> None:
+    record = await published(world, "f1", "f2", "f3")
+    media(world).update(f1=[PNG], f2=[AWAY], f3=[PNG])
+    await world.process.media.handle(record)
+    await world.process.media.handle(record)  # the process died before it had committed
+    await come_due(world, 2.0)
+    media(world)["f2"] = [PNG]
+    await come_due(world, 2.0)
+    assert opened(world) == ["f1", "f2", "f2", "f2", "f3"]
+    wanted = [
+        a["attachment_id"] for _, data in await world.events() for a in data.get("content", {}).get("attachments", ())
+    ]
+    assert [attachment["attachment_id"] for _, attachment in await changes(world)] == wanted
+
+
+async def test_a_restart_loses_nothing_that_waits(world: World) -> None:
+    record = await published(world, "f1", "f2")
+    media(world).update(f1=[PNG], f2=[SLOW_DOWN])
+    await world.process.media.handle(record)
+    world.clock.advance(1800)
+    await come_due(world)
+    await world.restart()
+    await world.process.media.handle(record)
+    assert opened(world) == ["f1", "f2", "f2"]
+    assert sum(await handled(world, record)) == pytest.approx(1800), "the hour goes on"
+    (stored, failed_) = await changes(world)
+    assert (stored[0], failed_[0]) == ("attachment.stored", "attachment.failed")
+    assert failed_[1]["error"]["code"] == "rate_limited"
+
+
+async def test_what_cannot_be_parked_now_is_parked_later(world: World) -> None:
+    record = await published(world, "f1")
+    media(world)["f1"] = [SLOW_DOWN]
+    world.log.available = False
+    with pytest.raises(NotNow, match="log_unavailable"):
+        await world.process.media.handle(record)
+    world.log.available = True
+    await world.process.media.handle(record)
+    assert len(world.process.parked_files) == 1
+
+
+# ------------------------------------------------------------------------------------------------- beside each other
+
+
+@asynccontextmanager
+async def fetching(world: World) -> AsyncIterator[None]:
+    """Media as it runs: a dispatcher on the inbound topic, and what is parked submitted to it."""
+    process = world.process
+
+    async def poisoned(record: Record, bug: Exception) -> None:
+        raise bug
+
+    parked = ParkedRecords(process.parked_files, world.accounts, process.health, metrics.PARKED_FILES.labels(CHANNEL))
+    topics = [world.topics.inbound(CHANNEL)]
+    dispatcher = Dispatcher(
+        world.log,
+        "media",
+        topics,
+        process.media.handle,
+        key_of=message_lane,
+        on_poison=poisoned,
+        slots=16,
+        on_assigned=parked.assigned,
+        on_revoked=parked.revoked,
+    )
+    async with dispatcher:
+        task = asyncio.create_task(parked.run(dispatcher))
+        yield
+        assert not task.done()
+        task.cancel()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.002)
+
+
+async def test_five_hundred_files_of_a_dead_token_do_not_delay_another_accounts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_LONGEST_NAP", 0.01)
+    names = [f"f{n}" for n in range(500)]
+    await world.receive(*(item(id=name, peer=f"p{at % 7}", files=[name]) for at, name in enumerate(names)))
+    await world.receive(item(id="other", account="acc_2", files=["other"]))
+    media(world).update({name: [REAUTH] for name in names}, other=[PNG])
+    asked, began = opened(world), world.clock.seconds
+    written = world._written(world.topics.inbound(CHANNEL))
+    async with fetching(world):
+        await until(lambda: len(written) == 502 and len(world.process.parked_files) == 500)
+    assert [name for name, _ in await changes(world)] == ["attachment.stored"]
+    assert asked[-1] == "other"
+    assert len(asked) <= 16 + 1, "who knows that the token is dead does not ask again"
+    assert world.clock.seconds == began, "nobody has waited"
+    await world.restart()
+    media(world).update({name: [PNG] for name in names})
+    refused = len(asked)
+    async with fetching(world):
+        assert len(asked) == refused
+        await reconnected(world)
+        await until(lambda: len(asked) == refused + 500 and len(world.process.parked_files) == 0)
+    told = await changes(world)
+    assert [name for name, _ in told] == ["attachment.stored"] * 501
+    assert len({attachment["attachment_id"] for _, attachment in told}) == 501

@@ -12,10 +12,10 @@ import pytest
 from shared.channel import HealthChange, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
-from shared.runtime import upkeep
+from shared.runtime import metrics, upkeep
 from shared.runtime.accounts import AWAITED_SECONDS
 from shared.runtime.jobs import is_typing, lane_of
-from shared.runtime.upkeep import AccountProbes, AccountTeller, ParkedCommands
+from shared.runtime.upkeep import AccountProbes, AccountTeller, ParkedRecords
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.records import Record
 from shared.stream.table import Table
@@ -63,10 +63,7 @@ async def delivering(world: World) -> AsyncIterator[Dispatcher]:
     async def poisoned(record: Record, bug: Exception) -> None:
         await process.deliverer.poisoned(record)
 
-    async def assigned(_: object) -> None:
-        process.parking.drop([0])
-        await process.parking.restore([0])
-
+    parked = ParkedRecords(process.parking, world.accounts, process.health, metrics.PARKED.labels(CHANNEL))
     dispatcher = Dispatcher(
         world.log,
         "deliver",
@@ -76,11 +73,11 @@ async def delivering(world: World) -> AsyncIterator[Dispatcher]:
         on_poison=poisoned,
         bypass=is_typing,
         aside=process.typing.handle,
-        on_assigned=assigned,
+        on_assigned=parked.assigned,
+        on_revoked=parked.revoked,
         tries=2,
     )
-    parked = ParkedCommands(CHANNEL, process.parking, dispatcher, world.accounts, process.health)
-    async with dispatcher, running(parked.run()):
+    async with dispatcher, running(parked.run(dispatcher)):
         yield dispatcher
 
 

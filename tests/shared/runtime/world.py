@@ -21,12 +21,13 @@ from shared.media.fetch import Fetcher
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.answers import Answers
 from shared.runtime.deliver import Deliverer
+from shared.runtime.fetching import FileFetcher
 from shared.runtime.files import BlobFiles
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.jobs import account_group
 from shared.runtime.learning import Names, ToldRates
-from shared.runtime.media import MediaFetcher
+from shared.runtime.media import MediaFetcher, message_lane
 from shared.runtime.normalise import Normaliser
 from shared.runtime.outcomes import Outcomes
 from shared.runtime.pacing import Pacer
@@ -103,6 +104,7 @@ class World:
         for account in self.accounts:
             self.process.health._set(account.account_id, health.of(account.account_id))
         await self.process.parking.restore([0])
+        await self.process.parked_files.restore([0])
 
     # --- inbound
 
@@ -301,7 +303,10 @@ class Process:
             self.identities,
             patience=PATIENCE,
         )
-        self.media = MediaFetcher(channel, world.accounts, log, world.blobs, topics, 1024 * 1024)
+        self.parked_files = Parking(log, topics.parked_files(name), key_of=message_lane)
+        self.health.on_recovery(lambda account_id: self.parked_files.wake(account_group(account_id)))
+        files = FileFetcher(channel, world.blobs, 1024 * 1024)
+        self.media = MediaFetcher(name, world.accounts, self.health, log, files, topics, self.parked_files)
 
 
 class Away:
