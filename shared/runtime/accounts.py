@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from shared.channel import Account
 from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics
 from shared.runtime.sealing import CannotOpen, public_key, seal, unseal
-from shared.stream.log import CaughtUp, Log
+from shared.stream.log import CaughtUp, Log, acknowledged
 
 log = structlog.get_logger()
 
@@ -181,7 +180,7 @@ async def apply_accounts(
     removed = sorted(name for name, known in present.items() if known.channel == prune and name not in named)
     acks = [await stream.enqueue(topics.accounts, r.account_id.encode(), r.to_json()) for r in written]
     acks += [await stream.enqueue(topics.accounts, account_id.encode(), None) for account_id in removed]
-    await asyncio.gather(*acks)
+    await acknowledged(acks)
     return {"written": [r.account_id for r in written], "unchanged": sorted(same), "removed": removed}
 
 

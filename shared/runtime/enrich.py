@@ -78,10 +78,11 @@ def enrich(conversation_id: str, conversation: Conversation, observed: Observed,
             changes |= {"resolved": True} if observed.targets.get(event.data.message_id) else {}
         elif isinstance(event.data, Message):
             if event.type in FROM_CONTACT:
-                update = _contact_update(event, event.data, known)
-                if update is not None:
-                    enriched.append(replace(update, data=update.data.model_copy(update=changes)))
-                fields |= _names(event.data.sender, known)
+                if (names := _names(event.data.sender)) != known.get("aliases"):
+                    update = _contact_update(event, event.data, known)
+                    if update is not None:
+                        enriched.append(replace(update, data=update.data.model_copy(update=changes)))
+                    fields |= _merged(names, known)
                 changes |= _referral(event.data, known, fields)
             changes |= {"contact_blocked": True} if conversation.blocked else {}
             changes |= _resolved_reply(event.data, observed)
@@ -105,11 +106,19 @@ def _referral(message: Message, known: Mapping[str, str], fields: dict[str, str]
     return {} if message.referral is not None else {"referral": Referral.model_validate_json(kept)}
 
 
-def _names(contact: Contact, known: Mapping[str, str]) -> dict[str, str]:
-    """The contact's aliases by kind, as state keeps them, where they differ from what it has."""
-    merged = _kept(known) | {str(alias.kind): alias.value for alias in contact.aliases}
-    text = orjson.dumps(merged, option=orjson.OPT_SORT_KEYS).decode()
-    return {} if text == known.get("aliases") else {"aliases": text}
+def _names(contact: Contact) -> str:
+    """The contact's aliases by kind, as state keeps them."""
+    return _as_kept({str(alias.kind): alias.value for alias in contact.aliases})
+
+
+def _as_kept(aliases: Mapping[str, str]) -> str:
+    return orjson.dumps(aliases, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _merged(names: str, known: Mapping[str, str]) -> dict[str, str]:
+    """The names with those that were known, where that is more than was known."""
+    merged = _as_kept(_kept(known) | orjson.loads(names))
+    return {} if merged == known.get("aliases") else {"aliases": merged}
 
 
 def _kept(known: Mapping[str, str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from shared.state.client import StateUnavailable
 from shared.state.store import Observed, Store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable, NotNow
-from shared.stream.log import Log, Stored
+from shared.stream.log import Log, Stored, acknowledged
 from shared.stream.records import Record
 
 RETRY_SECONDS = 1.0
@@ -191,7 +191,7 @@ class Normaliser:
         changed = mark != conversation.fed and not about_account
         if changed:
             acks.append(await self._feed.say(account.record, conversation_id, conversation))
-        await asyncio.gather(*acks)
+        await acknowledged(acks)
         known, used = await self._store.confirm(
             conversation_id,
             event_ids=event_ids,

@@ -17,8 +17,8 @@ from shared.runtime import metrics
 from shared.runtime.tracing import new_traceparent, traceparent_of
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable, RecordTooLarge
-from shared.stream.log import Log
-from shared.stream.records import INJECTED, Record, header
+from shared.stream.log import Log, Stored, acknowledged
+from shared.stream.records import INJECTED, Record
 
 log = structlog.get_logger()
 
@@ -52,10 +52,10 @@ class RawWriter:
         trace = (traceparent_of(traceparent) or new_traceparent()).encode()
         received = str(int(time() * 1000)).encode()
         acks = [await self._enqueue(item, received, trace) for item in items]
-        await asyncio.gather(*acks)
+        await acknowledged(acks)
         self._items.inc(len(items))
 
-    async def _enqueue(self, item: RawItem, received: bytes, trace: bytes) -> asyncio.Future[object]:
+    async def _enqueue(self, item: RawItem, received: bytes, trace: bytes) -> asyncio.Future[Stored]:
         headers: list[tuple[str, bytes]] = [("received_at", received), ("traceparent", trace)]
         if item.account_id is not None:
             headers.append(("account_id", item.account_id.encode()))
@@ -63,14 +63,14 @@ class RawWriter:
             headers.append(("external_id", item.external_id.encode()))
         key = item.key.encode()
         try:
-            return await self._log.enqueue(self._topic, key, item.body, tuple(headers))  # type: ignore[return-value]
+            return await self._log.enqueue(self._topic, key, item.body, tuple(headers))
         except RecordTooLarge:
             try:
                 blob = await self._blobs.put_content(_BLOB_REFERENCE, item.body)
             except BlobsUnavailable as away:
                 raise LogUnavailable("the blob store is away") from away
             headers.append(("blob", blob.encode()))
-            return await self._log.enqueue(self._topic, key, b"", tuple(headers))  # type: ignore[return-value]
+            return await self._log.enqueue(self._topic, key, b"", tuple(headers))
 
     async def write_unreadable(self, route: str, body: bytes, detail: str) -> None:
         """Keep an authentic body that could not be split. Raises LogUnavailable."""
@@ -86,14 +86,15 @@ def reason_of(unreadable: Exception) -> str:
 
 def read_raw(record: Record) -> RawRecord:
     """The headers of a raw record; the record's own time stands in for a missing time of receipt."""
-    received = header(record, "received_at")
+    given = dict(record.headers)
+    received = given.get("received_at")
     millis = int(received) if received and received.isdigit() else record.timestamp_ms
     return RawRecord(
-        account_id=_text(header(record, "account_id")),
-        external_id=_text(header(record, "external_id")),
+        account_id=_text(given.get("account_id")),
+        external_id=_text(given.get("external_id")),
         received_at=datetime.fromtimestamp(millis / 1000, UTC),
-        traceparent=traceparent_of(_text(header(record, "traceparent"))),
-        blob=_text(header(record, "blob")),
+        traceparent=traceparent_of(_text(given.get("traceparent"))),
+        blob=_text(given.get("blob")),
     )
 
 

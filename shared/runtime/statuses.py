@@ -24,7 +24,7 @@ from shared.runtime.feed import StateFeed
 from shared.runtime.identity import Identities
 from shared.runtime.publish import event_envelope, status_record
 from shared.state.store import Settlement, Store
-from shared.stream.log import Log, Stored
+from shared.stream.log import Log, Stored, acknowledged
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class StatusBook:
 
     async def publish_all(self, statuses: Sequence[MessageStatus], traceparent: str | None = None) -> None:
         """Write statuses in order and wait for the acks. Raises LogUnavailable."""
-        await asyncio.gather(*[await self.publish(status, traceparent) for status in statuses])
+        await acknowledged([await self.publish(status, traceparent) for status in statuses])
 
     # --- what providers report
 

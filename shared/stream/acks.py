@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
 from aiokafka.structs import RecordMetadata
@@ -27,7 +28,7 @@ class Acks:
         """What the producer says, in our words, in time."""
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[Stored] = loop.create_future()
-        sent.add_done_callback(lambda done: self._settle(stored, done))
+        sent.add_done_callback(partial(self._settle, stored))
         self._pending.append((loop.time() + self._seconds, stored))
         if self._timer is None:
             self._timer = loop.call_later(self._seconds, self._expire)

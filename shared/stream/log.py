@@ -29,6 +29,14 @@ class Stored(NamedTuple):
     offset: int
 
 
+async def acknowledged(acks: Sequence[asyncio.Future[Stored]]) -> None:
+    """Wait for the acks of `Log.enqueue`. Raises what the first broken one raises: LogUnavailable, RecordTooLarge."""
+    if len(acks) == 1:  # by far the most frequent, and gathering costs as much as all the rest of waiting
+        await acks[0]
+    elif acks:
+        await asyncio.gather(*acks)
+
+
 class CaughtUp(NamedTuple):
     """Said once by `Log.follow`: everything that was in the topic when following began has been given."""
 
