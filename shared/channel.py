@@ -289,7 +289,8 @@ class Channel(Protocol):
     def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
         """Split an authentic body into items, each with its conversation key. No I/O.
 
-        Raises ValueError when the body cannot be read at all: it is then kept whole as a dead letter.
+        Raises ValueError when the body cannot be read at all: it is then kept whole as a dead letter. `redrive`
+        splits it again; of the request only `route` and `body` are kept for that.
         """
         ...
 

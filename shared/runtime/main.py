@@ -21,7 +21,9 @@ from shared.media.blobs import Blobs
 from shared.runtime.accounts import AccountRegistry, InvalidAccountsFile, apply_accounts, read_accounts_file
 from shared.runtime.cli import add_offline_commands, run_offline
 from shared.runtime.logs import configure_logs
+from shared.runtime.raw import RawWriter
 from shared.runtime.rebuild import rebuild
+from shared.runtime.redrive import UnreadableBodies
 from shared.runtime.sealing import CannotOpen, new_key, public_key
 from shared.runtime.service import Service, ServiceConfig, connect, kafka_log, topic_specs
 from shared.runtime.settings import BlobSettings, DeliverSettings, HttpSettings, KafkaSettings, StateSettings
@@ -170,14 +172,20 @@ async def _known_accounts(channel: Channel, config: ServiceConfig) -> list[Accou
 
 
 async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
-    topic = Topics(config.kafka.topic_prefix).deadletter(channel.capabilities.channel)
-    stream = kafka_log(config.kafka, "redrive")
+    name, topics = channel.capabilities.channel, Topics(config.kafka.topic_prefix)
+    stream, blobs = kafka_log(config.kafka, "redrive"), Blobs(config.blobs.url)
+    dead = DeadLetters(stream, lambda _: topics.deadletter(name))
+    bodies = UnreadableBodies(channel, RawWriter(name, stream, topics, blobs, dead), blobs, topics)
     await connect(stream)
     try:
-        sent = await DeadLetters(stream, lambda _: topic).redrive(topic, limit=parsed.limit, only_code=parsed.code)
+        sent = await dead.redrive(
+            topics.deadletter(name), limit=parsed.limit, only_code=parsed.code, instead=bodies.split
+        )
     finally:
         await stream.stop()
     print(f"sent back: {sent}")
+    if bodies.still_unreadable:
+        print(f"still unreadable: {bodies.still_unreadable}")
     return 0
 
 

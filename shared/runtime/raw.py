@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import time
 
@@ -47,10 +47,15 @@ class RawWriter:
         self._dead = dead
         self._items = metrics.RAW_ITEMS.labels(channel)
 
-    async def write(self, items: Sequence[RawItem], traceparent: str | None = None) -> None:
-        """Returns after the ack of every item. Raises LogUnavailable: the provider keeps the message then."""
+    async def write(
+        self, items: Sequence[RawItem], traceparent: str | None = None, *, received_at: datetime | None = None
+    ) -> None:
+        """Returns after the ack of every item; they are received now unless it is said when.
+
+        Raises LogUnavailable: the provider keeps the message then.
+        """
         trace = (traceparent_of(traceparent) or new_traceparent()).encode()
-        received = str(int(time() * 1000)).encode()
+        received = b"%d" % (time() * 1000 if received_at is None else round(received_at.timestamp() * 1000))
         acks = [await self._enqueue(item, received, trace) for item in items]
         await acknowledged(acks)
         self._items.inc(len(items))
@@ -65,18 +70,27 @@ class RawWriter:
         try:
             return await self._log.enqueue(self._topic, key, item.body, tuple(headers))
         except RecordTooLarge:
-            try:
-                blob = await self._blobs.put_content(_BLOB_REFERENCE, item.body)
-            except BlobsUnavailable as away:
-                raise LogUnavailable("the blob store is away") from away
-            headers.append(("blob", blob.encode()))
+            headers.append(("blob", await self._aside(item.body)))
             return await self._log.enqueue(self._topic, key, b"", tuple(headers))
 
     async def write_unreadable(self, route: str, body: bytes, detail: str) -> None:
-        """Keep an authentic body that could not be split. Raises LogUnavailable."""
-        record = Record(self._topic, 0, INJECTED, None, body, (("route", route.encode()),), int(time() * 1000))
-        await self._dead.put(record, "unreadable", detail)
+        """Keep an authentic body that could not be split, with what splitting it again needs. Raises LogUnavailable."""
+        now = int(time() * 1000)
+        headers = (("route", route.encode()), ("received_at", b"%d" % now))
+        record = Record(self._topic, 0, INJECTED, None, body, headers, now)
+        try:
+            await self._dead.put(record, "unreadable", detail)
+        except RecordTooLarge:
+            aside = replace(record, value=b"", headers=(*headers, ("blob", await self._aside(body))))
+            await self._dead.put(aside, "unreadable", detail)
         metrics.DEAD_LETTERS.labels(self._channel, "unreadable").inc()
+
+    async def _aside(self, content: bytes) -> bytes:
+        """Put what is too large for a record into the blob store; returns the reference. Raises LogUnavailable."""
+        try:
+            return (await self._blobs.put_content(_BLOB_REFERENCE, content)).encode()
+        except BlobsUnavailable as away:
+            raise LogUnavailable("the blob store is away") from away
 
 
 def reason_of(unreadable: Exception) -> str:

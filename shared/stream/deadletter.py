@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from shared.stream.errors import BrakePulled, LogUnavailable
 from shared.stream.log import Log
@@ -13,6 +13,8 @@ from shared.stream.records import Headers, Partition, Record, header
 PREFIX = "dl_"
 LONGEST_DETAIL = 500
 BATCH = 100
+
+Instead = Callable[[Record], Awaitable[bool | None]]
 
 
 class Brake:
@@ -72,14 +74,21 @@ class DeadLetters:
             self._brake.strike()
 
     async def redrive(
-        self, topic: str, *, to: str | None = None, limit: int | None = None, only_code: str | None = None
+        self,
+        topic: str,
+        *,
+        to: str | None = None,
+        limit: int | None = None,
+        only_code: str | None = None,
+        instead: Instead | None = None,
     ) -> int:
         """Send the dead letters of the dead-letter topic `topic` back to where they came from (or to `to`).
 
         With their original headers, in order, once: progress is the consumer group `redrive.<topic>`, committed
         after the acks of at most 100 records. Works up to the end of the topic at the time of the call. What
-        `only_code` leaves out is appended to `topic` again, for another call. Returns how many were sent.
-        Raises LogUnavailable; call it again then.
+        `only_code` leaves out is appended to `topic` again, for another call. So is what `instead` cannot send: it is
+        asked first, and says whether it has brought a letter back in its own way, or None for one that goes as it
+        is. Returns how many were sent. Raises LogUnavailable; call it again then.
         """
         ends = await self._log.ends(topic)
         ours: set[Partition] = set()
@@ -106,7 +115,7 @@ class DeadLetters:
                 room = BATCH if limit is None else min(BATCH, limit - sent)
                 records = await consumer.poll(behind, room, 0.5)
                 if old := [record for record in records if record.offset < ends[record.partition]]:
-                    sent += await self._send_back(old, to, only_code)
+                    sent += await self._send_back(old, to, only_code, instead)
                     await consumer.commit({record.source: record.offset + 1 for record in old})
             return sent
         except TimeoutError as error:
@@ -114,11 +123,18 @@ class DeadLetters:
         finally:
             await consumer.stop()
 
-    async def _send_back(self, records: Sequence[Record], to: str | None, only_code: str | None) -> int:
+    async def _send_back(
+        self, records: Sequence[Record], to: str | None, only_code: str | None, instead: Instead | None
+    ) -> int:
         acks, sent = [], 0
         for record in records:
             source = header(record, "dl_topic")
-            if source is None or (only_code and header(record, "dl_code") != only_code.encode()):
+            left_out = source is None or (only_code and header(record, "dl_code") != only_code.encode())
+            brought = None if left_out or instead is None else await instead(record)
+            if brought:
+                sent += 1
+                continue
+            if left_out or source is None or brought is False:
                 again = (record.topic, record.key, record.value, record.headers)
             else:
                 again = (to or source.decode(), record.key, record.value, _original(record))

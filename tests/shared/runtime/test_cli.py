@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.channel import Account, ProviderError
+from shared.channel import Account, ProviderError, RawItem, WebhookRequest
 from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
+from shared.media.blobs import Blobs
 from shared.runtime import main
+from shared.runtime.raw import RawWriter
 from shared.runtime.sealing import new_key, public_key, unseal
 from shared.runtime.service import topic_specs
 from shared.stream.deadletter import DeadLetters
@@ -269,3 +272,75 @@ def test_dead_letters_are_sent_back(log: MemoryLog, capsys: pytest.CaptureFixtur
     assert [record.value for record in read(log, TOPICS.outbound(CHANNEL))] == [b"1", b"3"]
     assert run("redrive", "--limit", "1") == 0
     assert len(read(log, TOPICS.outbound(CHANNEL))) == 3
+
+
+class StricterChannel(PlainChannel):
+    """Cannot read yet what its provider sends by now."""
+
+    def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
+        if b"new" in request.body:
+            raise KeyError("a bug")
+        return super().unbatch(request)
+
+
+def keep_unreadable(log: MemoryLog, blobs: str, *bodies: bytes) -> None:
+    async def keep() -> None:
+        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL))
+        writer = RawWriter(CHANNEL, log, TOPICS, Blobs(blobs), dead)
+        for body in bodies:
+            await writer.write_unreadable("the/route", body, "KeyError")
+
+    asyncio.run(keep())
+
+
+@pytest.mark.parametrize("largest", [1_000_000, 120], ids=["in the letter", "in the blob store"])
+def test_a_body_that_has_become_readable_is_split_and_keeps_its_time(
+    log: MemoryLog,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    largest: int,
+) -> None:
+    monkeypatch.setenv("BLOB_URL", f"file://{tmp_path}")
+    items = [item(id="new-1", peer="p1"), item(id="new-2", peer="p2")]
+    log._max_bytes = largest
+    with monkeypatch.context() as patch:
+        patch.setattr("shared.runtime.raw.time", lambda: 1_700_000_000.123)
+        keep_unreadable(log, f"file://{tmp_path}", orjson.dumps(items), b"nonsense")
+    assert run("redrive", channel=StricterChannel()) == 0
+    assert capsys.readouterr().out == "sent back: 0\nstill unreadable: 2\n"
+    assert read(log, TOPICS.raw(CHANNEL)) == []
+    assert run("redrive", "--code", "unreadable") == 0
+    assert capsys.readouterr().out == "sent back: 1\nstill unreadable: 1\n"
+    found = sorted(read(log, TOPICS.raw(CHANNEL)), key=lambda record: record.key or b"")
+    assert [orjson.loads(record.value or b"") for record in found] == items
+    assert [record.key for record in found] == [b"acc_1:p1", b"acc_1:p2"]
+    assert {dict(record.headers)["received_at"] for record in found} == {b"1700000000123"}
+    letter = read(log, TOPICS.deadletter(CHANNEL))[-1]
+    assert (letter.value, dict(letter.headers)["dl_code"]) == (b"nonsense", b"unreadable")
+    assert run("redrive") == 0
+    assert capsys.readouterr().out == "sent back: 0\nstill unreadable: 1\n"
+
+
+def test_a_body_is_split_with_the_route_it_came_by(log: MemoryLog, tmp_path: Path) -> None:
+    routes = []
+
+    class RoutedChannel(PlainChannel):
+        def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
+            routes.append((request.route, request.body))
+            return ()
+
+    keep_unreadable(log, f"file://{tmp_path}", b"body")
+    assert run("redrive", channel=RoutedChannel()) == 0
+    assert routes == [("the/route", b"body")]
+
+
+def test_a_body_whose_blob_is_gone_stays_a_dead_letter(
+    log: MemoryLog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BLOB_URL", f"file://{tmp_path}/empty")
+    log._max_bytes = 10
+    keep_unreadable(log, f"file://{tmp_path}/full", orjson.dumps([item()]))
+    assert run("redrive") == 0
+    assert capsys.readouterr().out == "sent back: 0\nstill unreadable: 1\n"
+    assert len(read(log, TOPICS.deadletter(CHANNEL))) == 2

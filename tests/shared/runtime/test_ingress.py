@@ -160,6 +160,17 @@ async def test_an_authentic_body_that_cannot_be_read_is_kept_whole(
     assert await kept(world) == []
 
 
+async def test_an_unreadable_body_too_large_for_a_record_is_kept_in_the_blob_store(
+    world: World, client: TestClient[Any, Any]
+) -> None:
+    world.log._max_bytes = 500
+    body = b"nonsense" * 100
+    assert (await client.post(PATH, data=body, headers=PROOF)).status == 200
+    ((code, record),) = await world.dead()
+    assert (code, record.value) == ("unreadable", b"")
+    assert await world.blobs.read(dict(record.headers)["blob"].decode()) == body
+
+
 async def test_a_bug_in_unbatch_keeps_the_body_too(
     world: World, client: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
