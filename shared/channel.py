@@ -390,6 +390,19 @@ class Pulls(Protocol):
 
 
 @runtime_checkable
+class ReadsHistory(Protocol):
+    """A channel whose provider shows what was said before."""
+
+    def backfill(self, account: Account, since: datetime, peer: str | None = None) -> AsyncIterator[Batch]:
+        """What it shows of the conversations that changed since then, or of the one with `peer`, oldest first.
+
+        `normalise` marks what the items mean as `backfill`, and gives it the ids that a webhook would have given it.
+        Raises ProviderError.
+        """
+        ...
+
+
+@runtime_checkable
 class RegistersWebhook(Protocol):
     """A channel whose webhooks are registered by an API call per account."""
 

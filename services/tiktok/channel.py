@@ -191,21 +191,35 @@ class TikTokChannel:
         self._contacts.put(key, found, _expiry(person.profile_image))
         return found
 
-    async def backfill(self, account: Account, since: datetime) -> AsyncIterator[Batch]:
+    async def backfill(self, account: Account, since: datetime, peer: str | None = None) -> AsyncIterator[Batch]:
         """What was said since then, a batch per conversation: at most its newest 20 messages, and its referrals.
 
-        The items are marked `backfill`; what came by webhook already has the same ids.
+        The items are marked `backfill`; what came by webhook already has the same ids. With `peer` it is that
+        conversation alone, whose referrals are not asked for: they stand in the list of all conversations.
         """
-        ours = business_id(account)
+        if peer is not None:
+            yield await self._history(account, {"conversation_id": peer})
+            return
         async for conversation in self._client.conversations(account):
             updated = moment(conversation.get("update_time"))
             if updated is not None and updated < since:
                 continue
-            answer = await self._client.messages(account, str(conversation["conversation_id"]), Priority.BACKFILL)
-            items = referral_items(conversation, ours)
-            if answer.get("messages"):
-                items += history_items(answer, ours)
-            yield Batch(tuple(items), str(conversation.get("update_time") or ""))
+            try:
+                batch = await self._history(account, conversation)
+            except ProviderError as failed:
+                if failed.failure.code not in (ErrorCode.RECIPIENT_UNKNOWN, ErrorCode.CONTENT_REJECTED):
+                    raise
+                continue  # listed and yet not to be read: the others are
+            yield batch
+
+    async def _history(self, account: Account, conversation: Mapping[str, Any]) -> Batch:
+        """The history of one entry of `conversation/list`."""
+        ours = business_id(account)
+        answer = await self._client.messages(account, str(conversation["conversation_id"]), Priority.BACKFILL)
+        items = referral_items(conversation, ours)
+        if answer.get("messages"):
+            items += history_items(answer, ours)
+        return Batch(tuple(items), str(conversation.get("update_time") or ""))
 
     # --------------------------------------------------------------------------------------------------- account
 

@@ -60,8 +60,8 @@ class CallPace:
 
     async def __call__(self, priority: Priority, account: Account | None = None) -> None:
         """See `shared.channel.Pace`. While the store is away only `send` goes on."""
-        capabilities = self._channel.capabilities if account is None else capabilities_of(self._channel, account.record, None)
-        rate = capabilities.rates.app
+        found = self._channel.capabilities if account is None else capabilities_of(self._channel, account.record, None)
+        rate = found.rates.app
         if rate is None:
             return
         share = SHARES.get(priority)

@@ -7,6 +7,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,17 +16,19 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from shared.channel import Account, Channel, ProviderError, RegistersWebhook
+from shared.channel import Account, Channel, ProviderError, ReadsHistory, RegistersWebhook
+from shared.contract import ids
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime.accounts import AccountRegistry, InvalidAccountsFile, apply_accounts, read_accounts_file
+from shared.runtime.backfill import backfill
 from shared.runtime.cli import add_offline_commands, run_offline
 from shared.runtime.logs import configure_logs
 from shared.runtime.raw import RawWriter
 from shared.runtime.rebuild import rebuild
 from shared.runtime.redrive import UnreadableBodies
 from shared.runtime.sealing import CannotOpen, new_key, public_key
-from shared.runtime.service import Service, ServiceConfig, connect, kafka_log, topic_specs
+from shared.runtime.service import Service, ServiceConfig, connect, kafka_log, lend_state, topic_specs
 from shared.runtime.settings import BlobSettings, DeliverSettings, HttpSettings, KafkaSettings, StateSettings
 from shared.state.client import Client, StateUnavailable
 from shared.state.store import Store
@@ -92,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     redrive = commands.add_parser("redrive", help="send dead letters back to where they came from")
     redrive.add_argument("--code", help="only those with this code")
     redrive.add_argument("--limit", type=int, help="at most so many")
+    history = commands.add_parser("backfill", help="fetch what the provider shows of an account's past conversations")
+    history.add_argument("account", metavar="ACCOUNT_ID")
+    history.add_argument("--conversation", metavar="ID", help="only this conversation")
+    history.add_argument("--days", type=float, default=90.0, help="only what changed in so many days (default: 90)")
     commands.add_parser("rebuild", help="refill the state store from the topics after it has lost its data")
     return parser
 
@@ -210,10 +217,47 @@ async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespac
     return 0
 
 
+async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
+    if not isinstance(channel, ReadsHistory):
+        sys.stderr.write("This channel's provider shows no history.\n")
+        return 2
+    name, key = channel.capabilities.channel, config.service.sealing_key
+    account = next((a for a in await _known_accounts(channel, config) if a.account_id == parsed.account), None)
+    prefix = ids.conversation_id(name, parsed.account, "")
+    if account is None or not (parsed.conversation or prefix).startswith(prefix):
+        sys.stderr.write("no such account, or not its conversation\n")
+        return 2
+    peer = (parsed.conversation or prefix).removeprefix(prefix) or None
+    topics = Topics(config.kafka.topic_prefix)
+    stream = kafka_log(config.kafka, "backfill")
+    state = Client(config.state.url.get_secret_value(), cluster=config.state.cluster, timeout=config.state.timeout)
+    dead = DeadLetters(stream, lambda _: topics.deadletter(name))
+    writer = RawWriter(name, stream, topics, Blobs(config.blobs.url), dead)
+    lend_state(channel, Store(state), key.get_secret_value() if key else None)
+    since = datetime.now(UTC) - timedelta(days=parsed.days)
+    await connect(stream)
+    await channel.start()
+    try:
+        fetched = await backfill(channel, channel, account, writer, Store(state), since=since, peer=peer)
+    except ProviderError as refused:
+        sys.stderr.write(f"the provider refused: {refused.failure.code}\n")
+        return 1
+    except StateUnavailable:
+        sys.stderr.write("the state store does not answer\n")
+        return 1
+    finally:
+        await channel.stop()
+        await stream.stop()
+        await state.close()
+    print(f"conversations: {fetched.conversations} items: {fetched.items}")
+    return 0
+
+
 _COMMANDS: dict[str, Callable[[Channel, ServiceConfig, argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "run": _run,
     "accounts": _accounts,
     "webhook": _webhook,
     "redrive": _redrive,
     "rebuild": _rebuild,
+    "backfill": _backfill,
 }

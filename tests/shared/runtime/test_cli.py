@@ -258,6 +258,12 @@ def test_webhooks_need_an_address_and_a_channel_that_has_them(
     assert run("webhook", "register") == 2
 
 
+def test_history_needs_a_provider_that_shows_it(log: MemoryLog, capsys: pytest.CaptureFixture[str]) -> None:
+    with_accounts(log, "a")
+    assert run("backfill", "a") == 2
+    assert "no history" in capsys.readouterr().err
+
+
 def test_dead_letters_are_sent_back(log: MemoryLog, capsys: pytest.CaptureFixture[str]) -> None:
     async def bury() -> None:
         dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL))
