@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from shared.contract.capabilities import (
     Capabilities,
     FileRule,
@@ -162,6 +165,11 @@ _SOURCES = (
         checked="2026-11-22",
     ),
     Source(figure="257 contacts", source=f"{_DOCS}/messages/contacts-messages", checked="2026-11-22"),
+    Source(
+        figure="without a template: texts, reply and link buttons, body 1024",
+        source=f"{_DOCS}/direct-send/supported-features-and-limits",
+        checked="2026-11-22",
+    ),
     Source(figure="typing lasts 25 s", source=f"{_DOCS}/typing-indicators", checked="2026-11-22"),
     Source(
         figure="window 24 h",
@@ -211,6 +219,7 @@ CAPABILITIES = Capabilities(
     ),
     receipts=(State.SENT, State.DELIVERED, State.READ, State.PLAYED, State.FAILED),
     initiates="template",
+    identity_check=True,
     windows=(
         WindowRule(
             kind="customer_service",
@@ -266,3 +275,16 @@ CAPABILITIES = Capabilities(
 COEXISTING = CAPABILITIES.model_copy(
     update={"rates": CAPABILITIES.rates.model_copy(update={"account": Rate(per_second=20, burst=20)})}
 )
+
+_DIRECT_SEND = ("utility", "authentication")
+
+
+def capabilities_of(settings: Mapping[str, Any]) -> Capabilities:
+    """What an account can do, by its settings: `coexistence`, and the categories of `direct_send`.
+
+    Meta lets a business account write without templates when it has put it on a list, and does not say whether.
+    """
+    found = COEXISTING if settings.get("coexistence") else CAPABILITIES
+    given = settings.get("direct_send")
+    allowed = tuple(category for category in _DIRECT_SEND if isinstance(given, list) and category in given)
+    return found.model_copy(update={"direct_send": allowed}) if allowed else found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.whatsapp import batch, inbound, outbound
-from services.whatsapp.capabilities import CAPABILITIES, COEXISTING
+from services.whatsapp.capabilities import CAPABILITIES, capabilities_of
 from services.whatsapp.client import Client, number_of
 from services.whatsapp.downloads import open_media
 from services.whatsapp.errors import is_authentication
@@ -64,7 +64,7 @@ class WhatsApp:
         return outbound.plan(kind, command, context)
 
     def capabilities_of(self, account: AccountRecord) -> Capabilities:
-        return COEXISTING if account.settings.get("coexistence") else CAPABILITIES
+        return capabilities_of(account.settings)
 
     def peer_of(self, to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
         return peer_of(to)

@@ -30,6 +30,7 @@ class Draft:
         self.calls: list[Call] = []
         self.by_link = context.account.settings.get("media_by_link") is True
         self.recipient = recipient_of(command, context)
+        self._conditions = _conditions(command, self.recipient)
         self._warnings: list[Warning] = []
         self._reply = self._reply_of(command, context)
 
@@ -45,7 +46,7 @@ class Draft:
         warnings: Sequence[Warning] = (),
     ) -> None:
         """One message of a type. The first one carries the reply reference."""
-        body = message(self.recipient, kind, content)
+        body = message(self.recipient, kind, content) | self._conditions
         if self._reply and not self.calls:
             body["context"] = {"message_id": self._reply}
         uploads = {path: fitted.file for path, fitted in (files or {}).items()}
@@ -85,6 +86,15 @@ class Draft:
             self.warn(WarningCode.REPLY_TO_DROPPED, "The message replied to is not known on this channel.")
             return None
         return context.target.provider_message_id
+
+
+def _conditions(command: MessageSend, recipient: Recipient) -> Json:
+    """On which conditions Meta takes the message: whom it is for, what for. Raises Refused: a group has neither."""
+    given = {"recipient_identity_key_hash": command.identity_key, "category": command.category}
+    for name, field in (("recipient_identity_key_hash", "identity_key"), ("category", "category")):
+        if recipient.group and given[name]:
+            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "A message to a group has none.", field=field)
+    return {name: value for name, value in given.items() if value}
 
 
 def message(recipient: Recipient, kind: str, content: Any) -> Json:

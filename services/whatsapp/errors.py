@@ -88,7 +88,8 @@ _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
     ((2494100,), Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE, 300.0, "account")),
     ((134101,), Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE, 600.0, "pair")),  # a new template, still syncing
     # Recipient.
-    ((131020, 131021, 131026, 131030, 131041, 131062, 137000), _UNDELIVERABLE),
+    ((131020, 131021, 131026, 131030, 131041, 131062), _UNDELIVERABLE),
+    ((137000,), Rule(Kind.RCPT, ErrorCode.IDENTITY_CHANGED)),
     ((130472, 131049), _HELD),
     ((130497,), Rule(Kind.RCPT, ErrorCode.UNSUPPORTED_BY_CHANNEL)),
     ((131050,), _OPTED_OUT),

@@ -53,7 +53,7 @@ class Identity:
     """The names of one person in one payload; `phones` as Meta gave them, the most reliable first.
 
     `opaque` is what a phone key holds that is no number, `unread` what a user-id key holds that is no BSUID: names
-    of last resort, which say nothing where there is a better one.
+    of last resort, which say nothing where there is a better one. `key` is Meta's hash of who it is.
     """
 
     bsuid: str | None = None
@@ -63,6 +63,7 @@ class Identity:
     unread: str | None = None
     username: str | None = None
     display_name: str | None = None
+    key: str | None = None
     _peers: list[str] | None = None
 
     def add(self, value: str | None, key: str = "wa_id") -> None:
@@ -109,7 +110,7 @@ class Identity:
         return tuple(found)
 
     def contact(self) -> Contact:
-        return Contact(aliases=self.aliases(), display_name=self.display_name)
+        return Contact(aliases=self.aliases(), display_name=self.display_name, identity_key=self.key)
 
     def address(self) -> dict[str, str]:
         """What a message to this person needs."""
@@ -130,6 +131,7 @@ def identity(source: Json, contact: Json, *keys: str) -> Identity:
     username = wire.text(profile, "username") or wire.text(contact, "username")
     person.username = username.removeprefix("@") if username else None
     person.display_name = wire.text(profile, "name")
+    person.key = wire.text(contact, "identity_key_hash")
     return person
 
 

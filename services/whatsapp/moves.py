@@ -31,6 +31,7 @@ def moved_contact(scope: Scope, member: Json) -> Event | None:
     new = _after(old, system, moved=reason == "number_changed")
     if not new.peers:
         return None
+    new.key = wire.text(wire.obj(system, "identity") or wire.obj(member, "identity"), "hash") or scope.person.key
     scope.person = new
     data = ContactUpdated(
         **scope.common(),

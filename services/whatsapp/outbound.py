@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from services.whatsapp.capabilities import BODY
 from services.whatsapp.draft import Draft, message
 from services.whatsapp.interactive import add_interactive
 from services.whatsapp.recipient import recipient_of
@@ -16,7 +17,9 @@ from shared.contract.commands import (
     Command,
     CommandType,
     File,
+    InteractiveKind,
     MessageSend,
+    OutboundContent,
     OutContacts,
     OutInteractive,
     OutLocation,
@@ -53,6 +56,9 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> Sequence[
 def _send(command: MessageSend, context: PlanContext) -> list[Call]:
     content = command.content
     draft = Draft(command, context)
+    if command.category and not _sent_directly(content):
+        detail = "Without a template, Meta sends texts, reply buttons and link buttons."
+        raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content")
     match content:
         case OutText():
             add_text(draft, content)
@@ -72,7 +78,22 @@ def _send(command: MessageSend, context: PlanContext) -> list[Call]:
         case _:
             detail = f"WhatsApp carries no content of kind {content.kind}."
             raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content.kind")
+    if command.category:
+        _within_a_template(draft.calls)
     return draft.calls
+
+
+def _sent_directly(content: OutboundContent) -> bool:
+    buttons = (InteractiveKind.BUTTONS, InteractiveKind.CTA_URL)
+    return isinstance(content, OutText) or (isinstance(content, OutInteractive) and content.interactive in buttons)
+
+
+def _within_a_template(calls: Sequence[Call]) -> None:
+    """Meta makes a template of what is sent without one: also a text is no longer than a template's body."""
+    for call in calls:
+        length = len(call.params.get("text", {}).get("body", ""))
+        if length > BODY:
+            raise Refused(ErrorCode.TEXT_TOO_LONG, field="content.text", limit=BODY, actual=length)
 
 
 def _with_files(content: OutInteractive, files: Sequence[File]) -> OutInteractive:

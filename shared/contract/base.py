@@ -95,7 +95,11 @@ class Alias(Model):
 
 
 class Contact(Model):
-    """The other side of a conversation as the provider describes it: no alias is ever guessed."""
+    """The other side of a conversation as the provider describes it: no alias is ever guessed.
+
+    `identity_key` is the provider's mark of who is behind the contact now, where the account asks for it: another one
+    says that it may be somebody else.
+    """
 
     aliases: tuple[Alias, ...] = ()
     display_name: OptionalText = None
@@ -104,3 +108,4 @@ class Contact(Model):
     language: OptionalText = None  # BCP 47 hint of the provider
     avatar_url: OptionalText = None
     is_bot: bool | None = None
+    identity_key: OptionalText = None

@@ -113,7 +113,9 @@ class Capabilities(Model):
     """Everything an inbox has to know about a channel before it offers something to an agent.
 
     `answers_uncertain` is how an uncertain part is settled: the provider echoes our id, echoes the message, or not
-    at all. `initiates` says who may write first.
+    at all. `initiates` says who may write first. `direct_send` names the categories (`MessageSend.category`) in which
+    the account may write without a template while no window is open; `identity_check` says that
+    `MessageSend.identity_key` is obeyed.
     """
 
     channel: str
@@ -137,6 +139,8 @@ class Capabilities(Model):
     receipts: tuple[State, ...]
     reads_up_to: bool = False  # the provider reports reading as a point in time, for all messages before it
     initiates: Literal["never", "template", "always"]
+    direct_send: tuple[str, ...] = ()
+    identity_check: bool = False
     windows: tuple[WindowRule, ...] = ()
     rates: Rates = Rates()
     answers_uncertain: Literal["callback_data", "echo", "message_id", "never"]

@@ -241,11 +241,18 @@ class Command(Model):
 
 
 class MessageSend(Command):
+    """`identity_key` is that of the contact (`Contact.identity_key`) whom somebody has confirmed: to another one the
+    message is refused (`identity_changed`). `category` sends a message that is no template as what it says it is
+    (`utility`), also while no window is open, where the account may (`Capabilities.direct_send`).
+    """
+
     content: OutboundContent
     reply_to: ReplyTarget | None = None
     reply_policy: Literal["degrade", "strict"] = "degrade"
     on_uncertain: Literal["report", "resend"] = "report"
     silent: bool = False  # deliver without a notification, where the channel can
+    identity_key: OptionalText = None
+    category: OptionalText = None
 
 
 class MessageEdit(Command):

@@ -36,6 +36,7 @@ class ErrorCode(StrEnum):
     CANNOT_INITIATE = "cannot_initiate"
     RECIPIENT_BLOCKED = "recipient_blocked"
     RECIPIENT_UNKNOWN = "recipient_unknown"
+    IDENTITY_CHANGED = "identity_changed"
     OPTED_OUT = "opted_out"
     ACCOUNT_REAUTH_REQUIRED = "account_reauth_required"
     ACCOUNT_BILLING_BLOCKED = "account_billing_blocked"
@@ -97,6 +98,12 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
         False,
         "The channel does not know this recipient.",
         "Check the contact's details.",
+    ),
+    ErrorCode.IDENTITY_CHANGED: ErrorFact(
+        ErrorClass.RECIPIENT,
+        False,
+        "The contact may be somebody else now.",
+        "Make sure who it is, then send with the contact's new identity key.",
     ),
     ErrorCode.OPTED_OUT: ErrorFact(ErrorClass.RECIPIENT, False, "The contact has opted out of marketing messages."),
     ErrorCode.ACCOUNT_REAUTH_REQUIRED: ErrorFact(

@@ -60,6 +60,10 @@ def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command
     if grade is Grade.REJECTED or (kind not in capabilities.commands and kind not in _OURS):
         return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "type"})
     if isinstance(command, MessageSend):
+        if command.category is not None and command.category not in capabilities.direct_send:
+            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "category"})
+        if command.identity_key is not None and not capabilities.identity_check:
+            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "identity_key"})
         content = command.content
         field = _GRADE_OF_CONTENT.get(content.kind)
         if field is not None and getattr(capabilities, field) is Grade.REJECTED:
@@ -94,10 +98,11 @@ def _unreachable(
     if kind not in _NEEDS_WINDOW:
         return None
     template = isinstance(command, MessageSend) and isinstance(command.content, OutTemplate)
+    direct = isinstance(command, MessageSend) and command.category is not None
     if (
         command.conversation_id is None
         and conversation.last_inbound is None
-        and (capabilities.initiates == "never" or (capabilities.initiates == "template" and not template))
+        and (capabilities.initiates == "never" or (capabilities.initiates == "template" and not (template or direct)))
     ):
         return Refusal(ErrorCode.CANNOT_INITIATE, None, {})
     if conversation.unreachable:
@@ -116,7 +121,7 @@ def _window_closed(
     if rule is None or kind not in _NEEDS_WINDOW:
         return None
     state = window_state(rule, conversation, now)
-    if state.open:
+    if state.open or (isinstance(command, MessageSend) and command.category is not None):
         return None
     if rule.templates_outside and isinstance(command, MessageSend) and isinstance(command.content, OutTemplate):
         return None

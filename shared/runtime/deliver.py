@@ -37,6 +37,7 @@ from shared.runtime.jobs import (
 from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
 from shared.runtime.sending import BILLING_RETRY, Park, Sender
 from shared.runtime.statuses import StatusBook
+from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Fields, Opened, Settlement, Store
 from shared.stream.deadletter import DeadLetters
@@ -218,7 +219,8 @@ class Deliverer:
         known_before = from_fields(opened.conversation, opened.quota_used)
         conversation = known_before.at(job.address)
         if not begun:
-            refusal = judge(self._channel.capabilities, job.kind, job.command, conversation, datetime.now(UTC))
+            able = capabilities_of(self._channel, job.account.record, None)
+            refusal = judge(able, job.kind, job.command, conversation, datetime.now(UTC))
             if refusal is not None:
                 await self._end(job, self._rejection(job, *refusal))
                 return

@@ -23,6 +23,7 @@ from shared.runtime.identity import Identities
 from shared.runtime.jobs import OVERTAKING, account_refusal
 from shared.runtime.offline import printable_calls, read_command
 from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
+from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 
@@ -75,7 +76,7 @@ class Preflight:
         target = target_of(command)
         opened = await self._store.open(conversation_id, command.command_id, [target.id] if target.id else [])
         conversation = from_fields(opened.conversation, opened.quota_used).at(address)
-        capabilities = self._channel.capabilities
+        capabilities = capabilities_of(self._channel, account.record, None)
         verdict = judge(capabilities, kind, command, conversation, datetime.now(UTC))
         if verdict is not None:
             return _refused(*verdict)

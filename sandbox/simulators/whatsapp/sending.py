@@ -30,6 +30,7 @@ from sandbox.simulators.whatsapp.templates import Template
 PAIR_SECONDS = 6.0  # one message per six seconds to the same user,
 PAIR_BURST = 45  # with up to 45 borrowed from the future
 TYPING_SECONDS = 25.0
+DIRECT_SEND_BODY = 1024  # as in a template
 _DIRECT_SEND = frozenset({"text", "button", "cta_url"})
 _ERROR = frozenset({"error"})
 
@@ -124,6 +125,8 @@ class Sender:
         form = body["interactive"]["type"] if kind == "interactive" else kind
         if not number.direct_send or form not in _DIRECT_SEND:
             raise GraphError(100, "Param category is not available for this number or message type.")
+        if kind == "text" and len(body["text"]["body"]) > DIRECT_SEND_BODY:
+            raise GraphError(100, f"Param text['body'] must be at most {DIRECT_SEND_BODY} characters long.")
 
     def _throttle(self, number: Number) -> None:
         now = self._core.clock.now()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from aiohttp import web
@@ -376,6 +376,49 @@ async def test_a_field_that_may_not_be_read_costs_the_probe_only_the_rate(
 @pytest.mark.parametrize("number", [{}, {"throughput": {"level": "NOT_APPLICABLE"}}, {"throughput": "HIGH"}])
 def test_a_number_that_says_nothing_of_its_throughput_has_no_rate(number: dict[str, object]) -> None:
     assert rate_of_number(number) is None
+
+
+async def test_a_message_for_somebody_else_than_the_contact_is_now_is_refused(
+    sim: WhatsAppSimulator, channel: WhatsApp, account: Account, ida: Customer
+) -> None:
+    sim.customers.change_identity(ida, "first")
+    call = text()
+    meant = replace(call, params={**call.params, "recipient_identity_key_hash": "first"})
+    assert (await channel.perform(meant, account, Shelf())).provider_message_ids
+    sim.customers.change_identity(ida, "second")
+    assert (await failure_of(channel, meant, account)).code is ErrorCode.IDENTITY_CHANGED
+
+
+async def test_a_message_of_a_category_needs_an_account_that_may(
+    sim: WhatsAppSimulator, channel: WhatsApp, account: Account, ida: Customer
+) -> None:
+    call = text()
+    direct = replace(call, params={**call.params, "category": "utility"})
+    assert (await failure_of(channel, direct, account)).code is ErrorCode.CONTENT_REJECTED
+    sim.world.numbers[PHONE_NUMBER_ID].direct_send = True
+    assert (await channel.perform(direct, account, Shelf())).provider_message_ids
+    longer = text("x" * 1025)
+    longer = replace(longer, params={**longer.params, "category": "utility"})
+    assert (await failure_of(channel, longer, account)).code is ErrorCode.CONTENT_REJECTED
+
+
+@pytest.mark.parametrize(
+    ("settings", "direct", "rate"),
+    [
+        ({}, (), 80),
+        ({"direct_send": ["utility"]}, ("utility",), 80),
+        ({"direct_send": ["authentication", "marketing", "utility"]}, ("utility", "authentication"), 80),
+        ({"direct_send": True, "coexistence": True}, (), 20),
+        ({"direct_send": ["utility"], "coexistence": True}, ("utility",), 20),
+    ],
+)
+def test_what_an_account_can_do_by_its_settings(
+    channel: WhatsApp, settings: dict[str, object], direct: tuple[str, ...], rate: float
+) -> None:
+    record = AccountRecord(account_id="wa_1", workspace_id="w", channel="whatsapp", settings=settings)
+    found = channel.capabilities_of(record)
+    assert found.direct_send == direct
+    assert found.rates.account == Rate(per_second=rate, burst=rate)
 
 
 async def test_nothing_personal_is_logged(

@@ -35,6 +35,7 @@ from shared.contract.statuses import WarningCode
         (131057, ErrorCode.PROVIDER_UNAVAILABLE, "account", None),
         (131026, ErrorCode.RECIPIENT_UNKNOWN, "pair", None),
         (131030, ErrorCode.RECIPIENT_UNKNOWN, "pair", None),
+        (137000, ErrorCode.IDENTITY_CHANGED, "pair", None),
         (131047, ErrorCode.WINDOW_CLOSED, "pair", None),
         (131049, ErrorCode.QUOTA_EXHAUSTED, "pair", None),
         (131050, ErrorCode.OPTED_OUT, "pair", None),

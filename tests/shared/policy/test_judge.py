@@ -26,6 +26,7 @@ OPEN = Conversation(known=True, last_inbound=NOW - timedelta(hours=1))
 CLOSED = Conversation(known=True, last_inbound=NOW - timedelta(hours=25))
 TEMPLATE = {"kind": "template", "name": "t", "language": "en"}
 TEXT = {"kind": "text", "text": "hi"}
+ADDRESS = {"kind": "phone", "value": "+4915112345678"}
 
 
 def command(kind: CommandType = CommandType.MESSAGE_SEND, **data: Any) -> Command:
@@ -113,6 +114,34 @@ def test_who_may_write_first(initiates: str, text: bool, template: bool) -> None
     for content, allowed in ((TEXT, text), (TEMPLATE, template)):
         found = code(able, command(content=content, **to), Conversation())
         assert found == (None if allowed else ErrorCode.CANNOT_INITIATE)
+
+
+@pytest.mark.parametrize(
+    ("conversation", "to"),
+    [
+        (OPEN, {}),
+        (CLOSED, {}),
+        (Conversation(), {"conversation_id": None, "to": [{"kind": "phone", "value": "+4915"}]}),
+    ],
+)
+@pytest.mark.parametrize("templates_outside", [True, False])
+def test_a_message_of_a_category_goes_out_unasked_where_the_account_may(
+    conversation: Conversation, to: dict[str, Any], templates_outside: bool
+) -> None:
+    window = WINDOW.model_copy(update={"templates_outside": templates_outside})
+    able = capabilities(initiates="template", direct_send=("utility",), windows=(window,))
+    assert code(able, command(category="utility", **to), conversation) is None
+    assert code(able, command(category="marketing", **to), conversation) is ErrorCode.UNSUPPORTED_BY_CHANNEL
+    unable = capabilities(initiates="template", windows=(window,))
+    assert code(unable, command(category="utility", **to), conversation) is ErrorCode.UNSUPPORTED_BY_CHANNEL
+
+
+def test_whom_a_message_is_for_is_checked_or_the_message_refused() -> None:
+    made = command(identity_key="abc")
+    assert code(capabilities(identity_check=True), made) is None
+    refusal = judge(capabilities(), CommandType.MESSAGE_SEND, made, OPEN, NOW)
+    assert refusal is not None
+    assert (refusal.code, refusal.facts) == (ErrorCode.UNSUPPORTED_BY_CHANNEL, {"field": "identity_key"})
 
 
 @pytest.mark.parametrize("kind", list(CommandType))

@@ -35,6 +35,7 @@ from shared.channel import (
     WebhookRequest,
 )
 from shared.contract import ids
+from shared.contract.accounts import AccountRecord
 from shared.contract.base import Alias, AliasKind, Contact, Origin
 from shared.contract.capabilities import (
     Capabilities,
@@ -293,6 +294,13 @@ class ProbingChannel(PlainChannel):
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class VaryingChannel(PlainChannel):
+    """Can do for an account what its settings say under `able`."""
+
+    def capabilities_of(self, account: AccountRecord) -> Capabilities:
+        return self.capabilities.model_copy(update=account.settings.get("able", {}))
 
 
 class InitiatingChannel(PlainChannel):

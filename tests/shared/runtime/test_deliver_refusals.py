@@ -11,8 +11,16 @@ from shared.contract.base import rfc3339
 from shared.contract.commands import CommandType
 from shared.contract.errors import ErrorCode
 from tests.shared.runtime.conftest import MakeWorld
-from tests.shared.runtime.plain_channel import WINDOW, InitiatingChannel, Killed, PlainChannel, failure, item
-from tests.shared.runtime.world import CONVERSATION, World, soon
+from tests.shared.runtime.plain_channel import (
+    WINDOW,
+    InitiatingChannel,
+    Killed,
+    PlainChannel,
+    VaryingChannel,
+    failure,
+    item,
+)
+from tests.shared.runtime.world import CONVERSATION, OTHER, World, soon
 
 QUOTA = WINDOW.model_copy(update={"quota": 3, "counts_echoes": True, "templates_outside": False})
 DAY = timedelta(days=1)
@@ -125,6 +133,21 @@ async def test_a_closed_window_says_when_it_closed_and_what_is_allowed(world: Wo
     assert error["allowed"] == ["template"]
     await world.send(command_id="c2", content={"kind": "template", "name": "t", "language": "en"})
     assert await world.states("c2") == ["sent"]
+
+
+async def test_what_an_account_may_is_its_own(make_world: MakeWorld) -> None:
+    world = await make_world(VaryingChannel())
+    world.account(OTHER.model_copy(update={"settings": {"able": {"direct_send": ("utility",)}}}))
+    theirs = {"workspace_id": "ws_2", "account_id": "acc_2", "conversation_id": "plain:acc_2:p1"}
+    for account in ("acc_1", "acc_2"):
+        await world.receive(item(account=account))
+    world.clock.advance(25 * 3600)
+    await world.send(command_id="c1", category="utility")
+    assert (await refusal(world, "c1"))["field"] == "category"
+    await world.send(command_id="c2", **theirs)
+    assert (await refusal(world, "c2"))["code"] == "window_closed"
+    await world.send(command_id="c3", category="utility", **theirs)
+    assert await world.states("c3") == ["sent"]
 
 
 async def test_an_open_window_takes_messages_to_its_last_second(world: World) -> None:

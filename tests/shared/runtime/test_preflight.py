@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -19,8 +20,8 @@ from shared.media.blobs import BlobsUnavailable
 from shared.runtime.offline import printable_calls
 from shared.runtime.preflight import Preflight
 from tests.shared.runtime.conftest import MakeWorld
-from tests.shared.runtime.plain_channel import WINDOW, PlainChannel, item
-from tests.shared.runtime.world import CONVERSATION, Away, World, soon
+from tests.shared.runtime.plain_channel import WINDOW, PlainChannel, VaryingChannel, item
+from tests.shared.runtime.world import ACCOUNT, CONVERSATION, Away, World, soon
 
 QUOTA = WINDOW.model_copy(update={"quota": 3, "templates_outside": True})
 TEMPLATE = {"kind": "template", "name": "t", "language": "en"}
@@ -50,8 +51,8 @@ async def world(make_world: MakeWorld) -> World:
     return await make_world(PlainChannel(windows=(QUOTA,)))
 
 
-@pytest.fixture
-async def ask(world: World) -> AsyncIterator[Asked]:
+@asynccontextmanager
+async def asking(world: World) -> AsyncIterator[Asked]:
     process = world.process
     preflight = Preflight(
         world.channel, world.accounts, world.store, process.preparer, process.health, process.identities
@@ -60,6 +61,12 @@ async def ask(world: World) -> AsyncIterator[Asked]:
     app.add_routes([web.post("/v1/preflight", preflight.post)])
     async with TestClient(TestServer(app)) as client:
         yield Asked(world, client)
+
+
+@pytest.fixture
+async def ask(world: World) -> AsyncIterator[Asked]:
+    async with asking(world) as asked:
+        yield asked
 
 
 async def test_a_command_is_planned_and_nothing_is_sent(world: World, ask: Asked) -> None:
@@ -228,3 +235,13 @@ async def test_what_preflight_says_is_what_is_then_sent(world: World, ask: Asked
             ErrorCode.UNSUPPORTED_BY_CHANNEL,
         )
     }
+
+
+async def test_what_an_account_may_is_its_own(make_world: MakeWorld) -> None:
+    world = await make_world(VaryingChannel())
+    await world.receive(item())
+    world.clock.advance(25 * 3600)
+    async with asking(world) as ask:
+        assert (await ask.about(category="utility"))["refused"]["field"] == "category"
+        world.account(ACCOUNT.model_copy(update={"settings": {"able": {"direct_send": ("utility",)}}}))
+        assert (await ask.about(category="utility"))["accepted"] is True
