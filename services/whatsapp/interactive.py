@@ -201,6 +201,9 @@ def _carousel(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
 def _card(draft: Draft, content: OutInteractive, card: Card, index: int) -> tuple[Json, Uploads]:
     field = f"content.cards.{index}"
     if card.product_id:
+        if card.file or card.text or card.buttons:
+            detail = "A product card shows what the catalogue says, and nothing of its own."
+            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field=field)
         catalog_id = required(content.catalog_id, "content.catalog_id")
         return {"type": "product", "action": {"product_retailer_id": card.product_id, "catalog_id": catalog_id}}, {}
     if card.file is None:

@@ -158,6 +158,7 @@ def _referral(member: Json, context: Json) -> Referral | None:
         url=wire.text(ad, "source_url"),
         headline=wire.text(ad, "headline"),
         body=wire.text(ad, "body"),
+        welcome_message=wire.text(wire.obj(ad, "welcome_message"), "text"),
         media_url=wire.text(ad, "image_url", "video_url", "thumbnail_url"),
         click_id=wire.text(ad, "ctwa_clid"),
         payload=wire.text(ad, "ref"),

@@ -291,6 +291,7 @@ class Referral(Model):
     url: OptionalText = None
     headline: OptionalText = None
     body: OptionalText = None
+    welcome_message: OptionalText = None  # what the contact was greeted with
     media_url: OptionalText = None
     click_id: OptionalText = None
     payload: OptionalText = None  # what was attached to the link

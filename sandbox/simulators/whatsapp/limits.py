@@ -96,10 +96,13 @@ def _interactive(content: Json) -> None:
     action = content.get("action") or {}
     if kind not in ("location_request_message", "request_contact_info"):
         _required(action, "interactive['action']")
-    if kind not in ("product", "carousel"):
+    if kind != "product":
         _required(content.get("body", {}).get("text"), "interactive['body']['text']")
     _at_most(content.get("body", {}).get("text"), 4096 if kind == "list" else 1024, "Body text")
     _at_most(content.get("footer", {}).get("text"), 60, "Footer text")
+    for part in ("header", "footer"):
+        if kind == "carousel" and part in content:
+            raise GraphError(131009, f"A carousel has no {part}.")
     _header(kind, content.get("header"))
     rule = _ACTIONS.get(kind)
     if rule is not None:
@@ -179,17 +182,49 @@ def _carousel(action: Json) -> None:
     cards = action.get("cards")
     _between(cards, 2, 10, "cards")
     assert isinstance(cards, list)
-    kinds = set()
-    for card in cards:
-        text = (card.get("body") or {}).get("text", "")
-        _at_most(text, 160, "Card body text")
-        if text.count("\n") > 2:
-            raise GraphError(131009, "Card body text has more than 2 line breaks.")
-        _required((card.get("header") or {}).get("type"), "card header")
-        own = card.get("action") or {}
-        kinds.add(own.get("name") or tuple(b.get("type") for b in own.get("buttons") or []))
-    if len(kinds) > 1:
-        raise GraphError(131009, "All cards must have the same button types.")
+    for n, card in enumerate(cards):
+        if card.get("type") == "product":
+            _product_card(card, f"cards[{n}]")
+        else:
+            _media_card(card)
+    if len({_card_kind(card) for card in cards}) > 1:
+        raise GraphError(131009, "All cards must have the same type and the same buttons.")
+
+
+def _media_card(card: Json) -> None:
+    text = (card.get("body") or {}).get("text", "")
+    _at_most(text, 160, "Card body text")
+    if text.count("\n") > 2:
+        raise GraphError(131009, "Card body text has more than 2 line breaks.")
+    header = (card.get("header") or {}).get("type")
+    _required(header, "card header")
+    if header not in ("image", "video"):
+        raise GraphError(131009, "Card header must be an image or a video.")
+    own = card.get("action") or {}
+    if own.get("name") == "cta_url":
+        _cta_url(own)
+    else:
+        _required(own.get("buttons"), "card action")
+
+
+def _product_card(card: Json, where: str) -> None:
+    """Only the product: what a card shows of it comes from the catalogue."""
+    for key in ("header", "body", "footer"):
+        if key in card:
+            raise GraphError(131009, f"{where}['{key}'] is not allowed on a product card.")
+    action = card.get("action") or {}
+    for key in ("product_retailer_id", "catalog_id"):
+        _required(action.get(key), f"{where}['action']['{key}']")
+    if unknown := set(action) - {"product_retailer_id", "catalog_id"}:
+        raise GraphError(131009, f"{where}['action']['{min(unknown)}'] is not allowed on a product card.")
+
+
+def _card_kind(card: Json) -> tuple[object, ...]:
+    """What all cards of a carousel have in common: their buttons, or the catalogue."""
+    action = card.get("action") or {}
+    if card.get("type") == "product":
+        return "product", action.get("catalog_id")
+    return (action.get("name"), *(button.get("type") for button in action.get("buttons") or []))
 
 
 def _product_list(action: Json) -> None:

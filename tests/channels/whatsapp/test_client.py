@@ -159,9 +159,8 @@ async def test_an_alphanumeric_user_id_goes_into_recipient(
     assert [(alias.kind, alias.value) for alias in receipt.learned] == [(AliasKind.BSUID, BSUID)]
 
 
-# Groups, messages, files and templates that the simulated world does not have, and product cards, which it does not
-# know (Meta's page on interactive product carousels does).
-UNKNOWN_THERE = ("group", "reaction", "typing", "read", "already", "template", "carousel_of_products")
+# Groups, messages, files, templates and people that the simulated world does not have.
+UNKNOWN_THERE = ("group", "reaction", "typing", "read", "already", "template", "identity")
 
 
 async def test_every_planned_golden_is_a_request_meta_takes(
@@ -170,6 +169,7 @@ async def test_every_planned_golden_is_a_request_meta_takes(
     """What `plan` makes of the golden commands is sent: no request may break Meta's description or limits."""
     sim.behaviour.pair_limit = sim.behaviour.throughput_limit = False
     sim.behaviour.open_world = True
+    sim.world.numbers[PHONE_NUMBER_ID].direct_send = True
     shelf = Shelf({"any": (PNG, "image/png", "a.png")})
     checked = 0
     for path in goldens.cases("whatsapp", "outbound"):

@@ -32,6 +32,17 @@ def row(n: int = 0, **extra: Any) -> dict[str, Any]:
     return {"id": f"r{n}", "title": "t", **extra}
 
 
+def cards(*found: dict[str, Any]) -> dict[str, Any]:
+    return {"cards": [{"card_index": n, **card} for n, card in enumerate(found)]}
+
+
+MEDIA: dict[str, Any] = {
+    "type": "cta_url",
+    "header": {"type": "image", "image": {"link": "https://a.example"}},
+    "action": {"name": "cta_url", "parameters": {"display_text": "Buy", "url": "https://shop.example"}},
+}
+PRODUCT: dict[str, Any] = {"type": "product", "action": {"product_retailer_id": "p", "catalog_id": "1"}}
+
 REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     # the description
     "no product": ({**text(), "messaging_product": None}, 100, "messaging_product"),
@@ -123,6 +134,41 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
         "30",
     ),
     "one card": (interactive("carousel", {"cards": [{"header": {"type": "image"}}]}), 131009, "cards"),
+    "carousel without body": (interactive("carousel", cards(MEDIA, MEDIA), body={}), 131008, "body"),
+    "carousel with footer": (interactive("carousel", cards(MEDIA, MEDIA), footer={"text": "f"}), 131009, "footer"),
+    "card without header": (interactive("carousel", cards(MEDIA, MEDIA | {"header": {}})), 131008, "card header"),
+    "card with a document": (
+        interactive("carousel", cards(MEDIA, MEDIA | {"header": {"type": "document"}})),
+        131009,
+        "image or a video",
+    ),
+    "card without button": (interactive("carousel", cards(MEDIA, MEDIA | {"action": {}})), 131008, "card action"),
+    "product card without product": (
+        interactive("carousel", cards(PRODUCT, PRODUCT | {"action": {"catalog_id": "1"}})),
+        131008,
+        "product_retailer_id",
+    ),
+    "product card without catalogue": (
+        interactive("carousel", cards(PRODUCT, PRODUCT | {"action": {"product_retailer_id": "p"}})),
+        131008,
+        "catalog_id",
+    ),
+    "two catalogues": (
+        interactive("carousel", cards(PRODUCT, PRODUCT | {"action": {"product_retailer_id": "p", "catalog_id": "2"}})),
+        131009,
+        "same type",
+    ),
+    "product card with text": (
+        interactive("carousel", cards(PRODUCT, PRODUCT | {"body": {"text": "x"}})),
+        131009,
+        "body",
+    ),
+    "product card with buttons": (
+        interactive("carousel", cards(PRODUCT, PRODUCT | {"action": PRODUCT["action"] | {"buttons": []}})),
+        131009,
+        "buttons",
+    ),
+    "cards of both kinds": (interactive("carousel", cards(PRODUCT, MEDIA)), 131009, "same type"),
     "31 products": (
         interactive(
             "product_list",

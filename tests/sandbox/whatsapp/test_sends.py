@@ -156,7 +156,12 @@ async def test_carousel_and_contact_request_are_taken(sim: WhatsAppSimulator, id
         "body": {"text": "your number?"},
         "action": {"name": "request_contact_info"},
     }
-    for interactive in (carousel, request):
+    products = [
+        {"card_index": n, "type": "product", "action": {"product_retailer_id": f"hat-{n}", "catalog_id": "1"}}
+        for n in range(2)
+    ]
+    of_products = {"type": "carousel", "body": {"text": "hats"}, "action": {"cards": products}}
+    for interactive in (carousel, of_products, request):
         status, answer = await graph.send(type="interactive", interactive=interactive)
         assert status == 200, answer
-    assert len(sim.sent(ida)) == 2
+    assert len(sim.sent(ida)) == 3
