@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from shared.contract.accounts import AccountRecord
-from shared.contract.base import Alias
+from shared.contract.base import Alias, Contact
 from shared.contract.capabilities import Capabilities, Rate
 from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment
@@ -397,6 +397,18 @@ class ReadsHistory(Protocol):
         """What it shows of the conversations that changed since then, or of the one with `peer`, oldest first.
 
         `normalise` marks what the items mean as `backfill`, and gives it the ids that a webhook would have given it.
+        Raises ProviderError.
+        """
+        ...
+
+
+@runtime_checkable
+class KnowsContacts(Protocol):
+    """A channel whose provider tells on request what its webhooks leave out of a contact: name, picture."""
+
+    async def contact(self, account: Account, address: Mapping[str, str]) -> Contact | None:
+        """The contact of a conversation, by what its events left as `Event.address`; None where nobody is told.
+
         Raises ProviderError.
         """
         ...

@@ -171,11 +171,14 @@ class TikTokChannel:
             media_type="VIDEO" if attachment.kind is AttachmentKind.VIDEO else "IMAGE",
         )
 
-    async def contact(self, account: Account, conversation_id: str) -> Contact | None:
+    async def contact(self, account: Account, address: Mapping[str, str]) -> Contact | None:
         """Name and avatar of a conversation's contact: webhooks bring only the user name.
 
-        `conversation_id` is TikTok's. The avatar's address expires, and the cached entry with it.
+        The avatar's address expires, and the cached entry with it.
         """
+        conversation_id = address.get("conversation_id")
+        if conversation_id is None:
+            return None
         key = f"{account.account_id}:{conversation_id}"
         if (known := self._contacts.get(key)) is not None:
             return known

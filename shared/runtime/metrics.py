@@ -43,6 +43,7 @@ TYPING_DROPPED = _counter("typing_dropped_total", "Typing commands not carried o
 PARKED = Gauge("parked_commands", "Commands that wait on the parked topic.", ["channel"], registry=REGISTRY)
 DEFERRED = _counter("deferred_total", "Commands that had to wait, by reason.", "channel", "why")
 
+CONTACT_LOOKUPS = _counter("contact_lookups_total", "Contacts asked for by name, by outcome.", "channel", "outcome")
 CALLS_DRAWN = _counter(
     "calls_drawn_total", "Calls drawn from an app's rate beside messages, by outcome.", "channel", "priority", "outcome"
 )

@@ -33,13 +33,14 @@ RETRY_SECONDS = 1.0
 Report = Callable[[Account, StatusUpdate, str | None], Awaitable[None]]
 Notice = Callable[[Account, HealthChange], Awaitable[None]]
 Answer = Callable[[Account, Event], None]
+Acquaint = Callable[[Account, str, Conversation, Sequence[Event]], None]
 
 
 class Normaliser:
     """The handler of the raw topic.
 
     `report` takes a provider's status, `notice` what was learned about an account, `answer` a call that the
-    provider expects soon.
+    provider expects soon, `acquaint` what was published of a conversation.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Normaliser:
         report: Report,
         notice: Notice,
         answer: Answer,
+        acquaint: Acquaint,
     ) -> None:
         self._channel = channel
         self._name = channel.capabilities.channel
@@ -70,6 +72,7 @@ class Normaliser:
         self._report = report
         self._notice = notice
         self._answer = answer
+        self._acquaint = acquaint
         self._ingest_seconds = metrics.INGEST_SECONDS.labels(self._name)
         self._lag_seconds = metrics.PROVIDER_LAG_SECONDS.labels(self._name)
         self._duplicates = metrics.DUPLICATES.labels(self._name)
@@ -151,6 +154,7 @@ class Normaliser:
         enriched = self._enriched(account, conversation_id, conversation, observed, fresh)
         enriched = replace(enriched, fields=said | enriched.fields)
         await self._send(account, conversation_id, conversation, enriched, unseen, raw)
+        self._acquaint(account, conversation_id, conversation, fresh)
         for event in fresh:
             if event.answer is not None:
                 self._answer(account, event)

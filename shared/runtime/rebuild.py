@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import orjson
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from shared.contract.state import ConversationState
 from shared.contract.statuses import RANK, MessageStatus, State
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
+from shared.policy.conversation import Conversation
 from shared.runtime import ledger
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.identity import Identities
@@ -89,6 +91,9 @@ def _reader(channel: Channel, accounts: AccountRegistry, store: Store, blobs: Bl
     def no_answer(account: Account, event: Event) -> None:
         """It was answered, or it is too late."""
 
+    def no_acquaintance(account: Account, conversation_id: str, known: Conversation, events: Sequence[Event]) -> None:
+        """The next message asks for the name."""
+
     dead = DeadLetters(nowhere, lambda topic: topic)
     return Normaliser(
         channel,
@@ -102,6 +107,7 @@ def _reader(channel: Channel, accounts: AccountRegistry, store: Store, blobs: Bl
         report=no_report,
         notice=no_notice,
         answer=no_answer,
+        acquaint=no_acquaintance,
     )
 
 

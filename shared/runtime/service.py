@@ -22,6 +22,7 @@ from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.answers import Answers
 from shared.runtime.call_pace import CallPace
+from shared.runtime.contacts import ContactNames
 from shared.runtime.deliver import Deliverer
 from shared.runtime.fetching import FileFetcher
 from shared.runtime.files import BlobFiles
@@ -244,6 +245,8 @@ class Service:
     async def _start_normalise(self, world: _World, stack: AsyncExitStack) -> None:
         answers = Answers(self._channel)
         stack.push_async_callback(answers.close)
+        contacts = ContactNames(self._channel, world.store, world.stream, world.topics)
+        stack.push_async_callback(contacts.close)
         normaliser = Normaliser(
             self._channel,
             world.accounts,
@@ -256,6 +259,7 @@ class Service:
             report=world.book.report,
             notice=world.health.learn,
             answer=answers.make,
+            acquaint=contacts.look_up,
         )
         await self._dispatch(
             world, stack, Role.NORMALISE, world.topics.raw(self._name), normaliser.handle, lambda r: r.key or b""

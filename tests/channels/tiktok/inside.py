@@ -14,6 +14,7 @@ from shared.channel import Account, WebhookRequest
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime.accounts import AccountRegistry
+from shared.runtime.contacts import ContactNames
 from shared.runtime.identity import Identities
 from shared.runtime.normalise import Normaliser
 from shared.runtime.raw import RawWriter
@@ -44,6 +45,7 @@ class Inside:
         self.accounts = AccountRegistry("tiktok", KEY)
         dead = DeadLetters(self.log, lambda _: TOPICS.deadletter("tiktok"))
         self.writer = RawWriter("tiktok", self.log, TOPICS, self.blobs, dead)
+        self.contacts = ContactNames(channel, self.store, self.log, TOPICS)
         self.normaliser = Normaliser(
             channel,
             self.accounts,
@@ -56,6 +58,7 @@ class Inside:
             report=_nothing,
             notice=_nothing,
             answer=lambda account, event: None,
+            acquaint=self.contacts.look_up,
         )
         self._normalised = 0
         self._seen = 0
@@ -68,6 +71,7 @@ class Inside:
         self.accounts.apply(record.account_id.encode(), record.to_json())
 
     async def close(self) -> None:
+        await self.contacts.close()
         await self.client.close()
 
     def records(self, topic: str) -> list[Record]:

@@ -434,14 +434,16 @@ async def test_a_redirect_does_not_carry_the_token_away(sim: TikTokSimulator) ->
 async def test_a_contacts_name_is_asked_for_once(
     sim: TikTokSimulator, channel: TikTokChannel, account: Account, thread: str, clock: Clock
 ) -> None:
-    found = await channel.contact(account, thread)
+    address = {"conversation_id": thread}
+    found = await channel.contact(account, address)
     assert found is not None
     assert found.display_name == "Lena K 🌻"
     assert found.avatar_url is not None
-    assert await channel.contact(account, thread) == found
+    assert await channel.contact(account, address) == found
+    assert await channel.contact(account, {}) is None, "a conversation that nothing can be asked of"
     assert sim.platform.ledger.totals["messages"] == 1
     clock.advance(86401)  # the avatar's address has expired, and the name with it
-    renewed = await channel.contact(account, thread)
+    renewed = await channel.contact(account, address)
     assert renewed is not None
     assert renewed.avatar_url != found.avatar_url
 

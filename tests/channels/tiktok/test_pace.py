@@ -64,7 +64,7 @@ async def test_every_call_but_a_messages_own_is_drawn(
     assert drawn.taken() == {(Priority.SEND, True): 2}, "what an image needs: a lookup and an upload"
     await channel.find_sent(text, account, datetime.fromtimestamp(START - 60, UTC))
     assert drawn.taken() == {(Priority.SEND, True): 1}
-    await channel.contact(account, thread)
+    await channel.contact(account, {"conversation_id": thread})
     await channel.probe(account)
     assert drawn.taken() == {(Priority.LOOKUP, True): 2}
     await channel.check_webhook(account, "https://hooks.example")

@@ -20,6 +20,7 @@ from shared.media.blobs import Blobs
 from shared.media.fetch import Fetcher
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.answers import Answers
+from shared.runtime.contacts import ContactNames
 from shared.runtime.deliver import Deliverer
 from shared.runtime.fetching import FileFetcher
 from shared.runtime.files import BlobFiles
@@ -260,6 +261,7 @@ class Process:
         self.identities = Identities(name, store)
         self.book = StatusBook(channel.capabilities, log, store, topics, self.identities)
         self.answers = Answers(channel)
+        self.contacts = ContactNames(channel, store, log, topics)
         self.writer = RawWriter(name, log, topics, world.blobs, dead)
         self.normaliser = Normaliser(
             channel,
@@ -273,6 +275,7 @@ class Process:
             report=self.book.report,
             notice=self.health.learn,
             answer=self.answers.make,
+            acquaint=self.contacts.look_up,
         )
         self.parking = Parking(log, topics.parked(name), key_of=lambda record: record.key or b"")
         self.health.on_recovery(lambda account_id: self.parking.wake(account_group(account_id)))
