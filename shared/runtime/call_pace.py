@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from time import monotonic
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from shared.channel import Account, Channel, Failure, Priority, ProviderError
 from shared.contract.capabilities import Rate
 from shared.contract.errors import ErrorCode
 from shared.runtime import metrics
-from shared.runtime.pacing import HORIZON_SECONDS, app_bucket
+from shared.runtime.pacing import app_bucket, overdraw
 from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
@@ -68,7 +67,7 @@ class CallPace:
         outcome = "drawn"
         try:
             if share is None:
-                await self._overdraw(rate)
+                await overdraw(self._store, self._name, rate)
             else:
                 await self._wait(priority, share, rate)
         except ProviderError:
@@ -76,10 +75,6 @@ class CallPace:
             raise
         finally:
             metrics.CALLS_DRAWN.labels(self._name, priority, outcome).inc()
-
-    async def _overdraw(self, rate: Rate) -> None:
-        with suppress(StateUnavailable):  # the message it belongs to has its moment
-            await self._store.take(self._bucket(rate), longest_wait=HORIZON_SECONDS)
 
     async def _wait(self, priority: Priority, share: Share, rate: Rate) -> None:
         if self._waiting[priority] >= _MOST_WAITING:
@@ -99,15 +94,11 @@ class CallPace:
     async def _asked(self, share: Share, rate: Rate) -> float:
         """Draw, or say in how many seconds to ask again."""
         try:
-            taken, wait, _ = await self._store.take(
-                self._bucket(rate), longest_wait=0.0, reserve=share.reserve * rate.burst
-            )
+            bucket = (app_bucket(self._name), rate.per_second, rate.burst)
+            taken, wait, _ = await self._store.take([bucket], longest_wait=0.0, reserve=share.reserve * rate.burst)
         except StateUnavailable:
             return _STATE_RETRY
         return 0.0 if taken else wait
-
-    def _bucket(self, rate: Rate) -> list[tuple[str, float, float]]:
-        return [(app_bucket(self._name), rate.per_second, rate.burst)]
 
 
 def _refused(wait: float) -> ProviderError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 
@@ -15,6 +15,7 @@ from shared.contract.capabilities import Rate, Rates
 from shared.runtime.learning import ToldRates
 from shared.runtime.varying import capabilities_of
 from shared.state import keys
+from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.errors import NotNow
 
@@ -27,6 +28,12 @@ HORIZON_SECONDS = 900.0
 def app_bucket(channel: str) -> str:
     """The key of the rate that all accounts of a channel's app share."""
     return keys.bucket(channel, "app")
+
+
+async def overdraw(store: Store, channel: str, rate: Rate) -> None:
+    """Draw a call from the app's rate that cannot wait: later ones wait for it. It is made without the store, too."""
+    with suppress(StateUnavailable):
+        await store.take([(app_bucket(channel), rate.per_second, rate.burst)], longest_wait=HORIZON_SECONDS)
 
 
 class TooFar(Exception):
@@ -92,6 +99,12 @@ class Pacer:
             raise TooFar(left)
         if left > 0:
             raise NotNow(left, "rate_limited")
+
+    async def overdraw(self, account: Account) -> None:
+        """A message is sent once more, without another moment: where the whole app has a rate, it counts."""
+        _, _, rates = self._rates.get(account.account_id, (None, None, Rates()))
+        if rates.app is not None:
+            await overdraw(self._store, self._name, rates.app)
 
     def forget(self, call_id: str) -> None:
         """The moment of this call has been used, or will not be."""

@@ -179,6 +179,7 @@ class Sender:
                     await self._outcomes.failed(step, failure)
                     return False
                 await self._retract(step)
+                await self._pacer.overdraw(step.job.account)
                 call = adjusted
                 continue
             self._unwritten[step.job.command.command_id] = (step.index, receipt)
@@ -286,6 +287,7 @@ class Sender:
         resend = isinstance(command, MessageSend) and command.on_uncertain == "resend"
         if resend and _MAY_BE_DUPLICATE not in step.call.warnings and not await self._outcomes.reported(step):
             await self._outcomes.retract(step, again=True)
+            await self._pacer.overdraw(step.job.account)
             warned = replace(step.call, warnings=(*step.call.warnings, _MAY_BE_DUPLICATE))
             return await self._attempt(replace(step, call=warned))
         await self._outcomes.uncertain(step, failure)

@@ -11,9 +11,11 @@ from shared.contract import ids
 from shared.contract.commands import CommandType
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import State
+from shared.runtime.pacing import app_bucket
 from shared.stream.errors import LogUnavailable, NotNow
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import (
+    CHANNEL,
     AdjustingChannel,
     Killed,
     PlainChannel,
@@ -269,6 +271,18 @@ async def test_another_way_needs_no_second_moment_of_the_rate(make_world: MakeWo
     await world.send(text="x", command_id="c1")
     assert world.provider.texts() == ["x~"]
     assert await world.states("c1") == ["sent"]
+
+
+@pytest.mark.parametrize(("text", "answers"), [("x", 2), ("plain", 1)])
+async def test_a_message_sent_again_counts_against_the_rate_of_the_app(
+    make_world: MakeWorld, text: str, answers: int
+) -> None:
+    world = await make_world(AdjustingChannel(rates={"app": {"per_second": 0.01, "burst": 1}}))
+    world.provider.will("x", NO)
+    await world.send(text=text, command_id="c1")
+    assert len(world.provider.asked) == answers
+    _, wait, _ = await world.store.take([(app_bucket(CHANNEL), 0.01, 1)], longest_wait=900)
+    assert wait == pytest.approx(100 * answers, abs=5)
 
 
 # ----------------------------------------------------------------------------------------------- log and state away
