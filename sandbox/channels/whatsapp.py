@@ -11,7 +11,10 @@ import aiohttp
 from sandbox.channels import WORKSPACE, Action, Bubble, ButtonView, Customers, FileView, Person, Upload, View
 from sandbox.channels.control import Simulator
 
-PHONE_NUMBER_ID = "200000000000001"  # the number the simulator starts with
+# The number the simulator starts with, and the business account it belongs to.
+PHONE_NUMBER_ID = "200000000000001"
+DISPLAY_NUMBER = "+1 555-000-1001"
+WABA_ID = "100000000000001"
 GRAPH_VERSION = "v26.0"
 _PEOPLE = (
     {"phone": "+46701740601", "user_id": "SE.47110815234", "name": "Elin Berg"},
@@ -58,7 +61,9 @@ class WhatsApp:
             "workspace_id": WORKSPACE,
             "channel": "whatsapp",
             "external_id": PHONE_NUMBER_ID,
-            "display_name": "+1 555-000-1001",
+            "parent_id": WABA_ID,
+            "display_name": DISPLAY_NUMBER,
+            "settings": {"phone_number": DISPLAY_NUMBER},
             "credentials": {"access_token": self._token},
         }
         return [account]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
 from shared.contract.capabilities import CapabilityRecord
 from shared.contract.state import ConversationState
+from tests.e2e.topics import Seen
 from tests.requirements.inside import Channel, opened
 from tests.requirements.webhooks import BODY, Said, conversation_of
 
@@ -38,6 +40,42 @@ async def test_changed_capabilities_are_told_again() -> None:
         )
         assert time.monotonic() - began < SECONDS
         assert after.data["capabilities"]["reply_to"] == "native"
+
+
+def sends_a_second(rate: float) -> Callable[[Seen], bool]:
+    return lambda seen: bool(seen.data["capabilities"]["rates"]["account"]["per_second"] == rate)
+
+
+async def test_the_rate_that_meta_gives_a_number_is_told_when_it_is_asked_for() -> None:
+    async with opened() as world:
+        whatsapp = await world.channel("whatsapp", DELIVER_PROBE_EVERY="0.1")
+        account = await whatsapp.account(paced=True)
+        await world.capabilities.one(account.id, sends_a_second(80), SECONDS)
+        number = whatsapp.provider.sim.world.numbers[account.handle]
+        number.throughput = 1000.0
+        await world.capabilities.one(account.id, sends_a_second(1000), SECONDS)
+        number.coexistence = True
+        await world.capabilities.one(account.id, sends_a_second(20), SECONDS)
+
+
+async def test_the_rate_that_meta_gives_a_number_is_told_when_meta_says_so() -> None:
+    """The webhook names the business account of two numbers, and one of them as it is shown."""
+    async with opened() as world:
+        whatsapp = await world.channel("whatsapp", DELIVER_PROBE_EVERY="3600")
+        raised, same = [
+            await whatsapp.account(paced=True, parent_id="waba-7", settings={"phone_number": shown})
+            for shown in ("+1 555 010 0001", "+1 555 010 0002")
+        ]
+        for account in (raised, same):
+            await world.capabilities.one(account.id, sends_a_second(80), SECONDS)
+        value = {"display_phone_number": "15550100001", "event": "THROUGHPUT_UPGRADE"}
+        change = {"field": "phone_number_quality_update", "value": value}
+        entry = {"id": "waba-7", "time": 1795341600, "changes": [change]}
+        await whatsapp.webhook(raised, {"object": "whatsapp_business_account", "entry": [entry]})
+        await world.capabilities.one(raised.id, sends_a_second(1000), SECONDS)
+        assert len(world.capabilities.of(same.id)) == 1
+        assert [seen.type for seen in whatsapp.of(raised)] == ["account.notice"]
+        assert whatsapp.of(same) == []
 
 
 async def test_a_removed_account_has_no_capabilities(channel: Channel) -> None:
