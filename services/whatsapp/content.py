@@ -97,8 +97,17 @@ def _texts(entries: list[Json], *names: str) -> tuple[str, ...]:
     return tuple(found for entry in entries if (found := wire.text(entry, *names)))
 
 
+def _named(entry: Json, name: str, *keys: str) -> tuple[str, ...]:
+    """The values of a list whose members are objects, or the bare value, as other senders of cards write it."""
+    found = (
+        wire.text(m, *keys) if isinstance(m, dict) else wire.text({name: m}, name) for m in wire.items(entry, name)
+    )
+    return tuple(value for value in found if value)
+
+
 def _card(entry: Json, own: bool) -> ContactCard:
     name = wire.obj(entry, "name")
+    parts = _texts([name], "first_name") + _texts([name], "middle_name") + _texts([name], "last_name")
     addresses = (
         ", ".join(_texts([address], "street") + _texts([address], "city") + _texts([address], "country"))
         for address in wire.objects(entry, "addresses")
@@ -107,12 +116,15 @@ def _card(entry: Json, own: bool) -> ContactCard:
     vcard = wire.text(entry, "vcard")
     named = _FORMATTED_NAME.search(vcard or "")
     return ContactCard(
-        name=wire.text(name, "formatted_name") or (named[1].strip() if named else None),
+        name=wire.text(name, "formatted_name")
+        or wire.text(entry, "name")
+        or (named[1].strip() if named else None)
+        or (" ".join(parts) or None),
         given_name=wire.text(name, "first_name"),
         family_name=wire.text(name, "last_name"),
-        phones=_texts(phones, "phone", "wa_id"),
-        emails=_texts(wire.objects(entry, "emails"), "email"),
-        urls=_texts(wire.objects(entry, "urls"), "url"),
+        phones=_named(entry, "phones", "phone", "wa_id"),
+        emails=_named(entry, "emails", "email"),
+        urls=_named(entry, "urls", "url"),
         addresses=tuple(address for address in addresses if address),
         organisation=wire.text(wire.obj(entry, "org"), "company"),
         birthday=wire.text(entry, "birthday"),
@@ -160,8 +172,11 @@ def _button(scope: Scope, message: Json, body: Json, message_id: str) -> Content
     return PostbackContent(text=title, source=PostbackSource.BUTTON, payload=wire.text(body, "payload"), title=title)
 
 
+_ANSWERS = ("button_reply", "list_reply", "nfm_reply", "call_permission_reply")
+
+
 def _interactive(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
-    kind = wire.text(body, "type") or "unknown"
+    kind = wire.text(body, "type") or next((name for name in _ANSWERS if wire.obj(body, name)), "unknown")
     answer = wire.obj(body, kind)
     if kind in ("button_reply", "list_reply"):
         title = wire.nfc(wire.text(answer, "title", "id") or "")

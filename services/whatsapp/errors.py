@@ -102,6 +102,13 @@ _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
     ((131014, 131052), Rule(Kind.CONTENT, ErrorCode.FILE_UNAVAILABLE)),  # 131014: older versions, a link
     ((131063, 132000, 132001, 132005, 132008, 132012, 132018, 134100), _TEMPLATE),
     ((132015, 132016), _PAUSED),
+    # What failed statuses said before the Cloud API had codes of its own: 470 is today's 131047.
+    ((470,), _WINDOW),
+    ((471,), _SPAM),
+    ((472,), _HELD),
+    ((480,), Rule(Kind.RCPT, ErrorCode.IDENTITY_CHANGED)),
+    ((1013, 1026), _UNDELIVERABLE),
+    ((*range(2000, 2009), 2012), _TEMPLATE),
     # Inbound and management only.
     ((130501, 131060), _OPS),
     ((2200, 131059, 133000, 133005, 133006, 133008, 133009, 133015, 133016), _OPS),

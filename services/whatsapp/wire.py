@@ -36,8 +36,10 @@ def obj(source: Json, name: str) -> Json:
 
 
 def items(source: Json, name: str) -> list[Any]:
-    """The named list, or an empty one; its members may be anything."""
+    """The named list, or an empty one; its members may be anything. An object that stands alone is a list of one."""
     value = source.get(name)
+    if isinstance(value, dict) and value:
+        return [value]
     return value if isinstance(value, list) else []
 
 
