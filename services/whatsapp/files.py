@@ -117,8 +117,10 @@ def filename_of(file: File) -> str | None:
 def fit(file: File, field: str) -> Fitted:
     """The first kind that can carry the file: its own, else what the capabilities put in its place.
 
-    Raises Refused with file_type_unsupported or file_too_large.
+    Raises Refused with file_type_unsupported, file_too_large, or file_unavailable for an empty one.
     """
+    if file.size == 0:
+        raise Refused(ErrorCode.FILE_UNAVAILABLE, "The file is empty.", field=field, limit=1, actual=0)
     mime_type = mime_type_of(file)
     wanted = kind = file.kind or _kind_of(mime_type)
     while True:

@@ -44,6 +44,8 @@ def _frame(kind: str, content: OutInteractive, body: int = limits.BODY) -> Json:
 def _with_header(draft: Draft, frame: Json, content: OutInteractive, *, files: bool = True) -> Uploads:
     """Put the header in: a text, or a file where the kind takes one. Returns what has to be uploaded."""
     if content.header_file is not None:
+        if content.header:
+            raise Refused(ErrorCode.INVALID_COMMAND, "A header is a text or a file.", field="content.header")
         if not files:
             detail = "This kind of message takes no file as its header."
             raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content.header_file")
@@ -53,6 +55,14 @@ def _with_header(draft: Draft, frame: Json, content: OutInteractive, *, files: b
     if content.header:
         frame["header"] = {"type": "text", "text": checked(content.header, limits.HEADER, "content.header")}
     return {}
+
+
+def _without_header(content: OutInteractive) -> None:
+    """Refuse a header where the kind shows none: it would be lost without a word."""
+    for field in ("header", "header_file"):
+        if getattr(content, field) is not None:
+            detail = "This kind of message has no header."
+            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field=f"content.{field}")
 
 
 def _file_header(draft: Draft, file: File, field: str, path: str) -> tuple[Json, Uploads]:
@@ -149,12 +159,14 @@ def _titled(section: Section, field: str, of: int) -> Json:
 
 
 def _location_request(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
+    _without_header(content)
     frame = _frame("location_request_message", content)
     frame["action"] = {"name": "send_location"}
     return frame, {}
 
 
 def _contact_request(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
+    _without_header(content)
     frame = _frame("request_contact_info", content)
     frame["action"] = {"name": "request_contact_info"}
     return frame, {}
@@ -237,6 +249,7 @@ def _card_text(text: str, field: str) -> str:
 
 
 def _product(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
+    _without_header(content)
     frame: Json = {"type": "product"}
     if content.text:
         frame["body"] = {"text": checked(content.text, limits.BODY, "content.text")}
@@ -268,6 +281,7 @@ def _product_list(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]
 
 
 def _catalog(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
+    _without_header(content)
     frame = _frame("catalog_message", content)
     frame["action"] = {"name": "catalog_message"}
     if content.product_id:

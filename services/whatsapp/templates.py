@@ -22,8 +22,7 @@ def add_template(draft: Draft, content: OutTemplate) -> None:
     """Add a template. Raises Refused(template_invalid) naming the parameter that cannot be sent."""
     template: Json = {
         "name": content.name,
-        # Meta writes languages with an underscore; BCP 47, which the rest of the world writes, has a hyphen.
-        "language": {"code": content.language.replace("-", "_")},
+        "language": {"code": _language(content.language)},
     }
     components = [_component(component, index) for index, component in enumerate(content.components)]
     if content.parameters:
@@ -35,6 +34,12 @@ def add_template(draft: Draft, content: OutTemplate) -> None:
     if components:
         template["components"] = components
     draft.add("template", template)
+
+
+def _language(given: str) -> str:
+    """Meta's code of a language. BCP 47 has a hyphen and no case; Meta an underscore, and knows only `pt_BR`."""
+    language, mark, region = given.strip().replace("-", "_").partition("_")
+    return f"{language.lower()}_{region.upper()}" if mark and len(region) == 2 else f"{language}{mark}{region}"
 
 
 def _component(component: Mapping[str, Any], index: int) -> Json:
