@@ -106,7 +106,7 @@ def message_number(reference: str, peer: Peer | None = None) -> int | None:
     chats = {match["chat"] or "", peer.chat_id if peer else ""}
     if len(chats) > 1 and all(chat.lstrip("-").isdigit() for chat in chats):
         return None
-    return int(match["number"])
+    return int(match["number"]) or None
 
 
 def conversation_key(account_id: str, chat_id: int | str | None, business_connection_id: str | None = None) -> str:

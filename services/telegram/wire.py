@@ -304,14 +304,15 @@ class JoinRequest(Wire):
 def load(body: bytes) -> Any:
     """The JSON of a body. Raises ValueError when it is none.
 
-    Half a surrogate pair, which strict parsers refuse, becomes a replacement character: the rest is worth reading.
+    What strict parsers refuse, half a surrogate pair or a broken byte, becomes a replacement character: the rest is
+    worth reading.
     """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
     try:
-        return _scrubbed(json.loads(body))
+        return _scrubbed(json.loads(body.decode("utf-8-sig", "replace")))
     except (ValueError, RecursionError):
         raise ValueError("the body is not JSON") from None
 
