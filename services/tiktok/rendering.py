@@ -34,7 +34,8 @@ def plain(text: str, spans: Sequence[Span]) -> str:
 
 def with_options(text: str, buttons: Sequence[Button]) -> str:
     """The text with buttons that cannot be shown as such written under it."""
-    lines = [f"• {button.title}: {button.url}" if button.url else f"• {button.title}" for button in buttons]
+    shown = ((button.title, button.url or button.value) for button in buttons)
+    lines = [f"• {title}: {what}" if what else f"• {title}" for title, what in shown]
     return "\n".join([*([text] if text.strip() else []), *lines])
 
 
@@ -59,6 +60,8 @@ def check_image(file: File, rules: dict[AttachmentKind, FileRule], field: str) -
     told = mime_type(file.mime_type, file.filename)
     if file.kind not in (None, AttachmentKind.IMAGE) or (told is not None and told not in rule.mime_types):
         raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, "TikTok takes JPG and PNG images only.", field=field)
+    if file.size == 0:
+        raise Refused(ErrorCode.FILE_UNAVAILABLE, "The file is empty.", field=field, limit=1, actual=0)
     if file.size is not None and file.size > rule.max_bytes:
         raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=rule.max_bytes, actual=file.size)
 
