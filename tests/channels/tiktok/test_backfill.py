@@ -62,7 +62,11 @@ async def test_what_was_missed_comes_as_backfill_and_nothing_twice(
     live = await sim.people.writes(BUSINESS, "lena", silent=True, content={"body": "live"})
     await inside.hears("lena", live)
     await inside.normalise()
-    assert [(kind, data["backfill"]) for kind, data in inside.events()] == [("message.received", False)]
+    await asyncio.gather(*inside.contacts._tasks)
+    assert [(kind, data["backfill"]) for kind, data in inside.events()] == [
+        ("message.received", False),
+        ("contact.updated", False),
+    ]
 
     await sim.people.writes(BUSINESS, "lena", silent=True, content={"body": "missed"})
     await sim.people.owner_writes(thread, content={"body": "typed in the app"})
