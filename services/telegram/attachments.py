@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from services.telegram import wire
@@ -11,6 +12,10 @@ from shared.contract.errors import Error, ErrorCode, error
 
 # core.telegram.org/bots/api#getfile; the server's own constant is 20 << 20.
 MAX_DOWNLOAD = 20 * 1024 * 1024
+
+# Characters that show nothing, and those that turn the reading direction round and hide what a name ends with.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_NAME_MAX = 255
 
 
 class Attachments:
@@ -41,7 +46,7 @@ class Attachments:
                 attachment_id=attachment_id,
                 kind=kind,
                 status=AttachmentStatus.FAILED if problem else AttachmentStatus.PENDING,
-                filename=file.file_name or _track(file),
+                filename=_safe_name(file.file_name) or _track(file),
                 claimed_mime_type=file.mime_type or mime_type,
                 size=file.file_size,
                 width=file.width or file.length,
@@ -71,9 +76,16 @@ class Attachments:
         self.add(AttachmentKind.VIDEO, live, "video/mp4", animated=True)
 
 
+def _safe_name(name: str | None) -> str | None:
+    """A file name somebody else chose: the last step of a path, without control characters."""
+    last = _CONTROL.sub("_", name or "").replace("\\", "/").rpartition("/")[2]
+    return last[-_NAME_MAX:] or None
+
+
 def _track(file: wire.File) -> str | None:
     """What a player would show for a music file without a name: nothing else says what it is."""
-    return " - ".join(filter(None, (file.performer, file.title))) or None
+    name = " - ".join(filter(None, (file.performer, file.title)))
+    return _safe_name(name.replace("/", "_").replace("\\", "_"))
 
 
 def _problem(file: wire.File) -> Error | None:

@@ -48,12 +48,17 @@ class Field:
     severity: Callable[[Json], Severity] = lambda value: "info"
 
 
+def _word(value: Json, name: str) -> str:
+    """A word of Meta's, in capitals whatever its page of today writes."""
+    return (wire.text(value, name) or "").upper()
+
+
 def _template_severity(value: Json) -> Severity:
-    return "warning" if (wire.text(value, "event") or "").upper() in _BAD_TEMPLATE else "info"
+    return "warning" if _word(value, "event") in _BAD_TEMPLATE else "info"
 
 
 def _quality_severity(value: Json) -> Severity:
-    return "warning" if wire.text(value, "new_quality_score") in ("RED", "YELLOW") else "info"
+    return "warning" if _word(value, "new_quality_score") in ("RED", "YELLOW") else "info"
 
 
 def _account_severity(value: Json) -> Severity:
@@ -90,7 +95,7 @@ _FIELDS = {
         "channel.limit",
         "Number limit",
         ("event", "current_limit", "old_limit", "max_daily_conversations_per_business"),
-        lambda value: "warning" if wire.text(value, "event") in ("DOWNGRADE", "FLAGGED", "RESTRICTED") else "info",
+        lambda value: "warning" if _word(value, "event") in ("DOWNGRADE", "FLAGGED", "RESTRICTED") else "info",
     ),
     "business_capability_update": Field(
         "channel.limit",
@@ -106,7 +111,7 @@ _FIELDS = {
         "channel.profile",
         "Display name",
         ("requested_verified_name", "decision", "rejection_reason"),
-        lambda value: "warning" if wire.text(value, "decision") == "REJECTED" else "info",
+        lambda value: "warning" if _word(value, "decision") == "REJECTED" else "info",
     ),
     "business_username_update": Field("channel.profile", "Username", ("username", "status")),
     "business_username_updates": Field("channel.profile", "Username", ("username", "status")),
@@ -115,7 +120,7 @@ _FIELDS = {
         "channel.health",
         "Account review",
         ("decision",),
-        lambda value: "warning" if wire.text(value, "decision") == "REJECTED" else "info",
+        lambda value: "warning" if _word(value, "decision") == "REJECTED" else "info",
     ),
     "account_alerts": Field(
         "channel.alert", "Alert", ("alert_type", "alert_status", "alert_description"), _alert_severity
@@ -281,17 +286,16 @@ _BANS = {
 
 
 def _health(field: str, value: Json) -> Health | None:
-    event = (wire.text(value, "event") or "").upper()
+    event = _word(value, "event")
     if field == "account_update":
         if event == "DISABLED_UPDATE":
-            state = wire.text(wire.obj(value, "ban_info"), "waba_ban_state") or ""
-            return _BANS.get(state.upper(), Health.DISCONNECTED)
-        restricted = {wire.text(entry, "restriction_type") for entry in wire.objects(value, "restriction_info")}
+            return _BANS.get(_word(wire.obj(value, "ban_info"), "waba_ban_state"), Health.DISCONNECTED)
+        restricted = {_word(entry, "restriction_type") for entry in wire.objects(value, "restriction_info")}
         if "RESTRICTED_CUSTOMER_INITIATED_MESSAGING" in restricted:
             return Health.DISCONNECTED  # not even an answer may be sent
         return _ACCOUNT_EVENTS.get(event)
     if field == "phone_number_quality_update":
         return {"FLAGGED": Health.DEGRADED, "RESTRICTED": Health.DEGRADED, "UNFLAGGED": Health.CONNECTED}.get(event)
-    if field == "account_review_update" and wire.text(value, "decision") == "REJECTED":
+    if field == "account_review_update" and _word(value, "decision") == "REJECTED":
         return Health.DEGRADED
     return None
