@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import structlog
 
@@ -100,18 +100,29 @@ class Puller:
         self._consumer.wake()
 
     async def _match_tasks(self) -> None:
-        wanted: dict[str, Account] = {}
-        for account in self._accounts:
-            if account.record.mode != "pull" or self._health.of(account.account_id) in PAUSED:
-                continue
-            number = await self._log.partition_for(self._topic, account.account_id.encode())
-            if number in self._partitions:
-                wanted[account.account_id] = account
+        numbers = {
+            account.account_id: await self._log.partition_for(self._topic, account.account_id.encode())
+            for account in self._accounts
+        }
+        wanted = self._wanted(numbers)
         await self._cancel([account_id for account_id in self._tasks if account_id not in wanted])
-        for account_id, account in wanted.items():
+        # Asked again: during the waits above partitions may have gone, records have changed, the stop have come.
+        for account_id, account in self._wanted(numbers).items():
             task = self._tasks.get(account_id)
             if task is None or task.done():
                 self._tasks[account_id] = asyncio.create_task(self._pull(account), name=f"pull-{account_id}")
+
+    def _wanted(self, numbers: Mapping[str, int]) -> dict[str, Account]:
+        """The accounts that are ours to pull at this moment; `numbers` has their partitions."""
+        if self._stopping:
+            return {}
+        return {
+            account.account_id: account
+            for account in self._accounts
+            if account.record.mode == "pull"
+            and numbers.get(account.account_id) in self._partitions
+            and self._health.of(account.account_id) not in PAUSED
+        }
 
     async def _cancel(self, account_ids: list[str]) -> None:
         tasks = [self._tasks.pop(account_id) for account_id in account_ids]

@@ -14,6 +14,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.runtime import pull
 from shared.runtime.pull import Puller
+from shared.stream.records import Partition
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, PullingChannel, failure, item, raw_item
 from tests.shared.runtime.world import ACCOUNT, World
@@ -184,3 +185,32 @@ async def test_stopping_leaves_nobody_polling(world: World, pullers: Callable[[]
     await until(lambda: len(pulled_now(world)) == 8)
     await puller.stop()
     assert pulled_now(world) == set()
+
+
+@pytest.mark.parametrize("what", ["stop", "revoke"])
+async def test_no_poller_is_begun_for_what_went_while_it_was_looked_up(
+    world: World, pullers: Callable[[], Puller], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    looking_up, answered = asyncio.Event(), asyncio.Event()
+    partition_for = world.log.partition_for
+
+    async def slow(topic: str, key: bytes) -> int:
+        if key == b"bot_7":  # the last: the others have been found to be ours
+            looking_up.set()
+            await answered.wait()
+        return await partition_for(topic, key)
+
+    puller = pullers()
+    await until(lambda: len(pulled_now(world)) == 8)
+    monkeypatch.setattr(world.log, "partition_for", slow)
+    await looking_up.wait()
+    if what == "stop":
+        await puller.stop()
+    else:
+        await puller._revoked([Partition(world.topics.accounts, number) for number in range(4)])
+    begun = len(channel(world).cursors)
+    answered.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not puller._tasks
+    assert len(channel(world).cursors) == begun
