@@ -34,16 +34,15 @@ class Fallback(Enum):
 
 
 class Rule(NamedTuple):
-    """One error. `done` marks what is no failure: the state asked for holds already. `status` None: any."""
+    """One error. `done` marks what is no failure: the state asked for holds already."""
 
-    status: int | None
+    status: int
     pattern: str
     code: ErrorCode
     sentence: str | None = None
     fallback: Fallback | None = None
     health: Health | None = None
     scope: str = "pair"
-    certain: bool = True
     done: bool = False
 
 
@@ -239,7 +238,7 @@ def rule_of(answer: Answer) -> Rule | None:
     if inner := _ALBUM_ITEM.search(description):
         description = inner["inner"]
     for rule in RULES:
-        if rule.status in (None, answer.status) and rule.pattern in description:
+        if rule.status == answer.status and rule.pattern in description:
             return rule
     return None
 
@@ -259,7 +258,6 @@ def failure_of(answer: Answer, method: str) -> Failure | None:
     facts = {} if answer.migrate_to_chat_id is None else {"migrate_to_chat_id": answer.migrate_to_chat_id}
     return Failure(
         rule.code,
-        certain=rule.certain,
         provider_code=f"{rule.status} {rule.pattern}".strip(),
         detail=rule.sentence,
         scope=rule.scope,
