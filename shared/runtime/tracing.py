@@ -1,4 +1,4 @@
-"""W3C trace context: taken from a webhook or a record, carried through record headers, exported where configured."""
+"""W3C trace context: taken from a webhook or a record, carried on in record headers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,3 @@ def traceparent_of(value: str | None) -> str | None:
 def new_traceparent() -> str:
     """A new trace, not sampled: downstream decides."""
     return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-00"
-
-
-def child(traceparent: str) -> str:
-    """The same trace, a new span."""
-    version, trace, _, flags = traceparent.split("-")
-    return f"{version}-{trace}-{random.getrandbits(64):016x}-{flags}"
