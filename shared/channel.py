@@ -8,7 +8,7 @@ are commands that `plan` turns into calls without parts, or refuses with `unsupp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -261,14 +261,22 @@ class FileUnavailable(Exception):
     """The bytes of a file cannot be had."""
 
 
+async def _nothing_to_close() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A file ready to be sent: streamed, never held whole. `size` in bytes."""
+    """A file ready to be read: streamed, never held whole. `size` in bytes.
+
+    Who reads it calls `close` in the end, however far it came: that gives back what the bytes come from.
+    """
 
     filename: str
     mime_type: str
     size: int
     chunks: AsyncIterator[bytes]
+    close: Callable[[], Awaitable[None]] = _nothing_to_close
 
 
 # ------------------------------------------------------------------------------------------------------- port
@@ -365,7 +373,7 @@ class OpensMedia(Protocol):
     """A channel whose inbound files have to be fetched."""
 
     async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
-        """Start the download of a published message's attachment; the runtime reads, limits and stores it.
+        """Start the download of a published message's attachment; the runtime reads, limits, stores and closes it.
 
         Raises ProviderError.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -31,32 +32,20 @@ async def open_media(client: Client, attachment: Attachment, account: Account) -
     name = attachment.filename or PurePosixPath(path).name
     mime_type = attachment.claimed_mime_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     size = response.content_length or found.get("file_size") or attachment.size or 0
-    return OpenFile(name, mime_type, size if isinstance(size, int) else 0, _Chunks(response))
+
+    async def close() -> None:
+        response.close()
+
+    return OpenFile(name, mime_type, size if isinstance(size, int) else 0, _chunks(response), close)
 
 
-class _Chunks:
-    """The body of an answer; the connection is given back at its end, when it breaks, and by `aclose`."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._chunks = response.content.iter_chunked(_CHUNK)
-
-    def __aiter__(self) -> _Chunks:
-        return self
-
-    async def __anext__(self) -> bytes:
-        failure = None
-        try:
-            chunk = await anext(self._chunks)
-        except StopAsyncIteration:
-            self._response.release()
-            raise
-        except NO_ANSWER as broken:
-            failure = not_sent(type(broken).__name__)
-        if failure is not None:
-            self._response.close()
-            raise ProviderError(failure)
-        return chunk
-
-    async def aclose(self) -> None:
-        self._response.close()
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body of an answer. Raises ProviderError when it breaks off."""
+    failure = None
+    try:
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            yield chunk
+    except NO_ANSWER as broken:
+        failure = not_sent(type(broken).__name__)
+    if failure is not None:  # raised out here: what broke may name the address, and with it the token
+        raise ProviderError(failure)

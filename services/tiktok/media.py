@@ -90,15 +90,17 @@ def allowed_media_url(address: str, hosts: Sequence[str], api_url: str) -> URL |
 
 
 def open_response(response: aiohttp.ClientResponse) -> OpenFile:
-    """A download under way; the connection is given back when the chunks end or are closed."""
+    """A download under way."""
 
     async def chunks() -> AsyncIterator[bytes]:
-        async with response:
-            try:
-                async for chunk in response.content.iter_chunked(_CHUNK):
-                    yield chunk
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code="no_answer")) from None
+        try:
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code="no_answer")) from None
+
+    async def close() -> None:
+        response.close()
 
     kind = response.content_type or "application/octet-stream"
     return OpenFile(
@@ -106,4 +108,5 @@ def open_response(response: aiohttp.ClientResponse) -> OpenFile:
         mime_type=kind,
         size=response.content_length or 0,
         chunks=chunks(),
+        close=close,
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -52,11 +52,12 @@ class Refusal(Exception):
 class Download:
     """An answer whose body is still to come; `size` in bytes, 0 where it was not announced.
 
-    `chunks` raises ProviderError when the connection breaks.
+    `chunks` raises ProviderError when the connection breaks; `close` gives the connection back.
     """
 
     size: int
     chunks: AsyncIterator[bytes]
+    close: Callable[[], Awaitable[None]]
 
 
 class Session(httpx.AsyncClient):
@@ -163,7 +164,7 @@ class Client:
                 raise ProviderError(nothing_sent(_transport_failure(broken))) from None
             else:
                 size = response.headers.get("content-length", "")
-                return Download(int(size) if size.isdigit() else 0, _chunks(response))
+                return Download(int(size) if size.isdigit() else 0, _chunks(response), response.aclose)
         raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail="The download went in circles."))
 
     def _may_see_token(self, url: str) -> bool:
@@ -263,8 +264,6 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
             yield chunk
     except _BROKEN:
         raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The download broke off.")) from None
-    finally:
-        await response.aclose()
 
 
 def _transport_failure(broken: BaseException) -> Failure:

@@ -39,6 +39,7 @@ async def open_media(client: Client, attachment: Attachment, account: Account) -
         mime_type=mime_type,
         size=int(wire.number(described, "file_size") or download.size),
         chunks=_checked(download, expected),
+        close=download.close,
     )
 
 

@@ -89,7 +89,10 @@ class FileFetcher:
         try:
             opened = await self._channel.open_media(attachment, message, account)
             reader = _Reader(opened, self._max_bytes)
-            await self._blobs.put(attachment.blob or attachment.attachment_id, reader.chunks())
+            try:
+                await self._blobs.put(attachment.blob or attachment.attachment_id, reader.chunks())
+            finally:
+                await opened.close()
         except ProviderError as refused:
             told = contract_error(refused.failure)
             if told.error_class in _PASSING:

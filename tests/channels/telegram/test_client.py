@@ -360,6 +360,18 @@ async def test_download_of_a_received_photo(stage: Stage) -> None:
     assert file.mime_type == "image/jpeg"
 
 
+async def test_a_download_that_is_broken_off_gives_its_connection_back(stage: Stage) -> None:
+    sent = await stage.sim.customer.send_file(
+        stage.bot_id, stage.person, "document", stage.sim.upload(b"x" * 8_000_000, "a.bin", "application/octet-stream")
+    )
+    file = await stage.channel.open_media(_attachment(sent["document"]["file_id"]), None, stage.account)  # type: ignore[arg-type]
+    held = stage.channel._client._request.session.connector._acquired  # type: ignore[union-attr]
+    await anext(file.chunks)
+    assert held
+    await file.close()
+    assert not held
+
+
 async def test_download_of_what_is_not_there(stage: Stage) -> None:
     for file_id in ("AgACunknown", None):
         with pytest.raises(ProviderError) as failed:

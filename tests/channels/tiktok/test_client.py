@@ -10,13 +10,14 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from sandbox.simulators.common import Clock
 from sandbox.simulators.tiktok import TikTokSimulator
 from sandbox.simulators.tiktok.media import PIXEL
 from services.tiktok.channel import TikTokChannel
 from services.tiktok.client import SCOPES, Client
-from services.tiktok.media import allowed_media_url
+from services.tiktok.media import allowed_media_url, open_response
 from services.tiktok.settings import MEDIA_HOSTS
 from shared.channel import (
     Account,
@@ -363,6 +364,20 @@ async def test_files_of_messages_are_fetched(
     assert content
     assert opened.size == len(content)
     assert opened.mime_type == ("video/mp4" if kind == "video" else "image/png")
+
+
+async def test_a_download_that_is_broken_off_gives_its_connection_back() -> None:
+    async def long(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(8_000_000), content_type="image/png")
+
+    app = web.Application()
+    app.router.add_get("/", long)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        opened = open_response(await session.get(server.make_url("/")))
+        await anext(opened.chunks)
+        assert session.connector is not None and session.connector._acquired
+        await opened.close()
+        assert not session.connector._acquired
 
 
 async def test_a_file_that_is_gone_is_unavailable(

@@ -455,6 +455,19 @@ async def test_a_file_is_fetched_and_checked(sim: WhatsAppSimulator, channel: Wh
     assert data == PNG
 
 
+async def test_a_download_that_is_broken_off_gives_its_connection_back(
+    sim: WhatsAppSimulator, channel: WhatsApp, account: Account
+) -> None:
+    opened = await channel.open_media(
+        attachment(await stored(sim, PNG + bytes(8_000_000))), Message.model_construct(), account
+    )
+    held = channel._client._session.connector._acquired  # type: ignore[union-attr]
+    await anext(opened.chunks)
+    assert held
+    await opened.close()
+    assert not held
+
+
 async def test_an_address_that_has_died_is_asked_for_again(
     sim: WhatsAppSimulator, channel: WhatsApp, account: Account
 ) -> None:

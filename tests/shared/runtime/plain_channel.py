@@ -246,6 +246,7 @@ class MediaChannel(PlainChannel):
         super().__init__(*arguments, **changes)
         self.media: dict[str, list[bytes | Exception]] = {}
         self.opened: list[str] = []
+        self.closed: list[str] = []
 
     async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
         reference = attachment.provider_ref or ""
@@ -253,7 +254,11 @@ class MediaChannel(PlainChannel):
         chunks = self.media[reference]
         if chunks and isinstance(chunks[0], ProviderError):
             raise chunks[0]
-        return OpenFile(f"{reference}.bin", "application/octet-stream", 0, _chunks(chunks))
+
+        async def close() -> None:
+            self.closed.append(reference)
+
+        return OpenFile(f"{reference}.bin", "application/octet-stream", 0, _chunks(chunks), close)
 
 
 class PullingChannel(PlainChannel):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
 from shared.channel import HealthChange, ProviderError
 from shared.contract.errors import ErrorCode
-from shared.contract.events import Health
+from shared.contract.events import Health, Message
 from shared.media.blobs import BlobMissing, BlobsUnavailable
 from shared.runtime import metrics, upkeep
 from shared.runtime.accounts import AWAITED_SECONDS
+from shared.runtime.fetching import FileFetcher, Unfetched
 from shared.runtime.media import message_lane
 from shared.runtime.upkeep import ParkedRecords
 from shared.stream.dispatcher import Dispatcher
@@ -129,6 +130,27 @@ async def test_a_file_over_the_limit_is_stopped_while_it_comes(world: World) -> 
     assert attachment["error"]["actual"] == 1_200_000
     with pytest.raises(BlobMissing):
         await world.blobs.size(attachment["blob"])
+
+
+@pytest.mark.parametrize("end", ["read", "too large", "broken off", "not taken by the store"])
+async def test_a_download_is_closed_however_it_ends(world: World, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    async def away(*_: object) -> None:
+        raise BlobsUnavailable("Away")
+
+    await published(world, "f1")
+    endings = {"too large": [b"x" * 600_000] * 5, "broken off": [PNG[:5], OSError("gone")]}
+    media(world)["f1"] = [*endings.get(end, [PNG])]
+    if end == "not taken by the store":
+        monkeypatch.setattr(world.blobs, "put", away)
+    [event] = [data for _, data in await world.events()]
+    message = Message.model_validate(event)
+    [attachment] = message.content.attachments  # type: ignore[union-attr]
+    account = world.accounts.get("acc_1")
+    assert account is not None and isinstance(world.channel, MediaChannel)
+    fetcher = FileFetcher(world.channel, world.blobs, 1024 * 1024)
+    with suppress(Unfetched):
+        await fetcher.fetch(account, message, attachment)
+    assert world.channel.closed == world.channel.opened == ["f1"]
 
 
 async def test_a_file_that_is_gone_is_told_as_failed(world: World) -> None:
