@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.contract import schemas
 from shared.contract.schemas import RecordType
-from shared.contract.topics import Topic, Topics
+from shared.contract.topics import LARGEST_MESSAGE, Topic, Topics
 
 VERSION = "1.0.0"
 """Of the contract: the middle number grows with every addition, the first one never without new type names."""
@@ -29,6 +29,9 @@ Guarantees, on every topic that connectors publish to:
 The envelope is CloudEvents 1.0 in Kafka's binary content mode: attributes in `ce_` headers, JSON in the value, absent
 fields left out. Times are RFC 3339, UTC, with milliseconds. A record without a value on a compacted topic removes
 what its key names. The topic prefix `channels` is a setting.
+
+Whoever creates the topics gives all topics of one channel the same number of partitions, so that a conversation has the
+same partition on each of them; connectors do not start otherwise.
 """
 
 
@@ -130,9 +133,10 @@ def _channel(row: _Row) -> dict[str, Any]:
 
 
 def _topic_configuration(topic: Topic) -> dict[str, Any]:
+    size = {"max.message.bytes": LARGEST_MESSAGE}
     if topic.retention is None:
-        return {"cleanup.policy": ["compact"]}
-    return {"cleanup.policy": ["delete"], "retention.ms": int(topic.retention.total_seconds() * 1000)}
+        return {"cleanup.policy": ["compact"], **size}
+    return {"cleanup.policy": ["delete"], "retention.ms": int(topic.retention.total_seconds() * 1000), **size}
 
 
 def _operations(row: _Row) -> list[tuple[str, dict[str, Any]]]:

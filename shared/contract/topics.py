@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+LARGEST_MESSAGE = 1_114_112
+"""Bytes (`max.message.bytes`) that every topic must take: key and value of up to 1 MiB, and 64 KiB for headers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -13,6 +13,7 @@ from shared.runtime.files import NoFiles
 log = structlog.get_logger()
 
 _MOST = 256
+CLOSE_SECONDS = 5.0
 
 
 class Answers:
@@ -44,5 +45,9 @@ class Answers:
         metrics.PROVIDER_CALLS.labels(self._name, event.answer.method, outcome).inc()
 
     async def close(self) -> None:
-        """Wait for those under way."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Wait for those under way, `CLOSE_SECONDS` at most."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

@@ -12,6 +12,9 @@ from shared.runtime import metrics
 from shared.runtime.settings import HttpSettings
 
 RETRY_AFTER_SECONDS = "5"
+REQUESTS_SECONDS = 5.0
+# aiohttp waits as long again for a request that it has cancelled.
+LONGEST_STOP = 2 * REQUESTS_SECONDS
 _ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
 
 
@@ -81,13 +84,17 @@ class Server:
     async def start(self) -> None:
         """Listen. Raises OSError when the address cannot be had."""
         self._runner = web.AppRunner(
-            self._app, access_log=None, keepalive_timeout=75.0, handler_cancellation=False, shutdown_timeout=5.0
+            self._app,
+            access_log=None,
+            keepalive_timeout=75.0,
+            handler_cancellation=False,
+            shutdown_timeout=REQUESTS_SECONDS,
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, self._settings.host, self._settings.port, backlog=1024).start()
 
     async def stop(self) -> None:
-        """Stop listening; requests under way have a few seconds to end. Idempotent."""
+        """Stop listening; requests under way have `REQUESTS_SECONDS` to end. Idempotent."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()

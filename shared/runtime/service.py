@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import monotonic
@@ -15,10 +15,10 @@ from aiohttp import web
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from shared.channel import Channel, KeepsTokens, PacesCalls, ProviderError, Pulls, RegistersWebhook
-from shared.contract.topics import Topics
+from shared.contract.topics import LARGEST_MESSAGE, Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import Fetcher
-from shared.runtime import metrics
+from shared.runtime import answers, metrics, server
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.answers import Answers
 from shared.runtime.call_pace import CallPace
@@ -59,7 +59,7 @@ from shared.state.store import Store
 from shared.stream.deadletter import Brake, DeadLetters
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import LogUnavailable
-from shared.stream.kafka import KafkaLog, Security
+from shared.stream.kafka import OVERHEAD_BYTES, KafkaLog, Security
 from shared.stream.log import Log, TopicSpec
 from shared.stream.parking import Parking
 from shared.stream.records import Partition, Record
@@ -67,15 +67,13 @@ from shared.stream.table import Table
 
 log = structlog.get_logger()
 
-# How the timeouts nest, in seconds: one provider call takes at most 30; the dispatcher drains for at most 40 when
-# it stops, so a call under way ends; Kafka waits 60 for a member to give up its partitions; Kubernetes waits
-# drain_delay + 5 (requests under way) + 40 + 5 (flush) before it kills.
+# How long Kafka waits for a member to give up its partitions. The dispatcher drains for two thirds of it; the rest is
+# for cancelling what outlasts that, for the flush and for the commits.
 REBALANCE_SECONDS = 60.0
-DRAIN_SECONDS = 40.0
 STALLED_SECONDS = 120.0  # a poll loop that has not turned for so long is taken for dead
 START_SECONDS = 120.0  # how long a service waits for Kafka when it starts
 BUGS_IN_A_ROW = 20
-LARGEST_RECORD = 1024 * 1024
+LARGEST_RECORD = LARGEST_MESSAGE - OVERHEAD_BYTES
 
 
 @dataclass
@@ -88,6 +86,17 @@ class ServiceConfig:
     blobs: BlobSettings = field(default_factory=BlobSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     deliver: DeliverSettings = field(default_factory=DeliverSettings)
+
+
+def longest_stop(http: HttpSettings, kafka: KafkaSettings) -> float:
+    """Seconds from SIGTERM to the end at the worst; whoever kills (Kubernetes, docker stop) has to wait longer.
+
+    A provider call that is not done by then (an upload may take minutes) is cut. Its claim stays in the ledger, so the
+    next owner of its conversation reports it `uncertain`, or asks the provider, and does not send it again.
+    """
+    listener = http.drain_delay + server.LONGEST_STOP
+    readers = REBALANCE_SECONDS + kafka.send_timeout  # all together: give up the partitions, leave the group
+    return listener + readers + answers.CLOSE_SECONDS + kafka.send_timeout  # the producer's last flush
 
 
 def kafka_log(settings: KafkaSettings, client_id: str) -> KafkaLog:
@@ -119,6 +128,22 @@ def topic_specs(topics: Topics, channel: str, partitions: int) -> list[TopicSpec
         )
         for topic in (*topics.shared(), *topics.of_channel(channel))
     ]
+
+
+async def require_alike(stream: Log, names: Iterable[str]) -> None:
+    """Raises LogUnavailable when a topic is not there, or has another number of partitions than the others.
+
+    A conversation, and what is parked of it, must have the same partition on all of them.
+    """
+    counts: dict[str, int] = {}
+    for name in names:
+        try:
+            counts[name] = await stream.partitions(name)
+        except LogUnavailable as unknown:
+            raise LogUnavailable(f"topic {name} cannot be described: {unknown}") from unknown
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise LogUnavailable(f"the topics of a channel need the same number of partitions, and have: {said}")
 
 
 @retry(
@@ -161,6 +186,7 @@ class Service:
         self._stop = asyncio.Event()
         self._checks = HealthChecks()
         self._dispatchers: dict[str, Dispatcher] = {}
+        self._readers: list[Dispatcher | Puller] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     def stop(self) -> None:
@@ -175,6 +201,8 @@ class Service:
             _spare_the_collector()
             log.info("started", channel=self._name, roles=sorted(self._roles), port=self._config.http.port)
             await self._until_stopped()
+            at_most = longest_stop(self._config.http, self._config.kafka)
+            log.info("stopping", channel=self._name, seconds_at_most=at_most)
             self._checks.accepting = False
             await asyncio.sleep(self._config.http.drain_delay)
         log.info("stopped", channel=self._name)
@@ -204,11 +232,12 @@ class Service:
         stack.push_async_callback(world.fetcher.close)
         self._require(world, state)
         # Listening comes first, so that whoever waits for us can ask what we wait for; webhooks get 503 till then.
-        server = await self._listen(world, stack)
+        listener = await self._listen(world, stack)
         await connect(stream)
         stack.push_async_callback(stream.stop)
         if config.kafka.create_topics:
             await stream.ensure_topics(topic_specs(topics, self._name, config.kafka.partitions))
+        await require_alike(stream, [topic.name for topic in topics.of_channel(self._name)])
         await world.follow_tables(stack)
         lend_state(self._channel, world.store, world.sealing_key)
         await self._channel.start()
@@ -216,7 +245,8 @@ class Service:
         for role in (Role.NORMALISE, Role.DELIVER, Role.MEDIA, Role.PULL):
             if role in self._roles:
                 await _STARTERS[role](self, world, stack)
-        stack.push_async_callback(server.stop)  # the first to stop
+        stack.push_async_callback(self._stop_reading)
+        stack.push_async_callback(listener.stop)  # the first to stop
         self._checks.accepting = True
         if Role.INGRESS in self._roles:
             self._spawn(self._register_webhooks(world), stack)
@@ -230,21 +260,21 @@ class Service:
         self._checks.watch(lambda: all(monotonic() - d.heartbeat < STALLED_SECONDS for d in self._dispatchers.values()))
 
     async def _listen(self, world: _World, stack: AsyncExitStack) -> Server:
-        server = Server(self._config.http, self._checks)
+        listener = Server(self._config.http, self._checks)
         if Role.INGRESS in self._roles:
             ingress = Ingress(self._channel, world.accounts, world.writer, self._config.http)
-            server.add_routes(ingress.routes())
+            listener.add_routes(ingress.routes())
         if Role.DELIVER in self._roles:
-            server.add_routes([world.preflight_route()])
-        await server.start()
-        stack.push_async_callback(server.stop)
-        return server
+            listener.add_routes([world.preflight_route()])
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        return listener
 
     # --- roles
 
     async def _start_normalise(self, world: _World, stack: AsyncExitStack) -> None:
-        answers = Answers(self._channel)
-        stack.push_async_callback(answers.close)
+        answering = Answers(self._channel)
+        stack.push_async_callback(answering.close)
         contacts = ContactNames(self._channel, world.store, world.stream, world.topics)
         stack.push_async_callback(contacts.close)
         normaliser = Normaliser(
@@ -258,7 +288,7 @@ class Service:
             world.identities,
             report=world.book.report,
             notice=world.health.learn,
-            answer=answers.make,
+            answer=answering.make,
             acquaint=contacts.look_up,
         )
         await self._dispatch(
@@ -369,7 +399,7 @@ class Service:
             group=self._group(Role.PULL),
             instance_id=self._config.service.instance,
         )
-        stack.push_async_callback(puller.stop)
+        self._reads(puller, stack)
         self._tasks.append(asyncio.create_task(puller.run(), name="pull"))
 
     def _group(self, role: Role) -> str:
@@ -413,17 +443,25 @@ class Service:
             key_of=key_of,
             on_poison=poisoned,
             instance_id=self._config.service.instance,
-            drain_timeout=DRAIN_SECONDS,
             observe=observe,
             **options,  # type: ignore[arg-type]
         )
         self._dispatchers[role] = dispatcher
         await dispatcher.start()
-        stack.push_async_callback(dispatcher.stop)
+        self._reads(dispatcher, stack)
         self._tasks.append(asyncio.create_task(dispatcher.wait(), name=role))
         return dispatcher
 
     # --- life
+
+    def _reads(self, reader: Dispatcher | Puller, stack: AsyncExitStack) -> None:
+        """Stop it with the others, or by itself when the start fails before all are there: stopping twice is once."""
+        self._readers.append(reader)
+        stack.push_async_callback(reader.stop)
+
+    async def _stop_reading(self) -> None:
+        """Together: each may drain as long as Kafka lets it, and one after the other would outlast any patience."""
+        await asyncio.gather(*(reader.stop() for reader in self._readers))
 
     def _spawn(self, work: Awaitable[None], stack: AsyncExitStack) -> None:
         """Work beside the roles: when it dies, so does the service; it is cancelled at the stop."""

@@ -128,7 +128,8 @@ class Dispatcher:
     async def stop(self) -> None:
         """Stop polling → drain → flush → commit → leave the group. Idempotent; `wait` has the fatal error.
 
-        Takes at most the drain timeout and three send timeouts of the log (with the defaults 20 s + 3 × 5 s).
+        Takes at most the drain timeout, `CANCEL_GRACE` for what outlasts it, and four send timeouts of the log: the
+        flush, a commit under way, the last commit, leaving. With a log's default timeouts: 20 s + 5 s + 4 × 5 s.
         """
         if self._stopper is None:
             self._stopper = asyncio.create_task(self._stop())

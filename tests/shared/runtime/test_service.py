@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -17,13 +18,14 @@ from pydantic import SecretStr
 
 from sandbox.broker import free_port
 from sandbox.valkey import ValkeyServer
-from shared.channel import Account, ProviderError
+from shared.channel import Account, Call, ProviderError, Receipt
 from shared.contract.accounts import AccountRecord
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
-from shared.runtime import main, service
+from shared.runtime import answers, main, service
 from shared.runtime.sealing import new_key, public_key, seal
+from shared.runtime.server import LONGEST_STOP
 from shared.runtime.service import Service, ServiceConfig, topic_specs
 from shared.runtime.settings import (
     BlobSettings,
@@ -35,7 +37,10 @@ from shared.runtime.settings import (
     StateSettings,
 )
 from shared.state.client import Client
-from shared.stream.errors import Fatal
+from shared.stream.dispatcher import Dispatcher
+from shared.stream.errors import Fatal, LogUnavailable
+from shared.stream.lanes import CANCEL_GRACE
+from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
 from tests.shared.runtime.plain_channel import (
     CHANNEL,
@@ -371,3 +376,93 @@ def test_a_signal_stops_the_process_in_order(
     monkeypatch.setattr(channel, "start", then_terminate)
     assert main.run(lambda _: channel, ServiceSettings, []) == 0
     assert channel.running is False
+
+
+# ------------------------------------------------------------------------------------------------ the end, in order
+
+
+async def test_dispatchers_stop_together(
+    log: MemoryLog, configure: Callable[..., ServiceConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody = asyncio.Barrier(3)
+    stop, begun = Dispatcher.stop, set[Dispatcher]()
+
+    async def meet(dispatcher: Dispatcher) -> None:
+        if dispatcher not in begun:
+            begun.add(dispatcher)
+            await everybody.wait()
+        await stop(dispatcher)
+
+    monkeypatch.setattr(Dispatcher, "stop", meet)
+    async with started(PlainChannel(), configure(Role.NORMALISE, Role.DELIVER, Role.MEDIA), log) as running:
+        await running.stop()
+    assert len(begun) == 3
+
+
+async def test_a_call_that_outlasts_the_stop_is_cut_and_reported_but_not_made_again(
+    log: MemoryLog, configure: Callable[..., ServiceConfig]
+) -> None:
+    log.rebalance_timeout = 0.03
+    channel = PlainChannel()
+    channel.provider.will("a long upload", ("done", asyncio.Event()))
+    async with started(channel, configure(Role.DELIVER), log) as running:
+        await running.command("message.send", command_id="c1", content={"kind": "text", "text": "a long upload"})
+        while not channel.provider.asked:
+            await asyncio.sleep(0.005)
+        await running.stop()
+    assert await running.values(TOPICS.statuses(CHANNEL), 0) == []
+    async with started(channel, configure(Role.DELIVER), log) as running:
+        (status,) = await running.values(TOPICS.statuses(CHANNEL), 1)
+    assert (status["command_id"], status["state"]) == ("c1", "uncertain")
+    assert len(channel.provider.asked) == 1
+
+
+async def test_answers_under_way_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "CLOSE_SECONDS", 0.01)
+    cut = asyncio.Event()
+
+    class Silent(PlainChannel):
+        async def perform(self, *_: Any) -> Receipt:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cut.set()
+            raise AssertionError("nobody answers")
+
+    answering = answers.Answers(Silent())
+    event = SimpleNamespace(answer=Call("answer", {}))
+    answering.make(SimpleNamespace(), event)  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    await answering.close()
+    assert cut.is_set()
+
+
+def test_the_longest_stop_is_the_sum_of_all_that_is_waited_for() -> None:
+    kafka, http = KafkaSettings(), HttpSettings(drain_delay=7)
+    drained = service.REBALANCE_SECONDS * 2 / 3 + CANCEL_GRACE
+    flushed = 3 * kafka.send_timeout  # the flush, a commit under way and the last one
+    assert drained + flushed <= service.REBALANCE_SECONDS, "Kafka would go on without us before we are done"
+    left, ended = kafka.send_timeout, answers.CLOSE_SECONDS + kafka.send_timeout
+    assert service.longest_stop(http, kafka) >= 7 + LONGEST_STOP + drained + flushed + left + ended
+
+
+# --------------------------------------------------------------------------------------- topics that others have made
+
+
+async def test_topics_with_different_partition_counts_are_refused_at_the_start(
+    log: MemoryLog, configure: Callable[..., ServiceConfig]
+) -> None:
+    del log._topics[TOPICS.parked_files(CHANNEL)]
+    await log.ensure_topics([TopicSpec(TOPICS.parked_files(CHANNEL), 2, compact=True)])
+    running = Running(PlainChannel(), configure(), log)
+    with pytest.raises(LogUnavailable, match=rf"the same number of partitions.*{TOPICS.parked_files(CHANNEL)} 2"):
+        await asyncio.wait_for(running.task, 10)
+
+
+async def test_a_topic_that_nobody_has_made_is_named(log: MemoryLog, configure: Callable[..., ServiceConfig]) -> None:
+    del log._topics[TOPICS.parked_files(CHANNEL)]
+    config = configure()
+    config.kafka.create_topics = False
+    running = Running(PlainChannel(), config, log)
+    with pytest.raises(LogUnavailable, match=TOPICS.parked_files(CHANNEL)):
+        await asyncio.wait_for(running.task, 10)
