@@ -54,6 +54,16 @@ def lane_of(record: Record) -> bytes:
     return b"\x00" + key if header(record, "ce_type") in _OVERTAKING_TYPES else key
 
 
+def account_called(record: Record) -> str | None:
+    """The account at whose provider a command will call, where its key says it; None for what makes no call."""
+    if header(record, "ce_type") in _OVERTAKING_TYPES:
+        return None
+    try:
+        return ids.split_conversation_id((record.key or b"").decode())[1]
+    except ValueError:
+        return None
+
+
 def lane_group(record: Record) -> str:
     """The parking group of what waits for a time of its own: its conversation."""
     return f"lane {(record.key or b'').decode('utf-8', 'replace')}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from shared.state.store import Store
 from shared.stream.errors import NotNow
 
 BUSY_SECONDS = 0.05
+PLACE_SECONDS = 1.0
 # Moments further ahead than this are not given away: the account's future would fill with commands that may yet be
 # cancelled.
 HORIZON_SECONDS = 900.0
@@ -46,11 +48,12 @@ class TooFar(Exception):
 
 @dataclass(slots=True)
 class _Moment:
-    """When a call may be made (monotonic seconds), and whose it is."""
+    """When a call may be made (monotonic seconds), and whose it is; `app` is a rate it has yet to be drawn from."""
 
     at: float
     account_id: str
     conversation_id: str
+    app: Rate | None
 
     def concerns(self, scope: str, account_id: str, conversation_id: str) -> bool:
         match scope:
@@ -76,6 +79,7 @@ class Pacer:
         self._short_wait = short_wait
         self._granted: dict[str, _Moment] = {}
         self._under_way: Counter[str] = Counter()
+        self._queues: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
         self._rates: dict[str, tuple[AccountRecord, Rate | None, Rates]] = {}
 
     async def wait_for(self, account: Account, conversation_id: str, call_id: str, *, group: bool = False) -> None:
@@ -87,13 +91,26 @@ class Pacer:
         granted = self._granted.get(call_id)
         if granted is None:
             rates = self._rates_of(account.record, await self._told.of(account.record))
-            buckets = self._buckets(rates, account, conversation_id, group=group)
-            if not buckets:
-                return
-            taken, wait, _ = await self._store.take(buckets, longest_wait=HORIZON_SECONDS)
-            if not taken:
-                raise TooFar(HORIZON_SECONDS / 2)
-            granted = self._granted[call_id] = _Moment(monotonic() + wait, account.account_id, conversation_id)
+            wait = await self._reserve(self._buckets(rates, account, conversation_id, group=group))
+            granted = _Moment(monotonic() + wait, account.account_id, conversation_id, rates.app)
+            self._granted[call_id] = granted
+        self._wait(granted)
+        if granted.app is not None:
+            # Not before: who waits for its account would hold moments of the app that other accounts can use.
+            wait = await self._reserve([(app_bucket(self._name), granted.app.per_second, granted.app.burst)])
+            granted.at, granted.app = monotonic() + wait, None
+            self._wait(granted)
+
+    async def _reserve(self, buckets: list[tuple[str, float, float]]) -> float:
+        """Seconds until the moment that is ours now."""
+        if not buckets:
+            return 0.0
+        taken, wait, _ = await self._store.take(buckets, longest_wait=HORIZON_SECONDS)
+        if not taken:
+            raise TooFar(HORIZON_SECONDS / 2)
+        return wait
+
+    def _wait(self, granted: _Moment) -> None:
         left = granted.at - monotonic()
         if left > self._short_wait:
             raise TooFar(left)
@@ -114,6 +131,23 @@ class Pacer:
         """The commands have gone to another process."""
         self._granted.clear()
 
+    async def place(self, account_id: str) -> None:
+        """Return when the account has a free place here: asking again and again would cost the others theirs.
+
+        Now and then also without: who was called may not have needed the place.
+        """
+        if self._under_way[account_id] < self._account_slots:
+            return
+        queue, called = self._queues[account_id], asyncio.get_running_loop().create_future()
+        queue.append(called)
+        try:
+            await asyncio.wait((called,), timeout=PLACE_SECONDS)
+        finally:
+            if not called.done():
+                queue.remove(called)
+            if not queue:
+                self._queues.pop(account_id, None)
+
     @contextmanager
     def under_way(self, account_id: str) -> Iterator[None]:
         """Hold one of the account's places. Raises NotNow when all are taken."""
@@ -124,6 +158,8 @@ class Pacer:
             yield
         finally:
             self._under_way[account_id] -= 1
+            if queue := self._queues.get(account_id):
+                queue.popleft().set_result(None)
             if not self._under_way[account_id]:
                 del self._under_way[account_id]
 
@@ -144,7 +180,6 @@ class Pacer:
         scopes: list[tuple[str, Rate | None]] = [
             ("account", rates.account),
             ("pair", rates.group if group and rates.group else rates.pair),
-            ("app", rates.app),
         ]
         return [
             (self._key(scope, account, conversation_id), rate.per_second, rate.burst)
