@@ -23,9 +23,9 @@ def rule_of(cancel: MessageCancel) -> str:
 def is_cancelled(command: Command, rules: Mapping[str, str], queued_at_ms: int) -> bool:
     """Whether a rule set after the command was queued covers it (values are Unix milliseconds).
 
-    A rule that names the command covers it even if it overtook it.
+    A rule that names the command covers it even if it overtook it; no rule covers a cancellation, its own least.
     """
-    if not rules:
+    if not rules or isinstance(command, MessageCancel):
         return False
     facts = {
         "command": command.command_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -312,12 +313,14 @@ class Deliverer:
         for conversation_id, known in self._under_way.values():
             if conversation_id == job.conversation_id:
                 known[rule] = str(queued)
-        for record in self._parking.take(job.record.key or b"", partial(_covered, rule, queued)):
-            try:
-                await self.handle(record)
-            except Exception:
+        covered = deque(self._parking.take(job.record.key or b"", partial(_covered, rule, queued)))
+        try:
+            while covered:
+                await self.handle(covered[0])
+                covered.popleft()
+        finally:
+            for record in covered:
                 self._parking.undo(record)
-                raise
         await self._end(job, self._status(job, State.SENT))
 
     async def _learn_address(self, job: Job, known: Conversation) -> None:

@@ -24,8 +24,10 @@ from shared.runtime.accounts import AccountRegistry
 from shared.runtime.identity import Identities
 from shared.runtime.normalise import Normaliser
 from shared.runtime.statuses import About
+from shared.state.client import StateUnavailable
 from shared.state.store import Settlement, Store
 from shared.stream.deadletter import DeadLetters
+from shared.stream.errors import NotNow
 from shared.stream.log import Log, Stored
 from shared.stream.memory import MemoryLog
 from shared.stream.records import Headers, Record
@@ -69,7 +71,7 @@ async def rebuild(
     for number in range(await stream.partitions(topics.raw(name))):
         # In the partition's order, because the order of a conversation matters.
         async for record in stream.read_partition(topics.raw(name), number):
-            await reader.handle(record)
+            await _read_again(reader, record)
             used["raw"] += 1
     for number in range(await stream.partitions(topics.state(name))):
         async for record in stream.read_partition(topics.state(name), number):
@@ -77,6 +79,17 @@ async def rebuild(
     for number in range(await stream.partitions(topics.statuses(name))):
         used["statuses"] += await _from_statuses(name, store, stream, topics.statuses(name), number)
     return used
+
+
+async def _read_again(reader: Normaliser, record: Record) -> None:
+    while True:
+        try:
+            await reader.handle(record)
+            return
+        except NotNow as wait:
+            if wait.why == "state_unavailable":
+                raise StateUnavailable("while the raw topic was read") from None
+            await asyncio.sleep(wait.retry_after)  # an account that may yet be heard of, the blob store
 
 
 def _reader(channel: Channel, accounts: AccountRegistry, store: Store, blobs: Blobs, topics: Topics) -> Normaliser:
@@ -125,10 +138,12 @@ async def _from_feed(store: Store, record: Record) -> int:
         "opted_out": state.opted_out,
         "closed_by_provider": state.window is not None and state.window.closed_by_provider,
     }
-    if state.last_inbound_at is not None and state.window is not None:
-        opened = int(state.last_inbound_at.timestamp() * 1000)
-        await store.observe(state.conversation_id, opened_at=opened)
-    await store.note(state.conversation_id, {field: "1" if value else "0" for field, value in fields.items()})
+    exact = state.last_inbound_at is not None and state.window is not None
+    opened = int(state.last_inbound_at.timestamp() * 1000) if exact and state.last_inbound_at else None
+    known = (await store.observe(state.conversation_id, opened_at=opened)).conversation
+    told = {field: "1" if value else "0" for field, value in fields.items()}
+    if changed := {field: value for field, value in told.items() if value != known.get(field, "0")}:
+        await store.note(state.conversation_id, changed)
     return 1
 
 

@@ -378,6 +378,20 @@ async def test_who_queues_behind_is_cancelled_at_once(world: World) -> None:
     assert world.provider.texts() == ["one", "c3"]
 
 
+async def test_a_cancellation_that_is_interrupted_leaves_nobody_behind(world: World) -> None:
+    for name in ("c1", "c2", "c3"):
+        await world.send(text=name, command_id=name, not_before=soon(world.clock, 3600))
+    world.clock.advance(1)
+    record = await world.command(CommandType.MESSAGE_CANCEL, cancel_conversation=True)
+    world.log.available = False
+    with pytest.raises(NotNow, match="log_unavailable"):
+        await world.process.deliverer.handle(record)
+    world.log.available = True
+    await world.handle(record)
+    assert [(await world.states(name))[-1] for name in ("c1", "c2", "c3")] == ["cancelled"] * 3
+    assert len(world.process.parking) == 0
+
+
 async def test_a_bug_lets_go_of_those_behind(world: World) -> None:
     world.provider.will("one", failure(ErrorCode.RATE_LIMITED, retry_after=90.0))
     record = await world.send(text="one", command_id="c1")
