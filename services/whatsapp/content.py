@@ -158,7 +158,7 @@ def _order(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
         )
         for entry in wire.objects(body, "product_items")
     )
-    listed = ", ".join(f"{item.quantity or 1:g} × {item.product_id}" for item in items)
+    listed = ", ".join(f"{1 if item.quantity is None else item.quantity:g} × {item.product_id}" for item in items)
     cart = f"Order: {listed}" if listed else "Order"
     text = wire.text(body, "text")
     return OrderContent(text=wire.nfc(text) if text else cart, catalog_id=wire.text(body, "catalog_id"), items=items)

@@ -130,7 +130,8 @@ def identity(source: Json, contact: Json, *keys: str) -> Identity:
     profile = wire.obj(contact, "profile")
     username = wire.text(profile, "username") or wire.text(contact, "username")
     person.username = username.removeprefix("@") if username else None
-    person.display_name = wire.text(profile, "name")
+    name = wire.text(profile, "name")
+    person.display_name = name if name and name.strip() else None
     person.key = wire.text(contact, "identity_key_hash")
     return person
 

@@ -205,7 +205,9 @@ def _reaction(scope: Scope, member: Json, target: str) -> Event:
 
 
 def _edited(scope: Scope, member: Json, target: str) -> Event:
-    edited = wire.obj(wire.obj(member, "edit"), "message")
+    edit = wire.obj(member, "edit")
+    # What an edit says, wherever it stands: a level too high it is still the new text.
+    edited = wire.obj(edit, "message") or {name: value for name, value in edit.items() if name != "original_message_id"}
     data = MessageEdited(
         **scope.common(),
         message_id=scope.message_id(target),
