@@ -29,7 +29,7 @@ from shared.runtime.files import BlobFiles
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.ingress import Ingress
-from shared.runtime.jobs import is_typing, lane_of
+from shared.runtime.jobs import account_called, is_typing, lane_of
 from shared.runtime.learning import Names, ToldRates
 from shared.runtime.media import MediaFetcher, message_lane
 from shared.runtime.normalise import Normaliser
@@ -333,6 +333,10 @@ class Service:
 
         parked = ParkedRecords(parking, world.accounts, world.health, metrics.PARKED.labels(self._name))
 
+        async def admitted(record: Record) -> None:
+            if (account_id := account_called(record)) is not None:
+                await pacer.place(account_id)
+
         async def revoked(partitions: frozenset[Partition]) -> None:
             await parked.revoked(partitions)
             deliverer.forget_all()
@@ -345,6 +349,7 @@ class Service:
             deliverer.handle,
             lane_of,
             slots=settings.slots,
+            admit=admitted,
             bypass=is_typing,
             aside=typing.handle,
             on_assigned=parked.assigned,
