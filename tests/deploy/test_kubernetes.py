@@ -12,6 +12,7 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from shared.runtime.service import longest_stop
 from shared.runtime.settings import (
     BlobSettings,
     DeliverSettings,
@@ -207,6 +208,41 @@ def test_only_webhooks_are_exposed(rendered: list[Manifest]) -> None:
         assert backend["name"].startswith(path["path"].rpartition("/")[2])
 
 
+def test_nginx_lets_through_what_the_services_take(rendered: list[Manifest]) -> None:
+    (configuration,) = _of(rendered, "ConfigMap")
+    largest = int(configuration["data"].get("HTTP_MAX_BODY", HttpSettings().max_body))
+    for ingress in _of(rendered, "Ingress"):
+        assert ingress["spec"]["ingressClassName"] == "nginx"
+        allowed = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
+        assert allowed == f"{largest // 2**20}m"
+
+
+def test_preflight_is_reached_by_labelled_clients_only(rendered: list[Manifest]) -> None:
+    client = "channel-connectors/client"
+    for channel in CHANNELS:
+        (deliver,) = [one for one in _of(rendered, "StatefulSet") if _name(one) == f"{channel}-deliver"]
+        (service,) = [one for one in _of(rendered, "Service") if _name(one) == f"{channel}-deliver"]
+        assert _selected(rendered, service["spec"]["selector"]) == [deliver]
+        (policy,) = [one for one in _of(rendered, "NetworkPolicy") if _name(one) == f"{channel}-preflight"]
+        assert _selected(rendered, policy["spec"]["podSelector"]["matchLabels"]) == [deliver]
+        (rule,) = policy["spec"]["ingress"]
+        (peer,) = rule["from"]
+        assert peer["namespaceSelector"] == {"matchLabels": {client: "true"}}
+        assert peer["podSelector"] == {"matchExpressions": [{"key": client, "operator": "In", "values": ["true"]}]}
+        assert rule["ports"] == [{"port": "http"}]
+
+
+def test_brokers_with_tls_are_proved_by_a_mounted_ca(rendered: list[Manifest]) -> None:
+    (configuration,) = _of(rendered, "ConfigMap")
+    encrypted = "SSL" in configuration["data"].get("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+    assert encrypted == ("KAFKA_SSL_CAFILE" in configuration["data"])
+    for workload in _of(rendered, *WORKLOADS) if encrypted else ():
+        folder, _, name = configuration["data"]["KAFKA_SSL_CAFILE"].rpartition("/")
+        (mount,) = [mount for mount in _container(workload)["volumeMounts"] if mount["mountPath"] == folder]
+        (volume,) = [one for one in workload["spec"]["template"]["spec"]["volumes"] if one["name"] == mount["name"]]
+        assert name in {item["path"] for item in volume["secret"]["items"]}
+
+
 def test_configuration_is_known_to_the_services(rendered: list[Manifest]) -> None:
     groups: tuple[type[BaseSettings], ...] = (
         KafkaSettings,
@@ -236,13 +272,14 @@ def test_pods_are_locked_down(rendered: list[Manifest]) -> None:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
         assert "memory" in container["resources"]["limits"]
-        mounted = {mount["name"] for mount in container["volumeMounts"]}
-        assert mounted == {volume["name"] for volume in pod["volumes"]}
+        mounted = {mount["name"] for mount in container.get("volumeMounts", ())}
+        assert mounted == {volume["name"] for volume in pod.get("volumes", ())}
 
 
 def test_pods_are_probed_and_given_time_to_stop(rendered: list[Manifest]) -> None:
     (configuration,) = _of(rendered, "ConfigMap")
     drain_delay = float(configuration["data"]["HTTP_DRAIN_DELAY"])
+    to_stop = longest_stop(HttpSettings(drain_delay=drain_delay), KafkaSettings())
     for workload in _of(rendered, *WORKLOADS):
         pod, container = workload["spec"]["template"]["spec"], _container(workload)
         ports = {port["name"] for port in container["ports"]}
@@ -251,7 +288,7 @@ def test_pods_are_probed_and_given_time_to_stop(rendered: list[Manifest]) -> Non
         assert "http" in ports
         unready_after = container["readinessProbe"]["periodSeconds"] * container["readinessProbe"]["failureThreshold"]
         assert unready_after < drain_delay
-        assert drain_delay + 40 + 5 < pod["terminationGracePeriodSeconds"]
+        assert to_stop < pod["terminationGracePeriodSeconds"]
 
 
 def test_every_service_is_scraped_once(rendered: list[Manifest]) -> None:
