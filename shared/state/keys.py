@@ -21,7 +21,7 @@ def digest(*parts: str) -> str:
 
 
 class KeySpec(NamedTuple):
-    """A family of keys: `prefix`, time to live in seconds, what it holds, what losing it costs."""
+    """A family of keys: `prefix`, time to live in seconds since the last write, what it holds, what losing it costs."""
 
     prefix: str
     ttl: int
@@ -68,8 +68,14 @@ MESSAGE = KeySpec(
 SENT = KeySpec(
     "s",
     35 * _DAY,
-    "hash: command, part and conversation of a provider message id; or statuses that came before it was known",
+    "string: command, part and conversation of a provider message id; a possible echo is given less time",
     "receipts of older messages cannot be matched to their command",
+)
+WAITING = KeySpec(
+    "w",
+    _DAY,
+    "list: statuses that came before their provider message id was known",
+    "these statuses are not told; later ones are",
 )
 ALIAS = KeySpec(
     "a",
@@ -78,8 +84,19 @@ ALIAS = KeySpec(
     "a contact known by two names gets two conversations until both names come together again",
 )
 CANCELLED = KeySpec("x", 2 * _DAY, "hash: cancel rules of a conversation", "queued messages are sent")
-BUCKET = KeySpec("r", 3600, "string: when the next send is free (GCRA)", "a short burst over the provider's rate")
+BUCKET = KeySpec(
+    "r",
+    3600,  # longer than any burst takes to come back: a bucket that is forgotten is full
+    "string: when the next send is free (GCRA); lives so long after that moment",
+    "a short burst over the provider's rate",
+)
 LEASE = KeySpec("o", 60, "string: who holds a lock", "two replicas refresh a token at once; the provider decides")
+PERIOD = KeySpec(
+    "f",
+    _DAY,
+    "mark: one replica has done what is done once in a period; lives as long as the period, at most so long",
+    "it is done once more",
+)
 CURSOR = KeySpec(
     "u", 30 * _DAY, "string: how far an account has been pulled", "the last updates come again, deduplicated"
 )
@@ -91,7 +108,24 @@ RATE = KeySpec(
 )
 SECRET = KeySpec("k", 400 * _DAY, "string: sealed rotating tokens of an account", "the account has to be reconnected")
 
-ALL = (CONVERSATION, QUOTA, OUTBOX, SEEN, LEDGER, MESSAGE, SENT, ALIAS, CANCELLED, BUCKET, LEASE, CURSOR, RATE, SECRET)
+ALL = (
+    CONVERSATION,
+    QUOTA,
+    OUTBOX,
+    SEEN,
+    LEDGER,
+    MESSAGE,
+    SENT,
+    WAITING,
+    ALIAS,
+    CANCELLED,
+    BUCKET,
+    LEASE,
+    PERIOD,
+    CURSOR,
+    RATE,
+    SECRET,
+)
 
 
 class ConversationKeys:
@@ -121,9 +155,9 @@ def sent(channel: str, account_id: str, provider_ref: str) -> str:
     return f"{SENT.prefix}:{{{digest(channel, account_id, provider_ref)}}}"
 
 
-def waiting(sent_key: str) -> str:
-    """Statuses that came before the message of `sent_key` was known; same slot."""
-    return f"{sent_key}:w"
+def waiting(channel: str, account_id: str, provider_ref: str) -> str:
+    """Statuses that came before the provider message id was known; in the slot of `sent`."""
+    return f"{WAITING.prefix}:{{{digest(channel, account_id, provider_ref)}}}"
 
 
 def alias(channel: str, account_id: str, value: str) -> str:
@@ -137,6 +171,10 @@ def bucket(channel: str, *scope: str) -> str:
 
 def lease(*scope: str) -> str:
     return f"{LEASE.prefix}:{{{digest(*scope)}}}"
+
+
+def period(*scope: str) -> str:
+    return f"{PERIOD.prefix}:{{{digest(*scope)}}}"
 
 
 def cursor(channel: str, account_id: str) -> str:
@@ -196,7 +234,7 @@ return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2]), redis.call
 """
 
 # The claim to one call of a command. KEYS: conversation, quota, cancel rules, ledger, then pending `message` keys.
-# ARGV: ledger ttl, message ttl, field, value, quota limit ('' for none), quota members (JSON), now.
+# ARGV: ledger ttl, message ttl, field, value, quota limit ('' for none), quota members (JSON), now, quota ttl.
 # Returns: 'ok'; 'taken' and the value when somebody was here before; 'quota' and what is used.
 INTEND = """
 local present = redis.call('HGET', KEYS[4], ARGV[3])
@@ -210,7 +248,7 @@ if ARGV[5] ~= '' then
   local used = redis.call('ZCARD', KEYS[2])
   if used + #fresh > tonumber(ARGV[5]) then return {'quota', tostring(used)} end
   for _, member in ipairs(fresh) do redis.call('ZADD', KEYS[2], ARGV[7], member) end
-  redis.call('EXPIRE', KEYS[2], ARGV[1] * 3)
+  redis.call('EXPIRE', KEYS[2], ARGV[8])
 end
 redis.call('HSET', KEYS[4], ARGV[3], ARGV[4])
 redis.call('EXPIRE', KEYS[4], ARGV[1])
@@ -219,8 +257,8 @@ return {'ok', ''}
 """
 
 # KEYS: conversation, quota, ledger, outbox, then `message` keys. ARGV: ledger ttl, message ttl, JSON of the change,
-#       now, outbox ttl, conversation ttl. Parts are [value, rank] and move on only to a higher rank; the rest is
-#       set or dropped.
+#       now, outbox ttl, conversation ttl, quota ttl. Parts are [value, rank] and move on only to a higher rank; the
+#       rest is set or dropped.
 # Returns the whole ledger.
 SETTLE = """
 local change = cjson.decode(ARGV[3])
@@ -235,7 +273,7 @@ end
 if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('EXPIRE', KEYS[3], ARGV[1]) end
 for _, member in ipairs(change.unquota) do redis.call('ZREM', KEYS[2], member) end
 for _, member in ipairs(change.quota) do redis.call('ZADD', KEYS[2], 'NX', ARGV[4], member) end
-if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[5]) end
+if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[7]) end
 for _, ref in ipairs(change.outbox) do redis.call('ZADD', KEYS[4], 'NX', ARGV[4], ref) end
 if #change.outbox > 0 then redis.call('EXPIRE', KEYS[4], ARGV[5]) end
 for i = 5, #KEYS do redis.call('SET', KEYS[i], change.refs[i - 4], 'EX', ARGV[2]) end
@@ -257,6 +295,12 @@ if not present or tonumber(string.match(present, '^(%d+)|')) < tonumber(ARGV[3])
   moved = 1
 end
 return {moved, redis.call('HGETALL', KEYS[1])}
+"""
+
+# One field of a ledger, where there is one: it lives no longer for it. KEYS: ledger. ARGV: field, value.
+TELL = """
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+return 1
 """
 
 # KEYS: sent, waiting. ARGV: ttl, what the message is (JSON). Returns the statuses that wait; they stay until they
@@ -288,16 +332,16 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
 
-# GCRA on the server's clock. KEYS: buckets. ARGV: longest wait to reserve (ms), tokens that have to stay, then
-# interval (ms, may be fractional) and burst of each bucket. Takes one token of every bucket or of none. More may have
-# to stay than the bucket holds: then it has to have been full for a while.
+# GCRA on the server's clock. KEYS: buckets. ARGV: longest wait to reserve (ms), tokens that have to stay, ttl (ms),
+# then interval (ms, may be fractional) and burst of each bucket. Takes one token of every bucket or of none. More may
+# have to stay than the bucket holds: then it has to have been full for a while.
 # Returns: reserved, wait in ms (of the slowest), index of the slowest bucket from 1.
 TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local longest, slowest, next_free = 0, 1, {}
 for i, key in ipairs(KEYS) do
-  local interval, burst = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local interval, burst = tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3])
   local known = tonumber(redis.call('GET', key) or '0')
   local free = math.max(known, now - interval * (burst - 1))
   local wait = math.max(free, known + interval * tonumber(ARGV[2])) - now
@@ -306,17 +350,18 @@ for i, key in ipairs(KEYS) do
 end
 if longest > tonumber(ARGV[1]) then return {0, math.ceil(longest), slowest} end
 for i, key in ipairs(KEYS) do
-  redis.call('SET', key, string.format('%.3f', next_free[i]), 'PX', math.ceil(math.max(next_free[i] - now, 0)) + 60000)
+  local life = math.ceil(math.max(next_free[i] - now, 0)) + ARGV[3]
+  redis.call('SET', key, string.format('%.3f', next_free[i]), 'PX', life)
 end
 return {1, math.ceil(longest), slowest}
 """
 
-# Nothing before the given wait has passed. KEYS: bucket. ARGV: wait in ms.
+# Nothing before the given wait has passed. KEYS: bucket. ARGV: wait in ms, ttl (ms).
 PENALISE = """
 local time = redis.call('TIME')
 local free = time[1] * 1000 + time[2] / 1000 + tonumber(ARGV[1])
 if free > tonumber(redis.call('GET', KEYS[1]) or '0') then
-  redis.call('SET', KEYS[1], string.format('%.3f', free), 'PX', math.ceil(tonumber(ARGV[1])) + 60000)
+  redis.call('SET', KEYS[1], string.format('%.3f', free), 'PX', math.ceil(tonumber(ARGV[1])) + ARGV[2])
 end
 return 1
 """

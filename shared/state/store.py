@@ -194,6 +194,7 @@ class Store:
                 "" if quota_limit is None else quota_limit,
                 orjson.dumps(list(quota_members)),
                 now,
+                keys.QUOTA.ttl,
             ],
         )
         return Intended(answer, found)
@@ -214,7 +215,15 @@ class Store:
         flat = await self.client.script(
             keys.SETTLE,
             [at.record, at.quota, at.ledger(command_id), at.outbox, *map(at.message, change.messages)],
-            [keys.LEDGER.ttl, keys.MESSAGE.ttl, orjson.dumps(written), now, keys.OUTBOX.ttl, keys.CONVERSATION.ttl],
+            [
+                keys.LEDGER.ttl,
+                keys.MESSAGE.ttl,
+                orjson.dumps(written),
+                now,
+                keys.OUTBOX.ttl,
+                keys.CONVERSATION.ttl,
+                keys.QUOTA.ttl,
+            ],
         )
         return _fields(flat)
 
@@ -233,18 +242,16 @@ class Store:
         self, channel: str, account_id: str, provider_ref: str, about: Mapping[str, Any], *, ttl: int = keys.SENT.ttl
     ) -> list[Any]:
         """Say what a provider message id is; returns the statuses that came before, until `drop_waiting`."""
-        key = keys.sent(channel, account_id, provider_ref)
-        early = await self.client.script(keys.BIND, [key, keys.waiting(key)], [ttl, orjson.dumps(dict(about))])
+        names = [keys.sent(channel, account_id, provider_ref), keys.waiting(channel, account_id, provider_ref)]
+        early = await self.client.script(keys.BIND, names, [ttl, orjson.dumps(dict(about))])
         return [orjson.loads(status) for status in early]
 
     async def match(
         self, channel: str, account_id: str, provider_ref: str, status: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """What a provider message id is; None leaves the status waiting (a day, 16 at most) until `bind` tells."""
-        key = keys.sent(channel, account_id, provider_ref)
-        known = await self.client.script(
-            keys.MATCH, [key, keys.waiting(key)], [24 * 3600, orjson.dumps(dict(status)), 16]
-        )
+        names = [keys.sent(channel, account_id, provider_ref), keys.waiting(channel, account_id, provider_ref)]
+        known = await self.client.script(keys.MATCH, names, [keys.WAITING.ttl, orjson.dumps(dict(status)), 16])
         return None if known is None else dict(orjson.loads(known))
 
     async def sent(self, channel: str, account_id: str, provider_ref: str) -> dict[str, Any] | None:
@@ -254,7 +261,7 @@ class Store:
 
     async def drop_waiting(self, channel: str, account_id: str, provider_ref: str) -> None:
         """The statuses that `bind` has given have been told."""
-        await self.client.call("DEL", keys.waiting(keys.sent(channel, account_id, provider_ref)))
+        await self.client.call("DEL", keys.waiting(channel, account_id, provider_ref))
 
     async def outbox(self, conversation_id: str, until_ms: int) -> list[str]:
         """Provider refs of our messages sent up to this time and not read yet."""
@@ -266,8 +273,8 @@ class Store:
         await self.client.call("ZREMRANGEBYSCORE", ConversationKeys(conversation_id).outbox, "-inf", until_ms)
 
     async def tell(self, conversation_id: str, command_id: str, field: str, value: str) -> None:
-        """Set one field of a ledger that exists."""
-        await self.client.call("HSET", ConversationKeys(conversation_id).ledger(command_id), field, value)
+        """Set one field of a ledger; of one that is gone nothing is kept."""
+        await self.client.script(keys.TELL, [ConversationKeys(conversation_id).ledger(command_id)], [field, value])
 
     async def cancel(self, conversation_id: str, rule: str, at_ms: int) -> None:
         """Keep a cancel rule of a conversation for those of its commands that were queued before `at_ms`."""
@@ -301,7 +308,7 @@ class Store:
         call are of one channel. Returns whether it was taken, the seconds to wait, and the index of the bucket that
         makes us wait.
         """
-        arguments: list[Any] = [int(longest_wait * 1000), reserve]
+        arguments: list[Any] = [int(longest_wait * 1000), reserve, keys.BUCKET.ttl * 1000]
         for _, per_second, burst in buckets:
             arguments += [1000 / per_second, burst]
         taken, wait, slowest = await self.client.script(keys.TAKE, [key for key, _, _ in buckets], arguments)
@@ -309,7 +316,7 @@ class Store:
 
     async def penalise(self, bucket: str, wait: float) -> None:
         """Nothing passes this bucket for `wait` seconds."""
-        await self.client.script(keys.PENALISE, [bucket], [int(wait * 1000)])
+        await self.client.script(keys.PENALISE, [bucket], [int(wait * 1000), keys.BUCKET.ttl * 1000])
 
     async def rate(self, *scope: str) -> tuple[float, float] | None:
         """How fast the provider lets an account send (per second, burst), or None where it has not said so."""
@@ -336,8 +343,9 @@ class Store:
                 await self.client.script(keys.RELEASE, [key], [holder])
 
     async def first_in(self, period: float, *scope: str) -> bool:
-        """True for one caller per scope and period (seconds), whatever the number of replicas."""
-        taken = await self.client.call("SET", keys.lease("period", *scope), "1", "NX", "PX", max(1, int(period * 1000)))
+        """True for one caller per scope and period (seconds, at most a day), whatever the number of replicas."""
+        life = max(1, int(min(period, keys.PERIOD.ttl) * 1000))
+        taken = await self.client.call("SET", keys.period(*scope), "1", "NX", "PX", life)
         return bool(taken)
 
     async def cursor(self, channel: str, account_id: str) -> str | None:

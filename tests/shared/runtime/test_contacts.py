@@ -85,7 +85,7 @@ async def test_the_name_is_remembered_and_in_the_state_feed(world: World, channe
     await said(world)
     world.clock.advance(ASK_AGAIN_SECONDS + 1)
     await world.restart()
-    await world.forget("o:*")
+    await world.forget("f:*")
     await world.receive(item(id="m2", **PERSON))
     await said(world)
     assert len(channel.asked) == 1
@@ -103,7 +103,7 @@ async def test_who_has_no_name_is_asked_for_once_in_a_while_by_all_replicas(
     await said(world)
     assert len(channel.asked) == 1
     world.clock.advance(ASK_AGAIN_SECONDS + 1)
-    await world.forget("o:*")
+    await world.forget("f:*")
     await world.receive(item(id="m4", **PERSON))
     await said(world)
     assert len(channel.asked) == 2

@@ -242,7 +242,7 @@ async def test_an_unpaid_account_is_tried_by_one_command_now_and_then(world: Wor
     assert await world.healths() == ["billing_blocked"]
     await world.come_due(301)
     assert len(world.provider.asked) == 2, "one try for all of them"
-    await world.forget("o:*")
+    await world.forget("f:*")
     await world.come_due(301)
     assert sorted(world.provider.texts()) == [f"p{peer}" for peer in range(5)]
     assert await world.healths() == ["billing_blocked", "connected"]

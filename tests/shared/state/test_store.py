@@ -138,14 +138,54 @@ async def test_cancel_rules_and_cursors_are_kept(store: Store) -> None:
 async def test_every_key_lives_for_a_while_and_shows_nobody(store: Store) -> None:
     await store.observe(CONVERSATION, opened_at=1, last_ref="r")
     await store.intend(CONVERSATION, "c1", "call:0", "x", now=1, quota_limit=9, quota_members=["c1:0"])
-    await store.settle(CONVERSATION, "c1", Settlement(messages={"m": "42:9"}), now=1)
+    await store.confirm(CONVERSATION, event_ids=["e1"])
+    await store.settle(CONVERSATION, "c1", Settlement(messages={"m": "42:9"}, outbox=["42:9"]), now=1)
     await store.cancel(CONVERSATION, "all", "1")
     await store.match("telegram", "bot_1", "42:9", {})
+    await store.bind("telegram", "bot_1", "42:9", {})
+    await store.adopt("telegram", "bot_1", "@ida", "42")
     await store.take([(keys.bucket("pair", CONVERSATION), 1, 1)], longest_wait=1)
-    names = await store.client.call("KEYS", "*")
-    assert len(names) == 7
-    assert not [name for name in names if "bot_1" in name or ":42" in name]
-    assert min([await store.client.call("TTL", name) for name in names]) > 0
+    await store.first_in(10 * keys.PERIOD.ttl, "probe", "bot_1")
+    await store.set_cursor("telegram", "bot_1", "99")
+    await store.set_rate(20, 20, "telegram", "bot_1")
+    await store.replace_secret("telegram", "bot_1", None, "sealed")
+    async with store.lease("refresh", "bot_1"):
+        names = await store.client.call("KEYS", "*")
+        lives = {name.partition(":")[0]: await store.client.call("TTL", name) for name in names}
+    assert not [name for name in names if "bot_1" in name or ":42" in name or "ida" in name]
+    declared = {spec.prefix: spec.ttl for spec in keys.ALL}
+    assert len(names) == len(declared) == len(lives)
+    assert {
+        prefix: life for prefix, life in lives.items() if not declared[prefix] - 10 < life <= declared[prefix] + 1
+    } == {}
+
+
+async def test_every_write_of_the_quota_gives_it_the_same_life(store: Store) -> None:
+    quota = keys.ConversationKeys(CONVERSATION).quota
+    for write in (
+        store.intend(CONVERSATION, "c1", "call:0", "x", now=1, quota_limit=9, quota_members=["c1:0"]),
+        store.settle(CONVERSATION, "c1", Settlement(quota_add=["c1:1"]), now=1),
+        store.count(CONVERSATION, "elsewhere", 1),
+    ):
+        await store.client.call("DEL", quota)
+        await write
+        assert keys.QUOTA.ttl - 10 < await store.client.call("TTL", quota) <= keys.QUOTA.ttl
+
+
+async def test_a_bucket_is_remembered_until_it_is_full_again(store: Store) -> None:
+    bucket = keys.bucket("whatsapp", "pair", CONVERSATION)
+    await store.take([(bucket, 1 / 6, 45)], longest_wait=0)
+    assert await store.client.call("TTL", bucket) > 44 * 6
+    await store.penalise(bucket, 30)
+    assert await store.client.call("TTL", bucket) > 30 + 44 * 6
+
+
+async def test_what_is_told_of_a_ledger_that_is_gone_makes_none(store: Store) -> None:
+    await store.tell(CONVERSATION, "c1", "told:0", "read")
+    assert (await store.open(CONVERSATION, "c1")).ledger == {}
+    await store.advance(CONVERSATION, "c1", "part:0", "3|read", 3)
+    await store.tell(CONVERSATION, "c1", "told:0", "read")
+    assert (await store.open(CONVERSATION, "c1")).ledger["told:0"] == "read"
 
 
 async def test_an_outage_is_one_error_and_ends_by_itself() -> None:
