@@ -1,4 +1,5 @@
-# Everything is brought into the checkout: .tools/ (uv), .venv/ (dependencies), .cache/ (brokers). `make` lists the targets.
+# What is needed is brought into the checkout: .tools/ (uv), .venv/ (dependencies), .cache/ (brokers); only system packages
+# (tools/system-packages.sh, tools/setup.sh) are installed outside, and only for root on Debian. `make` lists the targets.
 BIN := .venv/bin
 SYNCED := .venv/.synced
 CHANNEL ?= telegram
@@ -12,7 +13,7 @@ help: ## list the targets
 run: $(SYNCED) ## start a whole world here: broker, state, provider simulators, services, console
 	@$(BIN)/python -m sandbox $(ARGS)
 
-test: $(SYNCED) ## all checks and all tests; the last lines name what could not run here
+test: $(SYNCED) ## all checks, all tests but chaos; the last lines name what could not run here
 	@sh tools/system-packages.sh
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -n 2 -m "not chaos" $(ARGS)
