@@ -57,6 +57,11 @@ PULLS = _counter("pulls_total", "Pulls of accounts without a webhook, by outcome
 # all
 DEAD_LETTERS = _counter("dead_letters_total", "Records put on the dead-letter topic, by code.", "channel", "code")
 RECORDS = _counter("records_total", "Records by what became of them.", "channel", "role", "outcome")
+STALLED = Gauge(
+    "stalled_lanes", "Keys whose record waits, by what for.", ["channel", "role", "reason"], registry=REGISTRY
+)
+OPEN_RECORDS = Gauge("open_records", "Records read and not done with.", ["channel", "role"], registry=REGISTRY)
+REJECTED = _counter("rejected_table_records_total", "Records of a table that could not be used.", "channel", "topic")
 ACCOUNTS = Gauge("accounts", "Accounts by health.", ["channel", "health"], registry=REGISTRY)
 ANOMALIES = _counter("anomalies_total", "Facts that contradict what we knew.", "channel", "kind")
 

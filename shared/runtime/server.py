@@ -63,10 +63,11 @@ class HealthChecks:
 
 
 class Server:
-    """The listener of one service."""
+    """The listener of one service; `measure` is called before the metrics are read, for gauges that nothing moves."""
 
-    def __init__(self, settings: HttpSettings, health: HealthChecks) -> None:
+    def __init__(self, settings: HttpSettings, health: HealthChecks, measure: Callable[[], None]) -> None:
         self._settings = settings
+        self._measure = measure
         self._app = web.Application(client_max_size=settings.max_body, middlewares=[health.gate])
         self._app.add_routes(
             [
@@ -99,6 +100,6 @@ class Server:
         if runner is not None:
             await runner.cleanup()
 
-    @staticmethod
-    async def _metrics(_: web.Request) -> web.Response:
+    async def _metrics(self, _: web.Request) -> web.Response:
+        self._measure()
         return web.Response(body=metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})

@@ -186,6 +186,7 @@ class Service:
         self._stop = asyncio.Event()
         self._checks = HealthChecks()
         self._dispatchers: dict[str, Dispatcher] = {}
+        self._stalled: set[tuple[str, str]] = set()  # role and reason: told until they are zero, and then as zero
         self._readers: list[Dispatcher | Puller] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -259,8 +260,16 @@ class Service:
         self._checks.require("accounts", world.tables_live)
         self._checks.watch(lambda: all(monotonic() - d.heartbeat < STALLED_SECONDS for d in self._dispatchers.values()))
 
+    def _measure(self) -> None:
+        now = {(role, why): n for role, d in self._dispatchers.items() for why, n in d.stalled.items()}
+        self._stalled |= now.keys()
+        for role, why in self._stalled:
+            metrics.STALLED.labels(self._name, role, why).set(now.get((role, why), 0))
+        for role, dispatcher in self._dispatchers.items():
+            metrics.OPEN_RECORDS.labels(self._name, role).set(dispatcher.open_records)
+
     async def _listen(self, world: _World, stack: AsyncExitStack) -> Server:
-        listener = Server(self._config.http, self._checks)
+        listener = Server(self._config.http, self._checks, self._measure)
         if Role.INGRESS in self._roles:
             ingress = Ingress(self._channel, world.accounts, world.writer, self._config.http)
             listener.add_routes(ingress.routes())
@@ -549,7 +558,8 @@ class _World:
         await self.table(stack, self.topics.account_health, self.health.apply)
 
     async def table(self, stack: AsyncExitStack, topic: str, apply: Callable[[bytes, bytes | None], None]) -> None:
-        table = Table(self.stream, topic, apply)
+        rejected = metrics.REJECTED.labels(self.channel.capabilities.channel, topic)
+        table = Table(self.stream, topic, apply, on_rejected=rejected.inc)
         await table.start()
         stack.push_async_callback(table.stop)
         await table.ready.wait()

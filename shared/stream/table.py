@@ -16,22 +16,32 @@ logger = logging.getLogger(__name__)
 AGAIN_SECONDS = 1.0
 
 
+def _uncounted() -> None:
+    pass
+
+
 class Table:
     """Follows `topic` and calls `apply(key, value or None)` for every record, in order per key.
 
-    What `apply` raises is counted in `rejected` and skipped: one bad record must not hide the others. After an
-    interruption the topic is read anew; keys that have vanished meanwhile are applied as None.
+    A record for which `apply` raises is skipped, after `on_rejected()`: one bad record must not hide the others. After
+    an interruption the topic is read anew; keys that have vanished meanwhile are applied as None.
     """
 
-    def __init__(self, log: Log, topic: str, apply: Callable[[bytes, bytes | None], None]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        apply: Callable[[bytes, bytes | None], None],
+        on_rejected: Callable[[], None] = _uncounted,
+    ) -> None:
         self.ready = asyncio.Event()
         """Set when everything that was there at the start has been applied."""
-        self.rejected = 0
         self.health: Literal["starting", "live", "stale"] = "starting"
         """`stale`: reading was interrupted, the dictionary may be behind."""
         self._log = log
         self._topic = topic
         self._apply = apply
+        self._on_rejected = on_rejected
         self._present: set[bytes] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -89,5 +99,5 @@ class Table:
         try:
             self._apply(key, value)
         except Exception as error:
-            self.rejected += 1
+            self._on_rejected()
             logger.error("a record of %s was rejected: %s", self._topic, type(error).__name__)

@@ -76,6 +76,19 @@ class Running:
             text = await answer.text()
             return answer.status, orjson.loads(text) if text.startswith("{") else text
 
+    async def metrics(self) -> dict[str, float]:
+        """The metrics by name and labels, in the order of Prometheus' text format."""
+        text = (await self.get("/metrics"))[1]
+        return {
+            name: float(value)
+            for name, _, value in (line.rpartition(" ") for line in text.splitlines() if line[0] != "#")
+        }
+
+    async def until_measured(self, name: str, value: float) -> None:
+        async with asyncio.timeout(5):
+            while (await self.metrics()).get(name) != value:
+                await asyncio.sleep(0.01)
+
     async def ready(self) -> None:
         async with asyncio.timeout(10):
             while not self.task.done():
@@ -287,6 +300,25 @@ async def test_a_stalled_poll_loop_is_seen(
     async with started(PlainChannel(), configure(), log) as running:
         monkeypatch.setattr(service, "STALLED_SECONDS", -1.0)
         assert (await running.get("/livez"))[0] == 503
+
+
+async def test_metrics_say_what_waits_for_what_and_which_table_records_are_no_use(
+    log: MemoryLog, configure: Callable[..., ServiceConfig]
+) -> None:
+    waiting = f'stalled_lanes{{channel="{CHANNEL}",reason="account_unknown",role="deliver"}}'
+    still_open = f'open_records{{channel="{CHANNEL}",role="deliver"}}'
+    rejected = f'rejected_table_records_total{{channel="{CHANNEL}",topic="{TOPICS.accounts}"}}'
+    async with started(PlainChannel(), configure(), log) as running:
+        before = (await running.metrics()).get(rejected, 0)
+        await log.send(TOPICS.accounts, b"acc_2", b"nonsense")
+        await running.until_measured(rejected, before + 1)
+        there = {"account_id": "acc_2", "conversation_id": "plain:acc_2:p1"}
+        await running.command("message.send", command_id="c1", content={"kind": "text", "text": "hi"}, **there)
+        await running.until_measured(waiting, 1)
+        assert (await running.metrics())[still_open] == 1
+        await log.send(TOPICS.accounts, b"acc_2", ACCOUNT.model_copy(update={"account_id": "acc_2"}).to_json())
+        await running.until_measured(waiting, 0)
+        await running.until_measured(still_open, 0)
 
 
 async def test_it_can_be_stopped_while_it_waits_for_the_log(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from unittest.mock import Mock
 
 import pytest
 
@@ -32,12 +33,13 @@ async def test_a_table_is_ready_with_what_was_there_and_follows(log: Log, unique
     await fill(log, name, [(b"a0", b"new"), (b"a2", b"bad")])
     await log.send(name, b"a1", None)
     accounts = Accounts()
-    async with Table(log, name, accounts.apply) as table:
+    rejected = Mock()
+    async with Table(log, name, accounts.apply, rejected) as table:
         assert table.health == "starting"
         await eventually(table.ready.is_set)
         assert table.health == "live"
         assert accounts == {b"a0": b"new"} | {b"a%d" % n: b"old" for n in range(2, 30)}
-        assert table.rejected == 1
+        assert rejected.call_count == 1
         await log.send(name, b"a2", b"good")
         await log.send(name, b"a3", None)
         await eventually(lambda: accounts.get(b"a2") == b"good" and b"a3" not in accounts)
