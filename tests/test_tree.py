@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import email
+import importlib.metadata
 import importlib.util
 import re
 import subprocess
@@ -207,3 +208,13 @@ def test_a_channels_dependencies_are_its_own() -> None:
     for folder in _channels():
         own = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
         assert not set(own) & set(root)
+
+
+def test_the_root_depends_only_on_what_shared_imports() -> None:
+    """All images carry it; what only the sandbox or the tests need stands in their groups."""
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    needed = {re.split(r"[^\w-]", requirement)[0] for requirement in root}
+    imported = {name.partition(".")[0] for path in (ROOT / "shared").rglob("*.py") for name in _imported(path)}
+    packages = importlib.metadata.packages_distributions()
+    used = {package.lower().replace("_", "-") for name in imported for package in packages.get(name, ())}
+    assert needed <= used
