@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 AWAY_SECONDS = 0.5
+AHEAD = 20
+"""How many windows a partition may be ahead of the record it waits for: so many are handled again after a crash."""
 
 
 def _unobserved(outcome: str, record: Record, seconds: float) -> None:
@@ -29,7 +31,8 @@ class Dispatcher:
     """One consumer of a group with a lane per key (of one partition: a key must always come on the same one).
 
     A lane is a FIFO with one task while it is not empty. `slots` handlers run at once; `admit` (account tokens)
-    is awaited before a slot is taken. A partition holds at most `window` offsets open. The handler may raise
+    is awaited before a slot is taken. A partition holds at most `window` records open, and one that hangs is passed
+    by `AHEAD` windows of others. The handler may raise
     `NotNow` (wait, ask again, not a try; so does `LogUnavailable`), `Fatal` (stop); anything else is a failed
     try: after `tries` of them, with growing pauses, `on_poison(record, error)` is awaited and the record is done
     with. `on_poison` may raise `NotNow` or `LogUnavailable` (asked again); anything else from it is fatal.
@@ -212,7 +215,7 @@ class Dispatcher:
         """Partitions with room for everything one poll may bring: so the window is never exceeded."""
         wanted = []
         for share in self._shares.values():
-            share.starved = len(share.tracker) > self._ceiling
+            share.starved = not self._has_room(share)
             if share.ready and not share.draining and not share.starved and not self._paused:
                 wanted.append(share.partition)
         return wanted
@@ -230,9 +233,12 @@ class Dispatcher:
 
     def _room(self, share: PartitionLanes) -> None:
         """If a partition that was left out of the running poll has room again: poll anew, with it."""
-        if len(share.tracker) <= self._ceiling:
+        if self._has_room(share):
             share.starved = False
             self._consumer.wake()
+
+    def _has_room(self, share: PartitionLanes) -> bool:
+        return len(share.tracker) <= self._ceiling and share.tracker.held <= self._ceiling * AHEAD
 
     def _die(self, error: Exception) -> None:
         if self._error is None:

@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-PATIENCE = 2.0
+PATIENCE = 10.0
 """Seconds after which a missing record is believed to be missing for good."""
 PAUSE = 0.005
 Batch = dict[TopicPartition, list[ConsumerRecord]]

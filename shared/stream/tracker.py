@@ -50,5 +50,10 @@ class Tracker:
         self._committed = max(self._committed, offset)
 
     def __len__(self) -> int:
-        """Offsets held: open ones and closed ones that wait for a lower one. This is what a window bounds."""
+        """Open offsets."""
+        return len(self._open) - len(self._closed)
+
+    @property
+    def held(self) -> int:
+        """Offsets that cannot be committed: open ones, and closed ones that wait for a lower one."""
         return len(self._open)

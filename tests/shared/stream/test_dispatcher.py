@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from shared.stream.dispatcher import AHEAD
 from shared.stream.errors import BrakePulled
 from shared.stream.log import Log
 from shared.stream.records import Record
@@ -112,6 +113,28 @@ async def test_a_window_bounds_what_is_open_in_a_partition(log: Log, unique: Uni
         assert (begun, consumer.open_records, consumer.lanes) == (20, 20, 20)
         gate.set()
         await eventually(lambda: begun == 300)
+
+
+@memory_and_kafka
+async def test_a_record_that_hangs_is_passed_by_others_up_to_a_bound(log: Log, unique: Unique) -> None:
+    name = await topic(log, unique("passed"))
+    await fill(log, name, [(b"hangs", b"v")] + [(b"k%d" % (n % 7), b"v") for n in range(2 * 10 * AHEAD)])
+    gate, others = asyncio.Event(), 0
+
+    async def work(record: Record) -> None:
+        nonlocal others
+        if record.key == b"hangs":
+            await gate.wait()
+        else:
+            others += 1
+
+    async with dispatcher(log, unique("group"), name, work, window=20) as consumer:
+        await eventually(lambda: others >= 10 * AHEAD)
+        heartbeat = consumer.heartbeat
+        await eventually(lambda: consumer.heartbeat > heartbeat)
+        assert others <= 10 * AHEAD + 20
+        gate.set()
+        await eventually(lambda: others == 2 * 10 * AHEAD)
 
 
 @memory_and_kafka

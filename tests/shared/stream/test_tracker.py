@@ -21,8 +21,9 @@ def test_watermark_is_the_lowest_open_offset_or_one_past_the_last(opened: list[i
         tracker.close(offset)
         still_open.discard(offset)
         assert tracker.watermark == (min(still_open) if still_open else opened[-1] + 1)
-        assert len(tracker) == sum(1 for each in opened if each >= tracker.watermark)
-    assert len(tracker) == 0
+        assert len(tracker) == len(still_open)
+        assert tracker.held == sum(1 for each in opened if each >= tracker.watermark)
+    assert len(tracker) == tracker.held == 0
 
 
 @given(offsets, st.data())
