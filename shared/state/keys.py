@@ -193,7 +193,8 @@ def secret(channel: str, account_id: str) -> str:
 
 # KEYS: conversation, quota, cancel rules, then `seen` keys, then `message` keys of reply targets.
 # ARGV: ttl, number of seen keys, moment of an inbound that opens the window (or ''), its provider ref,
-#       JSON list of field/value pairs to set. The newest inbound wins; an older one moves nothing back.
+#       JSON list of field/value pairs to set. The newest inbound wins; an older one moves nothing back, but a
+#       second one is a reply whenever it was written: a provider's clock may give both the same moment.
 # Returns: seen flags, targets, the conversation as field/value pairs, quota used.
 OBSERVE = """
 local flags, targets = {}, {}
@@ -202,8 +203,11 @@ for i = 1, seen do flags[i] = redis.call('EXISTS', KEYS[3 + i]) end
 for i = 4 + seen, #KEYS do targets[#targets + 1] = redis.call('GET', KEYS[i]) or '' end
 local opened = tonumber(ARGV[3])
 local last = tonumber(redis.call('HGET', KEYS[1], 'last_inbound') or '0')
+local ref, before = ARGV[4], redis.call('HGET', KEYS[1], 'last_ref') or ''
+if opened and last > 0 and (ref == '' and opened > last or ref ~= '' and ref ~= before) then
+  redis.call('HSET', KEYS[1], 'replied', '1')
+end
 if opened and opened > last then
-  if last > 0 then redis.call('HSET', KEYS[1], 'replied', '1') end
   redis.call('HSET', KEYS[1], 'last_inbound', ARGV[3], 'last_ref', ARGV[4], 'closed_by_provider', '0')
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[3])
 end

@@ -235,7 +235,9 @@ async def _conversations(client: Valkey) -> dict[str, object]:
     """What Valkey has of every conversation: its fields, and what was counted against its quota."""
     found: dict[str, object] = {}
     async for key in client.scan_iter("c:*", count=1000):
-        found[key] = await client.hgetall(key)
+        fields = await client.hgetall(key)
+        fields.pop("name", None)  # where the provider was asked for it, it will be asked again
+        found[key] = fields
     async for key in client.scan_iter("q:*", count=1000):
         found[key] = sorted(await client.zrange(key, 0, -1))
     return found

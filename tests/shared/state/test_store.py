@@ -22,6 +22,16 @@ async def test_newest_inbound_wins_and_old_ones_move_nothing_back(store: Store) 
     assert after.conversation["name"] == "Ida"
 
 
+@pytest.mark.parametrize("second", [1_999, 2_000, 2_001])
+async def test_a_second_message_is_a_reply_whenever_it_was_written(store: Store, second: int) -> None:
+    await store.observe(CONVERSATION, opened_at=2_000, last_ref="42:1")
+    again = await store.observe(CONVERSATION, opened_at=2_000, last_ref="42:1")
+    assert "replied" not in again.conversation
+    after = await store.observe(CONVERSATION, opened_at=second, last_ref="42:2")
+    assert after.conversation["replied"] == "1"
+    assert after.conversation["last_inbound"] == str(max(second, 2_000))
+
+
 async def test_confirmed_events_are_seen_and_their_messages_found(store: Store) -> None:
     first = await store.observe(CONVERSATION, event_ids=["e1", "e2"], target_ids=["m1"])
     assert first.seen == frozenset()
