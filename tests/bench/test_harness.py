@@ -89,16 +89,17 @@ def test_a_webhook_of_the_load_becomes_one_message(name: str) -> None:
 
 
 async def test_costs_are_those_of_the_child(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "end = __import__('time').process_time; [0 for _ in iter(lambda: end() < 0.3, 0)]"]
-    child = Measured("busy", command, tmp_path / "log", {})
+    busy_then_idle = "import time\nwhile time.process_time() < 0.3: pass\nprint('idle', flush=True)\ntime.sleep(60)"
+    child = Measured("busy", [sys.executable, "-c", busy_then_idle], tmp_path / "log", {})
     await child.start()
-    used, most = 0.0, 0
-    ended = asyncio.ensure_future(child.ended())
-    while not ended.done():
-        used, most = max(used, child.cpu_seconds()), max(most, child.memory())
-        await asyncio.wait([ended], timeout=0.02)
-    assert 0.2 <= used <= 0.5
-    assert most > 2**20
+    try:
+        async with asyncio.timeout(20):
+            while "idle" not in (tmp_path / "log").read_text():
+                await asyncio.sleep(0.02)
+        assert 0.2 <= child.cpu_seconds() <= 0.5
+        assert child.memory() > 2**20
+    finally:
+        await child.stop()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="costs are read from /proc")
