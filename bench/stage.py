@@ -31,7 +31,7 @@ from shared.runtime.sealing import new_key, public_key, seal
 from shared.runtime.service import topic_specs
 from shared.state.client import Client
 from shared.state.store import Store
-from shared.stream.embedded import EmbeddedConsumer
+from shared.stream.embedded import consumer_class
 from shared.stream.kafka import KafkaLog
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -217,8 +217,8 @@ class Stage:
     @asynccontextmanager
     async def reader(self, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer of a whole topic, outside of any group."""
-        kind = AIOKafkaConsumer if self._real_kafka else EmbeddedConsumer
-        consumer = kind(bootstrap_servers=self.bootstrap, fetch_max_wait_ms=50)
+        reader = consumer_class(idempotent=self._real_kafka)
+        consumer = reader(bootstrap_servers=self.bootstrap, fetch_max_wait_ms=50)
         await consumer.start()
         try:
             partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]

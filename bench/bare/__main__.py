@@ -17,7 +17,7 @@ from bench.bare.ingress import routes
 from bench.bare.normalise import normalise
 from bench.channels import NAMES, profile
 from shared.contract.topics import Topics
-from shared.stream.embedded import EmbeddedConsumer
+from shared.stream.embedded import consumer_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,7 @@ class Bare:
 
     def consumer(self, topic: str, role: str) -> AIOKafkaConsumer:
         """A member of the group that the service's role would be in."""
-        kind = AIOKafkaConsumer if self.idempotent else EmbeddedConsumer  # as our own log chooses
-        return kind(
+        return consumer_class(idempotent=self.idempotent)(
             topic,
             bootstrap_servers=self.bootstrap,
             group_id=f"{self.topics.prefix}.{self.channel}.{role}",

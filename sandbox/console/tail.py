@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord
+
+from shared.stream.embedded import EmbeddedConsumer
 
 KEPT_RECORDS = 2_000
 KEPT_BYTES = 16 * 1024 * 1024
@@ -21,7 +22,7 @@ class Tail:
     """A ring of the newest records of all topics, numbered from 1. Bounded by number and by bytes."""
 
     def __init__(self, bootstrap: str, topics: Sequence[str]) -> None:
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = EmbeddedConsumer(
             bootstrap_servers=bootstrap,
             group_id=None,
             client_id="console",

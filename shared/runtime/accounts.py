@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import time
 from typing import Any
 
 import structlog
@@ -16,28 +16,27 @@ from shared.channel import Account
 from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics
 from shared.runtime.sealing import CannotOpen, public_key, seal, unseal
+from shared.stream.errors import NotNow
 from shared.stream.log import CaughtUp, Log, acknowledged
+from shared.stream.records import Record
 
 log = structlog.get_logger()
 
 Changed = Callable[[str, Account | None], None]
 
 AWAITED_SECONDS = 3.0
-AWAIT_ACCOUNT_SECONDS = 0.2
-MAX_AWAITED = 10_000
+_ASK_AGAIN_SECONDS = 0.2
 
 
 class AccountRegistry:
     """Accounts of one channel, opened; answers `Accounts` of the port. Fed by a `Table` of the accounts topic."""
 
-    def __init__(self, channel: str, sealing_key: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, channel: str, sealing_key: str | None) -> None:
         self._channel = channel
         self._sealing_key = sealing_key
         self._accounts: dict[str, Account] = {}
         self._by_name: dict[str, list[str]] = {}
         self._changed: list[Changed] = []
-        self._clock = clock
-        self._asked: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -59,15 +58,14 @@ class AccountRegistry:
             found = self._by_name.get(external_id or "", [])
         return [self._accounts[name] for name in found]
 
-    def awaits(self, name: str) -> bool:
-        """Whether an account that is not known here may still be: replicas hear of a new one one by one.
+    @staticmethod
+    def expect(record: Record) -> None:
+        """Raises NotNow while a record is too young for us to be sure that its account is unknown.
 
-        So it is for a few seconds after the first question for it since the accounts last changed.
+        Replicas hear of an account one by one, so what comes of it may be faster than the news that it is there.
         """
-        now = self._clock()
-        if len(self._asked) >= MAX_AWAITED:
-            self._asked.clear()
-        return now - self._asked.setdefault(name, now) < AWAITED_SECONDS
+        if abs(time() - record.timestamp_ms / 1000) < AWAITED_SECONDS:
+            raise NotNow(_ASK_AGAIN_SECONDS, "account_unknown")
 
     def on_change(self, callback: Changed) -> None:
         """Called with the account id and the account, or None when it is gone. Must not block."""
@@ -114,7 +112,6 @@ class AccountRegistry:
                 del self._by_name[name]
 
     def _tell(self, account_id: str, account: Account | None) -> None:
-        self._asked.clear()
         for callback in self._changed:
             callback(account_id, account)
 

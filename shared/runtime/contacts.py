@@ -17,7 +17,7 @@ from shared.contract.topics import Topics
 from shared.policy.conversation import Conversation
 from shared.runtime import metrics
 from shared.runtime.enrich import FROM_CONTACT
-from shared.runtime.publish import event_envelope
+from shared.runtime.publish import event_envelope, publish
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.errors import LogUnavailable
@@ -113,7 +113,7 @@ class ContactNames:
         )
         event = Event(EventType.CONTACT_UPDATED, data, provider_id=f"{conversation_id}|profile|{found.display_name}")
         envelope = event_envelope(self._name, event)
-        await self._log.send(self._topic, envelope.key, envelope.data.to_json(), envelope.headers())
+        await publish(self._log, self._topic, envelope)
         metrics.EVENTS.labels(self._name, EventType.CONTACT_UPDATED).inc()
 
     def _lately(self, conversation_id: str) -> bool:

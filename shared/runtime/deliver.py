@@ -21,7 +21,7 @@ from shared.policy.cancelling import is_cancelled, rule_of
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.judge import judge
 from shared.runtime import ledger, metrics
-from shared.runtime.accounts import AWAIT_ACCOUNT_SECONDS, AccountRegistry
+from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.jobs import (
@@ -126,8 +126,8 @@ class Deliverer:
         try:
             kind, command, traceparent = read_command(record)
             account = self._accounts.get(command.account_id)
-            if account is None and self._accounts.awaits(command.account_id):
-                raise NotNow(AWAIT_ACCOUNT_SECONDS, "account_unknown")
+            if account is None:
+                self._accounts.expect(record)
             refusal = account_refusal(account, command)
             if refusal is not None or account is None:
                 raise refusal or AssertionError("no refusal without an account")

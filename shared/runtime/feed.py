@@ -12,7 +12,7 @@ from shared.contract.topics import Topics
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.judge import conversation_state
 from shared.policy.windows import rule_for
-from shared.runtime.publish import fact_envelope
+from shared.runtime.publish import enqueue, fact_envelope
 from shared.state.store import Store
 from shared.stream.log import Log, Stored
 
@@ -66,4 +66,4 @@ class StateFeed:
         now = datetime.now(UTC)
         state = conversation_state(self._capabilities, account, conversation_id, conversation, now)
         said = fact_envelope(STATE_TYPE, account.channel, account.account_id, conversation_id, now, state)
-        return await self._log.enqueue(self._topic, said.key, state.to_json(), said.headers())
+        return await enqueue(self._log, self._topic, said)

@@ -13,7 +13,7 @@ from shared.contract.events import HEALTH_TYPE, AccountHealth, Health
 from shared.contract.topics import Topics
 from shared.runtime import metrics
 from shared.runtime.learning import ToldRates
-from shared.runtime.publish import fact_envelope
+from shared.runtime.publish import fact_envelope, publish
 from shared.stream.log import Log
 
 log = structlog.get_logger()
@@ -106,6 +106,6 @@ class AccountsHealth:
             detail=change.detail,
         )
         told = fact_envelope(HEALTH_TYPE, self._channel, account_id, account_id, record.occurred_at, record)
-        await self._log.send(self._topic, told.key, record.to_json(), told.headers())
+        await publish(self._log, self._topic, told)
         self._set(account_id, change.health)
         log.info("account_health", account_id=account_id, health=change.health)

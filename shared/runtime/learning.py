@@ -16,7 +16,7 @@ from shared.contract.events import ContactUpdated, EventType
 from shared.contract.topics import Topics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.jobs import Job
-from shared.runtime.publish import event_envelope
+from shared.runtime.publish import event_envelope, publish
 from shared.state.store import Store
 from shared.stream.log import Log
 
@@ -64,7 +64,7 @@ class Names:
         )
         event = Event(EventType.CONTACT_UPDATED, data, provider_id=f"{job.command.command_id}|named")
         envelope = event_envelope(self._name, event, job.traceparent)
-        await self._log.send(self._topic, envelope.key, envelope.data.to_json(), envelope.headers())
+        await publish(self._log, self._topic, envelope)
 
 
 FRESH_SECONDS = 15.0

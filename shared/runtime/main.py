@@ -28,9 +28,9 @@ from shared.runtime.raw import RawWriter
 from shared.runtime.rebuild import rebuild
 from shared.runtime.redrive import UnreadableBodies
 from shared.runtime.sealing import CannotOpen, new_key, public_key
-from shared.runtime.service import Service, ServiceConfig, connect, kafka_log, lend_state, topic_specs
+from shared.runtime.service import Service, ServiceConfig, connect, kafka_log, lend_state, state_client, topic_specs
 from shared.runtime.settings import BlobSettings, DeliverSettings, HttpSettings, KafkaSettings, StateSettings
-from shared.state.client import Client, StateUnavailable
+from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable
@@ -113,7 +113,7 @@ async def _run(channel: Channel, config: ServiceConfig, _: argparse.Namespace) -
 
 
 async def _accounts(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
-    key = config.service.sealing_key.get_secret_value() if config.service.sealing_key else None
+    key = config.service.private_key
     if parsed.action == "new-key":
         print(new_key())
         return 0
@@ -166,7 +166,7 @@ async def _webhook(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
 
 
 async def _known_accounts(channel: Channel, config: ServiceConfig) -> list[Account]:
-    key = config.service.sealing_key.get_secret_value() if config.service.sealing_key else None
+    key = config.service.private_key
     registry = AccountRegistry(channel.capabilities.channel, key)
     stream = kafka_log(config.kafka, "webhook-command")
     await connect(stream)
@@ -197,11 +197,11 @@ async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
 
 
 async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespace) -> int:
-    key = config.service.sealing_key.get_secret_value() if config.service.sealing_key else None
+    key = config.service.private_key
     topics = Topics(config.kafka.topic_prefix)
     registry = AccountRegistry(channel.capabilities.channel, key)
     stream = kafka_log(config.kafka, "rebuild")
-    state = Client(config.state.url.get_secret_value(), cluster=config.state.cluster, timeout=config.state.timeout)
+    state = state_client(config.state)
     await connect(stream)
     try:
         async with Table(stream, topics.accounts, registry.apply) as table:
@@ -221,7 +221,7 @@ async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Na
     if not isinstance(channel, ReadsHistory):
         sys.stderr.write("This channel's provider shows no history.\n")
         return 2
-    name, key = channel.capabilities.channel, config.service.sealing_key
+    name = channel.capabilities.channel
     account = next((a for a in await _known_accounts(channel, config) if a.account_id == parsed.account), None)
     prefix = ids.conversation_id(name, parsed.account, "")
     if account is None or not (parsed.conversation or prefix).startswith(prefix):
@@ -230,10 +230,10 @@ async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Na
     peer = (parsed.conversation or prefix).removeprefix(prefix) or None
     topics = Topics(config.kafka.topic_prefix)
     stream = kafka_log(config.kafka, "backfill")
-    state = Client(config.state.url.get_secret_value(), cluster=config.state.cluster, timeout=config.state.timeout)
+    state = state_client(config.state)
     dead = DeadLetters(stream, lambda _: topics.deadletter(name))
     writer = RawWriter(name, stream, topics, Blobs(config.blobs.url), dead)
-    lend_state(channel, Store(state), key.get_secret_value() if key else None)
+    lend_state(channel, Store(state), config.service.private_key)
     since = datetime.now(UTC) - timedelta(days=parsed.days)
     await connect(stream)
     await channel.start()

@@ -15,11 +15,11 @@ from shared.contract.errors import ErrorCode, error
 from shared.contract.events import AttachmentChanged, EventType, Health, Message
 from shared.contract.topics import Topics
 from shared.runtime import metrics
-from shared.runtime.accounts import AWAIT_ACCOUNT_SECONDS, AccountRegistry
+from shared.runtime.accounts import AccountRegistry
 from shared.runtime.fetching import FileFetcher, Unfetched, failed
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import account_group, lane_group
-from shared.runtime.publish import event_envelope
+from shared.runtime.publish import event_envelope, publish
 from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.log import Log
 from shared.stream.parking import Parking
@@ -106,8 +106,8 @@ class MediaFetcher:
     async def _fetch_all(self, record: Record, message: Message) -> _Wait | None:
         """Fetch what is left, in order; None when all files have come to an end. Raises NotNow, LogUnavailable."""
         account = self._accounts.get(message.account_id)
-        if account is None and self._accounts.awaits(message.account_id):
-            raise NotNow(AWAIT_ACCOUNT_SECONDS, "account_unknown")
+        if account is None:
+            self._accounts.expect(record)
         attachments: tuple[Attachment, ...] = getattr(message.content, "attachments", ())
         pending = [one for one in attachments if one.status is AttachmentStatus.PENDING and one.provider_ref]
         before = _number(record, _TOLD) or 0
@@ -152,7 +152,7 @@ class MediaFetcher:
             attachment=done,
         )
         envelope = event_envelope(self._channel, Event(kind, data, provider_id=done.attachment_id))
-        await self._log.send(self._topic, envelope.key, envelope.data.to_json(), envelope.headers())
+        await publish(self._log, self._topic, envelope)
         metrics.FILES.labels(self._channel, "stored" if done.error is None else str(done.error.code)).inc()
 
     # --- waiting

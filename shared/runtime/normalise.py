@@ -16,11 +16,11 @@ from shared.media.blobs import BlobMissing, Blobs, BlobsUnavailable
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.windows import rule_for
 from shared.runtime import metrics
-from shared.runtime.accounts import AWAIT_ACCOUNT_SECONDS, AccountRegistry
+from shared.runtime.accounts import AccountRegistry
 from shared.runtime.enrich import FROM_CONTACT, Enriched, enrich, fields_of, target_of
 from shared.runtime.feed import StateFeed
 from shared.runtime.identity import Identities
-from shared.runtime.publish import event_envelope
+from shared.runtime.publish import enqueue, event_envelope
 from shared.runtime.raw import RawRecord, read_raw, reason_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Observed, Store
@@ -83,8 +83,7 @@ class Normaliser:
         raw = read_raw(record)
         accounts = self._accounts.find(raw.account_id, raw.external_id)
         if not accounts:
-            if self._accounts.awaits(raw.account_id or raw.external_id or ""):
-                raise NotNow(AWAIT_ACCOUNT_SECONDS, "account_unknown")
+            self._accounts.expect(record)
             await self._give_up(record, "unknown_account", "no account of this name")
             return
         try:
@@ -187,8 +186,7 @@ class Normaliser:
         acks: list[asyncio.Future[Stored]] = []
         for event in enriched.events:
             envelope = event_envelope(self._name, event, raw.traceparent)
-            value = envelope.data.to_json()
-            acks.append(await self._log.enqueue(self._topic, envelope.key, value, envelope.headers()))
+            acks.append(await enqueue(self._log, self._topic, envelope))
             self._measure(event, raw)
         mark = self._feed.mark(conversation)
         about_account = any(event.type is EventType.ACCOUNT_NOTICE for event in enriched.events)

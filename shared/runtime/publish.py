@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from datetime import datetime
 
 from shared.channel import Event, StatusUpdate
@@ -11,6 +12,17 @@ from shared.contract.base import Model, rfc3339
 from shared.contract.envelope import Envelope, source, type_name
 from shared.contract.errors import error
 from shared.contract.statuses import STATUS_TYPE, MessageStatus
+from shared.stream.log import Log, Stored
+
+
+async def publish(log: Log, topic: str, envelope: Envelope) -> Stored:
+    """Send an envelope and wait for the ack. Raises LogUnavailable."""
+    return await log.send(topic, envelope.key, envelope.data.to_json(), envelope.headers())
+
+
+async def enqueue(log: Log, topic: str, envelope: Envelope) -> Future[Stored]:
+    """Send an envelope; await the result for the ack. Raises LogUnavailable."""
+    return await log.enqueue(topic, envelope.key, envelope.data.to_json(), envelope.headers())
 
 
 def event_envelope(channel: str, event: Event, traceparent: str | None = None) -> Envelope:

@@ -138,8 +138,9 @@ async def _from_feed(store: Store, record: Record) -> int:
         "opted_out": state.opted_out,
         "closed_by_provider": state.window is not None and state.window.closed_by_provider,
     }
-    exact = state.last_inbound_at is not None and state.window is not None
-    opened = int(state.last_inbound_at.timestamp() * 1000) if exact and state.last_inbound_at else None
+    opened = None
+    if state.window is not None and state.last_inbound_at is not None:  # without a window it is told to the minute only
+        opened = int(state.last_inbound_at.timestamp() * 1000)
     known = (await store.observe(state.conversation_id, opened_at=opened)).conversation
     told = {field: "1" if value else "0" for field, value in fields.items()}
     if changed := {field: value for field, value in told.items() if value != known.get(field, "0")}:

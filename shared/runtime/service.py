@@ -117,6 +117,11 @@ def kafka_log(settings: KafkaSettings, client_id: str) -> KafkaLog:
     )
 
 
+def state_client(settings: StateSettings) -> Client:
+    """The state store of a service's settings."""
+    return Client(settings.url.get_secret_value(), cluster=settings.cluster, timeout=settings.timeout)
+
+
 def topic_specs(topics: Topics, channel: str, partitions: int) -> list[TopicSpec]:
     """The topics a channel needs, as the broker is asked for them."""
     return [
@@ -227,7 +232,7 @@ class Service:
         """Start in order; what is pushed on the stack stops in reverse."""
         config, topics = self._config, Topics(self._config.kafka.topic_prefix)
         stream = kafka_log(config.kafka, config.service.instance or f"{self._name}-connector")
-        state = Client(config.state.url.get_secret_value(), cluster=config.state.cluster, timeout=config.state.timeout)
+        state = state_client(config.state)
         stack.push_async_callback(state.close)
         world = _World(self._channel, config, topics, stream, Store(state), Blobs(config.blobs.url))
         stack.push_async_callback(world.fetcher.close)
@@ -533,13 +538,12 @@ class _World:
     def __init__(
         self, channel: Channel, config: ServiceConfig, topics: Topics, stream: Log, store: Store, blobs: Blobs
     ) -> None:
-        key = config.service.sealing_key
         self.channel = channel
         self.topics = topics
         self.stream = stream
         self.store = store
         self.blobs = blobs
-        self.sealing_key = key.get_secret_value() if key else None
+        self.sealing_key = config.service.private_key
         name = channel.capabilities.channel
         self.accounts = AccountRegistry(name, self.sealing_key)
         self.rates = ToldRates(name, self.accounts, store)

@@ -91,6 +91,11 @@ class ServiceSettings(BaseSettings):
     sealing_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
+    @property
+    def private_key(self) -> str | None:
+        """The sealing key in the clear."""
+        return self.sealing_key.get_secret_value() if self.sealing_key else None
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _in_capitals(cls, value: Any) -> Any:

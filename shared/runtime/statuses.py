@@ -22,7 +22,7 @@ from shared.policy.conversation import from_fields
 from shared.runtime import ledger, metrics
 from shared.runtime.feed import StateFeed
 from shared.runtime.identity import Identities
-from shared.runtime.publish import event_envelope, status_record
+from shared.runtime.publish import enqueue, event_envelope, publish, status_record
 from shared.state.store import Settlement, Store
 from shared.stream.log import Log, Stored, acknowledged
 
@@ -107,7 +107,7 @@ class StatusBook:
         envelope = status_record(status, traceparent)
         code = status.error.code if status.error else ""
         metrics.STATUSES.labels(self._channel, status.state, code).inc()
-        return await self._log.enqueue(self._topic, envelope.key, envelope.data.to_json(), envelope.headers())
+        return await enqueue(self._log, self._topic, envelope)
 
     async def publish_all(self, statuses: Sequence[MessageStatus], traceparent: str | None = None) -> None:
         """Write statuses in order and wait for the acks. Raises LogUnavailable."""
@@ -245,7 +245,7 @@ class StatusBook:
         )
         event = Event(EventType.CONTACT_BLOCKED, data, provider_id=f"{conversation_id}|{rfc3339(now)}")
         envelope = event_envelope(self._channel, event)
-        await self._log.send(self._inbound, envelope.key, envelope.data.to_json(), envelope.headers())
+        await publish(self._log, self._inbound, envelope)
 
     def correction(self, failure: Failure) -> dict[str, str]:
         """What a provider's refusal says of the conversation, as fields of its state."""

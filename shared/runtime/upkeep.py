@@ -17,7 +17,7 @@ from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import account_group, account_of
 from shared.runtime.learning import ToldRates
-from shared.runtime.publish import fact_envelope
+from shared.runtime.publish import fact_envelope, publish
 from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
@@ -242,5 +242,5 @@ class AccountTeller:
         if told is not None and (told.workspace_id, told.content_hash) == (record.workspace_id, record.content_hash):
             return
         said = fact_envelope(CAPABILITIES_TYPE, self._name, account_id, account_id, datetime.now(UTC), record)
-        await self._log.send(self._topic, said.key, record.to_json(), said.headers())
+        await publish(self._log, self._topic, said)
         self._told[account_id] = record

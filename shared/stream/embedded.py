@@ -22,7 +22,13 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 PATIENCE = 10.0
 """Seconds after which a missing record is believed to be missing for good."""
 PAUSE = 0.005
+
 Batch = dict[TopicPartition, list[ConsumerRecord]]
+
+
+def consumer_class(*, idempotent: bool) -> type[AIOKafkaConsumer]:
+    """The consumer for a broker that has idempotent producers, as Apache Kafka does, or for the embedded one."""
+    return AIOKafkaConsumer if idempotent else EmbeddedConsumer
 
 
 class EmbeddedConsumer(AIOKafkaConsumer):  # type: ignore[misc]

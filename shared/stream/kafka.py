@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.stream.acks import Acks, translated
-from shared.stream.embedded import EmbeddedConsumer
+from shared.stream.embedded import consumer_class
 from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.kafka_consumer import KafkaConsumer, ends, follow, read_partition
 from shared.stream.log import CaughtUp, Rebalanced, Stored, TopicSpec
@@ -209,8 +209,7 @@ class KafkaLog:
         return follow(self._raw_consumer(), topic, patience=2 * self._send_timeout)
 
     def _raw_consumer(self, **group: Any) -> AIOKafkaConsumer:
-        kind = AIOKafkaConsumer if self._idempotent else EmbeddedConsumer
-        return kind(
+        return consumer_class(idempotent=self._idempotent)(
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",

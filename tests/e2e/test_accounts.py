@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.e2e.conftest import REPLICAS
+from tests.e2e.providers import Person
 from tests.e2e.topics import SENT, Seen, eventually
 from tests.e2e.world import ChannelUnderTest, World, number
 
@@ -14,20 +17,25 @@ async def test_an_account_is_removed_and_comes_back_without_a_restart(channel: C
     person = await channel.person(account)
     await channel.sends(person, "While it is there")
     await world.remove(account)
-    (refused,) = await _sent_once(channel, person, "rejected")
+    refused = await _first_news(channel, person, rejected=True)
     assert refused["error"]["code"] == "account_disconnected"
     await world.apply(account.record)
-    (sent,) = await _sent_once(channel, person, "sent")
+    accepted = await _first_news(channel, person, rejected=False)
+    (sent,) = await channel.statuses.end(accepted["command_id"])
     assert sent["state"] in SENT
 
 
-async def _sent_once(channel: ChannelUnderTest, person, state: str):  # type: ignore[no-untyped-def]
-    """Replicas hear of a change one by one: send until one answers in the new way."""
+async def _first_news(channel: ChannelUnderTest, person: Person, *, rejected: bool) -> dict[str, Any]:
+    """Replicas hear of a change one by one: send until the first status of a command is a rejection, or none.
+
+    Only the first, because of a message accepted for an account that goes nothing more may be heard.
+    """
     for _ in range(200):
-        statuses = await channel.sends(person, f"Now? {number()}")
-        if statuses[0]["state"] == state:
-            return statuses
-    raise AssertionError(f"no command ended {state}")
+        statuses = channel.statuses.by_command[(await channel.command(person, text=f"Now? {number()}")).id]
+        first = await eventually(lambda told=statuses: next(iter(told), None), what="a status")
+        if (first["state"] == "rejected") is rejected:
+            return first
+    raise AssertionError("the replicas never heard of the change")
 
 
 async def test_a_webhook_with_a_wrong_proof_is_refused(channel: ChannelUnderTest, world: World) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,7 +46,8 @@ def media(world: World) -> dict[str, list[bytes | Exception]]:
 async def published(world: World, *files: str) -> Record:
     """A message with these files, as its record on the inbound topic."""
     await world.receive(item(id="m1", files=list(files)))
-    return await anext(world.records(world.topics.inbound(CHANNEL)))
+    record = await anext(world.records(world.topics.inbound(CHANNEL)))
+    return replace(record, timestamp_ms=world.clock.ms)
 
 
 async def changes(world: World) -> list[tuple[str, dict[str, Any]]]:

@@ -9,6 +9,7 @@ import pytest
 
 from shared.contract import ids
 from shared.media.blobs import BlobsUnavailable
+from shared.runtime.accounts import AWAITED_SECONDS
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, Killed, PlainChannel, item
@@ -98,12 +99,20 @@ async def test_an_account_may_be_heard_of_a_moment_later(world: World) -> None:
         await world.process.normaliser.handle(record)
 
 
-async def test_who_is_known_to_be_unknown_holds_nobody_up(world: World) -> None:
+async def test_nobody_waits_longer_for_an_account_than_a_replica_takes_to_hear_of_it(world: World) -> None:
+    waiting = await world.raw(*(item(id=f"m{n}", account="acc_9") for n in range(3)))
+    began = world.clock.seconds
+    for record in waiting:
+        await world.normalise(record)
+    assert AWAITED_SECONDS <= world.clock.seconds - began < AWAITED_SECONDS + 1
+    assert len(await world.dead()) == 3
+
+
+async def test_an_account_that_comes_back_late_is_waited_for_too(world: World) -> None:
     await world.receive(item(id="m1", account="acc_9"))
     (record,) = await world.raw(item(id="m2", account="acc_9"))
-    await world.process.normaliser.handle(record)
-    assert len(await world.dead()) == 2
-    assert await world.events() == []
+    with pytest.raises(NotNow, match="account_unknown"):
+        await world.process.normaliser.handle(record)
 
 
 @pytest.mark.parametrize("odd", ["text", 7, None, []])

@@ -77,7 +77,7 @@ class World:
         self.client = Client(url)
         self.store = Store(self.client)
         self.blobs = Blobs(f"file://{directory}")
-        self.accounts = AccountRegistry(CHANNEL, None, clock.read)
+        self.accounts = AccountRegistry(CHANNEL, None)
         for record in accounts:
             self.account(record)
         self.process = Process(self)
@@ -119,7 +119,7 @@ class World:
         stamped = [{"at": self.clock.ms, **item} for item in items]
         before = (await self.log.ends(self.topics.raw(CHANNEL)))[0]
         await self.process.writer.write([raw_item(item) for item in stamped])
-        return self._written(self.topics.raw(CHANNEL))[before:]
+        return [replace(r, timestamp_ms=self.clock.ms) for r in self._written(self.topics.raw(CHANNEL))[before:]]
 
     # --- outbound
 
