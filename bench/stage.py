@@ -58,6 +58,8 @@ class Stage:
     def __init__(self, *, real_kafka: bool, profiles: Path | None) -> None:
         self._real_kafka = real_kafka
         self._profiles = profiles
+        if profiles is not None:
+            profiles.mkdir(parents=True, exist_ok=True)
         self._broker: Broker = Kafka() if real_kafka else Tansu()
         self._state = ValkeyServer()
         self._home = Path(tempfile.mkdtemp(prefix="bench-"))
