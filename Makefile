@@ -36,6 +36,7 @@ goldens: $(SYNCED) ## write the expectations of the golden files anew; read the 
 	GOLDENS=update $(BIN)/pytest -q tests/channels/test_goldens.py $(ARGS)
 
 chaos: $(SYNCED) ## kill processes and dependencies while messages flow; takes minutes
+	@sh tools/system-packages.sh faketime
 	$(BIN)/pytest -m chaos $(ARGS)
 
 bench: $(SYNCED) ## measure, each figure beside a bare yardstick, into bench/RESULTS.md

@@ -1,11 +1,14 @@
 #!/bin/sh
 # Installs what only the system can bring, where that is allowed: root on Debian. Without it the tests that need it are
-# skipped and named, so nothing here is fatal.
+# skipped and named, so nothing here is fatal. Arguments: Debian packages that are needed besides.
 set -u
 
 missing=
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
 command -v openssl >/dev/null || missing="$missing openssl"
+for package; do
+    dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+done
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
