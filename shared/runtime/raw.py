@@ -18,7 +18,7 @@ from shared.runtime.tracing import new_traceparent, traceparent_of
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.log import Log, Stored, acknowledged
-from shared.stream.records import INJECTED, Record
+from shared.stream.records import INJECTED, Headers, Record
 
 log = structlog.get_logger()
 
@@ -56,22 +56,29 @@ class RawWriter:
         """
         trace = (traceparent_of(traceparent) or new_traceparent()).encode()
         received = b"%d" % (time() * 1000 if received_at is None else round(received_at.timestamp() * 1000))
-        acks = [await self._enqueue(item, received, trace) for item in items]
-        await acknowledged(acks)
+        headers = [_headers(item, received, trace) for item in items]
+        acks = [await self._enqueue(item, said) for item, said in zip(items, headers, strict=True)]
+        try:
+            await acknowledged(acks)
+        except RecordTooLarge:  # for the broker, whose limit is lower than ours
+            answers = await asyncio.gather(*acks, return_exceptions=True)
+            for item, said, answer in zip(items, headers, answers, strict=True):
+                if isinstance(answer, LogUnavailable):
+                    raise answer from None
+                if isinstance(answer, RecordTooLarge):
+                    await (await self._enqueue_aside(item, said))
         self._items.inc(len(items))
 
-    async def _enqueue(self, item: RawItem, received: bytes, trace: bytes) -> asyncio.Future[Stored]:
-        headers: list[tuple[str, bytes]] = [("received_at", received), ("traceparent", trace)]
-        if item.account_id is not None:
-            headers.append(("account_id", item.account_id.encode()))
-        if item.external_id is not None:
-            headers.append(("external_id", item.external_id.encode()))
-        key = item.key.encode()
+    async def _enqueue(self, item: RawItem, headers: Headers) -> asyncio.Future[Stored]:
         try:
-            return await self._log.enqueue(self._topic, key, item.body, tuple(headers))
+            return await self._log.enqueue(self._topic, item.key.encode(), item.body, headers)
         except RecordTooLarge:
-            headers.append(("blob", await self._aside(item.body)))
-            return await self._log.enqueue(self._topic, key, b"", tuple(headers))
+            return await self._enqueue_aside(item, headers)
+
+    async def _enqueue_aside(self, item: RawItem, headers: Headers) -> asyncio.Future[Stored]:
+        """The body in the blob store, a reference to it on the topic."""
+        reference = ("blob", await self._aside(item.body))
+        return await self._log.enqueue(self._topic, item.key.encode(), b"", (*headers, reference))
 
     async def write_unreadable(self, route: str, body: bytes, detail: str) -> None:
         """Keep an authentic body that could not be split, with what splitting it again needs. Raises LogUnavailable."""
@@ -91,6 +98,15 @@ class RawWriter:
             return (await self._blobs.put_content(_BLOB_REFERENCE, content)).encode()
         except BlobsUnavailable as away:
             raise LogUnavailable("the blob store is away") from away
+
+
+def _headers(item: RawItem, received: bytes, trace: bytes) -> Headers:
+    headers = [("received_at", received), ("traceparent", trace)]
+    if item.account_id is not None:
+        headers.append(("account_id", item.account_id.encode()))
+    if item.external_id is not None:
+        headers.append(("external_id", item.external_id.encode()))
+    return tuple(headers)
 
 
 def reason_of(unreadable: Exception) -> str:

@@ -15,6 +15,8 @@ from shared.media.blobs import BlobsUnavailable
 from shared.runtime.ingress import Ingress
 from shared.runtime.server import HealthChecks, Server
 from shared.runtime.settings import HttpSettings
+from shared.stream.errors import RecordTooLarge
+from shared.stream.log import Stored
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, SECRET, ChallengedChannel, item
 from tests.shared.runtime.world import World
@@ -206,6 +208,27 @@ async def test_an_item_too_large_for_a_record_goes_to_the_blob_store(
 
     monkeypatch.setattr(world.blobs, "put_content", away)
     assert (await client.post(PATH, json=[large], headers=PROOF)).status == 503
+
+
+async def test_an_item_the_broker_finds_too_large_goes_to_the_blob_store_as_well(
+    world: World, client: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue = world.log.enqueue
+
+    async def refuse_large(topic: str, key: bytes, value: bytes, *rest: Any) -> asyncio.Future[Stored]:
+        if len(value) < 500:
+            return await enqueue(topic, key, value, *rest)
+        refused: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        refused.set_exception(RecordTooLarge("says the broker"))
+        return refused
+
+    monkeypatch.setattr(world.log, "enqueue", refuse_large)
+    large = item(id="large", text="x" * 600)
+    assert (await client.post(PATH, json=[item(id="small"), large], headers=PROOF)).status == 200
+    small, aside = [record async for record in world.records(world.topics.raw(CHANNEL))]
+    assert "blob" not in dict(small.headers)
+    assert aside.value == b""
+    assert orjson.loads(await world.blobs.read(dict(aside.headers)["blob"].decode())) == large
 
 
 @pytest.mark.parametrize(
