@@ -118,6 +118,12 @@ class Deliverer:
         bug = CommandRefused(ErrorCode.INTERNAL, ERRORS[ErrorCode.INTERNAL].sentence)
         await self._book.publish_all([refusal_status(self._name, record, bug)], traceparent)
         await self._parking.release(command.command_id.encode())
+        self._forget(command.command_id)
+
+    def _forget(self, command_id: str) -> None:
+        """The command has come to its end here."""
+        self._sender.forget(command_id)
+        self._told.discard(command_id.encode())
 
     # --- reading
 
@@ -167,8 +173,7 @@ class Deliverer:
             return
         finally:
             self._under_way.pop(job.id, None)
-        self._sender.forget(job)
-        self._told.discard(job.id)
+        self._forget(job.command.command_id)
         if parked:
             await self._parking.release(job.id)
 

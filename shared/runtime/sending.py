@@ -88,11 +88,11 @@ class Sender:
         self._failures: dict[str, int] = {}
         self._unwritten: dict[str, tuple[int, Receipt | None]] = {}
 
-    def forget(self, job: Job) -> None:
+    def forget(self, command_id: str) -> None:
         """The command is over."""
-        self._failures.pop(job.command.command_id, None)
-        self._unwritten.pop(job.command.command_id, None)
-        self._pacer.forget(job.command.command_id)
+        self._failures.pop(command_id, None)
+        self._unwritten.pop(command_id, None)
+        self._pacer.forget(command_id)
 
     def forget_all(self) -> None:
         """The commands have gone to another process."""
