@@ -152,13 +152,8 @@ async def test_messages_of_fifty_parts_are_killed_on_their_way(world: World, nam
     channel.provider.fail_sends("slow", seconds=0.02)  # fifty parts take a second: most kills cut some of them
     enough, kills = asyncio.Event(), count(1000)
     traffic = asyncio.gather(*(sending(channel, person, enough) for person in people))
-    left = iter(range(kills))
-    await asyncio.gather(
-        *(
-            killing(channel.service, replica, left, random.Random(n))
-            for n, replica in enumerate(channel.service.replicas)
-        )
-    )
+    service, left, chance = channel.service, iter(range(kills)), random.Random(3)
+    await asyncio.gather(*(killing(service, replica, left, chance) for replica in service.replicas))
     enough.set()
     messages, missing, twice, disordered, uncertain = 0, 0, 0, 0, 0
     for person, commands in zip(people, await traffic, strict=True):
