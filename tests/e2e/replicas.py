@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import time
@@ -67,44 +66,29 @@ class Replica:
     @property
     def exit_status(self) -> int | None:
         """None while it runs."""
-        process = self._child._process if self._child else None
-        return process.returncode if process else None
+        return self._child.exit_status if self._child else None
 
     async def kill(self) -> None:
-        """kill -9."""
-        await self._signal(signal.SIGKILL)
+        """kill -9, whatever state it is in."""
+        self.running = False
+        if self._child is not None:
+            await self._child.kill()
 
     async def terminate(self) -> int:
         """SIGTERM, and wait until it has stopped in order; the exit status."""
-        await self._signal(signal.SIGTERM)
-        status = self.exit_status
-        assert status is not None
-        return status
-
-    def signal(self, number: signal.Signals) -> None:
-        """Any signal, without waiting."""
-        assert self._child is not None
-        os.kill(self._child.pid, number)
-
-    async def _signal(self, number: signal.Signals) -> None:
         assert self._child is not None
         self.running = False
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._child.pid, number)
+        self.ask_to_stop()
         try:
-            await asyncio.wait_for(self._child.ended(), STOP_SECONDS)
+            return await asyncio.wait_for(self._child.ended(), STOP_SECONDS)
         except TimeoutError:
-            os.kill(self._child.pid, signal.SIGKILL)
-            await self._child.ended()
+            await self._child.kill()
             raise AssertionError(f"{self.instance} did not stop in {STOP_SECONDS} s; {self.last_words()}") from None
 
-    async def stop(self) -> None:
-        """The end of the test: quickly, whatever state it is in."""
-        if self._child is not None and self.exit_status is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._child.pid, signal.SIGKILL)
-            await self._child.ended()
-        self.running = False
+    def ask_to_stop(self) -> None:
+        """SIGTERM, without waiting."""
+        assert self._child is not None
+        self._child.signal(signal.SIGTERM)
 
     def last_words(self) -> str:
         return self._child.last_words() if self._child else "it never ran"
@@ -181,7 +165,7 @@ class Service:
         await asyncio.gather(*(self.add() for _ in range(replicas)))
 
     async def stop(self) -> None:
-        await asyncio.gather(*(replica.stop() for replica in self.replicas))
+        await asyncio.gather(*(replica.kill() for replica in self.replicas))
         await self.balancer.stop()
         await self.session.close()
 
@@ -214,7 +198,7 @@ class Service:
     async def heal(self, replicas: int) -> None:
         """As many replicas as there were at first, all running."""
         for extra in self.replicas[replicas:]:
-            await extra.stop()
+            await extra.kill()
         del self.replicas[replicas:]
         self.balancer.targets = [r for r in self.balancer.targets if r in self.replicas]
         for replica in self.replicas:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 
 import pytest
 
@@ -68,7 +67,7 @@ async def test_a_replica_that_is_told_to_stop_finishes_what_it_has_begun(world: 
     await load.command()
     victim = channel.service.replicas[0]
     channel.service.balancer.targets.remove(victim)
-    victim.signal(signal.SIGTERM)
+    victim.ask_to_stop()
     assert await victim.terminate() == 0
     channel.provider.behave()
     await load.settled(60)
