@@ -10,6 +10,8 @@ import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -126,6 +128,17 @@ class Broker(ABC):
                 await admin.close()
             await asyncio.sleep(0.1)
         raise self.nodes[0].failed("did not form a cluster in time")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Its processes stop answering for a while; nothing of what they hold is lost."""
+        for node in self.nodes:
+            node.pause()
+        try:
+            yield
+        finally:
+            for node in self.nodes:
+                node.resume()
 
     async def stop(self) -> None:
         """Stop all nodes and remove their data."""

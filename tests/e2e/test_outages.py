@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import REPLICAS
 from tests.e2e.providers import NAMES
 from tests.e2e.topics import SENT, eventually
-from tests.e2e.world import World, frozen, number
+from tests.e2e.world import World, number
 
 
 @pytest.mark.timeout(120)
@@ -20,7 +20,7 @@ async def test_kafka_away_means_503_and_not_one_acknowledged_update_lost(world: 
     texts = [f"during {number()}" for _ in channels]
     for channel in channels:
         channel.service.balancer.answers.clear()
-    async with frozen(world.broker):
+    with world.broker.frozen():
         for channel, person, text in zip(channels, people, texts, strict=True):
             await channel.write(person, text)
         for channel in channels:

@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests.e2e.conftest import REPLICAS
 from tests.e2e.providers import Person
 from tests.e2e.topics import SENT, eventually
-from tests.e2e.world import ChannelUnderTest, World, frozen, image, number
+from tests.e2e.world import ChannelUnderTest, World, image, number
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -134,7 +134,7 @@ async def test_a_bot_without_a_webhook_is_polled_by_one_replica_and_confirms_lat
     await telegram.inbound.one(person.conversation_id, lambda s: s.text == texts[-1])
     received = [s.text for s in telegram.inbound.of(person.conversation_id) if s.text.startswith("pulled")]
     assert received == texts
-    async with frozen(world.broker):
+    with world.broker.frozen():
         late = f"pulled {number()}"
         await telegram.write(person, late)
         calls = len([c for c in sim.calls if c.method == "getUpdates" and c.bot_id == bot])

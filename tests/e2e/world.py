@@ -338,21 +338,9 @@ async def running(broker: Broker) -> AsyncIterator[World]:
             await world.stop()
 
 
-@asynccontextmanager
-async def frozen(broker: Broker) -> AsyncIterator[None]:
-    """The broker's processes stop answering for a while; nothing of what they hold is lost."""
-    for node in broker.nodes:
-        node.pause()
-    try:
-        yield
-    finally:
-        for node in broker.nodes:
-            node.resume()
-
-
 def make_broker(name: str) -> Broker:
     """`tansu` or `kafka`."""
     return Tansu() if name == "tansu" else Kafka()
 
 
-__all__ = ["ChannelUnderTest", "Command", "Seen", "World", "frozen", "image", "make_broker", "running"]
+__all__ = ["ChannelUnderTest", "Command", "Seen", "World", "image", "make_broker", "running"]
