@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from services.telegram import wire
 from services.telegram.attachments import Attachments
@@ -55,6 +55,8 @@ _NO_CONTENT = frozenset(
     }
 )
 _SERVICE_ORDER = {name: index for index, name in enumerate(SERVICE_MESSAGES)}
+# Programs that pass updates on write what a message does not have as an empty value; `{}` is how Telegram says yes.
+_ABSENT: tuple[Any, ...] = (None, False, "", [])
 _INDEFINITE = 0x7FFFFFFF  # live_period of a location shared until it is stopped
 
 
@@ -68,7 +70,7 @@ class Found(NamedTuple):
 def kind_of(message: wire.Message) -> str | None:
     """The name of the field that holds the content, or None."""
     extra = message.model_extra or {}
-    service = [name for name in extra if name in SERVICE_MESSAGES and extra[name] not in (None, False)]
+    service = [name for name in extra if name in SERVICE_MESSAGES and extra[name] not in _ABSENT]
     if message.forum_topic_created:
         service.append("forum_topic_created")
     if service:
@@ -76,7 +78,7 @@ def kind_of(message: wire.Message) -> str | None:
         return min(service, key=_SERVICE_ORDER.__getitem__)
     given = message.model_fields_set
     for name in _READERS:
-        if name in given and getattr(message, name) is not None:
+        if name in given and getattr(message, name) not in _ABSENT:
             return name
     return next((name for name in CUSTOM_CONTENT if isinstance(extra.get(name), dict)), None)
 
@@ -99,7 +101,8 @@ def content_of(message: wire.Message, attachments: Attachments, sent_at: Timesta
 
 def _unknown(message: wire.Message) -> Found:
     """What is left of a message without content that we know: its caption, and the fields nobody has described."""
-    raw = {name: value for name, value in (message.model_extra or {}).items() if name not in _NO_CONTENT}
+    extra = message.model_extra or {}
+    raw = {name: value for name, value in extra.items() if name not in _NO_CONTENT and value not in _ABSENT}
     caption = message.caption or ""
     if not raw and caption:
         return Found("caption", TextContent(text=caption, spans=spans_of(caption, message.caption_entities)))
@@ -128,7 +131,7 @@ def _media(message: wire.Message, attachments: Attachments) -> Content | None:
         text=caption,
         spans=spans_of(caption, message.caption_entities),
         attachments=attachments.found,
-        group=message.media_group_id,
+        group=message.media_group_id or None,
     )
 
 
@@ -248,7 +251,7 @@ def _rich(message: wire.Message, attachments: Attachments, sent_at: Timestamp) -
     flattened.blocks((message.rich_message or {}).get("blocks"))
     text, spans = flattened.text, tuple(flattened.spans)
     if len(attachments):
-        return MediaContent(text=text, spans=spans, attachments=attachments.found, group=message.media_group_id)
+        return MediaContent(text=text, spans=spans, attachments=attachments.found, group=message.media_group_id or None)
     if text:
         return TextContent(text=text, spans=spans)
     return CustomPayloadContent(text="Rich message", raw={"rich_message": message.rich_message})

@@ -104,6 +104,8 @@ def normalise(item: ReceivedItem) -> list[Outcome]:
     found: list[Outcome] = []
     understood = False
     for name, payload in update.items():
+        if payload is None:
+            continue
         if name in updates.LEFT_OUT:
             understood = True
         elif (handler := _HANDLERS.get(name)) and isinstance(payload, dict):
@@ -117,7 +119,7 @@ def normalise(item: ReceivedItem) -> list[Outcome]:
 
 def _unknown(update: dict[str, Any], arrival: Arrival) -> Iterator[Event]:
     for name, payload in update.items():
-        if name != "update_id":
+        if name != "update_id" and payload is not None:
             yield from updates.unknown(name, payload, arrival)
             return
     yield notice(arrival, "unknown_update", "Telegram sent an empty update")

@@ -18,7 +18,9 @@ _PEER = re.compile(
     r"(?P<chat>-?\d{1,19}|@\w{3,64})"
     r"(?::business:(?P<business>\S+?))?(?::topic:(?P<topic>\d+))?(?::direct:(?P<direct>\d+))?"
 )
-_MESSAGE = re.compile(r"(?:(?P<chat>-?[0-9]{1,19}|@\w{3,64})(?::business:[^:\s]+)?:)?(?P<number>[0-9]{1,18})")
+_MESSAGE = re.compile(
+    r"(?:(?P<chat>-?[0-9]{1,19}|@\w{3,64})(?::business:(?P<business>[^:\s]+))?:)?(?P<number>[0-9]{1,18})"
+)
 
 
 class Peer(NamedTuple):
@@ -98,13 +100,16 @@ def peer_of_address(address: Mapping[str, str]) -> Peer | None:
 def message_number(reference: str, peer: Peer | None = None) -> int | None:
     """The Bot API's message id in a reference or a bare id; None for what has no such id (an ephemeral message).
 
-    None also for a message of another chat than the peer's: there, the same number is another message.
+    None also for a message of another chat than the peer's, or of the same contact's other chat (with the bot itself,
+    with a business): there, the same number is another message.
     """
     match = _MESSAGE.fullmatch(reference)
     if match is None:
         return None
     chats = {match["chat"] or "", peer.chat_id if peer else ""}
     if len(chats) > 1 and all(chat.lstrip("-").isdigit() for chat in chats):
+        return None
+    if peer and match["chat"] and match["business"] != peer.business_connection_id:
         return None
     return int(match["number"]) or None
 

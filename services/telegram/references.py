@@ -133,7 +133,8 @@ def _external_reply(
     if reply.chat and reply.chat.id is not None and reply.message_id:
         ref = Peer(str(reply.chat.id)).message_ref(reply.message_id)
     origin = reply.origin or wire.Origin()
-    kind = next((name for name in reply.model_extra or {} if name not in _HOW_IT_LOOKS), None)
+    given = (reply.model_extra or {}).items()
+    kind = next((name for name, value in given if value is not None and name not in _HOW_IT_LOOKS), None)
     quote = Quote(
         text=message.quote.text if message.quote else None,
         kind=kind,

@@ -71,8 +71,13 @@ class Composed(NamedTuple):
 def compose(content: OutInteractive) -> Composed:
     """Header, body and footer as one text, the choices as buttons. Raises Refused for kinds without an equivalent."""
     warnings: tuple[Warning, ...] = ()
-    if content.interactive in (InteractiveKind.BUTTONS, InteractiveKind.CTA_URL):
+    if content.interactive is InteractiveKind.BUTTONS:
         rows = tuple((button,) for button in content.buttons)
+    elif content.interactive is InteractiveKind.CTA_URL:
+        # The message is of the kind that opens links, whether or not each button says so again.
+        rows = tuple(
+            (b.model_copy(update={"kind": "url"}) if b.url and b.kind == "reply" else b,) for b in content.buttons
+        )
     elif content.interactive is InteractiveKind.LIST:
         choices = [row for section in content.sections for row in section.rows]
         rows = tuple((Button(title=row.title or row.id, id=row.id),) for row in choices)

@@ -31,10 +31,12 @@ _BLOCK_SPAN = {
     "pre": SpanKind.PRE,
     "mathematical_expression": SpanKind.CODE,
     "blockquote": SpanKind.QUOTE,
+    "expandable_blockquote": SpanKind.QUOTE,
     "pullquote": SpanKind.QUOTE,
 }
 _FILES = {
     "audio": ("audio", AttachmentKind.AUDIO, None),
+    "document": ("document", AttachmentKind.DOCUMENT, None),
     "video": ("video", AttachmentKind.VIDEO, "video/mp4"),
     "voice_note": ("voice_note", AttachmentKind.VOICE, "audio/ogg"),
 }
@@ -80,7 +82,7 @@ class Flattened:
         kind = block.get("type")
         self._file(kind, block)
         has_text = any(block.get(name) for name in ("text", "summary", "expression"))
-        if has_text or kind in ("map", "divider", "blockquote"):
+        if has_text or kind in ("map", "divider", "blockquote", "buttons"):
             self._paragraph()
         start = self._length
         self._glued = kind == "blockquote"
@@ -92,6 +94,8 @@ class Flattened:
             self._list(block.get("items"), depth)
         elif kind == "table":
             self._table(block.get("cells"), depth)
+        elif kind == "buttons":
+            self._buttons(block.get("buttons"), depth)
         for name in ("summary", "text", "expression"):
             self._rich(block.get(name), depth + 1)
         if kind == "details":
@@ -129,6 +133,19 @@ class Flattened:
                     self._add(" | ")
                 self._rich(cell.get("text") if isinstance(cell, dict) else None, depth + 1)
 
+    def _buttons(self, buttons: Any, depth: int) -> None:
+        for index, button in enumerate(buttons if isinstance(buttons, list) else ()):
+            if index:
+                self._add(" | ")
+            self._button(button, depth + 1)
+
+    def _button(self, button: Any, depth: int) -> None:
+        """The label of a button, a link where it opens an address."""
+        if isinstance(button, dict):
+            start, url = self._length, _string(button.get("url"))
+            self._rich(button.get("text"), depth + 1)
+            self._mark(SpanKind.LINK if url else None, start, url=url)
+
     def _rich(self, value: Any, depth: int) -> None:
         if depth > _MAX_DEPTH:
             return
@@ -141,6 +158,7 @@ class Flattened:
             start = self._length
             for name in ("text", "alternative_text", "expression"):
                 self._rich(value.get(name), depth + 1)
+            self._button(value.get("button"), depth + 1)
             user = value.get("user")
             self._mark(
                 _SPAN_OF.get(str(value.get("type"))),

@@ -143,6 +143,7 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "video_chat_participants_invited": lambda v: f"Invited to the video chat: {_users(_get(v, 'users'))}",
     "voice_chat_participants_invited": lambda v: f"Invited to the video chat: {_users(_get(v, 'users'))}",
     "community_chat_added": _fixed("The chat was added to a community"),
+    "community_chat_joined": _fixed("Joined the chat from a community"),
     "community_chat_removed": _fixed("The chat was removed from a community"),
 }
 
