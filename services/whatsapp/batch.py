@@ -25,6 +25,7 @@ _LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "message_echoes": ("message_echo", ADDRESSEE),
     "statuses": ("status", RECIPIENT),
     "user_preferences": ("user_preference", PERSON),
+    "user_id_update": ("user_id_update", PERSON),
     "state_sync": ("state_sync", ()),
     "user_actions": ("user_action", PERSON),
     "groups": ("group", ()),
@@ -169,12 +170,18 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
     errors = wire.objects(value, "errors")
     past = frame["field"] == "history"
     contacts = _Contacts(value)
-    for name, (kind, keys) in _LISTS.items():
-        for member in wire.items(value, name):
+    for name, of_list in _LISTS.items():
+        for given in wire.items(value, name):
             count += 1
-            if not isinstance(member, dict) or not member:
-                yield _bare(member, account_key, external_id)
+            if not isinstance(given, dict) or not given:
+                yield _bare(given, account_key, external_id)
                 continue
+            # Numbers hosted on premises had the recipient of a status in `message`.
+            member = {**wire.obj(given, "message"), **given} if name == "statuses" else given
+            kind, keys = of_list
+            if name == "messages" and not past and _wrote_ourselves(metadata, member):
+                # An echo among the messages must not make our own number an alias of the contact.
+                kind, keys = _LISTS["message_echoes"]
             contact = contacts.of(member, keys)
             # The files of the phone app's history come in webhooks of their own, shaped like new messages.
             item = {**frame, "history_message" if kind == "message" and past else kind: member}
@@ -193,15 +200,21 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
         yield RawItem(account_key, _dumps({**frame, "value": value}), external_id=external_id)
 
 
+def _wrote_ourselves(metadata: Json, member: Json) -> bool:
+    business = phone_digits(wire.text(metadata, "display_phone_number") or "")
+    author = phone_digits(wire.text(member, "from") or "")
+    return business is not None and business == author and wire.text(member, *ADDRESSEE) is not None
+
+
 def _key(member: Json, contact: Json | None, keys: tuple[str, ...]) -> str | None:
     group = wire.text(member, "recipient_id" if member.get("recipient_type") == "group" else "group_id")
     if group:
         return group
-    system = wire.obj(member, "system")
-    if system:  # of the id the conversation has had so far
-        previous = wire.text(system, "previous_user_id")
-        if previous:
-            return previous
+    # Of the id the conversation has had so far.
+    previous = wire.text(wire.obj(member, "system"), "previous_user_id")
+    previous = previous or wire.text(wire.obj(member, "user_id"), "previous")
+    if previous:
+        return previous
     peers = identity(member, contact or {}, *keys).peers if keys else _synced_peer(member)
     return peers[0] if peers else None
 

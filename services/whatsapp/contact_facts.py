@@ -7,6 +7,7 @@ from typing import Literal
 
 from services.whatsapp import wire
 from services.whatsapp.identity import PERSON, identity
+from services.whatsapp.moves import moved_contact
 from services.whatsapp.notices import account_notice, named, when_of
 from services.whatsapp.scope import Scope
 from services.whatsapp.wire import Json
@@ -40,6 +41,24 @@ def user_preference(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Out
     detail = wire.text(member, "detail")
     data = ConsentChanged(**scope.common(), consent=consent, detail=detail, contact=person.contact())
     return [scope.event(EventType.CONTACT_CONSENT_CHANGED, data, named(raw, member))]
+
+
+def user_id_update(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
+    """A contact's new business-scoped user id, in the field that Meta's pages had for it before August 2026."""
+    person = identity(member, wire.obj(raw, "contact"), *PERSON)
+    changed = {
+        prefix + key: found
+        for key in ("user_id", "parent_user_id")
+        for prefix, name in (("previous_", "previous"), ("", "current"))
+        if (found := wire.text(wire.obj(member, key), name))
+    }
+    id_ = named(raw, member)
+    scope = Scope(item, person, when_of(item, raw, member), wamid=id_)
+    system = {"type": "user_changed_user_id", **changed}
+    moved = moved_contact(scope, {"system": system}) if changed else None
+    return [
+        moved or account_notice(item, "contact.user_id", "info", "Contact's user id", member, id_, scope.occurred_at)
+    ]
 
 
 def state_sync(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:

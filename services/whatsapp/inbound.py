@@ -51,6 +51,7 @@ _READERS = {
     "history_message": messages.history,
     "status": statuses.status,
     "user_preference": contact_facts.user_preference,
+    "user_id_update": contact_facts.user_id_update,
     "state_sync": contact_facts.state_sync,
 }
 

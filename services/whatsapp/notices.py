@@ -73,6 +73,11 @@ def _alert_severity(value: Json) -> Severity:
     return _SEVERITIES.get((given or "").upper(), "info")
 
 
+# Fields whose values are split into items: what is left of one has none.
+_ITEMISED = frozenset(
+    {"messages", "smb_message_echoes", "smb_app_state_sync", "history", "user_preferences", "user_id_update"}
+)
+
 _TEMPLATE_NAME = ("message_template_name", "message_template_language")
 _FIELDS = {
     "message_template_status_update": Field(
@@ -156,7 +161,8 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
         return []
     if field == "standby":
         return [_standby(item, raw)]
-    known = _FIELDS.get(field) or Field("webhook.unknown", f"Webhook field nobody knows: {field}", ())
+    unknown = "Webhook with nothing in it" if field in _ITEMISED else "Webhook field nobody knows"
+    known = _FIELDS.get(field) or Field("webhook.unknown", f"{unknown}: {field}", ())
     health = _health(field, value)
     shown = {**wire.obj(value, "alert_info"), **value}
     text = _sentence(known.subject, [found for key in known.keys if (found := wire.text(shown, key))])
@@ -188,6 +194,14 @@ def status_notice(item: ReceivedItem, member: Json, name: str, wamid: str) -> Ev
     when = wire.moment(member, "timestamp", item.received_at)
     kind = "status.deleted" if name == "deleted" else "status.unknown"
     return account_notice(item, kind, "info", f"Message status: {name}", member, f"{wamid}:{name}", when)
+
+
+def payment_notice(item: ReceivedItem, raw: Json, member: Json, name: str) -> Event:
+    """What became of a payment: its message was delivered, also when the payment failed."""
+    text = _sentence("Payment", [name, *filter(None, [wire.text(wire.obj(member, "payment"), "reference_id")])])
+    when = wire.moment(member, "timestamp", item.received_at)
+    severity: Severity = "warning" if name == "failed" else "info"
+    return account_notice(item, "payment.status", severity, text, member, named(raw, member), when)
 
 
 def _sentence(subject: str, parts: Sequence[str]) -> str:

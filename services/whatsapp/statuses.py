@@ -24,11 +24,16 @@ _STATES = {
 
 
 def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
-    """A member of `statuses[]`. Of a status that is no delivery state (`deleted`, `warning`) only a notice is made."""
+    """A member of `statuses[]`. Of one about no delivery (`deleted`, `warning`, a payment) only a notice is made."""
     wamid = wire.text(member, "id")
     if wamid is None:
         raise ValueError("a status without a message id")
     name = (wire.text(member, "status") or "unknown").lower()
+    about = wire.text(member, "type")
+    if about == "call" or wire.text(raw, "field") in notices.IGNORED:
+        return []
+    if about == "payment":
+        return [notices.payment_notice(item, raw, member, name)]
     state = _STATES.get(name)
     if state is None:
         return [notices.status_notice(item, member, name, wamid)]
