@@ -161,7 +161,7 @@ class TikTokChannel:
 
     async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
         ref = attachment.provider_ref or ""
-        if "://" in ref:  # a sticker or an emoji: public, and no token for it
+        if "://" in ref:  # a sticker, an emoji or any other address: public, and no token for it
             return await self._client.fetch(ref)
         return await self._client.download(
             account,
@@ -217,11 +217,11 @@ class TikTokChannel:
 
     async def _history(self, account: Account, conversation: Mapping[str, Any]) -> Batch:
         """The history of one entry of `conversation/list`."""
-        ours = business_id(account)
-        answer = await self._client.messages(account, str(conversation["conversation_id"]), Priority.BACKFILL)
+        ours, conversation_id = business_id(account), str(conversation["conversation_id"])
+        answer = await self._client.messages(account, conversation_id, Priority.BACKFILL)
         items = referral_items(conversation, ours)
         if answer.get("messages"):
-            items += history_items(answer, ours)
+            items += history_items(answer, ours, conversation_id)
         return Batch(tuple(items), str(conversation.get("update_time") or ""))
 
     # --------------------------------------------------------------------------------------------------- account

@@ -11,10 +11,13 @@ from services.tiktok.wire import moment
 from shared.channel import RawItem
 
 
-def history_items(answer: Mapping[str, Any], business_id: str | None = None) -> list[RawItem]:
+def history_items(
+    answer: Mapping[str, Any], business_id: str | None = None, conversation_id: str | None = None
+) -> list[RawItem]:
     """The messages of one answer of `content/list` (its `data`) as items marked `backfill`.
 
-    The business is taken from the participants where it is not given. Raises ValueError when there is no message.
+    The business is taken from the participants where it is not given, the conversation of a row that names none is
+    the one that was asked for. Raises ValueError when there is no message.
     """
     participants = [p for p in _listed(answer.get("participants")) if isinstance(p, dict)]
     if business_id is None:
@@ -23,6 +26,8 @@ def history_items(answer: Mapping[str, Any], business_id: str | None = None) -> 
     rows = [row for row in _listed(answer.get("messages")) if isinstance(row, dict) and row]
     if not rows:
         raise ValueError("The answer has no message.")
+    if conversation_id is not None:
+        rows = [{**row, "conversation_id": row.get("conversation_id") or conversation_id} for row in rows]
     rows.sort(key=_sent_at)
     return [_item("history_message", row, business_id, participants) for row in rows]
 

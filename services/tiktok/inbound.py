@@ -122,7 +122,7 @@ def _history_answer(document: dict[str, Any]) -> dict[str, Any] | None:
 
 def _split_content(envelope: dict[str, Any], body: bytes) -> list[RawItem]:
     try:
-        content = content_of(envelope.get("content"))
+        content = content_of(envelope["content"]) if "content" in envelope else envelope
     except ValueError:
         content = None  # `normalise` will say so; the other events of the body go on
     account = envelope.get("user_openid")
@@ -159,7 +159,10 @@ def _restricted(received: Received) -> Sequence[Outcome]:
     """Somebody in the EEA, Switzerland or the UK wrote: TikTok says neither who nor what.
 
     All of them share a conversation of their own that nothing can be sent to; who wrote is not guessed.
+    Should it say so after all, the message is one like any other.
     """
+    if received.content.conversation_id and received.content.message_id:
+        return message_outcomes(received)
     ref = f"eu:{round(received.occurred_at.timestamp() * 1000)}"
     content = UnsupportedContent(
         text="A message from the EEA, Switzerland or the UK. TikTok shows it only in its own app.",

@@ -41,7 +41,7 @@ def message_outcomes(received: Received) -> Sequence[Outcome]:
             return [_sent_by_us(received), *reactions]
         return [_echo(received, _content(received)), *reactions]
     source = content.reply_source_payload
-    if source is not None and source.reply_source_unique_id and content.text is not None and content.text.body:
+    if source is not None and source.reply_source_unique_id and content.type in ("text", None):
         return [_postback(received, source.reply_source_unique_id, source.reply_source_msg_id), *reactions]
     return [_plain(received, _content(received)), *reactions]
 
@@ -73,7 +73,7 @@ def _plain(received: Received, content: ContractContent) -> Event:
 
 def _postback(received: Received, payload: str, card: str | None) -> Event:
     text = _nfc(received.content.text.body if received.content.text else None)
-    content = PostbackContent(text=text, source=PostbackSource.CARD, payload=payload, title=text)
+    content = PostbackContent(text=text or payload, source=PostbackSource.CARD, payload=payload, title=text or None)
     reply = card or _referenced(received.content)
     return received.message(EventType.POSTBACK_RECEIVED, content, reply=reply, opens_window=True)
 
@@ -176,10 +176,12 @@ def _unmodelled(received: Received, kind: str | None) -> ContractContent:
     held = received.raw.get(kind or "")
     if any(held.values()) if isinstance(held, dict) else held:
         return _custom(received)
+    if (kind is None or kind in _BUILDERS) and any(
+        received.raw[name] for name in received.raw.keys() - _FRAME - {kind}
+    ):
+        return _custom(received)  # what was said may stand in a field that is not known
     if kind in _BUILDERS:
         return UnsupportedContent(text=f"A message of type {kind} without content.", reason="no_content")
-    if kind is None and received.raw.keys() - _FRAME:
-        return _custom(received)
     if kind in (None, "other", "others", "unknown"):
         return UnsupportedContent(text="A message that TikTok shows only in its own app.", reason=kind or "no_type")
     return _custom(received)
@@ -198,11 +200,13 @@ def _text(received: Received) -> ContractContent | None:
 
 
 def _media(received: Received) -> ContractContent | None:
-    image, video = received.content.image, received.content.video
-    if image is not None and image.media_id:
-        return MediaContent(attachments=(_attachment(received, AttachmentKind.IMAGE, image.media_id),))
-    if video is not None and video.media_id:
-        return MediaContent(attachments=(_attachment(received, AttachmentKind.VIDEO, video.media_id),))
+    content = received.content
+    for kind, part in ((AttachmentKind.IMAGE, content.image), (AttachmentKind.VIDEO, content.video)):
+        ref = (part.media_id or part.url) if part else None
+        if ref is None and content.type == kind:
+            ref = content.media_url
+        if ref:
+            return MediaContent(attachments=(_attachment(received, kind, ref),))
     return None
 
 
@@ -255,7 +259,8 @@ def _nfc(text: str | None) -> str:
 # What says who wrote, when and in answer to what, and nothing of what was written.
 _FRAME = frozenset(
     {"from", "from_user", "sender", "to", "to_user", "recipient", "unique_identifier", "conversation_id", "message_id",
-     "timestamp", "scene_type", "is_follower", "message_tag", "auto_message_type", "referenced_message_info"}
+     "timestamp", "type", "message_type", "scene_type", "is_follower", "message_tag", "auto_message_type",
+     "referenced_message_info"}
 )  # fmt: skip
 
 _BUILDERS: Mapping[str, Callable[[Received], ContractContent | None]] = {

@@ -59,6 +59,9 @@ class Received:
             document = {"content": {"value": document}}
         elif not document.keys() & {"event", "content"}:
             document = {"content": document}
+        elif "content" not in document:
+            # Some relays unpack the content: its fields stand beside those of the envelope.
+            document = {**document, "content": {n: v for n, v in document.items() if n not in Envelope.model_fields}}
         content = content_of(document.get("content"))
         raw = content if isinstance(content, dict) else {} if content is None else {"value": content}
         return cls(
@@ -91,10 +94,15 @@ class Received:
         """Whether our side did it."""
         if self.envelope.event == "im_send_msg":
             return True
-        author = self.content.from_user
-        if author is None or (author.id is None and author.role is None):
+        author, addressee = self.content.from_user, self.content.to_user
+        if author is None:
             return False
-        return author.role == "business_account" or (author.id is not None and author.id == self.business_id)
+        if author.id is not None and author.id == self.business_id:
+            return True
+        # Another business may write to ours: the role alone does not say whose side it is.
+        if addressee is not None and addressee.id is not None and addressee.id == self.business_id:
+            return False
+        return author.role == "business_account"
 
     @cached_property
     def contact_id(self) -> str | None:

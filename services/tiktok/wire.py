@@ -145,7 +145,10 @@ class TextPart(Wire):
 
 
 class MediaPart(Wire):
+    """A file: TikTok documents the id, other receivers read an address as well."""
+
     media_id: Text = None
+    url: Text = None
 
 
 class LinkPart(Wire):
@@ -239,6 +242,7 @@ class Content(Wire):
     text: Annotated[TextPart | None, BeforeValidator(_body)] = None
     image: Part[MediaPart] = None
     video: Part[MediaPart] = None
+    media_url: Text = None  # where another receiver of these events reads the address of an image
     share_post: Part[SharedPost] = None
     sticker: Part[LinkPart] = None
     emoji: Part[LinkPart] = None

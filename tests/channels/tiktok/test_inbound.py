@@ -60,10 +60,11 @@ def test_only_what_the_contact_writes_opens_the_window(name: str, opens: bool) -
     assert [event.opens_window for event in events(outcomes(golden(name)))] == [opens]
 
 
-def test_an_item_is_keyed_by_its_conversation_and_routed_by_its_business() -> None:
-    [item] = CHANNEL.unbatch(WebhookRequest("POST", "", {}, {}, golden("text")))
+@pytest.mark.parametrize("name", ["text", "text_beside_the_envelope"])
+def test_an_item_is_keyed_by_its_conversation_and_routed_by_its_business(name: str) -> None:
+    [item] = CHANNEL.unbatch(WebhookRequest("POST", "", {}, {}, golden(name)))
     assert (item.key, item.external_id) == ("u5JhpselBAhoPOlnH0tZ9y07kg+/==", "-000BUSINESSopenid01")
-    assert item.body == golden("text")
+    assert item.body == golden(name)
 
 
 def test_events_without_a_conversation_are_keyed_by_the_business() -> None:
@@ -134,6 +135,15 @@ def test_history_has_the_ids_of_the_webhooks_and_says_backfill() -> None:
     [live] = events(outcomes(golden("text")))
     assert (old.provider_id, old.data.backfill, live.data.backfill) == (live.provider_id, True, False)
     assert item.key == webhook["conversation_id"]
+
+
+def test_a_row_of_the_history_that_names_no_conversation_belongs_to_the_one_asked_for() -> None:
+    named, unnamed = {"message_id": "a", "conversation_id": "c1", "timestamp": 1}, {"message_id": "b", "timestamp": 2}
+    items = history_items({"messages": [named, unnamed]}, "-biz", "c2")
+    assert [(item.key, json.loads(item.body)["content"]["conversation_id"]) for item in items] == [
+        ("c1", "c1"),
+        ("c2", "c2"),
+    ]
 
 
 def test_referrals_of_the_history_happened_when_they_happened() -> None:
