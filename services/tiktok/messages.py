@@ -34,7 +34,9 @@ def message_outcomes(received: Received) -> Sequence[Outcome]:
     content = received.content
     reactions = _reactions(received)
     if content.type == "reaction":
-        return reactions or [_plain(received, _custom(received))]
+        # One that does not say what it is about is shown as it came.
+        whole = reactions and len(reactions) == len(content.reactions)
+        return reactions if whole else [*reactions, _plain(received, _custom(received))]
     if received.outbound:
         # A history row of ours may be older than this connector: it is no report about a command.
         if _source(content) == "api" and not content.auto_message_type and not received.envelope.backfill:
@@ -233,12 +235,9 @@ def _shared_post(received: Received) -> ContractContent | None:
     post = received.content.share_post
     if post is None or not (post.embed_url or post.video_id):
         return None
+    told = {**received.raw["share_post"], "video_id": post_id(post), "embed_url": post.embed_url}
     return CustomPayloadContent(
-        text=f"Shared post: {post.embed_url or post.video_id}",
-        raw={
-            "type": "share_post",
-            "share_post": {"video_id": post_id(post), "embed_url": post.embed_url},
-        },
+        text=f"Shared post: {post.embed_url or post.video_id}", raw={"type": "share_post", "share_post": told}
     )
 
 

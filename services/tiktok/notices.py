@@ -95,7 +95,10 @@ def _notice(received: Received, notice: Notice, values: Mapping[str, Any], criti
 def referrals(received: Received) -> Sequence[Outcome]:
     """Where the contact came from. A webhook names one entry, the history all there ever were."""
     part = received.content.referral
-    found = [*map(_from_ad, part.ad), *map(_from_link, part.short_link)] if part else []
+    # What did not bring the contact may stand beside what did, all its fields empty.
+    ads = [ad for ad in part.ad if any(ad.model_dump().values())] if part else []
+    links = [link for link in part.short_link if any(link.model_dump().values())] if part else []
+    found = [*map(_from_ad, ads), *map(_from_link, links)]
     if not found:
         source = (part.source if part else None) or "unknown"
         told = received.raw.get("referral")

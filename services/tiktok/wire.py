@@ -148,7 +148,7 @@ class MediaPart(Wire):
     """A file: TikTok documents the id, other receivers read an address as well."""
 
     media_id: Text = None
-    url: Text = None
+    url: Text = Field(default=None, validation_alias=AliasChoices("url", "media_url"))
 
 
 class LinkPart(Wire):
