@@ -23,6 +23,7 @@ from shared.channel import RawItem
 _LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "messages": ("message", AUTHOR),
     "message_echoes": ("message_echo", ADDRESSEE),
+    "smb_message_echoes": ("message_echo", ADDRESSEE),
     "statuses": ("status", RECIPIENT),
     "user_preferences": ("user_preference", PERSON),
     "user_id_update": ("user_id_update", PERSON),
@@ -161,8 +162,16 @@ def _plain(source: Json, key: str) -> str | None:
 
 
 def _items(frame: Json, value: Json) -> Iterator[RawItem]:
+    if observed := wire.objects(value, "standby"):  # the lists of other fields, a level deeper
+        around = {name: content for name, content in value.items() if name != "standby"}
+        for part in observed:
+            yield from _items(frame, {**around, **part})
+        return
     metadata = wire.obj(value, "metadata")
-    number = wire.text(metadata, "phone_number_id")
+    # A change of control names our number as its recipient.
+    number = next(
+        (n for at in (metadata, wire.obj(value, "recipient")) if (n := wire.text(at, "phone_number_id"))), None
+    )
     external_id = number or frame["waba"]
     frame = {**frame, "metadata": metadata} if metadata else frame
     account_key = external_id or ""
@@ -176,8 +185,7 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
             if not isinstance(given, dict) or not given:
                 yield _bare(given, account_key, external_id)
                 continue
-            # Numbers hosted on premises had the recipient of a status in `message`.
-            member = {**wire.obj(given, "message"), **given} if name == "statuses" else given
+            member = _flat(given) if name in _NESTED else given
             kind, keys = of_list
             if name == "messages" and not past and _wrote_ourselves(metadata, member):
                 # An echo among the messages must not make our own number an alias of the contact.
@@ -198,6 +206,15 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
         yield from _history(frame, chunk, account_key, external_id)
     if frame["field"] == "standby" or not count:
         yield RawItem(account_key, _dumps({**frame, "value": value}), external_id=external_id)
+
+
+# Where `message` holds what belongs beside it: echoes of Meta's agent, statuses of numbers hosted on premises.
+_NESTED = frozenset({"message_echoes", "statuses"})
+
+
+def _flat(member: Json) -> Json:
+    inner = wire.obj(member, "message")
+    return {**inner, **{name: content for name, content in member.items() if name != "message"}} if inner else member
 
 
 def _wrote_ourselves(metadata: Json, member: Json) -> bool:

@@ -34,7 +34,8 @@ _FORMATTED_NAME = re.compile(r"^FN[^:\r\n]*:(.*\S)", re.I | re.M)
 # What says who wrote, when and in answer to what, and nothing of what was written.
 _FRAME = frozenset(
     {"from", "from_user_id", "from_parent_user_id", "to", "to_user_id", "to_parent_user_id", "group_id", "id", "type",
-     "timestamp", "context", "errors", "referral", "identity", "history_context", "origin"}
+     "timestamp", "context", "errors", "referral", "identity", "history_context", "origin",
+     "recipient", "recipient_type", "biz_opaque_callback_data"}
 )  # fmt: skip
 
 # Why there is a message without content, by Meta's error code.

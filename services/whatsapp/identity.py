@@ -137,6 +137,6 @@ def identity(source: Json, contact: Json, *keys: str) -> Identity:
 
 
 AUTHOR = ("from_user_id", "from")
-ADDRESSEE = ("to_user_id", "to")
+ADDRESSEE = ("to_user_id", "recipient", "to")
 RECIPIENT = ("recipient_user_id", "recipient_id")
 PERSON = ("user_id", "wa_id")

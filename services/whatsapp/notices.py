@@ -161,7 +161,7 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
         return []
     if field == "standby":
         return [_standby(item, raw)]
-    unknown = "Webhook with nothing in it" if field in _ITEMISED else "Webhook field nobody knows"
+    unknown = "Webhook with nothing known in it" if field in _ITEMISED else "Webhook field nobody knows"
     known = _FIELDS.get(field) or Field("webhook.unknown", f"{unknown}: {field}", ())
     health = _health(field, value)
     shown = {**wire.obj(value, "alert_info"), **value}

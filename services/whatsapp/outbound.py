@@ -9,7 +9,7 @@ from typing import Any
 from services.whatsapp.capabilities import BODY
 from services.whatsapp.draft import Draft, message
 from services.whatsapp.interactive import add_interactive
-from services.whatsapp.recipient import recipient_of
+from services.whatsapp.recipient import in_group, recipient_of
 from services.whatsapp.rendering import add_contacts, add_location, add_media, add_text
 from services.whatsapp.templates import add_template
 from shared.channel import Call, Failure, PlanContext, Refused
@@ -140,7 +140,7 @@ def _receipt(message_id: str, **more: Any) -> Call:
 
 
 def _not_in_groups(command: Command, context: PlanContext) -> None:
-    if context.address.get("group"):
+    if in_group(command, context):
         detail = "WhatsApp groups know neither read marks nor typing."
         raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="conversation_id")
 

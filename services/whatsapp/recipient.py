@@ -56,6 +56,14 @@ def recipient_of(command: Command, context: PlanContext) -> Recipient:
     return _of_conversation(command.conversation_id)
 
 
+def in_group(command: Command, context: PlanContext) -> bool:
+    """Whether the conversation is a group's, also for a command that needs no recipient."""
+    try:
+        return recipient_of(command, context).group is not None
+    except Refused:
+        return False
+
+
 def peer_of(to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
     """The peer and the address of a contact known by its aliases only. Raises Refused(recipient_unknown)."""
     phone, bsuid, group = _named(to)
