@@ -19,7 +19,7 @@ SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  the header's na
 # Where the chat of an update stands; what is not here concerns the account.
 _CHAT_PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
     "callback_query": (("message", "chat", "id"), ("from", "id")),
-    "poll_answer": (("user", "id"), ("voter_chat", "id")),
+    "poll_answer": (("voter_chat", "id"), ("user", "id")),
     "purchased_paid_media": (("from", "id"),),
     "chat_join_request": (("user_chat_id",), ("from", "id")),
     "business_connection": (),

@@ -109,7 +109,7 @@ def message_number(reference: str, peer: Peer | None = None) -> int | None:
     chats = {match["chat"] or "", peer.chat_id if peer else ""}
     if len(chats) > 1 and all(chat.lstrip("-").isdigit() for chat in chats):
         return None
-    if peer and match["chat"] and match["business"] != peer.business_connection_id:
+    if peer and match["chat"] and bool(match["business"]) != bool(peer.business_connection_id):
         return None
     return int(match["number"]) or None
 

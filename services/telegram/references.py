@@ -89,7 +89,8 @@ def reply_of(message: wire.Message, peer: Peer, arrival: Arrival) -> tuple[Reply
     target = message.reply_to_message
     if target is not None and not _opens_topic(message, target):
         ref = peer.message_ref(target.message_id) if target.message_id else None
-        return _reply_to(target.message_id, ref, _quote(message, target), arrival), ref
+        quote = _quote(message, target)
+        return (_reply_to(target.message_id, ref, quote, arrival), ref) if ref or quote else (None, None)
     if message.external_reply is not None:
         return _external_reply(message, message.external_reply, arrival)
     if message.reply_to_story is not None:

@@ -78,7 +78,8 @@ def callback_query(query: wire.CallbackQuery, arrival: Arrival) -> Iterator[Even
 
 def poll_answer(answer: wire.PollAnswer, arrival: Arrival) -> Iterator[Event]:
     """A vote. The poll's chat is not told: it goes to the voter's own conversation."""
-    voter = answer.user or answer.voter_chat
+    # Where a channel or an anonymous administrator votes, `user` is a stand-in that all of them share.
+    voter = answer.voter_chat or answer.user
     if voter is None or voter.id is None:
         raise Unreadable
     contact = contact_of_user(voter) if isinstance(voter, wire.User) else contact_of_chat(voter)

@@ -277,6 +277,8 @@ def test_message_numbers(reference: str, number: int | None) -> None:
         ("5", Peer("-100123"), 5),
         ("-100123:5", Peer("-100123", topic_id="3"), 5),
         ("7001:business:old:5", Peer("7001", "new"), 5),  # connected anew, the chat is the same
+        ("7001:5", Peer("7001", "new"), None),  # the bot's own chat with the contact counts for itself
+        ("7001:business:old:5", Peer("7001"), None),
         ("-1001:5", Peer("@citynews"), 5),
         ("@citynews:5", Peer("-1001"), 5),
     ],
