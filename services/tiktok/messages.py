@@ -51,7 +51,9 @@ def message_outcomes(received: Received) -> Sequence[Outcome]:
 def unknown_event(received: Received) -> Sequence[Outcome]:
     """An event this connector has never heard of, in a conversation: shown, with all it holds. Opens no window."""
     kind = received.envelope.event or "unknown"
-    content = CustomPayloadContent(text=f"An event of type {kind}.", raw=dict(received.raw))
+    body = _body(received)
+    text = f"An event of type {kind}: {body}" if body else f"An event of type {kind}."
+    content = CustomPayloadContent(text=text, raw=dict(received.raw))
     # It may be about a message that has been published under its id: this is another.
     ref = f"{kind}:{received.digest}"
     if received.outbound:
@@ -74,7 +76,7 @@ def _plain(received: Received, content: ContractContent) -> Event:
 
 
 def _postback(received: Received, payload: str, card: str | None) -> Event:
-    text = _nfc(received.content.text.body if received.content.text else None)
+    text = _body(received)
     content = PostbackContent(text=text or payload, source=PostbackSource.CARD, payload=payload, title=text or None)
     reply = card or _referenced(received.content)
     return received.message(EventType.POSTBACK_RECEIVED, content, reply=reply, opens_window=True)
@@ -191,14 +193,18 @@ def _unmodelled(received: Received, kind: str | None) -> ContractContent:
 
 def _custom(received: Received) -> CustomPayloadContent:
     kind = received.content.type
-    return CustomPayloadContent(
-        text=f"A message of type {kind}." if kind else "A message without a type.", raw=dict(received.raw)
-    )
+    described = f"A message of type {kind}." if kind else "A message without a type."
+    return CustomPayloadContent(text=_body(received) or described, raw=dict(received.raw))
+
+
+def _body(received: Received) -> str:
+    """The text that came along, whatever the type; empty where there is none."""
+    return _nfc(received.content.text.body if received.content.text else None)
 
 
 def _text(received: Received) -> ContractContent | None:
-    body = received.content.text.body if received.content.text else None
-    return TextContent(text=_nfc(body)) if body else None
+    body = _body(received)
+    return TextContent(text=body) if body else None
 
 
 def _media(received: Received) -> ContractContent | None:
