@@ -232,7 +232,7 @@ def _about_the_business_account() -> dict[str, list[bytes]]:
             (entry,) = document["entry"]
             (change,) = entry["changes"]
             value = change["value"]
-            known = {**value, **change}["field"] in _FIELDS and "metadata" not in value
+            known = {**value, **change}["field"] in _FIELDS and not {"metadata", "recipient"} & set(value)
         except (ValueError, KeyError, TypeError):
             continue
         if known:
