@@ -23,7 +23,7 @@ def location_calls(content: OutLocation) -> list[Call]:
 
 def contact_calls(content: OutContacts) -> list[Call]:
     """A message per card, after their text. Raises Refused for a card without a phone number: Telegram knows none."""
-    cards = [Call("sendContact", _card(card, index)) for index, card in enumerate(content.contacts)]
+    cards = [_contact(card, index) for index, card in enumerate(content.contacts)]
     return [*_ahead(content.text), *cards]
 
 
@@ -54,6 +54,14 @@ def _place(place: Place) -> Call:
     if place.accuracy_m is not None:
         point["horizontal_accuracy"] = min(max(place.accuracy_m, 0.0), _MAX_ACCURACY)
     return Call("sendLocation", point)
+
+
+def _contact(card: ContactCard, index: int) -> Call:
+    call = Call("sendContact", _card(card, index))
+    if "vcard" in call.params or not (card.vcard or _vcard(card)):
+        return call
+    detail = f"Card {index + 1} goes out as name and number: its vCard has more than {_MAX_VCARD} bytes."
+    return replace(call, warnings=(Warning(code=WarningCode.CONVERTED, detail=detail),))
 
 
 def _card(card: ContactCard, index: int) -> dict[str, Any]:
