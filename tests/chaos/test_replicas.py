@@ -125,9 +125,8 @@ async def sending(channel: ChannelUnderTest, person: Person, enough: asyncio.Eve
     while not enough.is_set():
         command = await channel.command(person, text=fifty_parts(len(commands)))
         commands.append(command)
-        await eventually(
-            lambda c=command: channel.statuses.ended(c.id), 300, every=0.1, what=f"the end of {command.id}"
-        )
+        # Slow where many die: a rebalance waits for those that are being started.
+        await eventually(lambda c=command: channel.statuses.ended(c.id), 900, every=0.1, what="the end of fifty parts")
     return commands
 
 
