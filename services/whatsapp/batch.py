@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from services.whatsapp import wire
-from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, identity, phone_digits
+from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, former_user_id, identity, phone_digits
 from services.whatsapp.wire import Json
 from shared.channel import RawItem
 
@@ -192,7 +192,7 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
                 kind, keys = _LISTS["message_echoes"]
             contact = contacts.of(member, keys)
             # The files of the phone app's history come in webhooks of their own, shaped like new messages.
-            item = {**frame, "history_message" if kind == "message" and past else kind: member}
+            item = {**frame, "history_message" if past and kind in ("message", "message_echo") else kind: member}
             if contact:
                 item["contact"] = contact
             if errors and kind == "message" and not isinstance(member.get(wire.text(member, "type") or ""), dict):
@@ -214,7 +214,12 @@ _NESTED = frozenset({"message_echoes", "statuses"})
 
 def _flat(member: Json) -> Json:
     inner = wire.obj(member, "message")
-    return {**inner, **{name: content for name, content in member.items() if name != "message"}} if inner else member
+    if not inner:
+        return member
+    outer = {name: content for name, content in member.items() if name != "message"}
+    if "template" in inner and "template" in outer:  # beside what was sent, the template it was made from
+        outer["template_definition"] = outer.pop("template")
+    return {**inner, **outer}
 
 
 def _wrote_ourselves(metadata: Json, member: Json) -> bool:
@@ -228,8 +233,8 @@ def _key(member: Json, contact: Json | None, keys: tuple[str, ...]) -> str | Non
     if group:
         return group
     # Of the id the conversation has had so far.
-    previous = wire.text(wire.obj(member, "system"), "previous_user_id")
-    previous = previous or wire.text(wire.obj(member, "user_id"), "previous")
+    system = wire.obj(member, "system")
+    previous = former_user_id(system) if system else wire.text(wire.obj(member, "user_id"), "previous")
     if previous:
         return previous
     peers = identity(member, contact or {}, *keys).peers if keys else _synced_peer(member)

@@ -30,6 +30,7 @@ from shared.contract.content import (
 from shared.contract.errors import ErrorCode
 
 _FORMATTED_NAME = re.compile(r"^FN[^:\r\n]*:(.*\S)", re.I | re.M)
+_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 # What says who wrote, when and in answer to what, and nothing of what was written.
 _FRAME = frozenset(
@@ -231,15 +232,37 @@ def _system(scope: Scope, message: Json, body: Json, message_id: str) -> Content
 
 def _template(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
     name = wire.text(body, "name")
-    components = wire.objects(body, "components")
-    shown = "\n".join(_texts(components, "text"))
+    components = wire.objects(wire.obj(message, "template_definition") or body, "components")
+    given = {_part(component): wire.objects(component, "parameters") for component in wire.objects(body, "components")}
+    shown = "\n".join(
+        _filled(text, given.get(_part(part), [])) for part in components for text in _texts([part], "text")
+    )
     buttons = tuple(title for part in components for title in _texts(wire.objects(part, "buttons"), "text"))
     return TemplateContent(
         text=wire.nfc(shown) if shown else f"Template: {name or 'unknown'}",
         name=name,
-        language=wire.text(wire.obj(body, "language"), "code"),
+        language=wire.text(wire.obj(body, "language"), "code") or wire.text(body, "language"),
         buttons=buttons,
     )
+
+
+def _part(component: Json) -> str:
+    return (wire.text(component, "type") or "").lower()
+
+
+def _filled(text: str, parameters: list[Json]) -> str:
+    """The text of a template with its parameters, by name or by number, where they are known."""
+    values = {
+        wire.text(parameter, "parameter_name") or str(place): value
+        for place, parameter in enumerate(parameters, 1)
+        if (value := _worded(parameter))
+    }
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def _worded(parameter: Json) -> str | None:
+    kind = wire.text(parameter, "type") or "text"
+    return wire.text(parameter, kind) or wire.text(wire.obj(parameter, kind), "fallback_value")
 
 
 _WITHOUT_CONTENT = frozenset({"unsupported", "ephemeral", "unknown", "media_placeholder"})

@@ -58,6 +58,7 @@ _RETRY = Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE)
 _MAINTENANCE = Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE, 60.0, "account")
 _UNDELIVERABLE = Rule(Kind.RCPT, ErrorCode.RECIPIENT_UNKNOWN)
 _HELD = Rule(Kind.RCPT, ErrorCode.QUOTA_EXHAUSTED)
+_EXPIRED = Rule(Kind.RCPT, ErrorCode.EXPIRED)
 _OPTED_OUT = Rule(Kind.RCPT, ErrorCode.OPTED_OUT)
 _WINDOW = Rule(Kind.WIN, ErrorCode.WINDOW_CLOSED)
 _CONTENT = Rule(Kind.CONTENT, ErrorCode.CONTENT_REJECTED)
@@ -93,6 +94,7 @@ _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
     ((130472, 131049), _HELD),
     ((130497,), Rule(Kind.RCPT, ErrorCode.UNSUPPORTED_BY_CHANNEL)),
     ((131050,), _OPTED_OUT),
+    ((131043,), _EXPIRED),  # not delivered within its time to live
     # Window.
     ((131047,), _WINDOW),
     # Content.
@@ -103,11 +105,17 @@ _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
     ((131063, 132000, 132001, 132005, 132008, 132012, 132018, 134100), _TEMPLATE),
     ((132015, 132016), _PAUSED),
     # What failed statuses said before the Cloud API had codes of its own: 470 is today's 131047.
+    ((402,), _BILLING),
+    ((408, 410), _EXPIRED),
+    ((429, 1015), _NUMBER_RATE),
+    ((430, 432, 433), _LOCKED),  # the certificate of our number
+    ((500, 503, 1000, 1011, 1014, 1016), _RETRY),
+    ((1005,), _PERM),
     ((470,), _WINDOW),
     ((471,), _SPAM),
     ((472,), _HELD),
     ((480,), Rule(Kind.RCPT, ErrorCode.IDENTITY_CHANGED)),
-    ((1013, 1026), _UNDELIVERABLE),
+    ((1007, 1013, 1026), _UNDELIVERABLE),
     ((*range(2000, 2009), 2012), _TEMPLATE),
     # Inbound and management only.
     ((130501, 131060), _OPS),

@@ -17,6 +17,7 @@ from shared.contract.base import Alias, AliasKind, Contact
 _BSUID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 _PUNCTUATION = str.maketrans("", "", " -().\u00a0")
 _PERSONAL_PEER = re.compile(r"p-[0-9a-f]{30}")
+_CHANGED = re.compile(r"\bfrom\s+(\S+)\s+to\s+(\S+?)\.?\s*$")
 
 _PARENT_KEYS = (
     "parent_user_id",
@@ -35,6 +36,14 @@ def is_bsuid(value: str) -> bool:
 def is_personal_peer(value: str) -> bool:
     """Whether a peer stands for a phone number it does not show."""
     return _PERSONAL_PEER.fullmatch(value) is not None
+
+
+def former_user_id(system: Json) -> str | None:
+    """The user id somebody had before, of a system message; not every version has it outside of the sentence."""
+    if named := wire.text(system, "previous_user_id"):
+        return named
+    told = _CHANGED.search(wire.text(system, "body") or "")
+    return told[1] if told and is_bsuid(told[1]) and told[2] == wire.text(system, "user_id") else None
 
 
 def phone_digits(value: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.whatsapp import wire
-from services.whatsapp.identity import Identity
+from services.whatsapp.identity import Identity, former_user_id
 from services.whatsapp.scope import Scope
 from services.whatsapp.wire import Json
 from shared.channel import Event
@@ -52,7 +52,7 @@ def moved_contact(scope: Scope, member: Json) -> Event | None:
 def _before(person: Identity, system: Json) -> Identity:
     """Who it was: `customer` is the former number in older versions."""
     old = Identity(display_name=person.display_name, username=person.username)
-    old.add(wire.text(system, "previous_user_id") or person.bsuid, "previous_user_id")
+    old.add(former_user_id(system) or person.bsuid, "previous_user_id")
     old.add(wire.text(system, "previous_parent_user_id") or person.parent, "previous_parent_user_id")
     for phone in (*person.phones, None if person.phones else wire.text(system, "customer")):
         old.add(phone)

@@ -65,7 +65,7 @@ def _account_severity(value: Json) -> Severity:
     health = _health("account_update", value)
     if health in (Health.DISCONNECTED, Health.REMOVED):
         return "critical"
-    return "warning" if health is Health.DEGRADED else "info"
+    return "warning" if health is Health.DEGRADED or _violation(value).endswith("_WARN") else "info"
 
 
 def _alert_severity(value: Json) -> Severity:
@@ -96,6 +96,12 @@ _FIELDS = {
         (*_TEMPLATE_NAME, "previous_category", "new_category", "correct_category"),
         lambda value: "warning",
     ),
+    "template_correct_category_detection": Field(
+        "template.category",
+        "Template category",
+        (*_TEMPLATE_NAME, "category", "correct_category"),
+        lambda value: "warning",
+    ),
     "phone_number_quality_update": Field(
         "channel.limit",
         "Number limit",
@@ -120,13 +126,15 @@ _FIELDS = {
     ),
     "business_username_update": Field("channel.profile", "Username", ("username", "status")),
     "business_username_updates": Field("channel.profile", "Username", ("username", "status")),
-    "account_update": Field("channel.health", "Account", ("event",), _account_severity),
+    "account_settings_update": Field("channel.profile", "Settings", ("type",)),
+    "account_update": Field("channel.health", "Account", ("event", "violation_type"), _account_severity),
     "account_review_update": Field(
         "channel.health",
         "Account review",
         ("decision",),
         lambda value: "warning" if _word(value, "decision") == "REJECTED" else "info",
     ),
+    "business_status_update": Field("channel.alert", "Business", ("event",), lambda value: "warning"),
     "account_alerts": Field(
         "channel.alert", "Alert", ("alert_type", "alert_status", "alert_description"), _alert_severity
     ),
@@ -164,7 +172,7 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
     unknown = "Webhook with nothing known in it" if field in _ITEMISED else "Webhook field nobody knows"
     known = _FIELDS.get(field) or Field("webhook.unknown", f"{unknown}: {field}", ())
     health = _health(field, value)
-    shown = {**wire.obj(value, "alert_info"), **value}
+    shown = {**wire.obj(value, "alert_info"), **wire.obj(value, "violation_info"), **value}
     text = _sentence(known.subject, [found for key in known.keys if (found := wire.text(shown, key))])
     outcomes: list[Outcome] = [
         account_notice(
@@ -299,15 +307,31 @@ _BANS = {
 }
 
 
+def _violation(value: Json) -> str:
+    return _word(wire.obj(value, "violation_info"), "violation_type")
+
+
+def _account_health(value: Json) -> Health | None:
+    event = _word(value, "event")
+    if event == "DISABLED_UPDATE":
+        return _BANS.get(_word(wire.obj(value, "ban_info"), "waba_ban_state"), Health.DISCONNECTED)
+    restricted = {_word(entry, "restriction_type") for entry in wire.objects(value, "restriction_info")}
+    if "RESTRICTED_CUSTOMER_INITIATED_MESSAGING" in restricted:
+        return Health.DISCONNECTED  # not even an answer may be sent
+    if restricted and all("CALLING" in kind for kind in restricted):
+        return None  # calling is not part of the inbox
+    if event == "ACCOUNT_RESTRICTION" and not restricted:  # the end of one, or the warning before, has the same event
+        if _violation(value).endswith("_UNBAN"):
+            return Health.CONNECTED
+        if _violation(value).endswith("_WARN"):
+            return None
+    return _ACCOUNT_EVENTS.get(event)
+
+
 def _health(field: str, value: Json) -> Health | None:
     event = _word(value, "event")
     if field == "account_update":
-        if event == "DISABLED_UPDATE":
-            return _BANS.get(_word(wire.obj(value, "ban_info"), "waba_ban_state"), Health.DISCONNECTED)
-        restricted = {_word(entry, "restriction_type") for entry in wire.objects(value, "restriction_info")}
-        if "RESTRICTED_CUSTOMER_INITIATED_MESSAGING" in restricted:
-            return Health.DISCONNECTED  # not even an answer may be sent
-        return _ACCOUNT_EVENTS.get(event)
+        return _account_health(value)
     if field == "phone_number_quality_update":
         return {"FLAGGED": Health.DEGRADED, "RESTRICTED": Health.DEGRADED, "UNFLAGGED": Health.CONNECTED}.get(event)
     if field == "account_review_update" and _word(value, "decision") == "REJECTED":
