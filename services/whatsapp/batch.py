@@ -100,7 +100,8 @@ def _changes(document: Any) -> Iterator[tuple[Json, Json] | RawItem]:
                     yield _bare(change, waba or "", waba)
                     continue
                 # Some of Meta's own samples write the field a level too deep or too high.
-                field = next((name for at in (change, value, entry) if (name := wire.text(at, "field"))), "messages")
+                named = wire.text(change, "field") or wire.text(value, "field") or wire.text(entry, "field")
+                field = named or "messages"
                 yield {"field": field, "waba": _waba(value) or waba, "time": entry.get("time")}, value
 
 
@@ -138,13 +139,11 @@ def _dumps(item: Any) -> bytes:
 class _Contacts:
     """The contacts of a value, joined to its items by user id, then by phone; never by position."""
 
-    def __init__(self, value: Json) -> None:
-        contacts = wire.objects(value, "contacts")
+    def __init__(self, contacts: list[Json], members: int) -> None:
         self._by_name = {
             name: contact for contact in reversed(contacts) for key in PERSON if (name := _plain(contact, key))
         }
-        alone = len(contacts) == 1 and sum(len(wire.items(value, name)) for name in _LISTS) == 1
-        self._only = contacts[0] if alone else None
+        self._only = contacts[0] if len(contacts) == members == 1 else None
 
     def of(self, item: Json, keys: tuple[str, ...]) -> Json | None:
         for key in keys:
@@ -169,19 +168,18 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
         return
     metadata = wire.obj(value, "metadata")
     # A change of control names our number as its recipient.
-    number = next(
-        (n for at in (metadata, wire.obj(value, "recipient")) if (n := wire.text(at, "phone_number_id"))), None
-    )
+    number = wire.text(metadata, "phone_number_id") or wire.text(wire.obj(value, "recipient"), "phone_number_id")
     external_id = number or frame["waba"]
     frame = {**frame, "metadata": metadata} if metadata else frame
     account_key = external_id or ""
-    count = 0
     errors = wire.objects(value, "errors")
     past = frame["field"] == "history"
-    contacts = _Contacts(value)
-    for name, of_list in _LISTS.items():
-        for given in wire.items(value, name):
-            count += 1
+    lists = [(name, wire.items(value, name)) for name in _LISTS if name in value]
+    count = sum(len(members) for _, members in lists)
+    contacts = _Contacts(wire.objects(value, "contacts"), count)
+    for name, members in lists:
+        of_list = _LISTS[name]
+        for given in members:
             if not isinstance(given, dict) or not given:
                 yield _bare(given, account_key, external_id)
                 continue
@@ -223,9 +221,14 @@ def _flat(member: Json) -> Json:
 
 
 def _wrote_ourselves(metadata: Json, member: Json) -> bool:
+    if wire.text(member, *ADDRESSEE) is None:
+        return False
     business = phone_digits(wire.text(metadata, "display_phone_number") or "")
-    author = phone_digits(wire.text(member, "from") or "")
-    return business is not None and business == author and wire.text(member, *ADDRESSEE) is not None
+    return business is not None and business == phone_digits(wire.text(member, "from") or "")
+
+
+# Where a member names the id that its conversation has had so far.
+_PREVIOUS = (("system", "previous_user_id"), ("user_id", "previous"))
 
 
 def _key(member: Json, contact: Json | None, keys: tuple[str, ...]) -> str | None:

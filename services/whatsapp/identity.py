@@ -30,7 +30,7 @@ _PARENT_KEYS = (
 
 def is_bsuid(value: str) -> bool:
     """Whether the value is a business-scoped user id (never to be treated as a phone number)."""
-    return _BSUID.fullmatch(value) is not None
+    return value[2:3] == "." and _BSUID.fullmatch(value) is not None
 
 
 def is_personal_peer(value: str) -> bool:
@@ -135,7 +135,8 @@ def identity(source: Json, contact: Json, *keys: str) -> Identity:
     for key in keys:
         person.add(wire.text(source, key), key)
     for holder in (source, contact):
-        person.add(wire.text(holder, *_PARENT_KEYS), "parent_user_id")
+        if not holder.keys().isdisjoint(_PARENT_KEYS):  # rare, and five readers cost more than the rest
+            person.add(wire.text(holder, *_PARENT_KEYS), "parent_user_id")
     profile = wire.obj(contact, "profile")
     username = wire.text(profile, "username") or wire.text(contact, "username")
     person.username = username.removeprefix("@") if username else None
