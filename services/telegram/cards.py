@@ -23,7 +23,7 @@ def location_calls(content: OutLocation) -> list[Call]:
 
 def contact_calls(content: OutContacts) -> list[Call]:
     """A message per card, after their text. Raises Refused for a card without a phone number: Telegram knows none."""
-    cards = [_contact(card, index) for index, card in enumerate(content.contacts)]
+    cards = [_contact(_without_blanks(card), index) for index, card in enumerate(content.contacts)]
     return [*_ahead(content.text), *cards]
 
 
@@ -48,12 +48,19 @@ def _place(place: Place) -> Call:
                 actual=value,
             )
     point: dict[str, Any] = {"latitude": place.latitude, "longitude": place.longitude}
-    if place.name or place.address:
-        title, address = place.name or place.address, place.address or f"{place.latitude}, {place.longitude}"
+    title, address = _visible(place.name), _visible(place.address)
+    if title or address:
+        title, address = title or address, address or f"{place.latitude}, {place.longitude}"
         return Call("sendVenue", {**point, "title": title, "address": address})
     if place.accuracy_m is not None:
         point["horizontal_accuracy"] = min(max(place.accuracy_m, 0.0), _MAX_ACCURACY)
     return Call("sendLocation", point)
+
+
+def _without_blanks(card: ContactCard) -> ContactCard:
+    names = {name: _visible(getattr(card, name)) for name in ("name", "given_name", "family_name", "organisation")}
+    phones = tuple(phone for phone in card.phones if is_visible(phone))
+    return card.model_copy(update={**names, "phones": phones})
 
 
 def _contact(card: ContactCard, index: int) -> Call:
@@ -62,6 +69,10 @@ def _contact(card: ContactCard, index: int) -> Call:
         return call
     detail = f"Card {index + 1} goes out as name and number: its vCard has more than {_MAX_VCARD} bytes."
     return replace(call, warnings=(Warning(code=WarningCode.CONVERTED, detail=detail),))
+
+
+def _visible(text: str | None) -> str | None:
+    return text if text and is_visible(text) else None
 
 
 def _card(card: ContactCard, index: int) -> dict[str, Any]:
@@ -84,7 +95,7 @@ def _card(card: ContactCard, index: int) -> dict[str, Any]:
 
 def _vcard(card: ContactCard) -> str | None:
     """A card for what the parameters have no room for."""
-    if len(card.phones) == 1 and not (card.emails or card.urls or card.organisation or card.addresses):
+    if len(card.phones) == 1 and not (card.emails or card.urls or card.organisation or card.addresses or card.birthday):
         return None
     lines = ["BEGIN:VCARD", "VERSION:3.0", f"FN:{_escaped(card.name or card.given_name or card.phones[0])}"]
     lines += [f"TEL:{_escaped(phone)}" for phone in card.phones]
@@ -93,6 +104,8 @@ def _vcard(card: ContactCard) -> str | None:
     lines += [f"ADR:;;{_escaped(address)};;;;" for address in card.addresses]
     if card.organisation:
         lines.append(f"ORG:{_escaped(card.organisation)}")
+    if card.birthday:
+        lines.append(f"BDAY:{_escaped(card.birthday)}")
     return "\n".join([*lines, "END:VCARD"])
 
 

@@ -82,6 +82,8 @@ def entities_of(text: str, spans: Sequence[Span]) -> tuple[list[dict[str, Any]],
     entities: list[dict[str, Any]] = []
     complete = True
     for span in spans:
+        if span.offset >= len(text):
+            continue  # outside of the text: there is nothing it could mark
         named = _entity(text, span)
         if named is None:
             complete = complete and span.kind in FOUND_BY_TELEGRAM and span.url is None

@@ -128,20 +128,19 @@ def _suffix(name: str | None) -> str:
     return PurePosixPath((name or "").strip().lower()).suffix
 
 
-def outgoing(file: File, index: int) -> Outgoing:
+def outgoing(file: File, index: int, field: str | None = None) -> Outgoing:
     """How a file goes out. Raises Refused with `file_too_large` for what Telegram takes in no form."""
+    field = field or f"content.attachments.{index}"
     if file.size is not None and file.size > MAX_FILE:
         raise Refused(
             ErrorCode.FILE_TOO_LARGE,
             "Telegram takes files of at most 50 MB.",
-            field=f"content.attachments.{index}",
+            field=field,
             limit=MAX_FILE,
             actual=file.size,
         )
     if file.size == 0:
-        raise Refused(
-            ErrorCode.FILE_UNAVAILABLE, "The file is empty.", field=f"content.attachments.{index}", limit=1, actual=0
-        )
+        raise Refused(ErrorCode.FILE_UNAVAILABLE, "The file is empty.", field=field, limit=1, actual=0)
     mime_type = type_of(file)
     wanted = file.kind or _kind_of_type(mime_type)
     if mime_type == "image/gif" and wanted in (AttachmentKind.IMAGE, AttachmentKind.VIDEO):

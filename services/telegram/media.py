@@ -18,13 +18,14 @@ from shared.policy.text import length
 Params = dict[str, Any]
 
 
-def media_calls(content: OutMedia, files: Sequence[File], *, has_buttons: bool) -> list[Call]:
+def media_calls(content: OutMedia, files: Sequence[File], *, has_buttons: bool, field: str | None = None) -> list[Call]:
     """The calls of a message with files, the last of which can carry a keyboard where there are buttons.
 
     A caption goes to the first file that takes one; a text that is too long for that, or that has to carry the
-    buttons because an album cannot, follows as a message of its own. Raises Refused.
+    buttons because an album cannot, follows as a message of its own. Raises Refused, which names `field` where the
+    files are no attachments.
     """
-    sent = [outgoing(file, index) for index, file in enumerate(files)]
+    sent = [outgoing(file, index, field) for index, file in enumerate(files)]
     groups = list(albums(sent))
     has_text = is_visible(content.text)
     separate = has_text and _text_has_to_follow(content, sent, albums_last=has_buttons and len(groups[-1]) > 1)

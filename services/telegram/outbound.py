@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +9,11 @@ from services.telegram.capabilities import CAPABILITIES, MAX_QUOTE, REACTIONS
 from services.telegram.cards import contact_calls, location_calls
 from services.telegram.media import edited_media, media_calls
 from services.telegram.peers import CHANNEL, Peer, message_number, parse_peer, peer_of_address
-from services.telegram.rendering import compose, is_visible, keyboard, text_calls, text_fields
+from services.telegram.rendering import Rows, compose, is_visible, keyboard, placed, text_calls, text_fields
 from shared.channel import Call, PlanContext, Refused
 from shared.contract import ids
 from shared.contract.base import AliasKind
 from shared.contract.commands import (
-    Button,
     Command,
     CommandType,
     MarkRead,
@@ -36,7 +34,6 @@ from shared.contract.statuses import Warning, WarningCode
 from shared.policy.text import length
 
 Params = dict[str, Any]
-Rows = Sequence[Sequence[Button]]
 
 _ACTION = {"text": "typing", "voice": "record_voice", "file": "upload_document"}
 _VARIATION_SELECTOR = "\ufe0f"
@@ -125,18 +122,19 @@ def _content_calls(content: OutboundContent, context: PlanContext) -> tuple[list
     """The calls of a content without recipient, its buttons, and warnings about the whole."""
     match content:
         case OutText():
-            return text_calls(content.text, content.spans, preview=content.preview_url), content.buttons, ()
+            return text_calls(content.text, content.spans, preview=content.preview_url), placed(content.buttons), ()
         case OutMedia():
             files = context.files if len(context.files) == len(content.attachments) else content.attachments
             calls = media_calls(content, files, has_buttons=any(content.buttons))
-            return calls, content.buttons, ()
+            return calls, placed(content.buttons), ()
         case OutInteractive():
             composed = compose(content)
             if content.header_file is None:
                 return text_calls(composed.text, composed.spans), composed.rows, composed.warnings
             media = OutMedia(text=composed.text, spans=composed.spans, attachments=(content.header_file,))
             files = context.files if len(context.files) == 1 else media.attachments
-            return media_calls(media, files, has_buttons=True), composed.rows, composed.warnings
+            calls = media_calls(media, files, has_buttons=True, field="content.header_file")
+            return calls, composed.rows, composed.warnings
         case OutLocation():
             return location_calls(content), (), ()
         case OutContacts():
@@ -178,12 +176,14 @@ def _edit(command: MessageEdit, context: PlanContext, peer: Peer) -> Call:
     params = {**_chat(peer), "message_id": _target(context, "edit", peer)}
     warnings: tuple[Warning, ...] = ()
     match command.content:
-        case OutText(text=text, spans=spans, buttons=rows):
+        case OutText(text=text, spans=spans, buttons=buttons):
+            rows = placed(buttons)
             call = _edited_text(text, spans, preview=command.content.preview_url)
         case OutInteractive(header_file=None):
             composed = compose(command.content)
             call, rows, warnings = _edited_text(composed.text, composed.spans), composed.rows, composed.warnings
-        case OutMedia(attachments=attachments, buttons=rows):
+        case OutMedia(attachments=attachments, buttons=buttons):
+            rows = placed(buttons)
             files = context.files if len(context.files) == len(attachments) else attachments
             call = edited_media(command.content, files)
         case _:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from services.telegram import wire
 from services.telegram.arrival import Arrival
-from services.telegram.content import kind_of
+from services.telegram.attachments import Attachments
+from services.telegram.content import content_of, kind_of
 from services.telegram.peers import Peer, kind_of_chat
 from services.telegram.people import contact_of_chat, contact_of_user, name_of_chat, name_of_user
 from shared.contract.base import Contact, Origin
@@ -33,11 +34,16 @@ def peer_of(message: wire.Message) -> Peer | None:
 
 def ref_of(message: wire.Message, peer: Peer, arrival: Arrival) -> tuple[str, str]:
     """The reference and the provider's id of a message. An ephemeral message has 0 for an id, and another one."""
+    return known_ref(message, peer) or (peer.message_ref(f"update:{arrival.update_ref}"), arrival.update_ref)
+
+
+def known_ref(message: wire.Message, peer: Peer) -> tuple[str, str] | None:
+    """As `ref_of`, of a message in another one; None where it has no id."""
     if message.ephemeral_message_id:
         return peer.message_ref(f"ephemeral:{message.ephemeral_message_id}"), str(message.ephemeral_message_id)
     if message.message_id:
         return peer.message_ref(message.message_id), str(message.message_id)
-    return peer.message_ref(f"update:{arrival.update_ref}"), arrival.update_ref
+    return None
 
 
 def sender_of(message: wire.Message) -> Contact:
@@ -88,9 +94,9 @@ def reply_of(message: wire.Message, peer: Peer, arrival: Arrival) -> tuple[Reply
     """What a message answers, and the reference of that message where it is known."""
     target = message.reply_to_message
     if target is not None and not _opens_topic(message, target):
-        ref = peer.message_ref(target.message_id) if target.message_id else None
-        quote = _quote(message, target)
-        return (_reply_to(target.message_id, ref, quote, arrival), ref) if ref or quote else (None, None)
+        ref, number = known_ref(target, peer) or (None, None)
+        quote = _quote(message, target, arrival)
+        return (_reply_to(number, ref, quote, arrival), ref) if ref or quote else (None, None)
     if message.external_reply is not None:
         return _external_reply(message, message.external_reply, arrival)
     if message.reply_to_story is not None:
@@ -109,22 +115,29 @@ def _opens_topic(message: wire.Message, target: wire.Message) -> bool:
     return bool(message.is_topic_message and target.message_id == message.message_thread_id)
 
 
-def _reply_to(number: int | None, ref: str | None, quote: Quote | None, arrival: Arrival) -> ReplyTo:
+def _reply_to(number: str | None, ref: str | None, quote: Quote | None, arrival: Arrival) -> ReplyTo:
     return ReplyTo(
         message_id=arrival.message_id(ref) if ref else None,
-        provider_message_id=None if number is None else str(number),
+        provider_message_id=number,
         quote=quote,
     )
 
 
-def _quote(message: wire.Message, target: wire.Message) -> Quote | None:
+def _quote(message: wire.Message, target: wire.Message, arrival: Arrival) -> Quote | None:
     picked = message.quote.text if message.quote else None
-    text = picked or target.text or target.caption
+    text = picked or target.text or target.caption or _said(target, arrival)
     known = target.from_ or target.sender_chat
     kind = kind_of(target)
     if not (text or known or kind):
         return None
     return Quote(text=text, kind=kind, author=sender_of(target) if known else None)
+
+
+def _said(target: wire.Message, arrival: Arrival) -> str | None:
+    """What a message without text or caption says in words: a poll, a place, a contact card."""
+    if kind_of(target) is None:
+        return None
+    return content_of(target, Attachments("", "", ""), arrival.item.received_at).content.text or None
 
 
 def _external_reply(
@@ -134,14 +147,16 @@ def _external_reply(
     if reply.chat and reply.chat.id is not None and reply.message_id:
         ref = Peer(str(reply.chat.id)).message_ref(reply.message_id)
     origin = reply.origin or wire.Origin()
-    given = (reply.model_extra or {}).items()
-    kind = next((name for name, value in given if value is not None and name not in _HOW_IT_LOOKS), None)
+    given = reply.model_extra or {}
+    content = wire.Message.model_validate(given)
+    unknown = (name for name, value in given.items() if value is not None and name not in _HOW_IT_LOOKS)
+    kind = kind_of(content) or next(unknown, None)
     quote = Quote(
-        text=message.quote.text if message.quote else None,
+        text=(message.quote.text if message.quote else None) or _said(content, arrival),
         kind=kind,
         author=_author(origin),
     )
-    return _reply_to(reply.message_id, ref, quote, arrival), ref
+    return _reply_to(None if reply.message_id is None else str(reply.message_id), ref, quote, arrival), ref
 
 
 def _author(origin: wire.Origin) -> Contact | None:

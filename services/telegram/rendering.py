@@ -19,6 +19,7 @@ from shared.contract.statuses import Warning, WarningCode
 from shared.policy.text import length, split_text
 
 Params = dict[str, Any]
+Rows = Sequence[Sequence[tuple[str, Button]]]  # each button with the name of its field in the command
 
 # Blanks, control and format characters: Telegram calls such a text empty.
 _INVISIBLE = regex.compile(r"[\p{Z}\p{Cc}\p{Cf}]*")
@@ -64,24 +65,32 @@ class Composed(NamedTuple):
 
     text: str
     spans: tuple[Span, ...]
-    rows: tuple[tuple[Button, ...], ...]
+    rows: Rows
     warnings: tuple[Warning, ...]
+
+
+def placed(rows: Iterable[Sequence[Button]]) -> Rows:
+    """The rows of buttons of a text or of files."""
+    return [[(f"content.buttons.{r}.{i}", button) for i, button in enumerate(row)] for r, row in enumerate(rows)]
 
 
 def compose(content: OutInteractive) -> Composed:
     """Header, body and footer as one text, the choices as buttons. Raises Refused for kinds without an equivalent."""
     warnings: tuple[Warning, ...] = ()
     if content.interactive is InteractiveKind.BUTTONS:
-        rows = tuple((button,) for button in content.buttons)
+        rows = _one_each(content.buttons)
     elif content.interactive is InteractiveKind.CTA_URL:
         # The message is of the kind that opens links, whether or not each button says so again.
-        rows = tuple(
-            (b.model_copy(update={"kind": "url"}) if b.url and b.kind == "reply" else b,) for b in content.buttons
+        rows = _one_each(
+            b.model_copy(update={"kind": "url"}) if b.url and b.kind == "reply" else b for b in content.buttons
         )
     elif content.interactive is InteractiveKind.LIST:
-        choices = [row for section in content.sections for row in section.rows]
-        rows = tuple((Button(title=row.title or row.id, id=row.id),) for row in choices)
-        described = any(row.description for row in choices) or any(section.title for section in content.sections)
+        rows = [
+            [(f"content.sections.{s}.rows.{r}", Button(title=row.title or row.id, id=row.id))]
+            for s, section in enumerate(content.sections)
+            for r, row in enumerate(section.rows)
+        ]
+        described = any(section.title or any(row.description for row in section.rows) for section in content.sections)
         lost = " without the descriptions and section titles" if described else ""
         warnings = (Warning(code=WarningCode.CONVERTED, detail=f"The list goes out as inline buttons{lost}."),)
     else:
@@ -91,22 +100,27 @@ def compose(content: OutInteractive) -> Composed:
             field="content.interactive",
         )
     if not rows:
-        raise Refused(ErrorCode.INVALID_COMMAND, "An interactive message needs buttons.", field="content.buttons")
+        where = "content.sections" if content.interactive is InteractiveKind.LIST else "content.buttons"
+        raise Refused(ErrorCode.INVALID_COMMAND, "An interactive message needs buttons.", field=where)
     header = content.header or ""
     text = "\n\n".join(filter(None, (header, content.text, content.footer)))
     spans = (Span(kind=SpanKind.BOLD, offset=0, length=len(header)),) if header else ()
     return Composed(text, spans, rows, warnings)
 
 
-def keyboard(rows: Iterable[Sequence[Button]], peer: Peer) -> tuple[Params | None, tuple[Warning, ...]]:
+def _one_each(buttons: Iterable[Button]) -> Rows:
+    return [[(f"content.buttons.{index}", button)] for index, button in enumerate(buttons)]
+
+
+def keyboard(rows: Rows, peer: Peer) -> tuple[Params | None, tuple[Warning, ...]]:
     """An inline keyboard, rows of at most eight. Raises Refused for what would make Telegram refuse the message."""
-    given = [[_button(b, f"content.buttons.{r}.{i}", peer) for i, b in enumerate(row)] for r, row in enumerate(rows)]
+    given = [[_button(button, field, peer) for field, button in row] for row in rows]
     count = sum(len(row) for row in given)
     if count > MAX_BUTTONS:
         raise Refused(
             ErrorCode.CONTENT_REJECTED,
             "The message has more buttons than Telegram takes.",
-            field="content.buttons",
+            field=".".join(next(field for row in rows for field, _ in row).split(".")[:2]),
             limit=MAX_BUTTONS,
             actual=count,
         )
@@ -114,7 +128,7 @@ def keyboard(rows: Iterable[Sequence[Button]], peer: Peer) -> tuple[Params | Non
         return None, ()
     wrapped = [row[start : start + MAX_ROW] for row in given for start in range(0, len(row), MAX_ROW)]
     warnings: tuple[Warning, ...] = ()
-    if any(button.kind == "phone" for row in rows for button in row):
+    if any(button.kind == "phone" for row in rows for _, button in row):
         detail = "Telegram has no button that calls: it copies the number instead."
         warnings = (Warning(code=WarningCode.CONVERTED, detail=detail),)
     return {"inline_keyboard": wrapped}, warnings

@@ -22,10 +22,6 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, str | int | float) else ""
 
 
-def _count(value: Any) -> int:
-    return len(value) if isinstance(value, list) else 0
-
-
 def _quoted(value: Any, otherwise: str) -> str:
     return f"“{value}”" if isinstance(value, str) and value else otherwise
 
@@ -60,17 +56,73 @@ def money(value: Any) -> str:
     return f"{amount / 10**digits:.{digits}f} {currency}".strip()
 
 
+def _with(sentence: str, detail: Any) -> str:
+    """The sentence, and what it is about where Telegram says so."""
+    return f"{sentence}: {detail}" if _text(detail) else sentence
+
+
+def _stars(value: Any) -> str:
+    return f"{value} Stars" if isinstance(value, int) and not isinstance(value, bool) and value else ""
+
+
 def _gift(value: Any) -> str:
-    note = _get(value, "text")
-    stars = _get(value, "gift", "star_count")
-    worth = f" worth {stars} Stars" if isinstance(stars, int) else ""
-    return f"A gift{worth}: {note}" if isinstance(note, str) and note else f"A gift{worth}"
+    stars = _stars(_get(value, "gift", "star_count"))
+    return _with(f"A gift worth {stars}" if stars else "A gift", _get(value, "text"))
+
+
+def _unique_gift(value: Any) -> str:
+    number = _text(_get(value, "gift", "number"))
+    name = _text(_get(value, "gift", "base_name")) or "unnamed"
+    return _with(f"A unique gift: {name} #{number}" if number else f"A unique gift: {name}", _get(value, "text"))
+
+
+def _paid(value: Any) -> str:
+    """The amount, and the order as far as the shop asked the buyer for it."""
+    order = _get(value, "order_info")
+    address = _get(order, "shipping_address")
+    known = [_get(order, name) for name in ("name", "phone_number", "email")]
+    known += [_get(address, name) for name in ("street_line1", "street_line2", "post_code", "city", "state")]
+    known.append(_get(address, "country_code"))
+    return _with(f"Paid {money(value)}".rstrip(), ", ".join(filter(None, map(_text, known))))
+
+
+def _amount(value: Any) -> str:
+    """An amount of Stars, or of Toncoins, of which Telegram counts the billionths."""
+    currency, amount = _get(value, "currency"), _get(value, "amount")
+    if amount is None:
+        amount = _get(value, "star_amount", "amount")
+    if not isinstance(amount, int) or isinstance(amount, bool):
+        return ""
+    return f"{amount / 10**9:.9f}".rstrip("0").rstrip(".") + " TON" if currency == "TON" else _stars(amount)
 
 
 def _tasks(value: Any) -> str:
-    done = _count(_get(value, "marked_as_done_task_ids"))
-    undone = _count(_get(value, "marked_as_not_done_task_ids"))
-    return f"Checklist: {done} tasks done, {undone} reopened"
+    listed = _get(value, "checklist_message", "checklist", "tasks")
+    names = {_get(task, "id"): _text(_get(task, "text")) for task in (listed if isinstance(listed, list) else ())}
+    done, reopened = (
+        [names.get(id_) if isinstance(id_, int) else None for id_ in (ids if isinstance(ids, list) else ())]
+        for ids in (_get(value, "marked_as_done_task_ids"), _get(value, "marked_as_not_done_task_ids"))
+    )
+    if names and all([*done, *reopened]):
+        marked = [f"{mark} {name}" for mark, names_ in (("☑", done), ("☐", reopened)) for name in names_]
+        return "\n".join(["Checklist", *marked])
+    return f"Checklist: {len(done)} tasks done, {len(reopened)} reopened"
+
+
+def _added(value: Any) -> str:
+    tasks = _get(value, "tasks")
+    names = [_text(_get(task, "text")) for task in (tasks if isinstance(tasks, list) else ())]
+    return _with(f"Checklist: {len(names)} tasks added", ", ".join(filter(None, names)))
+
+
+def _direct_price(value: Any) -> str:
+    if _get(value, "are_direct_messages_enabled") is False:
+        return "Direct messages are switched off"
+    return _price("direct messages", _get(value, "direct_message_star_count"))
+
+
+def _price(what: str, stars: Any) -> str:
+    return _with(f"The price of {what} changed", _stars(stars) or ("free" if stars == 0 else ""))
 
 
 def _fixed(sentence: str) -> Callable[[Any], str]:
@@ -98,14 +150,16 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
         else "Messages are no longer deleted automatically"
     ),
     "pinned_message": lambda v: f"Pinned: {_text(_get(v, 'text') or _get(v, 'caption')) or 'a message'}",
-    "successful_payment": lambda v: f"Paid {money(v)}".rstrip(),
+    "successful_payment": _paid,
     "refunded_payment": lambda v: f"Refunded {money(v)}".rstrip(),
     "users_shared": lambda v: f"Shared contacts: {_shared(_get(v, 'users') or _get(v, 'user_ids'))}",
     "user_shared": lambda v: f"Shared contacts: {_shared([v])}",
-    "chat_shared": lambda v: f"Shared the chat {_quoted(_get(v, 'title'), _text(_get(v, 'chat_id')))}",
+    "chat_shared": lambda v: (
+        f"Shared the chat {_quoted(_get(v, 'title') or _get(v, 'username'), _text(_get(v, 'chat_id')))}"
+    ),
     "gift": _gift,
     "gift_upgrade_sent": lambda v: f"Upgraded: {_gift(v)}",
-    "unique_gift": lambda v: f"A unique gift: {_text(_get(v, 'gift', 'base_name')) or 'unnamed'}",
+    "unique_gift": _unique_gift,
     "connected_website": lambda v: f"Logged in on {_text(v) or 'a website'}",
     "write_access_allowed": _fixed("Allowed the bot to write"),
     "passport_data": _fixed("Shared Telegram Passport data"),
@@ -115,11 +169,11 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "boost_added": lambda v: f"Boosted the chat ({_text(_get(v, 'boost_count')) or '1'} ×)",
     "chat_background_set": _fixed("The chat has a new background"),
     "checklist_tasks_done": _tasks,
-    "checklist_tasks_added": lambda v: f"Checklist: {_count(_get(v, 'tasks'))} tasks added",
-    "direct_message_price_changed": _fixed("The price of direct messages changed"),
-    "paid_message_price_changed": _fixed("The price of messages changed"),
-    "poll_option_added": _fixed("An option was added to the poll"),
-    "poll_option_deleted": _fixed("An option was removed from the poll"),
+    "checklist_tasks_added": _added,
+    "direct_message_price_changed": _direct_price,
+    "paid_message_price_changed": lambda v: _price("messages", _get(v, "paid_message_star_count")),
+    "poll_option_added": lambda v: _with("An option was added to the poll", _get(v, "option_text")),
+    "poll_option_deleted": lambda v: _with("An option was removed from the poll", _get(v, "option_text")),
     "forum_topic_created": lambda v: f"Topic created: {_text(_get(v, 'name'))}",
     "forum_topic_edited": lambda v: f"Topic changed: {_text(_get(v, 'name'))}".rstrip(": "),
     "forum_topic_closed": _fixed("The topic was closed"),
@@ -129,11 +183,15 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "giveaway_created": _fixed("A giveaway was announced"),
     "giveaway_completed": lambda v: f"The giveaway ended with {_text(_get(v, 'winner_count')) or '?'} winners",
     "managed_bot_created": lambda v: f"The bot {_user(_get(v, 'bot'))} was created",
-    "suggested_post_approved": _fixed("The suggested post was approved"),
-    "suggested_post_approval_failed": _fixed("The suggested post could not be approved"),
+    "suggested_post_approved": lambda v: _with("The suggested post was approved", _amount(_get(v, "price"))),
+    "suggested_post_approval_failed": lambda v: _with(
+        "The suggested post could not be approved", _amount(_get(v, "price"))
+    ),
     "suggested_post_declined": lambda v: f"The suggested post was declined. {_text(_get(v, 'comment'))}".rstrip(),
-    "suggested_post_paid": _fixed("The suggested post was paid for"),
-    "suggested_post_refunded": _fixed("The suggested post was refunded"),
+    "suggested_post_paid": lambda v: _with("The suggested post was paid for", _amount(v)),
+    "suggested_post_refunded": lambda v: _with(
+        "The suggested post was refunded", _text(_get(v, "reason")).replace("_", " ")
+    ),
     "video_chat_scheduled": _fixed("A video chat was scheduled"),
     "voice_chat_scheduled": _fixed("A video chat was scheduled"),
     "video_chat_started": _fixed("A video chat started"),
@@ -170,6 +228,17 @@ def _invoice(value: Any) -> str:
     return f"{line}\n{about}" if about else line
 
 
+def _giveaway(value: Any) -> str:
+    winners, months = _text(_get(value, "winner_count")), _text(_get(value, "premium_subscription_month_count"))
+    known = (
+        _text(_get(value, "prize_description")),
+        _stars(_get(value, "prize_star_count")),
+        months and f"Telegram Premium for {months} months",
+        winners and f"{winners} winners",
+    )
+    return f"Giveaway: {', '.join(filter(None, known))}".rstrip(": ")
+
+
 def _winners(value: Any) -> str:
     return f"Giveaway winners: {_users(_get(value, 'winners'))}"
 
@@ -181,6 +250,6 @@ CUSTOM_CONTENT: Mapping[str, Callable[[Any], str]] = {
     "game": lambda v: ". ".join(filter(None, (f"Game: {_text(_get(v, 'title'))}", _text(_get(v, "description"))))),
     "checklist": _checklist,
     "invoice": _invoice,
-    "giveaway": lambda v: f"Giveaway: {_text(_get(v, 'prize_description')) or _text(_get(v, 'winner_count'))}",
+    "giveaway": _giveaway,
     "giveaway_winners": _winners,
 }

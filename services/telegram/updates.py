@@ -15,7 +15,7 @@ from services.telegram.notices import notice
 from services.telegram.peers import Peer, kind_of_chat
 from services.telegram.people import contact_of_chat, contact_of_user, name_of_chat
 from services.telegram.postbacks import callback_answer, poll_vote
-from services.telegram.references import peer_of, thread_of
+from services.telegram.references import known_ref, peer_of, thread_of
 from shared.channel import Call, Event
 from shared.contract.base import Contact, Timestamp
 from shared.contract.content import CustomPayloadContent, ReplyTo, SystemContent, Thread
@@ -60,9 +60,8 @@ def callback_query(query: wire.CallbackQuery, arrival: Arrival) -> Iterator[Even
             raise Unreadable
         peer = Peer(str(sender.id), kind="private")
     named = query.id or arrival.update_ref
-    number = query.message.message_id if query.message else None
-    ref = peer.message_ref(number) if number else None
-    reply = ReplyTo(message_id=arrival.message_id(ref), provider_message_id=str(number)) if ref else None
+    ref, number = (known_ref(query.message, peer) if query.message else None) or (None, None)
+    reply = ReplyTo(message_id=arrival.message_id(ref), provider_message_id=number) if ref else None
     yield _postback(
         callback_answer(query),
         contact_of_user(sender),
