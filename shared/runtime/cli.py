@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import sys
 from pathlib import Path
 
 import orjson
 
 from shared.channel import Channel
+from shared.contract.errors import ErrorCode
 from shared.runtime import offline
 
 
@@ -55,9 +57,9 @@ def run_offline(channel: Channel, arguments: argparse.Namespace) -> int:
 
 def _plan(channel: Channel, payload: bytes, arguments: argparse.Namespace) -> list[dict[str, object]]:
     try:
-        documents = orjson.loads(payload)
+        documents = orjson.loads(payload.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
-        return [{"refused": {"code": "invalid_command", "detail": "The command is not JSON."}}]
+        return [offline.refused(ErrorCode.INVALID_COMMAND, "The command is not JSON.")]
     return [
         entry
         for document in (documents if isinstance(documents, list) else [documents])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,7 +42,7 @@ PLACEHOLDER_ACCOUNT = "account"
 def payloads(content: bytes) -> Iterator[bytes]:
     """The payloads of a file: the whole of it, or JSON documents one after the other, on a line each or over many.
 
-    What follows the last document that can be read is one payload, whatever it is.
+    What cannot be read is one payload up to the next line that begins with a bracket, or to the end of the file.
     """
     try:
         orjson.loads(content)
@@ -52,28 +53,20 @@ def payloads(content: bytes) -> Iterator[bytes]:
 
 
 def _documents(content: bytes) -> Iterator[bytes]:
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
+    text = content.decode(errors="surrogateescape")  # a payload that is no UTF-8 is the channel's to judge
+    if not text.strip():
         yield content
         return
     at = _skipped(text, 0)
     while at < len(text):
-        try:
-            _, end = _DECODER.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            yield from _lines(text[at:])
-            return
-        if not text[at:end].strip().startswith(("{", "[")) and text[end:].strip():
-            yield from _lines(text[at:])
-            return
-        yield text[at:end].encode()
+        end = _end_of_document(text, at) or _next_document(text, at)
+        piece = text[at:end].rstrip("\r\n") if end < len(text) else text[at:]
+        yield piece.encode(errors="surrogateescape")
         at = _skipped(text, end)
-    if not text.strip():
-        yield content
 
 
 _DECODER = json.JSONDecoder()
+_LINE_OF_JSON = re.compile(r"^[{\[]", re.MULTILINE)
 
 
 def _skipped(text: str, at: int) -> int:
@@ -82,14 +75,19 @@ def _skipped(text: str, at: int) -> int:
     return at
 
 
-def _lines(text: str) -> Iterator[bytes]:
-    """The rest of a file from where it is no JSON: its first line is lost, the lines behind it may not be."""
-    first, _, rest = text.partition("\n")
-    if rest.lstrip().startswith(("{", "[")) and first[:1] not in "{[":
-        yield first.encode()
-        yield from _documents(rest.encode())
-    else:
-        yield text.encode()
+def _end_of_document(text: str, at: int) -> int | None:
+    """Where the object or list that begins at `at` ends; None where none begins, or it cannot be read."""
+    if text[at] not in "{[":
+        return None
+    try:
+        return _DECODER.raw_decode(text, at)[1]
+    except (ValueError, RecursionError):
+        return None
+
+
+def _next_document(text: str, after: int) -> int:
+    found = _LINE_OF_JSON.search(text, after + 1)
+    return found.start() if found else len(text)
 
 
 def normalise(
@@ -114,11 +112,19 @@ def normalise(
         account = _placeholder(channel, item, account_id, workspace_id, external_id, settings or {})
         try:
             outcomes = channel.normalise(ReceivedItem(account, item.body, received, sequence))
+            printed.extend(_writable([_printable(name, account, outcome, received) for outcome in outcomes]))
         except ValueError as unreadable:
             printed.append(_dead_letter(name, account.account_id, item.body, str(unreadable), received))
-            continue
-        printed.extend(_printable(name, account, outcome, received) for outcome in outcomes)
     return printed
+
+
+def _writable(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries. Raises ValueError when they hold what is read as JSON but cannot be written as such again."""
+    try:
+        orjson.dumps(entries)
+    except orjson.JSONEncodeError:
+        raise ValueError("It is nested too deeply, or has a number beyond 64 bits.") from None
+    return entries
 
 
 def _placeholder(
@@ -208,7 +214,7 @@ def plan(
     A `context` beside the data may give `address`, `target`, `last_inbound` and account `settings`.
     """
     if not isinstance(document, dict):
-        return [{"refused": {"code": "invalid_command", "detail": "A command is a JSON object."}}]
+        return [refused(ErrorCode.INVALID_COMMAND, "A command is a JSON object.")]
     ce_type, data, facts = read_command(document)
     name = channel.capabilities.channel
     data.setdefault("command_id", "command")
@@ -220,27 +226,33 @@ def plan(
             return []  # between us and our queue: the provider is not asked
         verdict = unfit_files(channel.capabilities, command)
         if verdict is not None:
-            return [_refused(*verdict)]
-        calls = channel.plan(kind, command, _context(name, command, facts))
+            return [refused(*verdict)]
+        return printable_calls(channel.plan(kind, command, _context(name, command, facts)))
     except (CommandRefused, Refused) as refusal:
         known = refusal.facts if isinstance(refusal, Refused) else {"field": refusal.field}
-        return [_refused(refusal.code, refusal.detail, known)]
-    return printable_calls(calls)
+        return [refused(refusal.code, refusal.detail, known)]
 
 
-def _refused(code: ErrorCode, detail: str | None, facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {"refused": json.loads(error(code, detail, **facts).to_json())}
+def refused(code: ErrorCode, detail: str | None, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The line of a command that is not carried out."""
+    return {"refused": json.loads(error(code, detail, **(facts or {})).to_json())}
 
 
 def printable_calls(calls: Any) -> list[dict[str, Any]]:
-    """Calls as JSON-able dictionaries, with the indices of the parts each one makes."""
+    """Calls as JSON-able dictionaries, with the indices of the parts each one makes.
+
+    Raises Refused when a call cannot be written as JSON, which nobody could send either.
+    """
     total = sum(call.parts for call in calls)
     printed: list[dict[str, Any]] = []
     first = 0
     for call in calls:
         printed.append(_printable_call(call, first, total))
         first += call.parts
-    return printed
+    try:
+        return _writable(printed)
+    except ValueError as unwritable:
+        raise Refused(ErrorCode.INVALID_COMMAND, str(unwritable)) from None
 
 
 def _printable_call(call: Call, first: int, total: int) -> dict[str, Any]:

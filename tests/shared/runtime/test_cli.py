@@ -99,6 +99,21 @@ def test_plan_prints_calls_or_the_refusal(tmp_path: Path, capsysbinary: pytest.C
     assert refused["refused"]["code"] == "text_too_long"
 
 
+def test_a_broken_line_costs_no_other_command(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    file = tmp_path / "commands.jsonl"
+    command = orjson.dumps({"conversation_id": "plain:account:p1", "content": {"kind": "text", "text": "one"}})
+    file.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([command, command[:20], b"", command]))
+    assert run("plan", str(file)) == 0
+    first, refused, last = [orjson.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert first["params"] == last["params"] == {"text": "one"}
+    assert refused["refused"] == {
+        "code": "invalid_command",
+        "class": "command",
+        "detail": "The command is not JSON.",
+        "retryable": False,
+    }
+
+
 def test_a_file_that_cannot_be_opened(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     assert run("normalise", str(tmp_path / "none.json")) == 2
     assert b"none.json: No such file" in capsysbinary.readouterr().err

@@ -17,9 +17,14 @@ from tests.channels import goldens
         (b'{\n "a": 1\n}\n\n{\n "b": 2\n}\n', [b'{\n "a": 1\n}', b'{\n "b": 2\n}']),
         (b'{"a":1}\nno json\n{"b":2}\n', [b'{"a":1}', b"no json", b'{"b":2}']),
         (b'{"a":1}{"b":', [b'{"a":1}', b'{"b":']),
+        (b'{"a":1}\r\n\r\n{"b":\r\n{"c":\r\n{"d":4}\r\n', [b'{"a":1}', b'{"b":', b'{"c":', b'{"d":4}']),
+        (b'two\nlines\n[{"a":1}]', [b"two\nlines", b'[{"a":1}]']),
+        (b'1\nnull\n{"a":1}', [b"1\nnull", b'{"a":1}']),
+        (b'{\n "a": [\n  {"b": 1\n\n{"c":3}', [b'{\n "a": [\n  {"b": 1', b'{"c":3}']),
         (b'"text"', [b'"text"']),
         (b"two words", [b"two words"]),
         (b"\xff\xfe", [b"\xff\xfe"]),
+        (b'{"a":"\xe9"}\n{"b":2}', [b'{"a":"\xe9"}', b'{"b":2}']),
         (b"", [b""]),
     ],
 )
@@ -45,3 +50,26 @@ def test_a_refusal_names_the_field_without_the_unions_tag() -> None:
     data = {"conversation_id": "telegram:b:42", "account_id": "b", "content": {"kind": "text", "text": ""}}
     [refusal] = offline.plan(goldens.channel("telegram"), data)
     assert refusal["refused"]["field"] == "content.text"
+
+
+@pytest.mark.parametrize("levels", [200, 253, 300, 900])
+def test_a_payload_that_cannot_be_written_again_is_a_dead_letter(levels: int) -> None:
+    inner = "[" * levels + "]" * levels
+    message = f'{{"message_id": 1, "date": 1795340001, "chat": {{"id": 5, "type": "private"}}, "new_thing": {inner}}}'
+    body = f'{{"update_id": 1, "message": {message}}}'.encode()
+    [printed] = offline.normalise(goldens.channel("telegram"), body)
+    assert printed["type"] == ("channels.message.received.v1" if levels == 200 else "channels.dead.letter.v1")
+    assert json.dumps(printed)
+
+
+def test_a_command_whose_call_nobody_could_send_is_refused() -> None:
+    inner = json.loads("[" * 300 + "]" * 300)
+    content = {"kind": "template", "name": "n", "language": "en", "components": [{"type": "body", "parameters": inner}]}
+    data = {"conversation_id": "whatsapp:a:491511234567", "account_id": "a", "content": content}
+    [printed] = offline.plan(goldens.channel("whatsapp"), data)
+    assert printed["refused"]["code"] == "invalid_command"
+
+
+def test_what_is_no_object_is_refused_like_every_other_command() -> None:
+    [printed] = offline.plan(goldens.channel("telegram"), [1])
+    assert (printed["refused"]["code"], printed["refused"]["retryable"]) == ("invalid_command", False)
