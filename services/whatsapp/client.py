@@ -1,12 +1,13 @@
 """The only file that talks to Meta: pywa's Graph client over one shared pool of aiohttp connections.
 
-pywa makes the requests, but gets every body as it was planned (`send_raw_request`): its senders know numeric business-
-scoped ids only (one with letters goes out as a group) and lag behind Meta's newer fields, and one way for everything
-is easier to trust. Three more things are done around it. Its error parser loses what lacks a code or a message, so the
-session sees refusals first. Its multipart upload reads files synchronously, so ours is a stream. Its download follows
-redirects with the token in the header, so ours asks only hosts that may see it.
+pywa makes the requests, over the transport of httpx-aiohttp, but gets every body as it was planned
+(`send_raw_request`): its senders know numeric business-scoped ids only (one with letters goes out as a group) and lag
+behind Meta's newer fields, and one way for everything is easier to trust. Three more things are done around it. Its
+error parser loses what lacks a code or a message, so the session sees refusals first. Its multipart upload reads files
+synchronously, so ours is a stream. Its download follows redirects with the token in the header, so ours asks only
+hosts that may see it.
 
-httpx-aiohttp reports a connection that broke after the request was written as a connect timeout; what became of a
+The transport reports a connection that broke after the request was written as a connect timeout; what became of a
 message is therefore decided by the aiohttp error underneath.
 """
 
@@ -16,7 +17,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -60,49 +61,73 @@ class Download:
     close: Callable[[], Awaitable[None]]
 
 
-class Session(httpx.AsyncClient):
-    """What pywa takes for its session, straight on the shared transport.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What pywa looks at of an answer."""
 
-    A browser's cookies, redirects and authentication flows cost as much as the request and are nothing Graph needs.
-    Raises Refusal for every answer that is no success.
+    status_code: int
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Raises ValueError."""
+        return orjson.loads(self.content)
+
+
+class Session(httpx.AsyncClient):
+    """What pywa takes for its session, straight on the shared connections.
+
+    A browser's cookies, redirects and authentication flows, and httpx's own objects around a request and its answer,
+    cost more than the exchange itself and are nothing Graph needs. Raises Refusal for every answer that is no success.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, timeout: httpx.Timeout) -> None:
-        super().__init__(transport=transport, trust_env=False, timeout=timeout)
+    def __init__(self, transport: AiohttpTransport, base_url: str, timeout: aiohttp.ClientTimeout) -> None:
+        super().__init__(transport=transport, trust_env=False)
         self._shared = transport
+        self._base = base_url
+        self._waits = timeout
 
-    async def request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Response:
-        """An answer, read to its end. `url` is a path below the base address."""
-        response = await self.open(method, _joined(str(self.base_url), str(url)), **options)
-        await response.aread()
-        return response
+    @cached_property
+    def _own_headers(self) -> dict[str, str]:
+        """pywa's, its token among them; what an answer may be packed in is for aiohttp to say, which unpacks it."""
+        return {name: value for name, value in self.headers.items() if name != "accept-encoding"}
 
-    async def open(
+    async def request(  # type: ignore[override]  # pywa looks at nothing else of an httpx.Response
         self,
         method: str,
-        url: httpx.URL,
+        url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        waits: httpx.Timeout | None = None,
-        **options: Any,
-    ) -> httpx.Response:
-        """An answer whose body is still to come."""
-        request = httpx.Request(
+        content: bytes | AsyncIterator[bytes] | None = None,
+        params: Mapping[str, str] | None = None,
+        waits: aiohttp.ClientTimeout | None = None,
+    ) -> Answer:
+        """An answer, read to its end. `url` is a path below the base address."""
+        async with self._shared.get_client().request(
             method,
-            url,
-            headers={**self.headers, **(headers or {})},
-            extensions={"timeout": (waits or self.timeout).as_dict()},
-            **options,
-        )
+            self._base + url,
+            headers={**self._own_headers, **headers} if headers else self._own_headers,
+            data=content,
+            params=params,
+            allow_redirects=False,
+            timeout=waits or self._waits,
+        ) as response:
+            body = await response.read()
+        if response.status >= 300:
+            raise Refusal(response.status, body, response.headers.get("location"))
+        return Answer(response.status, body)
+
+    async def open(self, url: str, waits: aiohttp.ClientTimeout) -> httpx.Response:
+        """An answer to GET whose body is still to come."""
+        timeout = {"connect": waits.sock_connect, "read": waits.sock_read, "pool": waits.connect}
+        request = httpx.Request("GET", url, headers=self._own_headers, extensions={"timeout": timeout})
         response = await self._shared.handle_async_request(request)
         if response.status_code >= 300:
             raise Refusal(response.status_code, await response.aread(), response.headers.get("location"))
         return response
-
-
-@lru_cache(maxsize=10_000)
-def _joined(base: str, path: str) -> httpx.URL:
-    return httpx.URL(base.rstrip("/") + path)
 
 
 class Client:
@@ -110,7 +135,7 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._base_url = httpx.URL(f"{settings.graph_url.rstrip('/')}/{settings.graph_version}")
+        self._base_url = f"{settings.graph_url.rstrip('/')}/{settings.graph_version}"
         self._timeout = _timeout(settings, settings.send_timeout)
         self._transfer_timeout = _timeout(settings, settings.transfer_timeout)
         self._session: aiohttp.ClientSession | None = None
@@ -155,7 +180,7 @@ class Client:
                 detail = "The file lies on a host that is not Meta's."
                 raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail=detail))
             try:
-                response = await session.open("GET", httpx.URL(url), waits=self._transfer_timeout)
+                response = await session.open(url, self._transfer_timeout)
             except Refusal as refusal:
                 if refusal.location is None or refusal.status >= 400:
                     raise
@@ -233,9 +258,8 @@ class Client:
         key = (account.account_id, token)
         found = self._clients.get(key)
         if found is None:
-            session = Session(self._transport, self._timeout)
+            session = Session(self._transport, self._base_url, self._timeout)
             found = (WhatsApp(number_of(account), token, session=session), session)
-            session.base_url = self._base_url
             self._clients[key] = found
             # Only forgotten, never closed: the connections belong to all.
             if len(self._clients) > self._settings.clients:
@@ -254,8 +278,10 @@ def number_of(account: Account) -> str:
     return quote(external_id, safe="")
 
 
-def _timeout(settings: Settings, seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=settings.connect_timeout, pool=settings.connect_timeout)
+def _timeout(settings: Settings, seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        sock_connect=settings.connect_timeout, sock_read=seconds, connect=settings.connect_timeout
+    )
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -268,7 +294,7 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
 
 def _transport_failure(broken: BaseException) -> Failure:
     """Certainly not sent only where no connection was made; whatever broke later may have come after the message."""
-    cause = broken.__cause__ or broken
-    if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+    unconnected = aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+    if isinstance(broken, unconnected) or isinstance(broken.__cause__, unconnected):  # the transport's names for them
         return Failure(ErrorCode.PROVIDER_UNAVAILABLE)
     return Failure(ErrorCode.UNCERTAIN, certain=False)
