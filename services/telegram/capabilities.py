@@ -28,6 +28,7 @@ MAX_ROW = 8
 MAX_CALLBACK_DATA = 64  # bytes
 MAX_COPY_TEXT = 256
 MAX_QUOTE = 1024
+MAX_ENTITIES = 100  # in a message; further ones are ignored (github.com/tdlib/telegram-bot-api/issues/820)
 
 _PHOTO_TYPES = ("image/jpeg", "image/png", "image/bmp", "image/tiff")
 _VIDEO_TYPES = ("video/mp4",)

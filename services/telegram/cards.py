@@ -18,7 +18,13 @@ _MAX_ACCURACY = 1500.0  # metres (core.telegram.org/bots/api#sendlocation)
 
 def location_calls(content: OutLocation) -> list[Call]:
     """The place, after its text where it has one. Raises Refused off the globe."""
-    return [*_ahead(content.text), _place(content.location)]
+    call = _place(content.location)
+    place = content.location
+    lost = [what for what, value in (("its link", place.url), ("following its moves", place.live_until)) if value]
+    if lost:
+        detail = f"The place goes out without {' and '.join(lost)}."
+        call = replace(call, warnings=(Warning(code=WarningCode.CONVERTED, detail=detail),))
+    return [*_ahead(content.text), call]
 
 
 def contact_calls(content: OutContacts) -> list[Call]:

@@ -86,7 +86,7 @@ def entities_of(text: str, spans: Sequence[Span]) -> tuple[list[dict[str, Any]],
             continue  # outside of the text: there is nothing it could mark
         named = _entity(text, span)
         if named is None:
-            complete = complete and span.kind in FOUND_BY_TELEGRAM and span.url is None
+            complete = complete and span.kind in FOUND_BY_TELEGRAM and span.url is None and span.user_id is None
             continue
         start, end = offsets.units(span.offset), offsets.units(min(span.offset + span.length, len(text)))
         entities.append({"type": named.pop("type"), "offset": start, "length": end - start, **named})

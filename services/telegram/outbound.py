@@ -159,9 +159,12 @@ def _reply(command: MessageSend, context: PlanContext, peer: Peer) -> tuple[Para
     # The flag is also what Telegram assumes in business chats: a missing target must not cost the message.
     reply: Params = {"message_id": number, "allow_sending_without_reply": command.reply_policy != "strict"}
     quote = (context.target.quote if context.target else None) or (command.reply_to and command.reply_to.quote)
-    if quote and is_visible(quote) and length(quote, "utf16") <= MAX_QUOTE:
-        reply["quote"] = quote
-    return reply, ()
+    if not quote or not is_visible(quote):
+        return reply, ()
+    if length(quote, "utf16") > MAX_QUOTE:
+        detail = f"The reply goes out without the quote: it is longer than {MAX_QUOTE}."
+        return reply, (Warning(code=WarningCode.REPLY_TO_DROPPED, detail=detail),)
+    return {**reply, "quote": quote}, ()
 
 
 def _target(context: PlanContext, what: str, peer: Peer) -> int:

@@ -6,6 +6,7 @@ import orjson
 
 from services.telegram import wire
 from services.telegram.content import Found
+from services.telegram.rich import button_label
 from shared.contract.content import PostbackContent, PostbackSource
 
 
@@ -45,7 +46,8 @@ def _label(query: wire.CallbackQuery) -> str | None:
         for button in row:
             if button.callback_data is not None and button.callback_data == query.data:
                 return button.text
-    return None
+    rich = query.message.rich_message if query.message else None
+    return button_label(rich, query.data) if rich and query.data else None
 
 
 def poll_vote(answer: wire.PollAnswer) -> Found:

@@ -143,9 +143,11 @@ def _said(target: wire.Message, arrival: Arrival) -> str | None:
 def _external_reply(
     message: wire.Message, reply: wire.ExternalReply, arrival: Arrival
 ) -> tuple[ReplyTo | None, str | None]:
-    ref = None
+    ref = number = None
+    # Without its chat, the number has been seen to be that of the topic.
     if reply.chat and reply.chat.id is not None and reply.message_id:
-        ref = Peer(str(reply.chat.id)).message_ref(reply.message_id)
+        number = str(reply.message_id)
+        ref = Peer(str(reply.chat.id)).message_ref(number)
     origin = reply.origin or wire.Origin()
     given = reply.model_extra or {}
     content = wire.Message.model_validate(given)
@@ -156,7 +158,7 @@ def _external_reply(
         kind=kind,
         author=_author(origin),
     )
-    return _reply_to(None if reply.message_id is None else str(reply.message_id), ref, quote, arrival), ref
+    return _reply_to(number, ref, quote, arrival), ref
 
 
 def _author(origin: wire.Origin) -> Contact | None:

@@ -8,7 +8,14 @@ from urllib.parse import urlsplit
 
 import regex
 
-from services.telegram.capabilities import CAPABILITIES, MAX_BUTTONS, MAX_CALLBACK_DATA, MAX_COPY_TEXT, MAX_ROW
+from services.telegram.capabilities import (
+    CAPABILITIES,
+    MAX_BUTTONS,
+    MAX_CALLBACK_DATA,
+    MAX_COPY_TEXT,
+    MAX_ENTITIES,
+    MAX_ROW,
+)
 from services.telegram.entities import entities_of
 from services.telegram.peers import Peer
 from shared.channel import Call, Refused
@@ -35,11 +42,13 @@ def text_fields(text: str, spans: Sequence[Span], names: tuple[str, str]) -> tup
     """A text and its entities under the given parameter names, and what could not be expressed."""
     entities, complete = entities_of(text, spans)
     fields: Params = {names[0]: text}
+    details = [] if complete else ["Telegram has no such formatting."]
+    if len(entities) > MAX_ENTITIES:
+        entities = sorted(entities, key=lambda entity: int(entity["offset"]))[:MAX_ENTITIES]
+        details.append(f"Telegram shows the first {MAX_ENTITIES} formattings of a message.")
     if entities:
         fields[names[1]] = entities
-    if complete:
-        return fields, ()
-    return fields, (Warning(code=WarningCode.FORMATTING_DROPPED, detail="Telegram has no such formatting."),)
+    return fields, tuple(Warning(code=WarningCode.FORMATTING_DROPPED, detail=detail) for detail in details)
 
 
 def text_calls(text: str, spans: Sequence[Span], *, preview: bool | None = None) -> list[Call]:
@@ -150,6 +159,8 @@ def _button(button: Button, field: str, peer: Peer) -> Params:
             return {"text": button.title, "web_app": {"url": url}}
         case "copy_code" | "phone":
             value = button.value or button.title
+            if button.kind == "phone" and not any(map(str.isdigit, value)):
+                raise Refused(ErrorCode.INVALID_COMMAND, "A phone button needs a number.", field=f"{field}.value")
             _check_length(length(value, "utf16"), MAX_COPY_TEXT, f"{field}.value")
             return {"text": button.title, "copy_text": {"text": value}}
         case _:

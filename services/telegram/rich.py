@@ -97,7 +97,7 @@ class Flattened:
         elif kind == "buttons":
             self._buttons(block.get("buttons"), depth)
         for name in ("summary", "text", "expression"):
-            self._rich(block.get(name), depth + 1)
+            self.rich_text(block.get(name), depth + 1)
         if kind == "details":
             self._mark(SpanKind.BOLD, start)
         self.blocks(block.get("blocks"), depth + 1)
@@ -110,7 +110,7 @@ class Flattened:
         for line in lines:
             if line:
                 self._paragraph()
-                self._rich(line, depth + 1)
+                self.rich_text(line, depth + 1)
 
     def _list(self, items: Any, depth: int) -> None:
         for item in items if isinstance(items, list) else ():
@@ -131,7 +131,7 @@ class Flattened:
             for index, cell in enumerate(row if isinstance(row, list) else ()):
                 if index:
                     self._add(" | ")
-                self._rich(cell.get("text") if isinstance(cell, dict) else None, depth + 1)
+                self.rich_text(cell.get("text") if isinstance(cell, dict) else None, depth + 1)
 
     def _buttons(self, buttons: Any, depth: int) -> None:
         for index, button in enumerate(buttons if isinstance(buttons, list) else ()):
@@ -143,21 +143,22 @@ class Flattened:
         """The label of a button, a link where it opens an address."""
         if isinstance(button, dict):
             start, url = self._length, _string(button.get("url"))
-            self._rich(button.get("text"), depth + 1)
+            self.rich_text(button.get("text"), depth + 1)
             self._mark(SpanKind.LINK if url else None, start, url=url)
 
-    def _rich(self, value: Any, depth: int) -> None:
+    def rich_text(self, value: Any, depth: int = 0) -> None:
+        """Add a text with its formatting."""
         if depth > _MAX_DEPTH:
             return
         if isinstance(value, str):
             self._add(value)
         elif isinstance(value, list):
             for piece in value:
-                self._rich(piece, depth + 1)
+                self.rich_text(piece, depth + 1)
         elif isinstance(value, dict):
             start = self._length
             for name in ("text", "alternative_text", "expression"):
-                self._rich(value.get(name), depth + 1)
+                self.rich_text(value.get(name), depth + 1)
             self._button(value.get("button"), depth + 1)
             user = value.get("user")
             self._mark(
@@ -177,6 +178,18 @@ class Flattened:
             name, attachment_kind, mime_type = _FILES[kind]
             if isinstance(block.get(name), dict):
                 self._attachments.add(attachment_kind, wire.File.model_validate(block[name]), mime_type)
+
+
+def button_label(value: Any, callback_data: str, depth: int = 0) -> str | None:
+    """What is written on the button with this data, wherever it is in a rich message."""
+    if depth > 4 * _MAX_DEPTH or not isinstance(value, dict | list):
+        return None
+    if isinstance(value, dict) and value.get("callback_data") == callback_data:
+        flattened = Flattened(Attachments("", "", ""))
+        flattened.rich_text(value.get("text"))
+        return flattened.text or None
+    nested = value.values() if isinstance(value, dict) else value
+    return next(filter(None, (button_label(entry, callback_data, depth + 1) for entry in nested)), None)
 
 
 def _string(value: Any) -> str | None:

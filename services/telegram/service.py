@@ -200,8 +200,8 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "voice_chat_ended": lambda v: f"The video chat ended after {_text(_get(v, 'duration')) or '?'} seconds",
     "video_chat_participants_invited": lambda v: f"Invited to the video chat: {_users(_get(v, 'users'))}",
     "voice_chat_participants_invited": lambda v: f"Invited to the video chat: {_users(_get(v, 'users'))}",
-    "community_chat_added": _fixed("The chat was added to a community"),
-    "community_chat_joined": _fixed("Joined the chat from a community"),
+    "community_chat_added": lambda v: _with("The chat was added to a community", _get(v, "community", "name")),
+    "community_chat_joined": lambda v: _with("Joined the chat from a community", _get(v, "community", "name")),
     "community_chat_removed": _fixed("The chat was removed from a community"),
 }
 
