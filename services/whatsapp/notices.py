@@ -191,7 +191,8 @@ def _is_own_number(item: ReceivedItem, value: Json) -> bool | None:
     Such a webhook names the number as it is shown, never by its id, and reaches every account of the business account:
     `settings.phone_number` says which one is whose.
     """
-    named, own = wire.text(value, "display_phone_number"), wire.text(item.account.settings, "phone_number")
+    named = wire.text(value, "display_phone_number", "phone_number")
+    own = wire.text(item.account.settings, "phone_number")
     if named is None or own is None:
         return None
     return phone_digits(named) == phone_digits(own)

@@ -12,7 +12,7 @@ from shared.channel import Refused
 from shared.contract.commands import OutTemplate
 from shared.contract.errors import ErrorCode
 
-_FILES = ("image", "video", "document")
+_FILES = ("image", "video", "gif", "document")
 
 # Meta refuses a parameter with any of these (132012, 132018).
 _FORBIDDEN = re.compile(r"[\n\r\t]| {5,}")
@@ -39,33 +39,52 @@ def add_template(draft: Draft, content: OutTemplate) -> None:
 def _language(given: str) -> str:
     """Meta's code of a language. BCP 47 has a hyphen and no case; Meta an underscore, and knows only `pt_BR`."""
     language, mark, region = given.strip().replace("-", "_").partition("_")
-    return f"{language.lower()}_{region.upper()}" if mark and len(region) == 2 else f"{language}{mark}{region}"
+    return f"{language.lower()}{mark}{region.upper() if len(region) == 2 else region}"
 
 
 def _component(component: Mapping[str, Any], index: int) -> Json:
     """The component as given; a button's index is a string for Meta, whatever the command has."""
     for path, parameter in _parameters(component, f"content.components.{index}"):
         _check_parameter(parameter, path)
-    position = component.get("index")
-    return {**component, "index": str(position)} if isinstance(position, int) else dict(component)
+    return _indexed(component)
 
 
-def _parameters(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Whatever has a type in a component, with its path: its parameters, also those inside carousel cards."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("type"), str):
-            yield path, value
-        for name, inner in value.items():
-            yield from _parameters(inner, f"{path}.{name}")
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _parameters(inner, f"{path}.{index}")
+def _indexed(component: Mapping[str, Any]) -> Json:
+    given = dict(component)
+    if isinstance(given.get("index"), int):
+        given["index"] = str(given["index"])
+    if "cards" in given:
+        given["cards"] = [
+            {**card, "components": [_indexed(inner) for inner in _objects(card, "components")]}
+            for card in _objects(given, "cards")
+        ]
+    return given
+
+
+def _parameters(component: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The parameters of a component and of those in its cards, with their paths; never what is in a Flow's data."""
+    for place, parameter in enumerate(_objects(component, "parameters")):
+        yield f"{path}.parameters.{place}", parameter
+    for place, card in enumerate(_objects(component, "cards")):
+        for inner_place, inner in enumerate(_objects(card, "components")):
+            yield from _parameters(inner, f"{path}.cards.{place}.components.{inner_place}")
+
+
+def _objects(holder: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    given = holder.get(name)
+    if given is None:
+        return []
+    if not isinstance(given, list | tuple) or not all(isinstance(entry, Mapping) for entry in given):
+        raise Refused(ErrorCode.TEMPLATE_INVALID, f"{name} is a list of objects.", field="content.components")
+    return list(given)
 
 
 def _check_parameter(parameter: Mapping[str, Any], path: str) -> None:
-    kind = parameter["type"].lower()
+    kind = str(parameter.get("type", "")).lower()
     given = parameter.get(kind)
-    if kind == "text" and isinstance(given, str):
+    if kind == "text":
+        if not isinstance(given, str):
+            raise Refused(ErrorCode.TEMPLATE_INVALID, "A template parameter is a text.", field=f"{path}.text")
         _check(given, f"{path}.text")
     elif kind in _FILES and not (isinstance(given, Mapping) and (given.get("id") or given.get("link"))):
         detail = "A file of a template is named by the id of an upload or by a link."
