@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from shared.channel import Call, Channel, Refused
+from shared.channel import Call, Channel, Refused, VariesByAccount
 from shared.contract.commands import CommandRefused, CommandType, MessageCancel
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State, Warning
@@ -38,7 +38,6 @@ from shared.runtime.jobs import (
 from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
 from shared.runtime.sending import BILLING_RETRY, Park, Sender
 from shared.runtime.statuses import StatusBook
-from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Fields, Opened, Settlement, Store
 from shared.stream.deadletter import DeadLetters
@@ -70,6 +69,8 @@ class Deliverer:
     ) -> None:
         self._channel = channel
         self._name = channel.capabilities.channel
+        # Asked once: looking a protocol up takes longer than most of what a send does.
+        self._varies = channel if isinstance(channel, VariesByAccount) else None
         self._accounts = accounts
         self._store = store
         self._preparer = preparer
@@ -225,7 +226,8 @@ class Deliverer:
         known_before = from_fields(opened.conversation, opened.quota_used)
         conversation = known_before.at(job.address)
         if not begun:
-            able = capabilities_of(self._channel, job.account.record, None)
+            record = job.account.record
+            able = self._varies.capabilities_of(record) if self._varies else self._channel.capabilities
             refusal = judge(able, job.kind, job.command, conversation, datetime.now(UTC))
             if refusal is not None:
                 await self._end(job, self._rejection(job, *refusal))

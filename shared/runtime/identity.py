@@ -61,6 +61,16 @@ class Identities:
             self._remember(account_id, name, known, read_at)
         return meant[0]
 
+    async def known(self, account_id: str, name: str) -> str | None:
+        """The peer that a name means; None for a name that nobody has gone by. Raises StateUnavailable."""
+        peer = self._fresh(account_id, name)
+        if peer is None:
+            read_at = self._clock()
+            peer = await self._store.peer(self._channel, account_id, name)
+            if peer is not None:
+                self._remember(account_id, name, peer, read_at)
+        return peer
+
     async def _point(self, account_id: str, name: str, peer: str) -> None:
         read_at = self._clock()
         await self._store.rename(self._channel, account_id, name, peer)

@@ -15,6 +15,7 @@ from shared.contract.capabilities import Rate
 from shared.contract.events import ContactUpdated, EventType
 from shared.contract.topics import Topics
 from shared.runtime.accounts import AccountRegistry
+from shared.runtime.identity import Identities
 from shared.runtime.jobs import Job
 from shared.runtime.publish import event_envelope, publish
 from shared.state.store import Store
@@ -24,26 +25,28 @@ from shared.stream.log import Log
 class Names:
     """Keeps learned names as aliases of the conversation, and tells of those that are new."""
 
-    def __init__(self, channel: Channel, store: Store, log: Log, topics: Topics) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, store: Store, identities: Identities, log: Log, topics: Topics) -> None:
+        # Asked once: looking a protocol up takes longer than the rest of learning nothing new.
+        self._initiates = channel if isinstance(channel, Initiates) else None
         self._name = channel.capabilities.channel
         self._store = store
+        self._identities = identities
         self._log = log
         self._topic = topics.inbound(self._name)
 
     async def learn(self, job: Job, aliases: Sequence[Alias]) -> None:
         """Raises StateUnavailable, LogUnavailable. Learning the same again changes nothing and is not told."""
-        if not isinstance(self._channel, Initiates):
+        if self._initiates is None:
             return
         account_id = job.account.account_id
         _, _, peer = ids.split_conversation_id(job.conversation_id)
         added = []
         for alias in aliases:
             try:
-                name, _ = self._channel.peer_of((alias,))
+                name, _ = self._initiates.peer_of((alias,))
             except Refused:
                 continue
-            if name != peer and await self._store.peer(self._name, account_id, name) is None:
+            if name != peer and await self._identities.known(account_id, name) is None:
                 await self._store.adopt(self._name, account_id, name, peer)
                 added.append(alias)
         if added:

@@ -321,7 +321,7 @@ class Service:
             account_slots=settings.account_slots,
             short_wait=settings.short_wait,
         )
-        names = Names(self._channel, world.store, world.stream, world.topics)
+        names = Names(self._channel, world.store, world.identities, world.stream, world.topics)
         sender = Sender(
             self._channel,
             world.store,

@@ -28,8 +28,11 @@ class _Unsendable(Exception):
 
 
 class _Waiting(NamedTuple):
+    """A call and its answer to come; `script` is the text behind a hash that the server may not know."""
+
     arguments: tuple[Any, ...]
     answer: asyncio.Future[Any]
+    script: str | None
 
 
 class _Connection(Connection):
@@ -74,31 +77,36 @@ class Client:
             return False
         return True
 
-    async def call(self, *arguments: Any) -> Any:
-        """One command. Raises StateUnavailable."""
-        if len(self._waiting) >= self._max_waiting:
-            raise StateUnavailable("too many calls are waiting")
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(arguments, answer))
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send(), name="state-sender")
-        return await answer
+    def call(self, *arguments: Any) -> asyncio.Future[Any]:
+        """One command; awaiting its answer raises StateUnavailable."""
+        return self._put(arguments, None)
 
-    async def script(self, text: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        """One script by its hash; it is loaded where it is not known. Raises StateUnavailable."""
+    def script(self, text: str, keys: Sequence[str], arguments: Sequence[Any]) -> asyncio.Future[Any]:
+        """One script by its hash; it is loaded where it is not known. Awaiting its answer raises StateUnavailable."""
         sha = self._hashes.get(text)
         if sha is None:
             sha = self._hashes[text] = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        try:
-            return await self.call("EVALSHA", sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await self.call("EVAL", text, len(keys), *keys, *arguments)
+        return self._put(("EVALSHA", sha, len(keys), *keys, *arguments), text)
+
+    def _put(self, arguments: tuple[Any, ...], script: str | None) -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if len(self._waiting) >= self._max_waiting:
+            answer.set_exception(StateUnavailable("too many calls are waiting"))
+            return answer
+        self._waiting.append(_Waiting(arguments, answer, script))
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send(), name="state-sender")
+        return answer
 
     async def _send(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
             for waiting, answer in zip(batch, await self._round_trip(batch), strict=True):
-                _settle(waiting.answer, answer)
+                if waiting.script is not None and isinstance(answer, NoScriptError):
+                    whole = ("EVAL", waiting.script, *waiting.arguments[2:])
+                    self._waiting.appendleft(_Waiting(whole, waiting.answer, None))
+                else:
+                    _settle(waiting.answer, answer)
 
     async def _round_trip(self, batch: Sequence[_Waiting]) -> Sequence[Any]:
         try:

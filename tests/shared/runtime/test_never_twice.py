@@ -53,7 +53,8 @@ def interrupt(
 ) -> Interruption:
     """Put an interruption around everything that the error can strike."""
     made = Interruption(point, after, error)
-    patch.setattr(world.client, "call", made.around("state", world.client.call))
+    for name in ("call", "script"):
+        patch.setattr(world.client, name, made.around("state", getattr(world.client, name)))
     patch.setattr(world.log, "enqueue", made.around("log", world.log.enqueue))
     if error is killed:
         patch.setattr(world.channel, "perform", made.around("provider", world.channel.perform))

@@ -58,6 +58,6 @@ async def test_without_the_store_it_says_so(world: World, monkeypatch: pytest.Mo
     async def away(*_: object) -> None:
         raise StateUnavailable("away")
 
-    monkeypatch.setattr(world.client, "call", away)
+    monkeypatch.setattr(world.client, "script", away)
     with pytest.raises(StateUnavailable):
         await again(world)

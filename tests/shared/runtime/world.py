@@ -287,7 +287,12 @@ class Process:
             store,
             BlobFiles(world.blobs),
             Outcomes(
-                channel, store, self.book, self.health, Names(channel, store, log, topics), self.typing.message_sent
+                channel,
+                store,
+                self.book,
+                self.health,
+                Names(channel, store, self.identities, log, topics),
+                self.typing.message_sent,
             ),
             self.health,
             self.pacer,

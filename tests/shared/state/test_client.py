@@ -95,7 +95,7 @@ async def test_a_bug_in_the_library_makes_nobody_wait_for_ever(client: Client, m
 async def test_more_than_may_wait_are_turned_away(server: tuple[ValkeyServer, bool]) -> None:
     running, cluster = server
     client = Client(running.url, cluster=cluster, max_waiting=10)
-    calls = [asyncio.create_task(client.call("PING")) for _ in range(50)]
+    calls = [client.call("PING") for _ in range(50)]
     found = await asyncio.gather(*calls, return_exceptions=True)
     refused = [answer for answer in found if isinstance(answer, StateUnavailable)]
     assert len(refused) == 40
