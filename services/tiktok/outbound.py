@@ -44,7 +44,7 @@ def plan(kind: CommandType, command: Command, context: PlanContext, capabilities
             return ()  # TikTok has no call for it: the indicator goes out by itself after 5 seconds
         case CommandType.MARK_READ:
             return (_action("MARK_READ", _recipient(command, context)),)
-    raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL)
+    raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, field="type")
 
 
 def adjusted(call: Call) -> Call | None:

@@ -6,6 +6,7 @@ import mimetypes
 import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from services.tiktok.capabilities import BUTTON_ID, BUTTON_TITLE, CARD_BUTTONS, CARD_TITLE, LINK_TITLE, UNIT
 from shared.channel import Refused
@@ -51,13 +52,27 @@ def mime_type(given: str | None, filename: str | None) -> str | None:
     told = _SAME_TYPE.get(told, told)
     if "/" in told and "*" not in told and told not in _SAYS_NOTHING:
         return told
-    return mimetypes.guess_type(filename or "")[0]
+    return _guessed(filename)
+
+
+def _guessed(name: str | None) -> str | None:
+    found = mimetypes.guess_type((name or "").strip().lower(), strict=False)[0]
+    return _SAME_TYPE.get(found, found) if found else None
+
+
+def _type_of_address(address: str | None) -> str | None:
+    """What the end of an address or a blob's key says; nothing where it names a page, which may bring an image."""
+    try:
+        found = _guessed(unquote(urlsplit(address or "").path))
+    except ValueError:
+        return None
+    return None if found and found.startswith(("text/", "application/x-")) else found
 
 
 def check_image(file: File, rules: dict[AttachmentKind, FileRule], field: str) -> None:
     """Raises Refused unless TikTok would take the file, as far as it is known before its bytes are."""
     rule = rules[AttachmentKind.IMAGE]
-    told = mime_type(file.mime_type, file.filename)
+    told = mime_type(file.mime_type, file.filename) or _type_of_address(file.url or file.blob)
     if file.kind not in (None, AttachmentKind.IMAGE) or (told is not None and told not in rule.mime_types):
         raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, "TikTok takes JPG and PNG images only.", field=field)
     if file.size == 0:
@@ -136,7 +151,7 @@ def card_title(content: OutInteractive) -> str:
 
 # ---------------------------------------------------------------------------------------------------- posts
 
-_POST = re.compile(r"(?:^|/(?:video|photo|v1|embed|v2)/)(\d{6,30})(?:[/?#].*)?$", re.S)
+_POST = re.compile(r"(?:^|/(?:video|photo|v|v1|embed|v2)/)(\d{6,30})(?:\.html)?(?:[/?#].*)?$", re.S)
 
 
 def post_item(post_id: str) -> str:

@@ -190,11 +190,11 @@ def read_command(document: Mapping[str, Any]) -> tuple[str, dict[str, Any], Plan
     """Type, data and context of a command file: a structured CloudEvent, `{type, data}`, or the bare data."""
     data = document.get("data") if isinstance(document.get("data"), dict) else document
     assert isinstance(data, Mapping)
-    given = document.get("type") or data.get("type")
-    if isinstance(given, str):
-        ce_type = given if given.startswith("channels.") else type_name(given)
-    else:
+    given = next((told for told in (document.get("type"), data.get("type")) if told is not None), None)
+    if given is None:
         ce_type = type_name(next((t for f, t in _INFERRED_TYPES if f in data), CommandType.MESSAGE_SEND))
+    else:  # what is no text is no type either, and refused as an unknown one
+        ce_type = given if str(given).startswith("channels.") else type_name(str(given))
     context = document.get("context")
     return ce_type, dict(data), context if isinstance(context, dict) else {}
 

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from shared.channel import Call, Refused
+from shared.contract.errors import ErrorCode
 from shared.runtime import offline
 from tests.channels import goldens
 
@@ -62,14 +64,20 @@ def test_a_payload_that_cannot_be_written_again_is_a_dead_letter(levels: int) ->
     assert json.dumps(printed)
 
 
-def test_a_command_whose_call_nobody_could_send_is_refused() -> None:
-    inner = json.loads("[" * 300 + "]" * 300)
-    content = {"kind": "template", "name": "n", "language": "en", "components": [{"type": "body", "parameters": inner}]}
-    data = {"conversation_id": "whatsapp:a:491511234567", "account_id": "a", "content": content}
-    [printed] = offline.plan(goldens.channel("whatsapp"), data)
-    assert printed["refused"]["code"] == "invalid_command"
+@pytest.mark.parametrize("value", [json.loads("[" * 300 + "]" * 300), 2**64])
+def test_a_call_that_nobody_could_send_is_refused(value: object) -> None:
+    with pytest.raises(Refused) as refused:
+        offline.printable_calls([Call("messages", {"value": value})])
+    assert refused.value.code is ErrorCode.INVALID_COMMAND
 
 
 def test_what_is_no_object_is_refused_like_every_other_command() -> None:
     [printed] = offline.plan(goldens.channel("telegram"), [1])
     assert (printed["refused"]["code"], printed["refused"]["retryable"]) == ("invalid_command", False)
+
+
+@pytest.mark.parametrize("told", [7, "", [], False, "message.juggle", "channels.message.send.v2"])
+def test_a_type_that_is_none_of_ours_is_refused(told: object) -> None:
+    data = {"conversation_id": "telegram:b:42", "account_id": "b", "content": {"kind": "text", "text": "hi"}}
+    [printed] = offline.plan(goldens.channel("telegram"), {"type": told, "data": data})
+    assert (printed["refused"]["code"], printed["refused"]["field"]) == ("invalid_command", "type")
