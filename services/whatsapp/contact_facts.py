@@ -64,7 +64,7 @@ def user_id_update(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outc
 def state_sync(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
     """An entry of the phone app's address book."""
     entry = wire.obj(member, "contact")
-    person = identity(entry, {}, "user_id", "phone_number")
+    person = identity(entry, entry, "user_id", "phone_number")
     if not person.peers:
         return [
             account_notice(

@@ -30,6 +30,7 @@ from shared.contract.content import (
 from shared.contract.errors import ErrorCode
 
 _FORMATTED_NAME = re.compile(r"^FN[^:\r\n]*:(.*\S)", re.I | re.M)
+_TELEPHONE = re.compile(r"^TEL[^:\r\n]*:(.*\S)", re.I | re.M)
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 # What says who wrote, when and in answer to what, and nothing of what was written.
@@ -124,7 +125,7 @@ def _card(entry: Json, own: bool) -> ContactCard:
         or (" ".join(parts) or None),
         given_name=wire.text(name, "first_name"),
         family_name=wire.text(name, "last_name"),
-        phones=_named(entry, "phones", "phone", "wa_id"),
+        phones=_named(entry, "phones", "phone", "wa_id") or tuple(_TELEPHONE.findall(vcard or "")),
         emails=_named(entry, "emails", "email"),
         urls=_named(entry, "urls", "url"),
         addresses=tuple(address for address in addresses if address),
@@ -136,14 +137,18 @@ def _card(entry: Json, own: bool) -> ContactCard:
     )
 
 
-def shares_own_contact(message: Json) -> bool:
-    """Whether the message is the contact's own card, sent on our request."""
-    return wire.text(message, "origin") == "contact_request"
+def _is_own(message: Json, card: Json) -> bool:
+    return (wire.text(card, "origin") or wire.text(message, "origin")) == "contact_request"
+
+
+def own_card(message: Json) -> Json | None:
+    """The contact's own card, sent on our request: Meta says so of a card, in other versions of the message."""
+    own = [card for card in wire.objects(message, "contacts") if _is_own(message, card)]
+    return own[0] if len(own) == 1 else None
 
 
 def _contacts(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
-    own = shares_own_contact(message)
-    cards = tuple(_card(entry, own) for entry in wire.objects(message, "contacts"))
+    cards = tuple(_card(entry, _is_own(message, entry)) for entry in wire.objects(message, "contacts"))
     if not cards:
         return _custom("contacts", {"contacts": message.get("contacts")})
     named = "; ".join(", ".join(part for part in (card.name, *card.phones) if part) or "vCard" for card in cards)
@@ -212,7 +217,8 @@ def _form(answer: Json) -> Content:
         return PostbackContent(text=wire.nfc(title or raw or ""), source=source, payload=raw, title=title)
     token = wire.text(values, "flow_token")
     fields = {name: value for name, value in values.items() if name != "flow_token"}
-    shown = "\n".join(f"{name}: {_plain(value)}" for name, value in fields.items())
+    nested = [value.items() if isinstance(value, dict) else ((name, value),) for name, value in fields.items()]
+    shown = "\n".join(f"{name}: {_plain(value)}" for entries in nested for name, value in entries)
     return PostbackContent(
         text=wire.nfc(shown or title or ""), source=source, payload=token, title=title, values=fields
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.whatsapp import wire
-from services.whatsapp.content import content_of, shares_own_contact
+from services.whatsapp.content import content_of, own_card
 from services.whatsapp.identity import ADDRESSEE, AUTHOR, Identity, identity, phone_alias, phone_digits
 from services.whatsapp.moves import moved_contact
 from services.whatsapp.scope import Scope, fact
@@ -107,7 +107,7 @@ def _said_and_known(scope: Scope, member: Json) -> list[Outcome]:
     if said.data.referral and not scope.backfill:
         data = ConversationReferred(**scope.common(), referral=said.data.referral, contact=scope.author)
         outcomes.append(scope.event(EventType.CONVERSATION_REFERRED, data, scope.wamid))
-    if shares_own_contact(member) and (learned := _own_phone(scope, member)):
+    if (card := own_card(member)) and (learned := _own_phone(scope, card)):
         outcomes.append(learned)
     return outcomes
 
@@ -167,10 +167,9 @@ def _referral(member: Json, context: Json) -> Referral | None:
     )
 
 
-def _own_phone(scope: Scope, member: Json) -> Event | None:
+def _own_phone(scope: Scope, card: Json) -> Event | None:
     """The number in the contact's own card, as a new alias of the conversation."""
-    cards = wire.objects(member, "contacts")
-    phones = wire.objects(cards[0], "phones") if len(cards) == 1 else []
+    phones = wire.objects(card, "phones")
     digits = next((d for p in phones if (d := phone_digits(wire.text(p, "wa_id", "phone") or ""))), None)
     alias = phone_alias(digits) if digits else None
     if digits is None or alias is None or digits in scope.person.phones:

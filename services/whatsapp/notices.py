@@ -319,7 +319,7 @@ def _account_health(value: Json) -> Health | None:
     restricted = {_word(entry, "restriction_type") for entry in wire.objects(value, "restriction_info")}
     if "RESTRICTED_CUSTOMER_INITIATED_MESSAGING" in restricted:
         return Health.DISCONNECTED  # not even an answer may be sent
-    if restricted and all("CALLING" in kind for kind in restricted):
+    if all("CALLING" in kind for kind in restricted or {_violation(value)}):
         return None  # calling is not part of the inbox
     if event == "ACCOUNT_RESTRICTION" and not restricted:  # the end of one, or the warning before, has the same event
         if _violation(value).endswith("_UNBAN"):
