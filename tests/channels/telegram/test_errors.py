@@ -75,6 +75,31 @@ DESCRIBED = [
     (500, "Internal Server Error: restart", E.PROVIDER_UNAVAILABLE),
     (500, "sent message was immediately deleted and can't be returned", E.CONTENT_REJECTED),
     (400, "Bad Request: something nobody has described", E.CONTENT_REJECTED),
+    (400, "Bad Request: group chat was migrated to a supergroup chat", E.RECIPIENT_UNKNOWN),
+    (400, "Bad Request: group is deactivated", E.RECIPIENT_UNKNOWN),
+    (400, "Bad Request: group chat was deactivated", E.RECIPIENT_UNKNOWN),
+    (400, "Bad Request: have no rights to send a message", E.RECIPIENT_BLOCKED),
+    (400, "Bad Request: CHANNEL_PRIVATE", E.RECIPIENT_BLOCKED),
+    (400, "Bad Request: CHAT_RESTRICTED", E.RECIPIENT_BLOCKED),
+    (400, "Bad Request: CHAT_ADMIN_REQUIRED", E.RECIPIENT_BLOCKED),
+    (400, "Bad Request: USER_BANNED_IN_CHANNEL", E.RECIPIENT_BLOCKED),
+    (400, "Bad Request: ALLOW_PAYMENT_REQUIRED_25", E.RECIPIENT_BLOCKED),
+    (400, "Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN", E.CONTENT_REJECTED),
+    (403, "Forbidden: MESSAGE_DELETE_FORBIDDEN", E.CONTENT_REJECTED),
+    (403, "Forbidden: VOICE_MESSAGES_FORBIDDEN", E.CONTENT_REJECTED),
+    (400, "Bad Request: user restricted receiving of voice note messages", E.CONTENT_REJECTED),
+    (
+        400,
+        "Bad Request: inline keyboard button URL 'http://localhost:3000' is invalid: Wrong HTTP URL",
+        E.CONTENT_REJECTED,
+    ),
+    (400, "Bad Request: REPLY_MARKUP_TOO_LONG", E.CONTENT_REJECTED),
+    (400, "Bad Request: REPLY_TO_INVALID", E.REPLY_TARGET_UNKNOWN),
+    (400, "Bad Request: MESSAGE_EMPTY", E.CONTENT_REJECTED),
+    (400, "Bad Request: wrong file id", E.FILE_UNAVAILABLE),
+    (400, "Bad Request: invalid file id", E.FILE_UNAVAILABLE),
+    (400, "Bad Request: unsupported URL protocol", E.FILE_UNAVAILABLE),
+    (400, "Bad Request: Too much messages to send as an album", E.TOO_MANY_FILES),
 ]
 
 
@@ -166,6 +191,12 @@ SENT = Call(
         ("message to be replied not found", "reply_parameters", WarningCode.REPLY_TO_DROPPED),
         ("can't parse entities: x", "entities", WarningCode.FORMATTING_DROPPED),
         ("BUTTON_URL_INVALID", "reply_markup", WarningCode.BUTTONS_DROPPED),
+        (
+            "inline keyboard button URL 'localhost' is invalid: Wrong HTTP URL",
+            "reply_markup",
+            WarningCode.BUTTONS_DROPPED,
+        ),
+        ("REPLY_TO_INVALID", "reply_parameters", WarningCode.REPLY_TO_DROPPED),
         ("message thread not found", "message_thread_id", WarningCode.THREAD_DROPPED),
     ],
 )
@@ -215,7 +246,7 @@ def test_a_refused_voice_goes_as_audio_or_document(mime_type: str, method: str, 
 
 def test_a_refused_video_note_goes_as_video() -> None:
     call = Call("sendVideoNote", {"chat_id": 1, "duration": 3, "length": 384}, {"video_note": PHOTO})
-    adjusted = adjust(call, _failed("VOICE_MESSAGES_FORBIDDEN"))
+    adjusted = adjust(call, _failed("user restricted receiving of video messages"))
     assert adjusted and (adjusted.method, adjusted.params) == ("sendVideo", {"chat_id": 1, "duration": 3})
 
 
