@@ -38,12 +38,16 @@ def contact_of_user(user: wire.User) -> Contact:
     )
 
 
+def is_private(chat: wire.Chat) -> bool:
+    """Whether a chat is one with a person; the ids of groups and channels are negative."""
+    return chat.type == "private" or (chat.type is None and (chat.id or 0) > 0)
+
+
 def contact_of_chat(chat: wire.Chat) -> Contact:
     """The other side of a private chat, or a group or channel that writes as itself."""
-    private = chat.type == "private" or (chat.type is None and (chat.id or 0) > 0)
     return Contact.model_validate(
         {
-            "aliases": _aliases(chat.id, chat.username, AliasKind.PROVIDER_ID if private else AliasKind.GROUP),
+            "aliases": _aliases(chat.id, chat.username, AliasKind.PROVIDER_ID if is_private(chat) else AliasKind.GROUP),
             "display_name": name_of_chat(chat),
             "given_name": chat.first_name,
             "family_name": chat.last_name,

@@ -13,7 +13,7 @@ from services.telegram.arrival import Arrival, Unreadable
 from services.telegram.content import Found
 from services.telegram.notices import notice
 from services.telegram.peers import Peer, kind_of_chat
-from services.telegram.people import contact_of_chat, contact_of_user, name_of_chat
+from services.telegram.people import contact_of_chat, contact_of_user, is_private, name_of_chat
 from services.telegram.postbacks import callback_answer, poll_vote
 from services.telegram.references import known_ref, peer_of, thread_of
 from shared.channel import Call, Event
@@ -167,20 +167,30 @@ def message_reaction(update: wire.ReactionUpdate, arrival: Arrival) -> Iterator[
 def my_chat_member(update: wire.MemberUpdate, arrival: Arrival) -> Iterator[Event]:
     """In a private chat: the contact blocked the bot or came back. Elsewhere: what became of the bot in the chat."""
     chat = update.chat
-    status = update.new_chat_member.status if update.new_chat_member else None
+    before, status = _status(update.old_chat_member), _status(update.new_chat_member)
     if chat is None or chat.id is None or status is None:
         raise Unreadable
     peer = Peer(str(chat.id), kind=kind_of_chat(chat.type))
     at = arrival.moment(update.date)
     sender = contact_of_user(update.from_) if update.from_ else contact_of_chat(chat)
-    if chat.type == "private":
+    if is_private(chat):
         blocked = status in ("kicked", "left")
         kind = EventType.CONTACT_BLOCKED if blocked else EventType.CONTACT_UNBLOCKED
         data = ContactReachability(**arrival.common(peer, at), by="contact", contact=sender)
         yield Event(kind, data, f"{peer}:{arrival.update_ref}", address=peer.address())
         return
-    content = SystemContent(text=_GROUP_STATUS.get(status, f"The bot is now {status}"), event=f"bot_{status}")
+    text = _GROUP_STATUS.get(status, f"The bot is now {status}")
+    if status == "member" and before in ("administrator", "restricted"):
+        text = "The bot is an ordinary member of the chat"
+    content = SystemContent(text=text, event=f"bot_{status}")
     yield _note(Found("my_chat_member", content), sender, peer, arrival, at)
+
+
+def _status(member: wire.Member | None) -> str | None:
+    """What somebody is in a chat; who is restricted may have left it."""
+    if member is None:
+        return None
+    return "left" if member.status == "restricted" and member.is_member is False else member.status
 
 
 def chat_join_request(request: wire.JoinRequest, arrival: Arrival) -> Iterator[Event]:

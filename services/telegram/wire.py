@@ -255,6 +255,7 @@ class ReactionUpdate(Wire):
 
 class Member(Wire):
     status: Loose[str] = None
+    is_member: Loose[bool] = None  # where the status is `restricted`
 
 
 class MemberUpdate(Wire):
