@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -15,7 +17,7 @@ class App(BaseModel):
     previous_secret: SecretStr | None = None
     verify_token: SecretStr | None = None
 
-    @property
+    @cached_property
     def secrets(self) -> tuple[bytes, ...]:
         """The secrets a signature may be made with; never an empty one."""
         given = (self.secret, self.previous_secret)
@@ -46,9 +48,13 @@ class Settings(BaseSettings):
     send_timeout: float = Field(default=30.0, gt=0)
     transfer_timeout: float = Field(default=60.0, gt=0, description="longest silence during an upload or download")
 
+    @cached_property
+    def _only_app(self) -> App | None:
+        return App(secret=self.app_secret, verify_token=self.verify_token) if self.app_secret is not None else None
+
     def app(self, route: str) -> App | None:
         """The app whose webhooks come in on a route."""
         key = route or DEFAULT_APP
-        if key == DEFAULT_APP and self.app_secret is not None:
-            return App(secret=self.app_secret, verify_token=self.verify_token)
+        if key == DEFAULT_APP and self._only_app is not None:
+            return self._only_app
         return self.apps.get(key)
