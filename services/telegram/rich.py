@@ -40,6 +40,7 @@ _FILES = {
     "video": ("video", AttachmentKind.VIDEO, "video/mp4"),
     "voice_note": ("voice_note", AttachmentKind.VOICE, "audio/ogg"),
 }
+_ADDRESSES = (("email_address", "mailto:"), ("phone_number", "tel:"), ("username", "https://t.me/"))
 _MAX_DEPTH = 64  # deeper nesting is nobody's message
 
 
@@ -156,7 +157,7 @@ class Flattened:
             for piece in value:
                 self.rich_text(piece, depth + 1)
         elif isinstance(value, dict):
-            start = self._length
+            start, first = self._length, len(self._pieces)
             for name in ("text", "alternative_text", "expression"):
                 self.rich_text(value.get(name), depth + 1)
             self._button(value.get("button"), depth + 1)
@@ -164,7 +165,7 @@ class Flattened:
             self._mark(
                 _SPAN_OF.get(str(value.get("type"))),
                 start,
-                url=_string(value.get("url")),
+                url=_string(value.get("url")) or _address(value, "".join(self._pieces[first:])),
                 user_id=_string(user.get("id")) if isinstance(user, dict) else None,
                 custom_emoji_id=_string(value.get("custom_emoji_id")),
             )
@@ -190,6 +191,15 @@ def button_label(value: Any, callback_data: str, depth: int = 0) -> str | None:
         return flattened.text or None
     nested = value.values() if isinstance(value, dict) else value
     return next(filter(None, (button_label(entry, callback_data, depth + 1) for entry in nested)), None)
+
+
+def _address(value: dict[str, Any], text: str) -> str | None:
+    """Where an email address, a number or a mention leads, when its text does not say it."""
+    for name, prefix in _ADDRESSES:
+        address = _string(value.get(name))
+        if address and value.get("type") in (name, "mention"):
+            return None if address in text else f"{prefix}{address}"
+    return None
 
 
 def _string(value: Any) -> str | None:
