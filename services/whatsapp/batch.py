@@ -202,6 +202,10 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
     for chunk in wire.items(value, "history"):
         count += 1
         yield from _history(frame, chunk, account_key, external_id)
+    if summed_up := wire.obj(value, "conversation_context"):  # by whoever held the conversation before us
+        count += 1
+        told = {**summed_up, "message_ids": [wire.text(member, "id") for member in wire.objects(value, "messages")]}
+        yield RawItem(account_key, _dumps({**frame, "conversation_context": told}), external_id=external_id)
     if frame["field"] == "standby" or not count:
         yield RawItem(account_key, _dumps({**frame, "value": value}), external_id=external_id)
 

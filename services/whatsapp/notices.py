@@ -154,11 +154,13 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
     """
     field = wire.text(raw, "field") or "unknown"
     for name, kind, subject in (
-        ("user_action", "marketing.link_clicked", "Marketing link"),
         ("history", "history.progress", "History"),
+        ("conversation_context", "conversation.context", "What was said before, as Meta sums it up"),
     ):
         if isinstance(raw.get(name), dict):
             return [_progress(item, raw, raw[name], kind, subject)]
+    if isinstance(raw.get("user_action"), dict):
+        return [_user_action(item, raw, raw["user_action"])]
     if isinstance(raw.get("error"), dict):
         return _account_error(item, raw, raw["error"])
     value = raw.get("group", raw.get("value", raw))
@@ -279,6 +281,14 @@ def _progress(item: ReceivedItem, raw: Json, value: Json, kind: str, subject: st
     return account_notice(
         item, kind, "warning" if errors else "info", _sentence(subject, parts), value, named(raw, value), when
     )
+
+
+def _user_action(item: ReceivedItem, raw: Json, value: Json) -> Event:
+    """What a contact did with a message; a click is all that Meta documents, and not all that it sends."""
+    action = wire.text(value, "action_type") or "marketing_messages_link_click"
+    clicked = action == "marketing_messages_link_click"
+    kind, text = ("marketing.link_clicked", "Marketing link") if clicked else ("contact.action", f"Action: {action}")
+    return account_notice(item, kind, "info", text, value, named(raw, value), when_of(item, raw, value))
 
 
 def _standby(item: ReceivedItem, raw: Json) -> Event:
