@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from services.tiktok.fingerprint import content_fingerprint
+from services.tiktok.notices import referrals_beside
 from services.tiktok.received import Received
 from services.tiktok.wire import CardElement, Content, Reaction, moment, post_id
 from shared.channel import Event, Outcome, StatusUpdate
@@ -42,10 +43,12 @@ def message_outcomes(received: Received) -> Sequence[Outcome]:
         if _source(content) == "api" and not content.auto_message_type and not received.envelope.backfill:
             return [_sent_by_us(received), *reactions]
         return [_echo(received, _content(received)), *reactions]
+    referred = referrals_beside(received)
     source = content.reply_source_payload
     if source is not None and source.reply_source_unique_id and content.type in ("text", None):
-        return [_postback(received, source.reply_source_unique_id, source.reply_source_msg_id), *reactions]
-    return [_plain(received, _content(received)), *reactions]
+        tapped = _postback(received, source.reply_source_unique_id, source.reply_source_msg_id)
+        return [*referred, tapped, *reactions]
+    return [*referred, _plain(received, _content(received)), *reactions]
 
 
 def unknown_event(received: Received) -> Sequence[Outcome]:
@@ -203,8 +206,9 @@ def _body(received: Received) -> str:
 
 
 def _text(received: Received) -> ContractContent | None:
+    """A file beside the text is not TikTok's way, and not lost should it come."""
     body = _body(received)
-    return TextContent(text=body) if body else None
+    return _media(received) or (TextContent(text=body) if body else None)
 
 
 def _media(received: Received) -> ContractContent | None:
@@ -214,16 +218,16 @@ def _media(received: Received) -> ContractContent | None:
         if ref is None and content.type == kind:
             ref = content.media_url
         if ref:
-            return MediaContent(attachments=(_attachment(received, kind, ref),))
+            return MediaContent(text=_body(received), attachments=(_attachment(received, kind, ref),))
     return None
 
 
 def _sticker(received: Received) -> ContractContent | None:
     sticker, emoji = received.content.sticker, received.content.emoji
-    if sticker is not None and sticker.url:
-        return StickerContent(text="Sticker", attachments=(_attachment(received, AttachmentKind.STICKER, sticker.url),))
-    if emoji is not None and emoji.url:
-        return StickerContent(text="Emoji", attachments=(_attachment(received, AttachmentKind.STICKER, emoji.url),))
+    for name, part in (("Sticker", sticker), ("Emoji", emoji)):
+        if part is not None and part.url:
+            shown = _attachment(received, AttachmentKind.STICKER, part.url)
+            return StickerContent(text=_body(received) or name, attachments=(shown,))
     return None
 
 

@@ -94,16 +94,26 @@ def _notice(received: Received, notice: Notice, values: Mapping[str, Any], criti
 
 def referrals(received: Received) -> Sequence[Outcome]:
     """Where the contact came from. A webhook names one entry, the history all there ever were."""
-    part = received.content.referral
-    # What did not bring the contact may stand beside what did, all its fields empty.
-    ads = [ad for ad in part.ad if any(ad.model_dump().values())] if part else []
-    links = [link for link in part.short_link if any(link.model_dump().values())] if part else []
-    found = [*map(_from_ad, ads), *map(_from_link, links)]
+    found = _found(received)
     if not found:
+        part = received.content.referral
         source = (part.source if part else None) or "unknown"
         told = received.raw.get("referral")
         found = [(Referral(source=source, payload=orjson.dumps(told).decode() if told else None), None)]
     return [_referred(received, referral, at) for referral, at in found]
+
+
+def referrals_beside(received: Received) -> list[Event]:
+    """Of a message that says itself where its author came from, which TikTok does not document."""
+    return [_referred(received, referral, at) for referral, at in _found(received)]
+
+
+def _found(received: Received) -> list[tuple[Referral, Any]]:
+    part = received.content.referral
+    # What did not bring the contact may stand beside what did, all its fields empty.
+    ads = [ad for ad in part.ad if any(ad.model_dump().values())] if part else []
+    links = [link for link in part.short_link if any(link.model_dump().values())] if part else []
+    return [*map(_from_ad, ads), *map(_from_link, links)]
 
 
 def _from_ad(ad: Ad) -> tuple[Referral, Any]:
