@@ -19,6 +19,14 @@ _BARE = frozenset(
 )
 
 
+# Marks that WhatsApp shows as they are where a letter or a digit stands right outside of them.
+_WORDS = frozenset({SpanKind.BOLD, SpanKind.ITALIC, SpanKind.STRIKETHROUGH})
+
+
+def _within_a_word(text: str, start: int, end: int) -> bool:
+    return text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
+
+
 def _spoken(url: str) -> str:
     """The part of an address that somebody would write out: `example.com/a` of `https://example.com/a/`."""
     return url.rstrip("/").partition(":")[2].lstrip("/") or url
@@ -27,8 +35,8 @@ def _spoken(url: str) -> str:
 def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
     """The text with WhatsApp's marks for its spans, and whether some formatting was lost.
 
-    A mark works only next to the character it encloses, so blanks at the edges of a span stay outside. The address
-    of a link that only formatting shows is written after it.
+    A mark works only next to the character it encloses, so blanks at the edges of a span stay outside; it does not
+    work inside a word. The address of a link that only formatting shows is written after it.
     """
     inserts: dict[int, tuple[str, str]] = {}
     lost = False
@@ -46,7 +54,8 @@ def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
                 inserts[end] = (f" ({span.url}){closing}", opening)
             continue
         mark = _MARKS.get(span.kind)
-        if mark is None or ("\n" in text[start:end] and span.kind is not SpanKind.PRE):
+        broken = "\n" in text[start:end] and span.kind is not SpanKind.PRE
+        if mark is None or broken or (span.kind in _WORDS and _within_a_word(text, start, end)):
             lost = True
             continue
         closing, opening = inserts.get(start, ("", ""))
