@@ -15,9 +15,9 @@ from services.telegram.notices import notice
 from services.telegram.peers import Peer, kind_of_chat
 from services.telegram.people import contact_of_chat, contact_of_user, is_private, name_of_chat
 from services.telegram.postbacks import callback_answer, poll_vote
-from services.telegram.references import known_ref, peer_of, thread_of
+from services.telegram.references import is_echo, known_ref, peer_of, thread_of
 from shared.channel import Call, Event
-from shared.contract.base import Contact, Timestamp
+from shared.contract.base import Contact, Origin, Timestamp
 from shared.contract.content import CustomPayloadContent, ReplyTo, SystemContent, Thread
 from shared.contract.events import (
     ContactReachability,
@@ -60,6 +60,9 @@ def callback_query(query: wire.CallbackQuery, arrival: Arrival) -> Iterator[Even
             raise Unreadable
         peer = Peer(str(sender.id), kind="private")
     named = query.id or arrival.update_ref
+    tapped = (
+        query.message.model_copy(update={"from_": query.from_, "sender_business_bot": None}) if query.message else None
+    )
     ref, number = (known_ref(query.message, peer) if query.message else None) or (None, None)
     reply = ReplyTo(message_id=arrival.message_id(ref), provider_message_id=number) if ref else None
     yield _postback(
@@ -71,6 +74,8 @@ def callback_query(query: wire.CallbackQuery, arrival: Arrival) -> Iterator[Even
         reply=reply,
         reply_ref=ref,
         thread=thread_of(query.message, peer) if query.message else None,
+        # The owner of a business chat sees the buttons too.
+        own=tapped is not None and query.from_ is not None and is_echo(tapped),
         answer=Call("answerCallbackQuery", {"callback_query_id": query.id}, parts=0) if query.id else None,
     )
 
@@ -102,11 +107,14 @@ def _postback(
     reply_ref: str | None = None,
     thread: Thread | None = None,
     answer: Call | None = None,
+    own: bool = False,
 ) -> Event:
     ref = ":".join(named)
     data = Message(
         **arrival.common(peer, arrival.item.received_at),
         message_id=arrival.message_id(ref),
+        direction="outbound" if own else "inbound",
+        origin=Origin.NATIVE_APP if own else Origin.CONTACT,
         sender=sender,
         content=found.content,
         reply_to=reply,
@@ -119,7 +127,7 @@ def _postback(
         ref,
         peer_aliases=peer.aliases,
         address=peer.address(),
-        opens_window=True,
+        opens_window=not own,
         reply_ref=reply_ref,
         answer=answer,
     )
