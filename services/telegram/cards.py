@@ -103,7 +103,8 @@ def _vcard(card: ContactCard) -> str | None:
     """A card for what the parameters have no room for."""
     if len(card.phones) == 1 and not (card.emails or card.urls or card.organisation or card.addresses or card.birthday):
         return None
-    lines = ["BEGIN:VCARD", "VERSION:3.0", f"FN:{_escaped(card.name or card.given_name or card.phones[0])}"]
+    name = card.name or " ".join(filter(None, (card.given_name, card.family_name)))
+    lines = ["BEGIN:VCARD", "VERSION:3.0", f"FN:{_escaped(name or card.organisation or card.phones[0])}"]
     lines += [f"TEL:{_escaped(phone)}" for phone in card.phones]
     lines += [f"EMAIL:{_escaped(email)}" for email in card.emails]
     lines += [f"URL:{_escaped(url)}" for url in card.urls]
