@@ -73,6 +73,10 @@ def _alert_severity(value: Json) -> Severity:
     return _SEVERITIES.get((given or "").upper(), "info")
 
 
+def _group_severity(value: Json) -> Severity:
+    return "warning" if wire.items(value, "errors") or wire.text(value, "type") == "group_suspend" else "info"
+
+
 # Fields whose values are split into items: what is left of one has none.
 _ITEMISED = frozenset(
     {"messages", "smb_message_echoes", "smb_app_state_sync", "history", "user_preferences", "user_id_update"}
@@ -139,10 +143,12 @@ _FIELDS = {
         "channel.alert", "Alert", ("alert_type", "alert_status", "alert_description"), _alert_severity
     ),
     "security": Field("channel.alert", "Security", ("event",), lambda value: "warning"),
-    "group_lifecycle_update": Field("group.lifecycle", "Group", ("type", "group_id", "subject")),
-    "group_participants_update": Field("group.participants", "Group participants", ("type", "group_id")),
-    "group_settings_update": Field("group.settings", "Group settings", ("type", "group_id")),
-    "group_status_update": Field("group.status", "Group status", ("type", "group_id")),
+    "group_lifecycle_update": Field("group.lifecycle", "Group", ("type", "group_id", "subject"), _group_severity),
+    "group_participants_update": Field(
+        "group.participants", "Group participants", ("type", "group_id"), _group_severity
+    ),
+    "group_settings_update": Field("group.settings", "Group settings", ("type", "group_id"), _group_severity),
+    "group_status_update": Field("group.status", "Group status", ("type", "group_id"), _group_severity),
     "messaging_handovers": Field("channel.control", "Control of a conversation changed", ("type", "event")),
 }
 
@@ -175,7 +181,9 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
     known = _FIELDS.get(field) or Field("webhook.unknown", f"{unknown}: {field}", ())
     health = _health(field, value)
     shown = {**wire.obj(value, "alert_info"), **wire.obj(value, "violation_info"), **value}
-    text = _sentence(known.subject, [found for key in known.keys if (found := wire.text(shown, key))])
+    parts = [found for key in known.keys if (found := wire.text(shown, key))]
+    parts += [f"failed: {failure_of(error).detail or 'no reason given'}" for error in wire.objects(value, "errors")]
+    text = _sentence(known.subject, parts)
     outcomes: list[Outcome] = [
         account_notice(
             item, known.notice, known.severity(value), text, value, named(raw, value), when_of(item, raw, value), health
