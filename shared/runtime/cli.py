@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import os
 import sys
+import traceback
 from pathlib import Path
 
 import orjson
 
 from shared.channel import Channel
+from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.runtime import offline
 
@@ -28,10 +31,27 @@ def add_offline_commands(commands: argparse._SubParsersAction[argparse.ArgumentP
 
 
 def run_offline(channel: Channel, arguments: argparse.Namespace) -> int:
-    """Carry out one of the sub-commands; returns the exit status (2 when a file cannot be opened)."""
+    """Carry out one of the sub-commands. Raises ValidationError when the workspace cannot be one.
+
+    Returns the exit status: 2 when a file cannot be opened, 1 when a defect of ours cost an answer, else 0.
+    """
+    try:
+        status = _run(channel, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _run(channel: Channel, arguments: argparse.Namespace) -> int:
     if arguments.command == "capabilities":
         _print(channel.capabilities.model_dump(mode="json", exclude_none=True))
         return 0
+    workspace = arguments.workspace or offline.PLACEHOLDER_WORKSPACE
+    # A workspace that is none is said once, before the first payload.
+    AccountRecord(account_id=offline.PLACEHOLDER_ACCOUNT, workspace_id=workspace, channel=channel.capabilities.channel)
+    answer = _normalised if arguments.command == "normalise" else _plan
     status = 0
     for name in arguments.files:
         try:
@@ -41,18 +61,25 @@ def run_offline(channel: Channel, arguments: argparse.Namespace) -> int:
             status = 2
             continue
         for payload in offline.payloads(content):
-            if arguments.command == "normalise":
-                entries = offline.normalise(
-                    channel,
-                    payload,
-                    account_id=arguments.account,
-                    workspace_id=arguments.workspace or offline.PLACEHOLDER_WORKSPACE,
-                )
-            else:
-                entries = _plan(channel, payload, arguments)
+            try:
+                entries = answer(channel, payload, arguments)
+            except Exception as bug:  # its text may be somebody's: where it happened is enough
+                last = traceback.extract_tb(bug.__traceback__)[-1]
+                sys.stderr.write(f"{name}: {type(bug).__name__} in {Path(last.filename).name}:{last.lineno}\n")
+                entries = [offline.defect(channel, payload, command=arguments.command == "plan")]
+                status = status or 1
             for entry in entries:
                 _print(entry)
     return status
+
+
+def _normalised(channel: Channel, payload: bytes, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    return offline.normalise(
+        channel,
+        payload,
+        account_id=arguments.account,
+        workspace_id=arguments.workspace or offline.PLACEHOLDER_WORKSPACE,
+    )
 
 
 def _plan(channel: Channel, payload: bytes, arguments: argparse.Namespace) -> list[dict[str, object]]:

@@ -31,7 +31,7 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.base import rfc3339
 from shared.contract.commands import Command, CommandRefused, CommandType, MessageSend, parse_command
 from shared.contract.envelope import type_name
-from shared.contract.errors import ErrorCode, error
+from shared.contract.errors import ERRORS, ErrorCode, error
 from shared.policy.judge import unfit_files
 from shared.runtime.publish import event_envelope, status_envelope
 
@@ -178,6 +178,14 @@ def _dead_letter(channel: str, account_id: str, value: bytes, detail: str, now: 
         "datacontenttype": "application/json",
         "data": {"code": "unreadable", "detail": detail, "value_base64": base64.b64encode(value).decode()},
     }
+
+
+def defect(channel: Channel, payload: bytes, *, command: bool) -> dict[str, Any]:
+    """The line of a payload or a command that a defect of ours gave no answer to."""
+    if command:
+        return refused(ErrorCode.INTERNAL, None)
+    letter = _dead_letter(channel.capabilities.channel, PLACEHOLDER_ACCOUNT, payload, "", datetime.now(UTC))
+    return {**letter, "data": {**letter["data"], "code": "internal", "detail": ERRORS[ErrorCode.INTERNAL].sentence}}
 
 
 _INFERRED_TYPES = (

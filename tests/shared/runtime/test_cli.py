@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from shared.runtime.service import topic_specs
 from shared.stream.deadletter import DeadLetters
 from shared.stream.memory import MemoryLog
 from shared.stream.records import Record
+from tests.channels import goldens
 from tests.shared.runtime.plain_channel import CHANNEL, PlainChannel, failure, item
 
 TOPICS = Topics()
@@ -112,6 +116,46 @@ def test_a_broken_line_costs_no_other_command(tmp_path: Path, capsysbinary: pyte
         "detail": "The command is not JSON.",
         "retryable": False,
     }
+
+
+@pytest.mark.parametrize("command", ["plan", "normalise"])
+def test_a_workspace_that_is_none(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "empty.json"
+    file.write_bytes(b"[]")
+    assert run(command, str(file), "--workspace", "a b") == 2
+    assert "WORKSPACE_ID" in capsys.readouterr().err
+
+
+class DefectiveChannel(PlainChannel):
+    def plan(self, *_: Any) -> Any:
+        raise KeyError("+4915112345678")
+
+    normalise = plan
+
+
+@pytest.mark.parametrize("command", ["plan", "normalise"])
+def test_a_defect_costs_one_line_and_shows_nobodys_data(
+    command: str, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    file = tmp_path / "two.jsonl"
+    line = {"conversation_id": "plain:a:p1", "content": {"kind": "text", "text": "one"}}
+    file.write_bytes(orjson.dumps(line if command == "plan" else [item(id="m1", at=1)]) + b"\n{}")
+    assert run(command, str(file), channel=DefectiveChannel()) == 1
+    out, err = capsysbinary.readouterr()
+    first, second = [orjson.loads(line) for line in out.splitlines()]
+    assert (first.get("refused") or first["data"])["code"] == "internal"
+    assert (second.get("refused") or second["data"])["code"] in ("invalid_command", "unreadable")
+    assert b"KeyError in test_cli.py" in err
+    assert b"4915112345678" not in err
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "services.tiktok", "capabilities"]
+    ended = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, cwd=goldens.ROOT, check=False)
+    os.close(writes)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
