@@ -34,9 +34,9 @@ class _Connection(asyncio.Protocol):
             total = end + 4 + _content_length(head)
             if len(self._buffer) < total:
                 return
-            self._buffer = self._buffer[total:]
+            content, self._buffer = self._buffer[end + 4 : total], self._buffer[total:]
             path = head.split(b" ", 2)[1].decode()
-            body = self._profile.answer(path, next(self._numbers))
+            body = self._profile.answer(path, content, next(self._numbers))
             self._transport.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
             )

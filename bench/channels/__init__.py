@@ -11,9 +11,6 @@ from shared.channel import Channel
 
 NAMES = ("telegram", "whatsapp", "tiktok")
 WORKSPACE = "ws_bench"
-# So high that nobody waits: the buckets are still taken, as in production.
-RAISED = {"per_second": 1e6, "burst": 1e6}
-RATES = {"rates": dict.fromkeys(("account", "pair", "group", "app"), RAISED)}
 TEXT = "Hello, is the blue one still available in size 42? I could pick it up on Friday after five."
 
 
@@ -63,9 +60,14 @@ class Profile(Protocol):
         """The body of the call that sends a text: what a bare client would send."""
         ...
 
-    def answer(self, path: str, number: int) -> bytes:
+    def answer(self, path: str, body: bytes, number: int) -> bytes:
         """The provider's answer to call `number`, as JSON."""
         ...
+
+
+def raised(*buckets: str) -> dict[str, Any]:
+    """Settings that raise the rates a channel has so high that nobody waits; they are still taken, as in production."""
+    return {"rates": {bucket: {"per_second": 1e6, "burst": 1e6} for bucket in buckets}}
 
 
 def profile(name: str) -> Profile:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from bench.channels import RATES, TEXT, WORKSPACE, Recipient, Webhook
+from bench.channels import TEXT, WORKSPACE, Recipient, Webhook, raised
 
 _FIRST_BOT = 700_000_000
 _FIRST_PERSON = 300_000_000
@@ -38,7 +38,7 @@ class Telegram:
             "workspace_id": WORKSPACE,
             "channel": self.name,
             "external_id": str(bot),
-            "settings": RATES,
+            "settings": raised("account", "pair", "group"),
             "credentials": {"token": f"{bot}:{'b' * 35}", "webhook_secret": _SECRET},
         }
 
@@ -70,7 +70,7 @@ class Telegram:
     def call(self, text: str, recipient: str) -> dict[str, Any]:
         return {"chat_id": recipient, "text": text}
 
-    def answer(self, path: str, number: int) -> bytes:
+    def answer(self, path: str, body: bytes, number: int) -> bytes:
         if not path.endswith("/sendMessage"):
             return b'{"ok":true,"result":true}'
         message = {

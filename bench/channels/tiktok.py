@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from bench.channels import RATES, TEXT, WORKSPACE, Recipient, Webhook
+from bench.channels import TEXT, WORKSPACE, Recipient, Webhook, raised
 
 _APP_ID = "7611000000000000001"
 _SECRET = "bench-secret"
@@ -28,7 +28,7 @@ class TikTok:
             "workspace_id": WORKSPACE,
             "channel": self.name,
             "external_id": f"-000bench{number}",
-            "settings": RATES,
+            "settings": raised("app"),
             "credentials": {"access_token": "act.bench", "refresh_token": "rft.bench"},
         }
 
@@ -77,7 +77,7 @@ class TikTok:
             "text": {"body": text},
         }
 
-    def answer(self, path: str, number: int) -> bytes:
+    def answer(self, path: str, body: bytes, number: int) -> bytes:
         data: dict[str, Any] = {}
         if path.endswith("/message/send/"):
             data = {"message": {"message_id": f"u5Out{number:020}=="}}

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from bench.channels import RATES, TEXT, WORKSPACE, Recipient, Webhook
+from bench.channels import TEXT, WORKSPACE, Recipient, Webhook, raised
 from shared.contract import ids
 
 # Account 0 is the number that the simulator starts with.
@@ -40,7 +40,7 @@ class WhatsApp:
             "workspace_id": WORKSPACE,
             "channel": self.name,
             "external_id": phone_number_id,
-            "settings": RATES,
+            "settings": raised("account", "pair"),
             "credentials": {"access_token": TOKEN},
         }
 
@@ -74,12 +74,12 @@ class WhatsApp:
             "text": {"body": text},
         }
 
-    def answer(self, path: str, number: int) -> bytes:
-        phone = str(_FIRST_PHONE)
+    def answer(self, path: str, body: bytes, number: int) -> bytes:
+        phone = orjson.loads(body or b"{}").get("to", "")
         return orjson.dumps(
             {
                 "messaging_product": "whatsapp",
-                "contacts": [{"input": phone, "wa_id": phone}],
+                "contacts": [{"input": phone, "wa_id": phone.removeprefix("+")}],
                 "messages": [{"id": f"wamid.OUT{number:032}"}],
             }
         )
