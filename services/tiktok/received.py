@@ -133,8 +133,8 @@ class Received:
 
     @cached_property
     def business(self) -> Contact:
-        """Our own side, as the sender of an echo."""
-        ours = (self.business_id, self.content.sender)
+        """Our own side, as the sender of an echo, or of a reaction to what the contact wrote."""
+        ours = (self.business_id, self.content.sender if self.outbound else self.content.recipient)
         kinds = (AliasKind.PROVIDER_ID, AliasKind.USERNAME)
         return Contact(aliases=tuple(Alias(kind=k, value=v) for k, v in zip(kinds, ours, strict=True) if v))
 

@@ -25,7 +25,7 @@ def read_json(value: bytes | str) -> Any:
     """The document in `value`.
 
     What is no strict JSON but can still be read is: bytes that are no UTF-8 are replaced, and so are the halves of
-    an emoji that somebody's cut left alone. Raises ValueError.
+    an emoji that somebody's cut left alone; a line break inside a text is one. Raises ValueError.
     """
     try:
         document = orjson.loads(value)
@@ -40,7 +40,7 @@ def read_json(value: bytes | str) -> Any:
 def _read_leniently(value: bytes | str) -> Any:
     text = value.decode("utf-8-sig", "replace") if isinstance(value, bytes) else value.removeprefix("\ufeff")
     try:
-        return _clean(json.loads(text))
+        return _clean(json.loads(text, strict=False))
     except (ValueError, RecursionError):
         raise ValueError("The payload is not JSON.") from None
 
