@@ -281,7 +281,8 @@ def _context(channel: str, command: Command, facts: PlanContextFacts) -> PlanCon
         channel=channel,
         settings=_mapping(facts.get("settings")),
     )
-    address = {name: str(value) for name, value in _mapping(facts.get("address")).items()}
+    told = _mapping(facts.get("address"))
+    address = {name: str(value) for name, value in told.items() if isinstance(value, str | int) and value}
     context = PlanContext(account=account, address=address, last_inbound=_text(facts.get("last_inbound")))
     reply = command.reply_to if isinstance(command, MessageSend) else None
     named = reply.provider_message_id if reply else getattr(command, "provider_message_id", None)

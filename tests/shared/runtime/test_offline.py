@@ -48,6 +48,14 @@ def test_an_odd_context_is_no_reason_to_fall_over(context: object) -> None:
     assert call["method"] == "sendMessage"
 
 
+@pytest.mark.parametrize("nothing", [None, "", {}, []])
+def test_an_address_that_says_nothing_is_none(nothing: object) -> None:
+    data = {"conversation_id": "tiktok:a:k9", "account_id": "a", "content": {"kind": "text", "text": "hi"}}
+    context = {"address": {"conversation_id": nothing}}
+    [call] = offline.plan(goldens.channel("tiktok"), {"data": data, "context": context})
+    assert call["params"]["recipient"] == "k9"
+
+
 def test_a_refusal_names_the_field_without_the_unions_tag() -> None:
     data = {"conversation_id": "telegram:b:42", "account_id": "b", "content": {"kind": "text", "text": ""}}
     [refusal] = offline.plan(goldens.channel("telegram"), data)
