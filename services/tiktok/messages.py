@@ -246,9 +246,8 @@ def _shared_post(received: Received) -> ContractContent | None:
     if post is None or not (post.embed_url or post.video_id):
         return None
     told = {**received.raw["share_post"], "video_id": post_id(post), "embed_url": post.embed_url}
-    return CustomPayloadContent(
-        text=f"Shared post: {post.embed_url or post.video_id}", raw={"type": "share_post", "share_post": told}
-    )
+    lines = (_body(received), f"Shared post: {post.embed_url or post.video_id}")
+    return CustomPayloadContent(text="\n".join(filter(None, lines)), raw={"type": "share_post", "share_post": told})
 
 
 def _template(received: Received) -> ContractContent | None:
