@@ -98,7 +98,8 @@ def _amount(value: Any) -> str:
 
 def _tasks(value: Any) -> str:
     listed = _get(value, "checklist_message", "checklist", "tasks")
-    names = {_get(task, "id"): _text(_get(task, "text")) for task in (listed if isinstance(listed, list) else ())}
+    tasks = listed if isinstance(listed, list) else []
+    names = {id_: _text(_get(task, "text")) for task in tasks if isinstance(id_ := _get(task, "id"), int)}
     done, reopened = (
         [names.get(id_) if isinstance(id_, int) else None for id_ in (ids if isinstance(ids, list) else ())]
         for ids in (_get(value, "marked_as_done_task_ids"), _get(value, "marked_as_not_done_task_ids"))
