@@ -352,10 +352,11 @@ def parse_command(ce_type: str, data: Mapping[str, Any]) -> tuple[CommandType, C
         return command_type, COMMAND_OF[command_type].model_validate(data)
     except ValidationError as invalid:
         first = invalid.errors(include_input=False, include_context=False, include_url=False)[0]
-        where = list(first["loc"])
+        where = [step for step in first["loc"] if "[" not in str(step)]  # the branch of a union is no field
         if where[:1] == ["content"] and len(where) > 1:
-            del where[1]  # the tag of the union, which is no field
+            del where[1]  # nor is its tag
         field = ".".join(str(step) for step in where) or None
         # pydantic repeats an unknown tag in its message, and what is in a command may be personal.
         message = "The kind is not known." if first["type"] == "union_tag_invalid" else first["msg"]
+        message = message.removeprefix("Value error, ")
         raise CommandRefused(ErrorCode.INVALID_COMMAND, f"{field or 'command'}: {message}", field) from None

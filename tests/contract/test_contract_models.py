@@ -431,3 +431,20 @@ def test_a_receipt_refutes_a_failure() -> None:
     assert merged((State.SENT, State.FAILED, State.DELIVERED)) is State.DELIVERED
     assert merged((State.DELIVERED, State.FAILED)) is State.DELIVERED
     assert merged((State.FAILED, State.SENT)) is State.FAILED
+
+
+def test_a_refused_field_is_named_as_the_command_writes_it() -> None:
+    content = {"kind": "template", "name": "offer", "language": "en", "parameters": ["Ida", {"text": "Ada"}]}
+    data = {"command_id": "c1", "workspace_id": "ws", "account_id": "acc", "content": content}
+    with pytest.raises(CommandRefused) as refused:
+        parse_command("channels.message.send.v1", data)
+    assert refused.value.field == "content.parameters.1"
+    assert "tuple" not in refused.value.detail
+
+
+def test_a_rule_of_ours_is_told_in_our_words_only() -> None:
+    data = {"command_id": "c1", "workspace_id": "ws", "account_id": "acc", "content": {"kind": "text", "text": "Hi"}}
+    with pytest.raises(CommandRefused) as refused:
+        parse_command("channels.message.send.v1", data)
+    assert refused.value.field is None
+    assert refused.value.detail == "command: a command needs a conversation_id, or to for a first message"
