@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -321,6 +321,15 @@ COMMAND_OF: dict[CommandType, type[Command]] = {
     CommandType.CONTACT_BLOCK: ContactBlock,
     CommandType.CONTACT_UNBLOCK: ContactBlock,
 }
+
+
+def named_files(content: OutboundContent) -> list[tuple[str, File]]:
+    """Every file of a content in the order they are sent, with the field of the command it stands in."""
+    if isinstance(content, OutInteractive):
+        cards = [(f"content.cards.{index}.file", card.file) for index, card in enumerate(content.cards)]
+        return [(field, file) for field, file in (("content.header_file", content.header_file), *cards) if file]
+    files: Sequence[File] = getattr(content, "attachments", ())
+    return [(f"content.attachments.{index}", file) for index, file in enumerate(files)]
 
 
 class CommandRefused(Exception):

@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Capabilities, Grade
-from shared.contract.commands import MAX_FILES, Command, CommandType, MessageSend, OutInteractive, OutTemplate
+from shared.contract.commands import (
+    MAX_FILES,
+    Command,
+    CommandType,
+    MessageSend,
+    OutInteractive,
+    OutTemplate,
+    named_files,
+)
 from shared.contract.errors import ErrorCode
 from shared.contract.state import Allowed, ConversationState
 from shared.policy.conversation import Conversation
@@ -78,17 +86,17 @@ def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command
 def unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None:
     """Why the files of a command cannot go out, as far as the command itself tells: too many, too large, of a kind
     the channel has no way for."""
-    files = getattr(command.content, "attachments", ()) if isinstance(command, MessageSend) else ()
+    files = named_files(command.content) if isinstance(command, MessageSend) else []
     if len(files) > MAX_FILES:
         facts = {"field": "content.attachments", "limit": MAX_FILES, "actual": len(files)}
         return Refusal(ErrorCode.TOO_MANY_FILES, None, facts)
-    for index, file in enumerate(files):
+    for field, file in files:
         if file.size is not None and file.size > MAX_FILE_BYTES:
-            facts = {"field": f"content.attachments.{index}", "limit": MAX_FILE_BYTES, "actual": file.size}
+            facts = {"field": field, "limit": MAX_FILE_BYTES, "actual": file.size}
             return Refusal(ErrorCode.FILE_TOO_LARGE, None, facts)
         rule = capabilities.files.get(file.kind) if file.kind is not None else None
         if rule is not None and rule.grade is Grade.REJECTED and rule.otherwise is None:
-            return Refusal(ErrorCode.FILE_TYPE_UNSUPPORTED, None, {"field": f"content.attachments.{index}"})
+            return Refusal(ErrorCode.FILE_TYPE_UNSUPPORTED, None, {"field": field})
     return None
 
 

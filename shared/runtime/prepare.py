@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from shared.channel import Account, Channel, Initiates, PlanContext, Refused, ReplyReference
 from shared.contract import ids
-from shared.contract.commands import Command, File, MarkRead, MessageSend, OutInteractive
+from shared.contract.commands import Command, File, MarkRead, MessageSend, named_files
 from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
@@ -110,14 +110,10 @@ class Preparer:
         """The files of a command with their sizes and types as they are. Raises Refused."""
         if not isinstance(command, MessageSend):
             return ()
-        content = command.content
-        files: Sequence[File] = getattr(content, "attachments", ())
-        if isinstance(content, OutInteractive):
-            files = [f for f in (content.header_file, *(card.file for card in content.cards)) if f is not None]
-        return tuple([await self._prepared(account, command, index, file) for index, file in enumerate(files)])
+        named = named_files(command.content)
+        return tuple([await self._prepared(account, command, field, file) for field, file in named])
 
-    async def _prepared(self, account: Account, command: Command, index: int, file: File) -> File:
-        field = f"content.attachments.{index}"
+    async def _prepared(self, account: Account, command: Command, field: str, file: File) -> File:
         blob = file.blob
         if file.attachment_id is not None:
             blob = ids.blob_key(account.workspace_id, account.account_id, file.attachment_id)

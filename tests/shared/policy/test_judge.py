@@ -75,6 +75,8 @@ def file(**facts: Any) -> dict[str, Any]:
         (file(kind="video"), {"files": {AttachmentKind.VIDEO: FileRule(grade=Grade.REJECTED, otherwise="document")}},
          None),
         ({"kind": "media", "attachments": [{"blob": "b"}] * 51}, {}, "too_many_files"),
+        ({"kind": "interactive", "interactive": "buttons", "header_file": {"blob": "b", "size": MAX_FILE_BYTES + 1}},
+         {}, "file_too_large"),
     ],
 )  # fmt: skip
 def test_what_the_channel_cannot_carry(content: dict[str, Any], changes: dict[str, Any], expected: str | None) -> None:
