@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil
-from time import time
 from typing import Any
 
 import orjson
@@ -296,7 +295,6 @@ class Deliverer:
             job.conversation_id,
             job.command.command_id,
             Settlement(set_fields={ledger.END: document}),
-            now=int(time() * 1000),
         )
         await self._book.publish_all([status], job.traceparent)
 

@@ -261,7 +261,7 @@ class Outcomes:
             await self._health.learn(account, HealthChange(Health.CONNECTED))
 
     async def _settle(self, step: Step, settlement: Settlement) -> Fields:
-        return await self._store.settle(step.job.conversation_id, step.job.command.command_id, settlement, now=now_ms())
+        return await self._store.settle(step.job.conversation_id, step.job.command.command_id, settlement)
 
 
 def _file_refs(call: Call, receipt: Receipt) -> dict[str, str] | None:

@@ -195,5 +195,4 @@ async def _restore(
             },
             messages=messages,
         ),
-        now=max(int(status.occurred_at.timestamp() * 1000) for status in parts.values()),
     )

@@ -211,13 +211,11 @@ class Sender:
             quota = quota_of(rule_for(self._channel.capabilities, step.conversation), step.conversation)
             limit = quota if step.index == 0 and step.of else None
             members = step.quota_members(range(step.of)) if limit is not None else ()
-            now = now_ms()
             claim = self._store.intend(
                 job.conversation_id,
                 job.command.command_id,
                 ledger.call_field(step.index),
-                CallEntry("intent", now).encode(),
-                now=now,
+                CallEntry("intent", now_ms()).encode(),
                 pending=[ids.part_message_id(job.command.command_id, part) for part in step.parts],
                 quota_limit=limit,
                 quota_members=members,

@@ -156,7 +156,6 @@ class StatusBook:
                         (message, ids.part_message_id(about.command_id, about.part)), provider_message_id
                     ),
                 ),
-                now=entry.at,
             ),
             self._store.bind(self._channel, account.account_id, provider_message_id, about.as_dict()),
         )

@@ -238,7 +238,8 @@ return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2]), redis.call
 """
 
 # The claim to one call of a command. KEYS: conversation, quota, cancel rules, ledger, then pending `message` keys.
-# ARGV: ledger ttl, message ttl, field, value, quota limit ('' for none), quota members (JSON), now, quota ttl.
+# ARGV: ledger ttl, message ttl, field, value, quota limit ('' for none), quota members (JSON), quota ttl, moment
+#       ('' for now by the server's clock: replicas may differ about theirs, and an inbound clears what came before it).
 # Returns: 'ok'; 'taken' and the value when somebody was here before; 'quota' and what is used.
 INTEND = """
 local present = redis.call('HGET', KEYS[4], ARGV[3])
@@ -251,8 +252,10 @@ if ARGV[5] ~= '' then
   end
   local used = redis.call('ZCARD', KEYS[2])
   if used + #fresh > tonumber(ARGV[5]) then return {'quota', tostring(used)} end
-  for _, member in ipairs(fresh) do redis.call('ZADD', KEYS[2], ARGV[7], member) end
-  redis.call('EXPIRE', KEYS[2], ARGV[8])
+  local time = redis.call('TIME')
+  local now = tonumber(ARGV[8]) or time[1] * 1000 + math.floor(time[2] / 1000)
+  for _, member in ipairs(fresh) do redis.call('ZADD', KEYS[2], now, member) end
+  redis.call('EXPIRE', KEYS[2], ARGV[7])
 end
 redis.call('HSET', KEYS[4], ARGV[3], ARGV[4])
 redis.call('EXPIRE', KEYS[4], ARGV[1])
@@ -261,11 +264,13 @@ return {'ok', ''}
 """
 
 # KEYS: conversation, quota, ledger, outbox, then `message` keys. ARGV: ledger ttl, message ttl, JSON of the change,
-#       now, outbox ttl, conversation ttl, quota ttl. Parts are [value, rank] and move on only to a higher rank; the
-#       rest is set or dropped.
+#       outbox ttl, conversation ttl, quota ttl, moment as in INTEND. Parts are [value, rank] and move on only to a
+#       higher rank; the rest is set or dropped.
 # Returns the whole ledger.
 SETTLE = """
 local change = cjson.decode(ARGV[3])
+local time = redis.call('TIME')
+local now = tonumber(ARGV[7]) or time[1] * 1000 + math.floor(time[2] / 1000)
 for _, field in ipairs(change.drop) do redis.call('HDEL', KEYS[3], field) end
 for field, value in pairs(change.set) do redis.call('HSET', KEYS[3], field, value) end
 for field, part in pairs(change.parts) do
@@ -276,14 +281,14 @@ for field, part in pairs(change.parts) do
 end
 if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('EXPIRE', KEYS[3], ARGV[1]) end
 for _, member in ipairs(change.unquota) do redis.call('ZREM', KEYS[2], member) end
-for _, member in ipairs(change.quota) do redis.call('ZADD', KEYS[2], 'NX', ARGV[4], member) end
-if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[7]) end
-for _, ref in ipairs(change.outbox) do redis.call('ZADD', KEYS[4], 'NX', ARGV[4], ref) end
-if #change.outbox > 0 then redis.call('EXPIRE', KEYS[4], ARGV[5]) end
+for _, member in ipairs(change.quota) do redis.call('ZADD', KEYS[2], 'NX', now, member) end
+if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[6]) end
+for _, ref in ipairs(change.outbox) do redis.call('ZADD', KEYS[4], 'NX', now, ref) end
+if #change.outbox > 0 then redis.call('EXPIRE', KEYS[4], ARGV[4]) end
 for i = 5, #KEYS do redis.call('SET', KEYS[i], change.refs[i - 4], 'EX', ARGV[2]) end
 for field, value in pairs(change.conversation) do
   redis.call('HSET', KEYS[1], field, value)
-  redis.call('EXPIRE', KEYS[1], ARGV[6])
+  redis.call('EXPIRE', KEYS[1], ARGV[5])
 end
 return redis.call('HGETALL', KEYS[3])
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,8 +69,10 @@ def _fields(flat: Sequence[Any]) -> Fields:
 class Store:
     """State shared by all replicas. Every method raises StateUnavailable."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, clock: Callable[[], int] | None = None) -> None:
+        """`clock` tells milliseconds; without one it is the server's, the only one that all replicas share."""
         self.client = client
+        self._clock = clock
 
     # --- inbound
 
@@ -176,7 +178,6 @@ class Store:
         call: str,
         value: str,
         *,
-        now: int,
         pending: Sequence[str] = (),
         quota_limit: int | None = None,
         quota_members: Sequence[str] = (),
@@ -193,13 +194,13 @@ class Store:
                 value,
                 "" if quota_limit is None else quota_limit,
                 orjson.dumps(list(quota_members)),
-                now,
                 keys.QUOTA.ttl,
+                "" if self._clock is None else self._clock(),
             ],
         )
         return Intended(answer, found)
 
-    async def settle(self, conversation_id: str, command_id: str, change: Settlement, *, now: int) -> Fields:
+    async def settle(self, conversation_id: str, command_id: str, change: Settlement) -> Fields:
         """Write how a call ended. Returns the ledger after it."""
         at = ConversationKeys(conversation_id)
         written = {
@@ -219,10 +220,10 @@ class Store:
                 keys.LEDGER.ttl,
                 keys.MESSAGE.ttl,
                 orjson.dumps(written),
-                now,
                 keys.OUTBOX.ttl,
                 keys.CONVERSATION.ttl,
                 keys.QUOTA.ttl,
+                "" if self._clock is None else self._clock(),
             ],
         )
         return _fields(flat)

@@ -75,7 +75,7 @@ class World:
         self.log = MemoryLog()
         self._partitions = partitions
         self.client = Client(url)
-        self.store = Store(self.client)
+        self.store = Store(self.client, lambda: clock.ms)
         self.blobs = Blobs(f"file://{directory}")
         self.accounts = AccountRegistry(CHANNEL, None)
         for record in accounts:

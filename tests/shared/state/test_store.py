@@ -44,29 +44,30 @@ async def test_confirmed_events_are_seen_and_their_messages_found(store: Store) 
 
 
 async def test_a_call_is_claimed_once(store: Store) -> None:
-    assert (await store.intend(CONVERSATION, "c1", "call:0", "me", now=1)).answer == "ok"
-    again = await store.intend(CONVERSATION, "c1", "call:0", "other", now=2)
+    assert (await store.intend(CONVERSATION, "c1", "call:0", "me")).answer == "ok"
+    again = await store.intend(CONVERSATION, "c1", "call:0", "other")
     assert (again.answer, again.value) == ("taken", "me")
 
 
 async def test_quota_is_reserved_whole_or_not_at_all(store: Store) -> None:
     parts = [f"c1:{i}" for i in range(3)]
-    first = await store.intend(CONVERSATION, "c1", "call:0", "x", now=5, quota_limit=4, quota_members=parts)
+    first = await store.intend(CONVERSATION, "c1", "call:0", "x", quota_limit=4, quota_members=parts)
     assert first.answer == "ok"
-    refused = await store.intend(
-        CONVERSATION, "c2", "call:0", "x", now=6, quota_limit=4, quota_members=["c2:0", "c2:1"]
-    )
+    refused = await store.intend(CONVERSATION, "c2", "call:0", "x", quota_limit=4, quota_members=["c2:0", "c2:1"])
     assert (refused.answer, refused.value) == ("quota", "3")
-    await store.settle(CONVERSATION, "c1", Settlement(quota_drop=parts[1:], quota_add=["sent-1"]), now=7)
-    await store.settle(CONVERSATION, "c1", Settlement(quota_drop=parts[:1]), now=7)
+    await store.settle(CONVERSATION, "c1", Settlement(quota_drop=parts[1:], quota_add=["sent-1"]))
+    await store.settle(CONVERSATION, "c1", Settlement(quota_drop=parts[:1]))
     assert (await store.open(CONVERSATION, "c2")).quota_used == 1
-    await store.observe(CONVERSATION, opened_at=8, last_ref="r")
+    seconds, _ = await store.client.call("TIME")
+    await store.observe(CONVERSATION, opened_at=(int(seconds) - 60) * 1000, last_ref="before")
+    assert (await store.open(CONVERSATION, "c2")).quota_used == 1
+    await store.observe(CONVERSATION, opened_at=(int(seconds) + 60) * 1000, last_ref="after")
     assert (await store.open(CONVERSATION, "c2")).quota_used == 0
 
 
 async def test_targets_are_unknown_pending_or_resolved(store: Store) -> None:
-    await store.intend(CONVERSATION, "c1", "call:0", "x", now=1, pending=["pending"])
-    await store.settle(CONVERSATION, "c1", Settlement(messages={"done": "42:9"}), now=1)
+    await store.intend(CONVERSATION, "c1", "call:0", "x", pending=["pending"])
+    await store.settle(CONVERSATION, "c1", Settlement(messages={"done": "42:9"}))
     opened = await store.open(CONVERSATION, "c1", ["pending", "done", "never"])
     assert opened.targets == {"pending": "", "done": "42:9", "never": None}
     assert opened.ledger == {"call:0": "x"}
@@ -147,9 +148,9 @@ async def test_cancel_rules_and_cursors_are_kept(store: Store) -> None:
 
 async def test_every_key_lives_for_a_while_and_shows_nobody(store: Store) -> None:
     await store.observe(CONVERSATION, opened_at=1, last_ref="r")
-    await store.intend(CONVERSATION, "c1", "call:0", "x", now=1, quota_limit=9, quota_members=["c1:0"])
+    await store.intend(CONVERSATION, "c1", "call:0", "x", quota_limit=9, quota_members=["c1:0"])
     await store.confirm(CONVERSATION, event_ids=["e1"])
-    await store.settle(CONVERSATION, "c1", Settlement(messages={"m": "42:9"}, outbox=["42:9"]), now=1)
+    await store.settle(CONVERSATION, "c1", Settlement(messages={"m": "42:9"}, outbox=["42:9"]))
     await store.cancel(CONVERSATION, "all", "1")
     await store.match("telegram", "bot_1", "42:9", {})
     await store.bind("telegram", "bot_1", "42:9", {})
@@ -173,8 +174,8 @@ async def test_every_key_lives_for_a_while_and_shows_nobody(store: Store) -> Non
 async def test_every_write_of_the_quota_gives_it_the_same_life(store: Store) -> None:
     quota = keys.ConversationKeys(CONVERSATION).quota
     for write in (
-        store.intend(CONVERSATION, "c1", "call:0", "x", now=1, quota_limit=9, quota_members=["c1:0"]),
-        store.settle(CONVERSATION, "c1", Settlement(quota_add=["c1:1"]), now=1),
+        store.intend(CONVERSATION, "c1", "call:0", "x", quota_limit=9, quota_members=["c1:0"]),
+        store.settle(CONVERSATION, "c1", Settlement(quota_add=["c1:1"])),
         store.count(CONVERSATION, "elsewhere", 1),
     ):
         await store.client.call("DEL", quota)
