@@ -127,6 +127,11 @@ class Pacer:
         """The moment of this call has been used, or will not be."""
         self._granted.pop(call_id, None)
 
+    def account_changed(self, account_id: str, account: Account | None) -> None:
+        """The rates of an account that is gone are not kept."""
+        if account is None:
+            self._rates.pop(account_id, None)
+
     def forget_all(self) -> None:
         """The commands have gone to another process."""
         self._granted.clear()

@@ -321,6 +321,7 @@ class Service:
             account_slots=settings.account_slots,
             short_wait=settings.short_wait,
         )
+        world.accounts.on_change(pacer.account_changed)
         names = Names(self._channel, world.store, world.identities, world.stream, world.topics)
         sender = Sender(
             self._channel,
