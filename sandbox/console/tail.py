@@ -72,11 +72,19 @@ class Tail:
 
     def _keep(self, record: ConsumerRecord) -> None:
         self._last += 1
-        entry = orjson.dumps({"n": self._last, **shown(record)})
+        entry = _entry(self._last, record)
         self._ring.append((self._last, entry))
         self._bytes += len(entry)
         while len(self._ring) > KEPT_RECORDS or self._bytes > KEPT_BYTES:
             self._bytes -= len(self._ring.popleft()[1])
+
+
+def _entry(number: int, record: ConsumerRecord) -> bytes:
+    fields = {"n": number, **shown(record)}
+    try:
+        return orjson.dumps(fields)
+    except TypeError:  # what can just be read may be nested too deeply to be written
+        return orjson.dumps({**fields, "value": record.value[:SHOWN_VALUE].decode(errors="replace")})
 
 
 def shown(record: ConsumerRecord) -> dict[str, Any]:

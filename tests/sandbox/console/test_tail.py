@@ -28,6 +28,14 @@ def test_what_is_no_json_is_shown_as_text() -> None:
     assert shown(a_record(b"not \xff json"))["value"] == "not \ufffd json"
 
 
+async def test_what_is_nested_too_deeply_is_shown_as_text() -> None:
+    ring = await a_tail()
+    deep = b"[" * 300 + b"]" * 300
+    ring._keep(a_record(deep))
+    ((_, entry),) = ring.since(0, 1)
+    assert orjson.loads(entry)["value"] == deep.decode()
+
+
 def test_no_value_is_a_tombstone() -> None:
     record = shown(a_record(None))
     assert record["tombstone"] and record["value"] is None
