@@ -25,7 +25,8 @@ def user_preference(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Out
     """A contact's wish about marketing messages."""
     person = identity(member, wire.obj(raw, "contact"), *PERSON)
     consent = _CONSENT.get((wire.text(member, "value") or "").lower())
-    if consent is None or not person.peers:
+    about_marketing = (wire.text(member, "category") or "marketing_messages").lower() == "marketing_messages"
+    if consent is None or not about_marketing or not person.peers:
         return [
             account_notice(
                 item,

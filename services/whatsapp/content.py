@@ -29,8 +29,12 @@ from shared.contract.content import (
 )
 from shared.contract.errors import ErrorCode
 
-_FORMATTED_NAME = re.compile(r"^FN[^:\r\n]*:(.*\S)", re.I | re.M)
-_TELEPHONE = re.compile(r"^TEL[^:\r\n]*:(.*\S)", re.I | re.M)
+# Lines of a vCard; phones put a label's lines in groups, as `item1.TEL`.
+_FORMATTED_NAME, _TELEPHONE, _EMAIL = (
+    re.compile(rf"^(?:[\w-]+\.)?{name}(?:;[^:\r\n]*)?:(.*\S)", re.I | re.M) for name in ("FN", "TEL", "EMAIL")
+)
+_WHATSAPP_ID = re.compile(r"^(?:[\w-]+\.)?TEL;[^:\r\n]*\bwaid=(\d+)", re.I | re.M)
+_ESCAPED = re.compile(r"\\([\\,;:])")
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 # What says who wrote, when and in answer to what, and nothing of what was written.
@@ -89,15 +93,24 @@ def _location(scope: Scope, message: Json, body: Json, message_id: str) -> Conte
         return _custom("location", {"location": body})
     name, address = wire.text(body, "name"), wire.text(body, "address")
     described = ", ".join(part for part in (name, address) if part)
-    point = f"{latitude:g}, {longitude:g}"
+    point = f"{_degrees(latitude)}, {_degrees(longitude)}"
     return LocationContent(
         text=wire.nfc(f"Location: {described} ({point})" if described else f"Location: {point}"),
         location=Place(latitude=latitude, longitude=longitude, name=name, address=address, url=wire.text(body, "url")),
     )
 
 
+def _degrees(value: float) -> str:
+    """To a millionth, which is a step on the ground."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
 def _texts(entries: list[Json], *names: str) -> tuple[str, ...]:
     return tuple(found for entry in entries if (found := wire.text(entry, *names)))
+
+
+def _in_order(entry: Json, *names: str) -> tuple[str, ...]:
+    return tuple(found for name in names if (found := wire.text(entry, name)))
 
 
 def _named(entry: Json, name: str, *keys: str) -> tuple[str, ...]:
@@ -110,9 +123,9 @@ def _named(entry: Json, name: str, *keys: str) -> tuple[str, ...]:
 
 def _card(entry: Json, own: bool) -> ContactCard:
     name = wire.obj(entry, "name")
-    parts = _texts([name], "first_name") + _texts([name], "middle_name") + _texts([name], "last_name")
+    parts = _in_order(name, "prefix", "first_name", "middle_name", "last_name", "suffix")
     addresses = (
-        ", ".join(_texts([address], "street") + _texts([address], "city") + _texts([address], "country"))
+        ", ".join(_in_order(address, "street", "city", "state", "zip", "country"))
         for address in wire.objects(entry, "addresses")
     )
     phones = wire.objects(entry, "phones")
@@ -121,18 +134,18 @@ def _card(entry: Json, own: bool) -> ContactCard:
     return ContactCard(
         name=wire.text(name, "formatted_name")
         or wire.text(entry, "name")
-        or (named[1].strip() if named else None)
+        or (_ESCAPED.sub(r"\1", named[1].strip()) if named else None)
         or (" ".join(parts) or None),
         given_name=wire.text(name, "first_name"),
         family_name=wire.text(name, "last_name"),
         phones=_named(entry, "phones", "phone", "wa_id") or tuple(_TELEPHONE.findall(vcard or "")),
-        emails=_named(entry, "emails", "email"),
+        emails=_named(entry, "emails", "email") or tuple(_EMAIL.findall(vcard or "")),
         urls=_named(entry, "urls", "url"),
         addresses=tuple(address for address in addresses if address),
         organisation=wire.text(wire.obj(entry, "org"), "company"),
         birthday=wire.text(entry, "birthday"),
         vcard=vcard,
-        provider_id=next(iter(_texts(phones, "wa_id", "user_id")), None),
+        provider_id=next(iter(_texts(phones, "wa_id", "user_id") or _WHATSAPP_ID.findall(vcard or "")), None),
         verified=True if own else None,
     )
 
@@ -147,12 +160,24 @@ def own_card(message: Json) -> Json | None:
     return own[0] if len(own) == 1 else None
 
 
+def own_numbers(card: Json) -> tuple[str, ...]:
+    """The numbers of a card, WhatsApp's own spelling first."""
+    phones = _texts(wire.objects(card, "phones"), "wa_id", "phone")
+    vcard = wire.text(card, "vcard") or ""
+    return phones or (*_WHATSAPP_ID.findall(vcard), *_TELEPHONE.findall(vcard))
+
+
 def _contacts(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
     cards = tuple(_card(entry, _is_own(message, entry)) for entry in wire.objects(message, "contacts"))
     if not cards:
         return _custom("contacts", {"contacts": message.get("contacts")})
-    named = "; ".join(", ".join(part for part in (card.name, *card.phones) if part) or "vCard" for card in cards)
-    return ContactsContent(text=wire.nfc(f"Contact: {named}"), contacts=cards)
+    shown = "; ".join(map(_shown, cards))
+    return ContactsContent(text=wire.nfc(f"Contact: {shown}"), contacts=cards)
+
+
+def _shown(card: ContactCard) -> str:
+    known = ", ".join(part for part in (card.name, *card.phones) if part)
+    return known or ", ".join(card.emails) or card.organisation or ("vCard" if card.vcard else "nothing known")
 
 
 def _order(scope: Scope, message: Json, body: Json, message_id: str) -> Content:

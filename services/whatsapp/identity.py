@@ -141,7 +141,7 @@ def identity(source: Json, contact: Json, *keys: str) -> Identity:
     username = wire.text(profile, "username") or wire.text(contact, "username")
     person.username = username.removeprefix("@") if username else None
     name = wire.text(profile, "name")
-    person.display_name = name if name and name.strip() else None
+    person.display_name = name if name and wire.shows(name) else None
     person.key = wire.text(contact, "identity_key_hash")
     return person
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from services.whatsapp import capabilities as limits
@@ -13,6 +14,7 @@ from shared.contract.errors import ErrorCode
 
 Uploads = dict[str, Fitted]
 
+_LINK = re.compile(r"https?://[^\s/]\S*", re.I)
 _HEADER_FILES = frozenset({"image", "video", "document"})
 
 
@@ -97,8 +99,9 @@ def _link(buttons: Sequence[Button], field: str) -> Json:
     button = buttons[0]
     title = checked(button.title, limits.BUTTON_TITLE, f"{field}.0.title")
     url = checked(button.url, limits.URL, f"{field}.0.url")
-    if not url.lower().startswith(("https://", "http://")):
-        raise Refused(ErrorCode.INVALID_COMMAND, "A link starts with https:// or http://.", field=f"{field}.0.url")
+    if not _LINK.fullmatch(url):
+        detail = "A link starts with https:// or http:// and has no blanks."
+        raise Refused(ErrorCode.INVALID_COMMAND, detail, field=f"{field}.0.url")
     return {"name": "cta_url", "parameters": {"display_text": title, "url": url}}
 
 
@@ -172,10 +175,15 @@ def _contact_request(draft: Draft, content: OutInteractive) -> tuple[Json, Uploa
     return frame, {}
 
 
+_TEXTS = frozenset({"flow_message_version", "flow_id", "flow_name", "flow_token"})
+
+
 def _flow(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
     frame = _frame("flow", content)
     uploads = _with_header(draft, frame, content)
     parameters = {"flow_message_version": "3", **(content.flow or {})}
+    # Meta takes these as strings only, whatever the command has.
+    parameters |= {name: str(value) for name, value in parameters.items() if name in _TEXTS and type(value) is int}
     if content.button:
         parameters["flow_cta"] = content.button
     parameters["flow_cta"] = checked(parameters.get("flow_cta"), limits.FLOW_BUTTON, "content.button")
@@ -264,6 +272,9 @@ def _product(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
 
 def _product_list(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
     frame = _frame("product_list", content)
+    if content.header_file is not None:
+        detail = "A list of products has a text as its header."
+        raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content.header_file")
     frame["header"] = {"type": "text", "text": checked(content.header, limits.HEADER, "content.header")}
     counted(len(content.sections), "content.sections", most=limits.SECTIONS)
     counted(sum(len(s.rows) for s in content.sections), "content.sections.rows", most=limits.PRODUCTS)
@@ -272,7 +283,10 @@ def _product_list(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]
         "sections": [
             {
                 **_titled(section, f"content.sections.{index}", len(content.sections)),
-                "product_items": [{"product_retailer_id": row.id} for row in section.rows],
+                "product_items": [
+                    {"product_retailer_id": required(row.id, f"content.sections.{index}.rows.{place}.id")}
+                    for place, row in enumerate(section.rows)
+                ],
             }
             for index, section in enumerate(content.sections)
         ],

@@ -27,6 +27,12 @@ def _within_a_word(text: str, start: int, end: int) -> bool:
     return text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
 
 
+def _whole_lines(text: str, start: int, end: int) -> bool:
+    """Whether a stretch is made of whole lines, blanks at its edges aside: a quote is no less than a line."""
+    before, after = text[:start].rpartition("\n")[2], text[end:].partition("\n")[0]
+    return not before.strip() and not after.strip()
+
+
 def _spoken(url: str) -> str:
     """The part of an address that somebody would write out: `example.com/a` of `https://example.com/a/`."""
     return url.rstrip("/").partition(":")[2].lstrip("/") or url
@@ -39,6 +45,7 @@ def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
     work inside a word. The address of a link that only formatting shows is written after it.
     """
     inserts: dict[int, tuple[str, str]] = {}
+    quoted: set[int] = set()
     lost = False
     # Longer spans first: they open outside and close outside.
     for span in sorted(spans, key=lambda s: (s.offset, -s.length)):
@@ -53,6 +60,9 @@ def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
                 closing, opening = inserts.get(end, ("", ""))
                 inserts[end] = (f" ({span.url}){closing}", opening)
             continue
+        if span.kind is SpanKind.QUOTE and _whole_lines(text, start, end):
+            quoted.update({start, *(at for at in range(start + 1, end) if text[at - 1] == "\n")})
+            continue
         mark = _MARKS.get(span.kind)
         broken = "\n" in text[start:end] and span.kind is not SpanKind.PRE
         if mark is None or broken or (span.kind in _WORDS and _within_a_word(text, start, end)):
@@ -62,6 +72,9 @@ def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
         inserts[start] = (closing, opening + mark)
         closing, opening = inserts.get(end, ("", ""))
         inserts[end] = (mark + closing, opening)
+    for start in quoted:  # a quote's mark stands first on its line
+        closing, opening = inserts.get(start, ("", ""))
+        inserts[start] = (closing, f"> {opening}")
     if not inserts:
         return text, lost
     pieces: list[str] = []

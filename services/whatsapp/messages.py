@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.whatsapp import wire
-from services.whatsapp.content import content_of, own_card
+from services.whatsapp.content import content_of, own_card, own_numbers
 from services.whatsapp.identity import ADDRESSEE, AUTHOR, Identity, identity, phone_alias, phone_digits
 from services.whatsapp.moves import moved_contact
 from services.whatsapp.scope import Scope, fact
@@ -169,8 +169,7 @@ def _referral(member: Json, context: Json) -> Referral | None:
 
 def _own_phone(scope: Scope, card: Json) -> Event | None:
     """The number in the contact's own card, as a new alias of the conversation."""
-    phones = wire.objects(card, "phones")
-    digits = next((d for p in phones if (d := phone_digits(wire.text(p, "wa_id", "phone") or ""))), None)
+    digits = next(filter(None, map(phone_digits, own_numbers(card))), None)
     alias = phone_alias(digits) if digits else None
     if digits is None or alias is None or digits in scope.person.phones:
         return None

@@ -31,7 +31,8 @@ def moved_contact(scope: Scope, member: Json) -> Event | None:
     new = _after(old, system, moved=reason == "number_changed")
     if not new.peers:
         return None
-    new.key = wire.text(wire.obj(system, "identity") or wire.obj(member, "identity"), "hash") or scope.person.key
+    identity = wire.obj(system, "identity") or wire.obj(member, "identity")
+    new.key = wire.text(identity, "hash") or wire.text(system, "identity") or scope.person.key
     scope.person = new
     data = ContactUpdated(
         **scope.common(),

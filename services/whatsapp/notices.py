@@ -131,7 +131,9 @@ _FIELDS = {
     "business_username_update": Field("channel.profile", "Username", ("username", "status")),
     "business_username_updates": Field("channel.profile", "Username", ("username", "status")),
     "account_settings_update": Field("channel.profile", "Settings", ("type",)),
-    "account_update": Field("channel.health", "Account", ("event", "violation_type"), _account_severity),
+    "account_update": Field(
+        "channel.health", "Account", ("event", "violation_type", "waba_ban_state", "waba_ban_date"), _account_severity
+    ),
     "account_review_update": Field(
         "channel.health",
         "Account review",
@@ -180,8 +182,11 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
     unknown = "Webhook with nothing known in it" if field in _ITEMISED else "Webhook field nobody knows"
     known = _FIELDS.get(field) or Field("webhook.unknown", f"{unknown}: {field}", ())
     health = _health(field, value)
-    shown = {**wire.obj(value, "alert_info"), **wire.obj(value, "violation_info"), **value}
+    told = (wire.obj(value, inside) for inside in ("alert_info", "violation_info", "ban_info"))
+    shown = {name: content for part in (*told, value) for name, content in part.items()}
     parts = [found for key in known.keys if (found := wire.text(shown, key))]
+    restrictions = wire.objects(value, "restriction_info")
+    parts += [found for entry in restrictions if (found := wire.text(entry, "restriction_type"))]
     parts += [f"failed: {failure_of(error).detail or 'no reason given'}" for error in wire.objects(value, "errors")]
     text = _sentence(known.subject, parts)
     outcomes: list[Outcome] = [

@@ -110,7 +110,10 @@ def _with_files(content: OutInteractive, files: Sequence[File]) -> OutInteractiv
 def _react(command: ReactionSet, context: PlanContext) -> Call:
     if context.target is None:
         raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="message_id")
-    reaction = {"message_id": context.target.provider_message_id, "emoji": command.emoji or ""}
+    emoji = (command.emoji or "").strip()
+    if command.emoji and emoji.isascii():  # a word, a smiley in letters, a blank
+        raise Refused(ErrorCode.INVALID_COMMAND, "A reaction is an emoji.", field="emoji")
+    reaction = {"message_id": context.target.provider_message_id, "emoji": emoji}
     return Call("messages", message(recipient_of(command, context), "reaction", reaction))
 
 

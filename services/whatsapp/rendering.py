@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from services.whatsapp.capabilities import BODY, CAPABILITIES, CONTACT_CARDS
@@ -137,6 +138,9 @@ def _add_ahead(draft: Draft, text: str, spans: Sequence[Span] = ()) -> None:
         _add_pieces(draft, _pieces(draft, text, spans, _TEXT))
 
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
 def _card(card: ContactCard, field: str) -> Json:
     """Meta wants the formatted name and at least one part of it."""
     formatted = card.name or " ".join(part for part in (card.given_name, card.family_name) if part)
@@ -155,5 +159,8 @@ def _card(card: ContactCard, field: str) -> Json:
     if card.organisation:
         body["org"] = {"company": card.organisation}
     if card.birthday:
+        if not _DAY.fullmatch(card.birthday):
+            detail = "A birthday is written as year, month and day: 1990-12-31."
+            raise Refused(ErrorCode.INVALID_COMMAND, detail, field=f"{field}.birthday")
         body["birthday"] = card.birthday
     return body

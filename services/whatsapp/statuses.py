@@ -37,11 +37,12 @@ def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
     state = _STATES.get(name)
     if state is None:
         return [notices.status_notice(item, member, name, wamid)]
-    group = wire.text(member, "recipient_id") if member.get("recipient_type") == "group" else None
+    group = wire.text(member, "recipient_id" if member.get("recipient_type") == "group" else "group_id")
     person = Identity() if group else identity(member, wire.obj(raw, "contact"), *RECIPIENT)
     peers = [group] if group else person.peers
     failure = _failure(member) if state is State.FAILED else None
-    pricing = member.get("pricing")
+    # Aggregated statuses of groups have it a level deeper.
+    pricing = wire.obj(member, "pricing") or wire.obj(wire.obj(member, "conversation"), "pricing")
     update = StatusUpdate(
         provider_message_id=wamid,
         state=state,
@@ -50,7 +51,7 @@ def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
         peer_aliases=tuple(peers[1:]),
         correlation=wire.text(member, "biz_opaque_callback_data"),
         failure=failure,
-        pricing=pricing if isinstance(pricing, dict) else None,
+        pricing=pricing or None,
     )
     return [update, *_consequences(item, update, person)] if failure else [update]
 

@@ -77,6 +77,19 @@ def moment(source: Json, name: str, received_at: datetime) -> datetime:
     return found if _EARLIEST <= found <= received_at + _AHEAD else received_at
 
 
+# Letters that are drawn as nothing: people choose them for a name that is none.
+_DRAWN_AS_NOTHING = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+# Blanks, controls and marks of direction; not the private use area, where some fonts have a logo.
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+
+
+def shows(value: str) -> bool:
+    """Whether anything of the text can be seen."""
+    return any(
+        character not in _DRAWN_AS_NOTHING and unicodedata.category(character) not in _UNSEEN for character in value
+    )
+
+
 def nfc(value: str) -> str:
     """The text in Unicode normal form C: the only change made to what somebody wrote."""
     return value if value.isascii() else unicodedata.normalize("NFC", value)
