@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from services.telegram import wire
 from services.telegram.attachments import Attachments
 from services.telegram.entities import spans_of
+from services.telegram.people import name_of_chat
 from services.telegram.rich import Flattened
 from services.telegram.service import CUSTOM_CONTENT, SERVICE_MESSAGES
 from shared.contract.base import Timestamp
@@ -45,8 +46,6 @@ _NO_CONTENT = frozenset(
         "link_preview_options",
         "paid_star_count",
         "receiver_user",
-        "reply_to_checklist_task_id",
-        "reply_to_poll_option_id",
         "sender_boost_count",
         "sender_tag",
         "show_caption_above_media",
@@ -243,7 +242,15 @@ def is_own_contact(message: wire.Message) -> bool:
 
 
 def _story(message: wire.Message, attachments: Attachments, sent_at: Timestamp) -> Content | None:
-    return UnsupportedContent(text="Story", reason="story")
+    return UnsupportedContent(text=story_text(message.story or wire.Story()), reason="story")
+
+
+def story_text(story: wire.Story) -> str:
+    """Whose story it is and where it can be seen: bots are given nothing of the story itself."""
+    chat = story.chat or wire.Chat()
+    name = name_of_chat(chat)
+    whose = f"Story of {name}" if name else "Story"
+    return f"{whose}: https://t.me/{chat.username}/s/{story.id}" if chat.username and story.id else whose
 
 
 def _rich(message: wire.Message, attachments: Attachments, sent_at: Timestamp) -> Content | None:

@@ -191,6 +191,7 @@ RULES: tuple[Rule, ...] = (
     Rule(400, "message_empty", _E.CONTENT_REJECTED, "The text has nothing visible."),
     Rule(400, "can't parse entities", _E.CONTENT_REJECTED, "The formatting is invalid.", Fallback.WITHOUT_ENTITIES),
     Rule(400, "can't parse messageentity", _E.CONTENT_REJECTED, "Invalid formatting.", Fallback.WITHOUT_ENTITIES),
+    Rule(400, "wrong message entity", _E.CONTENT_REJECTED, "Invalid formatting.", Fallback.WITHOUT_ENTITIES),
     Rule(400, "entities_too_long", _E.CONTENT_REJECTED, "There is too much formatting.", Fallback.WITHOUT_ENTITIES),
     Rule(400, "entity_", _E.CONTENT_REJECTED, "The formatting is invalid.", Fallback.WITHOUT_ENTITIES),
     # Buttons.

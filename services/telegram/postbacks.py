@@ -58,6 +58,8 @@ def poll_vote(answer: wire.PollAnswer) -> Found:
         text=f"Poll vote: option {chosen}" if options else "Poll vote taken back",
         source=PostbackSource.LIST,
         payload=answer.poll_id,
-        values={"poll_id": answer.poll_id, "option_ids": options},
+        values={"poll_id": answer.poll_id, "option_ids": options}
+        # Options come and go while a poll is open: their positions change, these ids do not.
+        | ({"option_persistent_ids": answer.option_persistent_ids} if answer.option_persistent_ids else {}),
     )
     return Found("poll_answer", content)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from services.telegram import wire
 from services.telegram.arrival import Arrival
 from services.telegram.attachments import Attachments
-from services.telegram.content import content_of, kind_of
+from services.telegram.content import content_of, kind_of, story_text
 from services.telegram.peers import Peer, kind_of_chat
 from services.telegram.people import contact_of_chat, contact_of_user, name_of_chat, name_of_user
+from services.telegram.service import text_of_item
 from shared.contract.base import Contact, Origin
 from shared.contract.content import Forwarded, Quote, ReplyTo, Thread
 
@@ -102,7 +103,7 @@ def reply_of(message: wire.Message, peer: Peer, arrival: Arrival) -> tuple[Reply
     if message.reply_to_story is not None:
         story = message.reply_to_story
         author = contact_of_chat(story.chat) if story.chat else None
-        return ReplyTo(quote=Quote(kind="story", author=author)), None
+        return ReplyTo(quote=Quote(text=story_text(story), kind="story", author=author)), None
     if message.quote and message.quote.text:
         return ReplyTo(quote=Quote(text=message.quote.text)), None
     return None, None
@@ -124,13 +125,21 @@ def _reply_to(number: str | None, ref: str | None, quote: Quote | None, arrival:
 
 
 def _quote(message: wire.Message, target: wire.Message, arrival: Arrival) -> Quote | None:
-    picked = message.quote.text if message.quote else None
-    text = picked or target.text or target.caption or _said(target, arrival)
+    text = _picked(message, target) or target.text or target.caption or _said(target, arrival)
     known = target.from_ or target.sender_chat
     kind = kind_of(target)
     if not (text or known or kind):
         return None
     return Quote(text=text, kind=kind, author=sender_of(target) if known else None)
+
+
+def _picked(message: wire.Message, target: wire.Message) -> str | None:
+    """The part of the target that is answered: a quoted stretch, a task of a checklist, an option of a poll."""
+    if message.quote and message.quote.text:
+        return message.quote.text
+    content = target.model_extra or {}
+    task = text_of_item(content.get("checklist"), "tasks", "id", message.reply_to_checklist_task_id)
+    return task or text_of_item(content.get("poll"), "options", "persistent_id", message.reply_to_poll_option_id)
 
 
 def _said(target: wire.Message, arrival: Arrival) -> str | None:
@@ -154,7 +163,7 @@ def _external_reply(
     unknown = (name for name, value in given.items() if value is not None and name not in _HOW_IT_LOOKS)
     kind = kind_of(content) or next(unknown, None)
     quote = Quote(
-        text=(message.quote.text if message.quote else None) or _said(content, arrival),
+        text=_picked(message, content) or _said(content, arrival),
         kind=kind,
         author=_author(origin),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import regex
 
@@ -16,7 +15,7 @@ from services.telegram.capabilities import (
     MAX_ENTITIES,
     MAX_ROW,
 )
-from services.telegram.entities import entities_of
+from services.telegram.entities import entities_of, link_of
 from services.telegram.peers import Peer
 from shared.channel import Call, Refused
 from shared.contract.commands import Button, InteractiveKind, OutInteractive
@@ -30,7 +29,6 @@ Rows = Sequence[Sequence[tuple[str, Button]]]  # each button with the name of it
 
 # Blanks, control and format characters: Telegram calls such a text empty.
 _INVISIBLE = regex.compile(r"[\p{Z}\p{Cc}\p{Cf}]*")
-_SCHEME = regex.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def is_visible(text: str) -> bool:
@@ -158,7 +156,7 @@ def _button(button: Button, field: str, peer: Peer) -> Params:
                 raise Refused(ErrorCode.CONTENT_REJECTED, "A Web App needs an https address.", field=f"{field}.url")
             return {"text": button.title, "web_app": {"url": url}}
         case "copy_code" | "phone":
-            value = button.value or button.title
+            value = button.value if button.value and is_visible(button.value) else button.title
             if button.kind == "phone" and not any(map(str.isdigit, value)):
                 raise Refused(ErrorCode.INVALID_COMMAND, "A phone button needs a number.", field=f"{field}.value")
             _check_length(length(value, "utf16"), MAX_COPY_TEXT, f"{field}.value")
@@ -176,18 +174,7 @@ def _check_length(actual: int, limit: int, field: str) -> None:
 
 
 def _link(url: str | None, field: str) -> str:
-    link = (url or "").strip()
-    if link and not _SCHEME.match(link):
-        link = f"https://{link}"
-    try:
-        parts = urlsplit(link)
-        host = parts.hostname or ""
-        parts.port  # noqa: B018  raises for a port that is none
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    wellformed = not any(c.isspace() for c in link) and (
-        parts.scheme.lower() == "tg" or (parts.scheme.lower() in ("http", "https") and "." in host.strip("."))
-    )
-    if not wellformed:
+    link = link_of(url)
+    if link is None:
         raise Refused(ErrorCode.CONTENT_REJECTED, "Telegram opens only http, https and tg addresses.", field=field)
     return link

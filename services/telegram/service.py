@@ -6,6 +6,7 @@ Names of the fields: core.telegram.org/bots/api#message, Bot API 10.3 and the ol
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from services.telegram import wire
@@ -39,9 +40,23 @@ def _users(value: Any) -> str:
 
 
 def _shared(users: Any) -> str:
-    """Users by name, or by id where the bot did not ask for names."""
+    """Users by name and username, or by id where the bot did not ask for them."""
     known = users if isinstance(users, list) else []
-    return ", ".join(_name(user) or _text(_get(user, "user_id") or user) or "Somebody" for user in known) or "Somebody"
+    return ", ".join(_shared_user(user) for user in known) or "Somebody"
+
+
+def _shared_user(user: Any) -> str:
+    name, username = _name(user), _text(_get(user, "username"))
+    if name and username and name != username:
+        return f"{name} (@{username})"
+    return name or _text(_get(user, "user_id") or user) or "Somebody"
+
+
+def _when(value: Any) -> str:
+    """A Unix time in words, or nothing."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**35:
+        return ""
+    return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def money(value: Any) -> str:
@@ -77,13 +92,44 @@ def _unique_gift(value: Any) -> str:
 
 
 def _paid(value: Any) -> str:
-    """The amount, and the order as far as the shop asked the buyer for it."""
+    """The amount, what it was for, and the order as far as the shop asked the buyer for it."""
     order = _get(value, "order_info")
     address = _get(order, "shipping_address")
     known = [_get(order, name) for name in ("name", "phone_number", "email")]
     known += [_get(address, name) for name in ("street_line1", "street_line2", "post_code", "city", "state")]
     known.append(_get(address, "country_code"))
-    return _with(f"Paid {money(value)}".rstrip(), ", ".join(filter(None, map(_text, known))))
+    until = _when(_get(value, "subscription_expiration_date"))
+    paid = f"{_for_order('Paid', value)} until {until}" if until else _for_order("Paid", value)
+    return _with(paid, ", ".join(filter(None, map(_text, known))))
+
+
+def _for_order(what: str, value: Any) -> str:
+    # The payload is the shop's own name of the order.
+    order = _text(_get(value, "invoice_payload"))
+    return " ".join(filter(None, (what, money(value), order and f"for {order}")))
+
+
+def _passport(value: Any) -> str:
+    """The kinds of documents; of them, only an address and a number come unencrypted."""
+    listed = _get(value, "data")
+    documents = [
+        " ".join(filter(None, (_text(_get(d, "type")).replace("_", " "), *(_text(_get(d, n)) for n in _PLAIN))))
+        for d in (listed if isinstance(listed, list) else ())
+    ]
+    return _with("Shared Telegram Passport data", ", ".join(filter(None, documents)))
+
+
+def _pinned(value: Any) -> str:
+    said = _text(_get(value, "text") or _get(value, "caption"))
+    shown = (say(_get(value, name)) for name, say in CUSTOM_CONTENT.items() if isinstance(_get(value, name), dict))
+    kind = next((name.replace("_", " ") for name in _SHOWN if _get(value, name)), "a message")
+    return f"Pinned: {said or next(shown, kind)}"
+
+
+def _approved(value: Any) -> str:
+    published = _when(_get(value, "send_date"))
+    details = (_amount(_get(value, "price")), published and f"published {published}")
+    return _with("The suggested post was approved", ", ".join(filter(None, details)))
 
 
 def _amount(value: Any) -> str:
@@ -126,6 +172,14 @@ def _price(what: str, stars: Any) -> str:
     return _with(f"The price of {what} changed", _stars(stars) or ("free" if stars == 0 else ""))
 
 
+# Content that has no words of its own, the telling field before its twin; and what of a passport is not encrypted.
+_SHOWN = (
+    *("animation", "live_photo", "photo", "video", "video_note", "voice", "audio", "document", "sticker"),
+    *("paid_media", "venue", "location", "contact", "story", "rich_message"),
+)
+_PLAIN = ("email", "phone_number")
+
+
 def _fixed(sentence: str) -> Callable[[Any], str]:
     return lambda _: sentence
 
@@ -143,16 +197,20 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "group_chat_created": _fixed("The group was created"),
     "supergroup_chat_created": _fixed("The supergroup was created"),
     "channel_chat_created": _fixed("The channel was created"),
-    "chat_owner_left": _fixed("The owner left the chat"),
+    "chat_owner_left": lambda v: (
+        f"The owner left the chat; {_user(_get(v, 'new_owner'))} will own it unless they return"
+        if _get(v, "new_owner")
+        else "The owner left the chat"
+    ),
     "chat_owner_changed": lambda v: f"{_user(_get(v, 'new_owner'))} is the new owner of the chat",
     "message_auto_delete_timer_changed": lambda v: (
         f"Messages are deleted after {_text(_get(v, 'message_auto_delete_time')) or '?'} seconds"
         if _get(v, "message_auto_delete_time")
         else "Messages are no longer deleted automatically"
     ),
-    "pinned_message": lambda v: f"Pinned: {_text(_get(v, 'text') or _get(v, 'caption')) or 'a message'}",
+    "pinned_message": _pinned,
     "successful_payment": _paid,
-    "refunded_payment": lambda v: f"Refunded {money(v)}".rstrip(),
+    "refunded_payment": lambda v: _for_order("Refunded", v),
     "users_shared": lambda v: f"Shared contacts: {_shared(_get(v, 'users') or _get(v, 'user_ids'))}",
     "user_shared": lambda v: f"Shared contacts: {_shared([v])}",
     "chat_shared": lambda v: (
@@ -162,8 +220,8 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "gift_upgrade_sent": lambda v: f"Upgraded: {_gift(v)}",
     "unique_gift": _unique_gift,
     "connected_website": lambda v: f"Logged in on {_text(v) or 'a website'}",
-    "write_access_allowed": _fixed("Allowed the bot to write"),
-    "passport_data": _fixed("Shared Telegram Passport data"),
+    "write_access_allowed": lambda v: _with("Allowed the bot to write", _get(v, "web_app_name")),
+    "passport_data": _passport,
     "proximity_alert_triggered": lambda v: (
         f"{_user(_get(v, 'traveler'))} is within {_text(_get(v, 'distance')) or '?'} m of {_user(_get(v, 'watcher'))}"
     ),
@@ -184,7 +242,7 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "giveaway_created": _fixed("A giveaway was announced"),
     "giveaway_completed": lambda v: f"The giveaway ended with {_text(_get(v, 'winner_count')) or '?'} winners",
     "managed_bot_created": lambda v: f"The bot {_user(_get(v, 'bot'))} was created",
-    "suggested_post_approved": lambda v: _with("The suggested post was approved", _amount(_get(v, "price"))),
+    "suggested_post_approved": _approved,
     "suggested_post_approval_failed": lambda v: _with(
         "The suggested post could not be approved", _amount(_get(v, "price"))
     ),
@@ -193,8 +251,8 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "suggested_post_refunded": lambda v: _with(
         "The suggested post was refunded", _text(_get(v, "reason")).replace("_", " ")
     ),
-    "video_chat_scheduled": _fixed("A video chat was scheduled"),
-    "voice_chat_scheduled": _fixed("A video chat was scheduled"),
+    "video_chat_scheduled": lambda v: _with("A video chat was scheduled", _when(_get(v, "start_date"))),
+    "voice_chat_scheduled": lambda v: _with("A video chat was scheduled", _when(_get(v, "start_date"))),
     "video_chat_started": _fixed("A video chat started"),
     "voice_chat_started": _fixed("A video chat started"),
     "video_chat_ended": lambda v: f"The video chat ended after {_text(_get(v, 'duration')) or '?'} seconds",
@@ -241,14 +299,27 @@ def _giveaway(value: Any) -> str:
 
 
 def _winners(value: Any) -> str:
-    return f"Giveaway winners: {_users(_get(value, 'winners'))}"
+    winners, count = _get(value, "winners"), _get(value, "winner_count")
+    others = count - len(winners) if isinstance(count, int) and isinstance(winners, list) and winners else 0
+    return f"Giveaway winners: {_users(winners)}" + (f" and {others} others" if others > 0 else "")
+
+
+def text_of_item(value: Any, items: str, key: str, wanted: int | str | None) -> str | None:
+    """The text of the one task of a checklist or option of a poll whose `key` is the wanted one."""
+    listed = _get(value, items)
+    for item in listed if isinstance(listed, list) and wanted is not None else ():
+        if _text(_get(item, key)) == str(wanted):
+            return _text(_get(item, "text")) or None
+    return None
 
 
 # Content that has no model of its own: a readable text, and the raw value beside it.
 CUSTOM_CONTENT: Mapping[str, Callable[[Any], str]] = {
     "poll": _poll,
     "dice": lambda v: f"{_text(_get(v, 'emoji')) or '🎲'} {_text(_get(v, 'value'))}".rstrip(),
-    "game": lambda v: ". ".join(filter(None, (f"Game: {_text(_get(v, 'title'))}", _text(_get(v, "description"))))),
+    "game": lambda v: ". ".join(
+        filter(None, (f"Game: {_text(_get(v, 'title'))}", _text(_get(v, "description")), _text(_get(v, "text"))))
+    ),
     "checklist": _checklist,
     "invoice": _invoice,
     "giveaway": _giveaway,

@@ -16,6 +16,7 @@ from services.telegram.peers import Peer, kind_of_chat
 from services.telegram.people import contact_of_chat, contact_of_user, is_private, name_of_chat
 from services.telegram.postbacks import callback_answer, poll_vote
 from services.telegram.references import is_echo, known_ref, peer_of, thread_of
+from services.telegram.service import money
 from shared.channel import Call, Event
 from shared.contract.base import Contact, Origin, Timestamp
 from shared.contract.content import CustomPayloadContent, ReplyTo, SystemContent, Thread
@@ -220,7 +221,9 @@ def purchased_paid_media(purchase: wire.PaidMediaPurchase, arrival: Arrival) -> 
     buyer = purchase.from_
     if buyer is None or buyer.id is None:
         raise Unreadable
-    content = SystemContent(text="Bought paid media", event="purchased_paid_media")
+    which = purchase.paid_media_payload
+    text = f"Bought paid media: {which}" if which else "Bought paid media"
+    content = SystemContent(text=text, event="purchased_paid_media")
     peer = Peer(str(buyer.id), kind="private")
     found = Found("purchased_paid_media", content)
     yield _note(found, contact_of_user(buyer), peer, arrival, arrival.item.received_at)
@@ -240,8 +243,11 @@ def _note(found: Found, sender: Contact, peer: Peer, arrival: Arrival, at: Times
 
 def payment_query(query: dict[str, Any], arrival: Arrival) -> Iterator[Event]:
     """A customer at the checkout waits for a confirmation that this connector does not give."""
-    text = "A payment waits for a confirmation that only the shop's own bot program can give"
-    yield notice(arrival, "payment_unanswered", text, severity="warning")
+    amount = f" of {price}" if (price := money(query)) else ""
+    text = f"A payment{amount} waits for a confirmation that only the shop's own bot program can give"
+    payload = query.get("invoice_payload")
+    values = {"invoice_payload": payload} if isinstance(payload, str) else {}
+    yield notice(arrival, "payment_unanswered", text, severity="warning", values=values)
 
 
 def unknown(name: str, payload: Any, arrival: Arrival) -> Iterator[Event]:

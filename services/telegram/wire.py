@@ -196,6 +196,8 @@ class Message(Wire):
     reply_to_message: Loose[Message] = None
     external_reply: Loose[ExternalReply] = None
     reply_to_story: Loose[Story] = None
+    reply_to_checklist_task_id: Id = None
+    reply_to_poll_option_id: Loose[str] = None
     quote: Loose[TextQuote] = None
     forum_topic_created: Loose[Topic] = None
     forward_origin: Loose[Origin] = None
@@ -287,6 +289,7 @@ class PollAnswer(Wire):
     user: Loose[User] = None
     voter_chat: Loose[Chat] = None
     option_ids: Loose[list[OnErrorOmit[int]]] = None
+    option_persistent_ids: Loose[list[OnErrorOmit[str]]] = None
 
 
 class PaidMediaPurchase(Wire):
