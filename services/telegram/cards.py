@@ -70,18 +70,6 @@ def _without_blanks(card: ContactCard) -> ContactCard:
 
 
 def _contact(card: ContactCard, index: int) -> Call:
-    call = Call("sendContact", _card(card, index))
-    if "vcard" in call.params or not (card.vcard or _vcard(card)):
-        return call
-    detail = f"Card {index + 1} goes out as name and number: its vCard has more than {_MAX_VCARD} bytes."
-    return replace(call, warnings=(Warning(code=WarningCode.CONVERTED, detail=detail),))
-
-
-def _visible(text: str | None) -> str | None:
-    return text if text and is_visible(text) else None
-
-
-def _card(card: ContactCard, index: int) -> dict[str, Any]:
     if not card.phones:
         raise Refused(
             ErrorCode.CONTENT_REJECTED,
@@ -94,9 +82,16 @@ def _card(card: ContactCard, index: int) -> dict[str, Any]:
     else:
         params["first_name"] = card.name or card.given_name or card.family_name or card.organisation or card.phones[0]
     vcard = card.vcard or _vcard(card)
-    if vcard and len(vcard.encode()) <= _MAX_VCARD:
-        params["vcard"] = vcard
-    return params
+    if vcard is None:
+        return Call("sendContact", params)
+    if len(vcard.encode()) <= _MAX_VCARD:
+        return Call("sendContact", {**params, "vcard": vcard})
+    detail = f"Card {index + 1} goes out as name and number: its vCard has more than {_MAX_VCARD} bytes."
+    return Call("sendContact", params, warnings=(Warning(code=WarningCode.CONVERTED, detail=detail),))
+
+
+def _visible(text: str | None) -> str | None:
+    return text if text and is_visible(text) else None
 
 
 def _vcard(card: ContactCard) -> str | None:
