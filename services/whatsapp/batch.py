@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from services.whatsapp import wire
-from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, former_user_id, identity, phone_digits
+from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, identity
+from services.whatsapp.persons import Contacts, key_of, wrote_ourselves
 from services.whatsapp.wire import Json
 from shared.channel import RawItem
 
@@ -136,30 +137,6 @@ def _dumps(item: Any) -> bytes:
         return orjson.dumps(repr(item))
 
 
-class _Contacts:
-    """The contacts of a value, joined to its items by user id, then by phone; never by position."""
-
-    def __init__(self, contacts: list[Json], members: int) -> None:
-        self._by_name = {
-            name: contact for contact in reversed(contacts) for key in PERSON if (name := _plain(contact, key))
-        }
-        self._only = contacts[0] if len(contacts) == members == 1 else None
-
-    def of(self, item: Json, keys: tuple[str, ...]) -> Json | None:
-        for key in keys:
-            name = _plain(item, key)
-            if name and name in self._by_name:
-                return self._by_name[name]
-        # A system message never has a contact, so one beside it is not its author.
-        return None if item.get("type") == "system" else self._only
-
-
-def _plain(source: Json, key: str) -> str | None:
-    """A name to compare: a number may have its plus in one place and not in the other."""
-    name = wire.text(source, key)
-    return (phone_digits(name) or name) if name else None
-
-
 def _items(frame: Json, value: Json) -> Iterator[RawItem]:
     if observed := wire.objects(value, "standby"):  # the lists of other fields, a level deeper
         around = {name: content for name, content in value.items() if name != "standby"}
@@ -176,7 +153,7 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
     past = frame["field"] == "history"
     lists = [(name, wire.items(value, name)) for name in _LISTS if name in value]
     count = sum(len(members) for _, members in lists)
-    contacts = _Contacts(wire.objects(value, "contacts"), count)
+    contacts = Contacts(wire.objects(value, "contacts"), count)
     for name, members in lists:
         of_list = _LISTS[name]
         for given in members:
@@ -185,7 +162,7 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
                 continue
             member = _flat(given) if name in _NESTED else given
             kind, keys = of_list
-            if name == "messages" and not past and _wrote_ourselves(metadata, member):
+            if name == "messages" and not past and wrote_ourselves(metadata, member):
                 # An echo among the messages must not make our own number an alias of the contact.
                 kind, keys = _LISTS["message_echoes"]
             contact = contacts.of(member, keys)
@@ -195,7 +172,7 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
                 item["contact"] = contact
             if errors and kind == "message" and not isinstance(member.get(wire.text(member, "type") or ""), dict):
                 item["errors"], errors = errors, []
-            yield RawItem(_key(member, contact, keys) or account_key, _dumps(item), external_id=external_id)
+            yield RawItem(key_of(member, contact, keys) or account_key, _dumps(item), external_id=external_id)
     for error in errors:
         count += 1
         yield RawItem(account_key, _dumps({**frame, "error": error}), external_id=external_id)
@@ -222,34 +199,6 @@ def _flat(member: Json) -> Json:
     if "template" in inner and "template" in outer:  # beside what was sent, the template it was made from
         outer["template_definition"] = outer.pop("template")
     return {**inner, **outer}
-
-
-def _wrote_ourselves(metadata: Json, member: Json) -> bool:
-    if wire.text(member, *ADDRESSEE) is None:
-        return False
-    business = phone_digits(wire.text(metadata, "display_phone_number") or "")
-    return business is not None and business == phone_digits(wire.text(member, "from") or "")
-
-
-# Where a member names the id that its conversation has had so far.
-_PREVIOUS = (("system", "previous_user_id"), ("user_id", "previous"))
-
-
-def _key(member: Json, contact: Json | None, keys: tuple[str, ...]) -> str | None:
-    group = wire.text(member, "recipient_id" if member.get("recipient_type") == "group" else "group_id")
-    if group:
-        return group
-    # Of the id the conversation has had so far.
-    system = wire.obj(member, "system")
-    previous = former_user_id(system) if system else wire.text(wire.obj(member, "user_id"), "previous")
-    if previous:
-        return previous
-    peers = identity(member, contact or {}, *keys).peers if keys else _synced_peer(member)
-    return peers[0] if peers else None
-
-
-def _synced_peer(member: Json) -> list[str]:
-    return identity(wire.obj(member, "contact"), {}, "user_id", "phone_number").peers
 
 
 def _history(frame: Json, chunk: Any, account_key: str, external_id: str | None) -> Iterator[RawItem]:

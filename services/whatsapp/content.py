@@ -7,12 +7,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from services.whatsapp import wire
+from services.whatsapp import cards, wire
 from services.whatsapp.attachments import MEDIA, media, provider_error
 from services.whatsapp.scope import Scope
 from services.whatsapp.wire import Json
 from shared.contract.content import (
-    ContactCard,
     ContactsContent,
     Content,
     CustomPayloadContent,
@@ -29,12 +28,6 @@ from shared.contract.content import (
 )
 from shared.contract.errors import ErrorCode
 
-# Lines of a vCard; phones put a label's lines in groups, as `item1.TEL`.
-_FORMATTED_NAME, _TELEPHONE, _EMAIL = (
-    re.compile(rf"^(?:[\w-]+\.)?{name}(?:;[^:\r\n]*)?:(.*\S)", re.I | re.M) for name in ("FN", "TEL", "EMAIL")
-)
-_WHATSAPP_ID = re.compile(r"^(?:[\w-]+\.)?TEL;[^:\r\n]*\bwaid=(\d+)", re.I | re.M)
-_ESCAPED = re.compile(r"\\([\\,;:])")
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 # What says who wrote, when and in answer to what, and nothing of what was written.
@@ -105,79 +98,12 @@ def _degrees(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def _texts(entries: list[Json], *names: str) -> tuple[str, ...]:
-    return tuple(found for entry in entries if (found := wire.text(entry, *names)))
-
-
-def _in_order(entry: Json, *names: str) -> tuple[str, ...]:
-    return tuple(found for name in names if (found := wire.text(entry, name)))
-
-
-def _named(entry: Json, name: str, *keys: str) -> tuple[str, ...]:
-    """The values of a list whose members are objects, or the bare value, as other senders of cards write it."""
-    found = (
-        wire.text(m, *keys) if isinstance(m, dict) else wire.text({name: m}, name) for m in wire.items(entry, name)
-    )
-    return tuple(value for value in found if value)
-
-
-def _card(entry: Json, own: bool) -> ContactCard:
-    name = wire.obj(entry, "name")
-    parts = _in_order(name, "prefix", "first_name", "middle_name", "last_name", "suffix")
-    addresses = (
-        ", ".join(_in_order(address, "street", "city", "state", "zip", "country"))
-        for address in wire.objects(entry, "addresses")
-    )
-    phones = wire.objects(entry, "phones")
-    vcard = wire.text(entry, "vcard")
-    named = _FORMATTED_NAME.search(vcard or "")
-    return ContactCard(
-        name=wire.text(name, "formatted_name")
-        or wire.text(entry, "name")
-        or (_ESCAPED.sub(r"\1", named[1].strip()) if named else None)
-        or (" ".join(parts) or None),
-        given_name=wire.text(name, "first_name"),
-        family_name=wire.text(name, "last_name"),
-        phones=_named(entry, "phones", "phone", "wa_id") or tuple(_TELEPHONE.findall(vcard or "")),
-        emails=_named(entry, "emails", "email") or tuple(_EMAIL.findall(vcard or "")),
-        urls=_named(entry, "urls", "url"),
-        addresses=tuple(address for address in addresses if address),
-        organisation=wire.text(wire.obj(entry, "org"), "company"),
-        birthday=wire.text(entry, "birthday"),
-        vcard=vcard,
-        provider_id=next(iter(_texts(phones, "wa_id", "user_id") or _WHATSAPP_ID.findall(vcard or "")), None),
-        verified=True if own else None,
-    )
-
-
-def _is_own(message: Json, card: Json) -> bool:
-    return (wire.text(card, "origin") or wire.text(message, "origin")) == "contact_request"
-
-
-def own_card(message: Json) -> Json | None:
-    """The contact's own card, sent on our request: Meta says so of a card, in other versions of the message."""
-    own = [card for card in wire.objects(message, "contacts") if _is_own(message, card)]
-    return own[0] if len(own) == 1 else None
-
-
-def own_numbers(card: Json) -> tuple[str, ...]:
-    """The numbers of a card, WhatsApp's own spelling first."""
-    phones = _texts(wire.objects(card, "phones"), "wa_id", "phone")
-    vcard = wire.text(card, "vcard") or ""
-    return phones or (*_WHATSAPP_ID.findall(vcard), *_TELEPHONE.findall(vcard))
-
-
 def _contacts(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
-    cards = tuple(_card(entry, _is_own(message, entry)) for entry in wire.objects(message, "contacts"))
-    if not cards:
+    held = cards.cards_of(message)
+    if not held:
         return _custom("contacts", {"contacts": message.get("contacts")})
-    shown = "; ".join(map(_shown, cards))
-    return ContactsContent(text=wire.nfc(f"Contact: {shown}"), contacts=cards)
-
-
-def _shown(card: ContactCard) -> str:
-    known = ", ".join(part for part in (card.name, *card.phones) if part)
-    return known or ", ".join(card.emails) or card.organisation or ("vCard" if card.vcard else "nothing known")
+    shown = "; ".join(map(cards.shown, held))
+    return ContactsContent(text=wire.nfc(f"Contact: {shown}"), contacts=held)
 
 
 def _order(scope: Scope, message: Json, body: Json, message_id: str) -> Content:
@@ -266,9 +192,9 @@ def _template(scope: Scope, message: Json, body: Json, message_id: str) -> Conte
     components = wire.objects(wire.obj(message, "template_definition") or body, "components")
     given = {_part(component): wire.objects(component, "parameters") for component in wire.objects(body, "components")}
     shown = "\n".join(
-        _filled(text, given.get(_part(part), [])) for part in components for text in _texts([part], "text")
+        _filled(text, given.get(_part(part), [])) for part in components for text in wire.texts([part], "text")
     )
-    buttons = tuple(title for part in components for title in _texts(wire.objects(part, "buttons"), "text"))
+    buttons = tuple(title for part in components for title in wire.texts(wire.objects(part, "buttons"), "text"))
     return TemplateContent(
         text=wire.nfc(shown) if shown else f"Template: {name or 'unknown'}",
         name=name,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.whatsapp import wire
-from services.whatsapp.content import content_of, own_card, own_numbers
+from services.whatsapp.cards import own_card, own_numbers
+from services.whatsapp.content import content_of
 from services.whatsapp.identity import ADDRESSEE, AUTHOR, Identity, identity, phone_alias, phone_digits
 from services.whatsapp.moves import moved_contact
 from services.whatsapp.scope import Scope, fact

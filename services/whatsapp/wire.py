@@ -48,6 +48,11 @@ def objects(source: Json, name: str) -> list[Json]:
     return [entry for entry in items(source, name) if isinstance(entry, dict)]
 
 
+def texts(entries: list[Json], *names: str) -> tuple[str, ...]:
+    """Of every entry the first of the named values, where it has one."""
+    return tuple(found for entry in entries if (found := text(entry, *names)))
+
+
 def flag(source: Json, name: str) -> bool:
     """Whether the named value is true, or the word."""
     return source.get(name) in (True, "true")

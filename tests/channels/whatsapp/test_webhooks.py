@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.whatsapp.channel import WhatsApp, build
-from services.whatsapp.notices import _FIELDS
+from services.whatsapp.fields import FIELDS
 from services.whatsapp.settings import App, Settings
 from shared.channel import (
     Account,
@@ -232,7 +232,7 @@ def _about_the_business_account() -> dict[str, list[bytes]]:
             (entry,) = document["entry"]
             (change,) = entry["changes"]
             value = change["value"]
-            known = {**value, **change}["field"] in _FIELDS and not {"metadata", "recipient"} & set(value)
+            known = {**value, **change}["field"] in FIELDS and not {"metadata", "recipient"} & set(value)
         except (ValueError, KeyError, TypeError):
             continue
         if known:
@@ -244,8 +244,8 @@ ABOUT = _about_the_business_account()
 
 
 def test_every_field_about_a_business_account_has_a_case() -> None:
-    of_groups = {field for field in _FIELDS if field.startswith("group_")}
-    assert set(ABOUT) == set(_FIELDS) - of_groups - {"messaging_handovers"}  # these name the number's id
+    of_groups = {field for field in FIELDS if field.startswith("group_")}
+    assert set(ABOUT) == set(FIELDS) - of_groups - {"messaging_handovers"}  # these name the number's id
 
 
 @pytest.mark.parametrize("body", [pytest.param(body, id=field) for field in ABOUT for body in ABOUT[field]])
