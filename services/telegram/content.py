@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from services.telegram.entities import spans_of
 from services.telegram.people import name_of_chat
 from services.telegram.rich import Flattened
 from services.telegram.service import CUSTOM_CONTENT, SERVICE_MESSAGES
+from services.telegram.vcards import vcard_fields
 from shared.contract.base import Timestamp
 from shared.contract.content import (
     AttachmentKind,
@@ -219,6 +220,7 @@ def _contact(message: wire.Message, attachments: Attachments, sent_at: Timestamp
     card = message.contact or wire.SharedContact()
     name = f"{card.first_name or ''} {card.last_name or ''}".strip()
     known = ", ".join(filter(None, (name, card.phone_number)))
+    more = vcard_fields(card.vcard or "")
     return ContactsContent(
         text=f"Contact: {known}" if known else "Contact",
         contacts=(
@@ -226,13 +228,26 @@ def _contact(message: wire.Message, attachments: Attachments, sent_at: Timestamp
                 name=name,
                 given_name=card.first_name,
                 family_name=card.last_name,
-                phones=(card.phone_number,) if card.phone_number else (),
+                phones=_phones(card.phone_number, more.get("phones", [])),
+                emails=tuple(more.get("emails", ())),
+                urls=tuple(more.get("urls", ())),
+                addresses=tuple(more.get("addresses", ())),
+                organisation=next(iter(more.get("organisation", ())), None),
+                birthday=next(iter(more.get("birthday", ())), None),
                 vcard=card.vcard,
                 provider_id=None if card.user_id is None else str(card.user_id),
                 verified=is_own_contact(message),
             ),
         ),
     )
+
+
+def _phones(number: str | None, others: Sequence[str]) -> tuple[str, ...]:
+    """The number Telegram knows the contact by, and those of its vCard; the same number is written in many ways."""
+    by_digits: dict[str, str] = {}
+    for phone in filter(None, (number, *others)):
+        by_digits.setdefault(re.sub(r"\D", "", phone) or phone, phone)
+    return tuple(by_digits.values())
 
 
 def is_own_contact(message: wire.Message) -> bool:
@@ -261,6 +276,8 @@ def _rich(message: wire.Message, attachments: Attachments, sent_at: Timestamp) -
         return MediaContent(text=text, spans=spans, attachments=attachments.found, group=message.media_group_id or None)
     if text:
         return TextContent(text=text, spans=spans)
+    if message.text:
+        return _text(message, attachments, sent_at)
     return CustomPayloadContent(text="Rich message", raw={"rich_message": message.rich_message})
 
 
