@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.telegram.rendering import is_visible, text_calls
+from services.telegram.vcards import vcard_fields
 from shared.channel import Call, Refused
 from shared.contract.commands import OutContacts, OutLocation
 from shared.contract.content import ContactCard, Place
@@ -65,7 +66,10 @@ def _place(place: Place) -> Call:
 
 def _without_blanks(card: ContactCard) -> ContactCard:
     names = {name: _visible(getattr(card, name)) for name in ("name", "given_name", "family_name", "organisation")}
-    phones = tuple(phone for phone in card.phones if is_visible(phone))
+    said = vcard_fields(card.vcard or "")
+    phones = tuple(phone for phone in card.phones or said.get("phones", ()) if is_visible(phone))
+    if not any(names.values()):
+        names["name"] = next(iter(said.get("name", ())), None)
     return card.model_copy(update={**names, "phones": phones})
 
 
@@ -81,12 +85,15 @@ def _contact(card: ContactCard, index: int) -> Call:
         params |= {"first_name": card.given_name, "last_name": card.family_name}
     else:
         params["first_name"] = card.name or card.given_name or card.family_name or card.organisation or card.phones[0]
-    vcard = card.vcard or _vcard(card)
-    if vcard is None:
+    # A vCard is too long for the picture in it, as a rule: what else the card says may fit.
+    vcards = [vcard for vcard in (card.vcard, _vcard(card)) if vcard]
+    fitting = next((vcard for vcard in vcards if len(vcard.encode()) <= _MAX_VCARD), None)
+    if fitting:
+        params["vcard"] = fitting
+    if not vcards or fitting == vcards[0]:
         return Call("sendContact", params)
-    if len(vcard.encode()) <= _MAX_VCARD:
-        return Call("sendContact", {**params, "vcard": vcard})
-    detail = f"Card {index + 1} goes out as name and number: its vCard has more than {_MAX_VCARD} bytes."
+    how = "with a shorter vCard" if fitting else "as name and number"
+    detail = f"Card {index + 1} goes out {how}: its own vCard has more than {_MAX_VCARD} bytes."
     return Call("sendContact", params, warnings=(Warning(code=WarningCode.CONVERTED, detail=detail),))
 
 

@@ -84,6 +84,7 @@ def placed(rows: Iterable[Sequence[Button]]) -> Rows:
 def compose(content: OutInteractive) -> Composed:
     """Header, body and footer as one text, the choices as buttons. Raises Refused for kinds without an equivalent."""
     warnings: tuple[Warning, ...] = ()
+    listing = ""
     if content.interactive is InteractiveKind.BUTTONS:
         rows = _one_each(content.buttons)
     elif content.interactive is InteractiveKind.CTA_URL:
@@ -98,8 +99,9 @@ def compose(content: OutInteractive) -> Composed:
             for r, row in enumerate(section.rows)
         ]
         described = any(section.title or any(row.description for row in section.rows) for section in content.sections)
-        lost = " without the descriptions and section titles" if described else ""
-        warnings = (Warning(code=WarningCode.CONVERTED, detail=f"The list goes out as inline buttons{lost}."),)
+        where = ", its descriptions and section titles in the text" if described else ""
+        warnings = (Warning(code=WarningCode.CONVERTED, detail=f"The list goes out as inline buttons{where}."),)
+        listing = _listing(content) if described else ""
     else:
         raise Refused(
             ErrorCode.UNSUPPORTED_BY_CHANNEL,
@@ -110,9 +112,18 @@ def compose(content: OutInteractive) -> Composed:
         where = "content.sections" if content.interactive is InteractiveKind.LIST else "content.buttons"
         raise Refused(ErrorCode.INVALID_COMMAND, "An interactive message needs buttons.", field=where)
     header = content.header or ""
-    text = "\n\n".join(filter(None, (header, content.text, content.footer)))
+    text = "\n\n".join(filter(None, (header, content.text, listing, content.footer)))
     spans = (Span(kind=SpanKind.BOLD, offset=0, length=len(header)),) if header else ()
     return Composed(text, spans, rows, warnings)
+
+
+def _listing(content: OutInteractive) -> str:
+    """What a list says beside the titles that its buttons bear."""
+    lines: list[str] = []
+    for section in content.sections:
+        lines += [section.title] if section.title else []
+        lines += [": ".join(filter(None, (f"• {row.title or row.id}", row.description))) for row in section.rows]
+    return "\n".join(lines)
 
 
 def _one_each(buttons: Iterable[Button]) -> Rows:

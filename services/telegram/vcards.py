@@ -11,6 +11,7 @@ _SOFT_BREAK = re.compile(r"=\r?\n")  # of quoted-printable, in vCard 2.1
 _SEPARATOR = re.compile(r"(?<!\\);")
 _ESCAPED = re.compile(r"\\(.)")
 _FIELD_OF = {
+    "FN": "name",
     "TEL": "phones",
     "EMAIL": "emails",
     "URL": "urls",
@@ -23,7 +24,7 @@ _SCHEME = re.compile(r"(?i)^(tel|mailto):")
 
 
 def vcard_fields(vcard: str) -> dict[str, list[str]]:
-    """Phones, emails, urls, addresses, organisation and birthday as fields of a `ContactCard`, in the card's order."""
+    """The fields of a `ContactCard` that a vCard fills, each with its values in their order."""
     found: dict[str, list[str]] = {}
     for name, value in _properties(vcard):
         values = found.setdefault(name, [])
