@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from services.whatsapp import cards, wire
@@ -196,11 +196,17 @@ def _template(scope: Scope, message: Json, body: Json, message_id: str) -> Conte
     )
     buttons = tuple(title for part in components for title in wire.texts(wire.objects(part, "buttons"), "text"))
     return TemplateContent(
-        text=wire.nfc(shown) if shown else f"Template: {name or 'unknown'}",
+        text=wire.nfc(shown or _unworded(name, [given[part] for part in ("header", "body") if part in given])),
         name=name,
         language=wire.text(wire.obj(body, "language"), "code") or wire.text(body, "language"),
         buttons=buttons,
     )
+
+
+def _unworded(name: str | None, given: Iterable[list[Json]]) -> str:
+    """What there is to read of a template whose own words nobody sent."""
+    filled = ", ".join(value for parameters in given for parameter in parameters if (value := _worded(parameter)))
+    return f"Template: {name or 'unknown'} ({filled})" if filled else f"Template: {name or 'unknown'}"
 
 
 def _part(component: Json) -> str:

@@ -90,7 +90,8 @@ class Draft:
 
 def _conditions(command: MessageSend, recipient: Recipient) -> Json:
     """On which conditions Meta takes the message: whom it is for, what for. Raises Refused: a group has neither."""
-    given = {"recipient_identity_key_hash": command.identity_key, "category": command.category}
+    category = (command.category or "").lower()
+    given = {"recipient_identity_key_hash": command.identity_key, "category": category}
     for name, field in (("recipient_identity_key_hash", "identity_key"), ("category", "category")):
         if recipient.group and given[name]:
             raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "A message to a group has none.", field=field)

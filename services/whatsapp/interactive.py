@@ -73,6 +73,8 @@ def _file_header(draft: Draft, file: File, field: str, path: str) -> tuple[Json,
     if kind not in _HEADER_FILES:
         detail = f"A header is an image, a video or a document, not {kind}."
         raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, detail, field=field)
+    for warning in fitted.warnings:
+        draft.warn(warning.code, warning.detail)
     media, uploads = draft.named(fitted, f"{path}.{kind}")
     return {"type": kind, kind: media}, uploads
 

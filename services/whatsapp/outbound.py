@@ -56,6 +56,9 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> Sequence[
 def _send(command: MessageSend, context: PlanContext) -> list[Call]:
     content = command.content
     draft = Draft(command, context)
+    if command.category and command.category.lower() not in _DIRECT:
+        detail = "Without a template, Meta sends utility and authentication messages."
+        raise Refused(ErrorCode.INVALID_COMMAND, detail, field="category")
     if command.category and not _sent_directly(content):
         detail = "Without a template, Meta sends texts, reply buttons and link buttons."
         raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content")
@@ -81,6 +84,9 @@ def _send(command: MessageSend, context: PlanContext) -> list[Call]:
     if command.category:
         _within_a_template(draft.calls)
     return draft.calls
+
+
+_DIRECT = frozenset({"utility", "authentication"})
 
 
 def _sent_directly(content: OutboundContent) -> bool:

@@ -86,8 +86,6 @@ def _add_with_buttons(draft: Draft, content: OutMedia, fitted: Sequence[Fitted],
     """One file goes on top of the buttons; several, or one that cannot, go ahead of them."""
     first = fitted[0]
     if len(fitted) == 1 and text and len(text) <= BODY and first.message_type in _UNDER_BUTTONS:
-        for warning in first.warnings:
-            draft.warn(warning.code, warning.detail)
         add_buttons(draft, text, [button for row in content.buttons for button in row], first)
         return
     for file in fitted:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from services.whatsapp.capabilities import TEMPLATE_BUTTONS
-from services.whatsapp.draft import Draft, Json
+from services.whatsapp.draft import Draft, Json, required
 from shared.channel import Refused
 from shared.contract.commands import OutTemplate
 from shared.contract.errors import ErrorCode
@@ -21,8 +21,8 @@ _FORBIDDEN = re.compile(r"[\n\r\t]| {5,}")
 def add_template(draft: Draft, content: OutTemplate) -> None:
     """Add a template. Raises Refused(template_invalid) naming the parameter that cannot be sent."""
     template: Json = {
-        "name": content.name,
-        "language": {"code": _language(content.language)},
+        "name": required(content.name, "content.name"),
+        "language": {"code": _language(required(content.language, "content.language"))},
     }
     components = [_component(component, index) for index, component in enumerate(content.components)]
     if content.parameters:
