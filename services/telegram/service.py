@@ -129,7 +129,7 @@ def _pinned(value: Any) -> str:
 def _approved(value: Any) -> str:
     published = _when(_get(value, "send_date"))
     details = (_amount(_get(value, "price")), published and f"published {published}")
-    return _with("The suggested post was approved", ", ".join(filter(None, details)))
+    return _with(f"{_post(value)} was approved", ", ".join(filter(None, details)))
 
 
 def _amount(value: Any) -> str:
@@ -152,14 +152,31 @@ def _tasks(value: Any) -> str:
     )
     if names and all([*done, *reopened]):
         marked = [f"{mark} {name}" for mark, names_ in (("☑", done), ("☐", reopened)) for name in names_]
-        return "\n".join(["Checklist", *marked])
-    return f"Checklist: {len(done)} tasks done, {len(reopened)} reopened"
+        return "\n".join([_checklist_title(value), *marked])
+    return f"{_checklist_title(value)}: {len(done)} tasks done, {len(reopened)} reopened"
 
 
 def _added(value: Any) -> str:
     tasks = _get(value, "tasks")
     names = [_text(_get(task, "text")) for task in (tasks if isinstance(tasks, list) else ())]
-    return _with(f"Checklist: {len(names)} tasks added", ", ".join(filter(None, names)))
+    return _with(f"{_checklist_title(value)}: {len(names)} tasks added", ", ".join(filter(None, names)))
+
+
+def _checklist_title(value: Any) -> str:
+    return _text(_get(value, "checklist_message", "checklist", "title")) or "Checklist"
+
+
+def _poll_of(value: Any) -> str:
+    question = _text(_get(value, "poll_message", "poll", "question"))
+    return f"the poll “{question}”" if question else "the poll"
+
+
+def _post(value: Any) -> str:
+    """The post that was suggested, by its first words."""
+    post = _get(value, "suggested_post_message")
+    said = _text(_get(post, "text") or _get(post, "caption"))
+    shown = said if len(said) <= _EXCERPT else f"{said[:_EXCERPT]}…"
+    return f"The suggested post “{shown}”" if said else "The suggested post"
 
 
 def _direct_price(value: Any) -> str:
@@ -178,6 +195,7 @@ _SHOWN = (
     *("paid_media", "venue", "location", "contact", "story", "rich_message"),
 )
 _PLAIN = ("email", "phone_number")
+_EXCERPT = 200  # characters
 
 
 def _fixed(sentence: str) -> Callable[[Any], str]:
@@ -231,8 +249,8 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "checklist_tasks_added": _added,
     "direct_message_price_changed": _direct_price,
     "paid_message_price_changed": lambda v: _price("messages", _get(v, "paid_message_star_count")),
-    "poll_option_added": lambda v: _with("An option was added to the poll", _get(v, "option_text")),
-    "poll_option_deleted": lambda v: _with("An option was removed from the poll", _get(v, "option_text")),
+    "poll_option_added": lambda v: _with(f"An option was added to {_poll_of(v)}", _get(v, "option_text")),
+    "poll_option_deleted": lambda v: _with(f"An option was removed from {_poll_of(v)}", _get(v, "option_text")),
     "forum_topic_created": lambda v: f"Topic created: {_text(_get(v, 'name'))}",
     "forum_topic_edited": lambda v: f"Topic changed: {_text(_get(v, 'name'))}".rstrip(": "),
     "forum_topic_closed": _fixed("The topic was closed"),
@@ -243,14 +261,10 @@ SERVICE_MESSAGES: Mapping[str, Callable[[Any], str]] = {
     "giveaway_completed": lambda v: f"The giveaway ended with {_text(_get(v, 'winner_count')) or '?'} winners",
     "managed_bot_created": lambda v: f"The bot {_user(_get(v, 'bot'))} was created",
     "suggested_post_approved": _approved,
-    "suggested_post_approval_failed": lambda v: _with(
-        "The suggested post could not be approved", _amount(_get(v, "price"))
-    ),
-    "suggested_post_declined": lambda v: f"The suggested post was declined. {_text(_get(v, 'comment'))}".rstrip(),
-    "suggested_post_paid": lambda v: _with("The suggested post was paid for", _amount(v)),
-    "suggested_post_refunded": lambda v: _with(
-        "The suggested post was refunded", _text(_get(v, "reason")).replace("_", " ")
-    ),
+    "suggested_post_approval_failed": lambda v: _with(f"{_post(v)} could not be approved", _amount(_get(v, "price"))),
+    "suggested_post_declined": lambda v: f"{_post(v)} was declined. {_text(_get(v, 'comment'))}".rstrip(),
+    "suggested_post_paid": lambda v: _with(f"{_post(v)} was paid for", _amount(v)),
+    "suggested_post_refunded": lambda v: _with(f"{_post(v)} was refunded", _text(_get(v, "reason")).replace("_", " ")),
     "video_chat_scheduled": lambda v: _with("A video chat was scheduled", _when(_get(v, "start_date"))),
     "voice_chat_scheduled": lambda v: _with("A video chat was scheduled", _when(_get(v, "start_date"))),
     "video_chat_started": _fixed("A video chat started"),
