@@ -62,7 +62,8 @@ def received(message: wire.Message, arrival: Arrival) -> Iterator[Event]:
         yield _referred(referral, sender_of(message), peer, arrival, ref, sent_at)
         facts["referral"] = referral
     yield _message(message, found, peer, arrival, ref, facts)
-    if message.contact and peer.kind == "private" and is_own_contact(message):
+    alone = peer.kind in ("private", "business") or peer.direct_topic_id is not None  # with one contact
+    if message.contact and alone and is_own_contact(message) and not is_echo(message):
         yield from _phone_shared(message, peer, arrival, ref, sent_at)
 
 

@@ -209,7 +209,8 @@ def chat_join_request(request: wire.JoinRequest, arrival: Arrival) -> Iterator[E
     if number is None:
         raise Unreadable
     where = name_of_chat(request.chat) if request.chat else None
-    asked = f"Asked to join {where or 'a chat'}"
+    link = request.invite_link.name if request.invite_link else None
+    asked = f"Asked to join {where or 'a chat'}" + (f" by the link “{link}”" if link else "")
     content = SystemContent(text=f"{asked}: {request.bio}" if request.bio else asked, event="chat_join_request")
     peer = Peer(str(number), kind="private")
     contact = contact_of_user(sender) if sender else Contact()

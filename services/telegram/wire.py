@@ -297,12 +297,17 @@ class PaidMediaPurchase(Wire):
     paid_media_payload: Loose[str] = None
 
 
+class InviteLink(Wire):
+    name: Loose[str] = None
+
+
 class JoinRequest(Wire):
     chat: Loose[Chat] = None
     from_: Loose[User] = Field(default=None, alias="from")
     user_chat_id: Id = None
     date: Moment = None
     bio: Loose[str] = None
+    invite_link: Loose[InviteLink] = None
 
 
 def load(body: bytes) -> Any:
