@@ -21,7 +21,7 @@ from shared.contract.capabilities import Capabilities, Rate
 from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
-from shared.contract.events import EventData, EventType, Health, Message
+from shared.contract.events import EventData, EventType, Health, Message, MessageEdited
 from shared.contract.statuses import State, Warning
 
 # --------------------------------------------------------------------------------------------------- accounts
@@ -372,7 +372,7 @@ class AnswersWebhook(Protocol):
 class OpensMedia(Protocol):
     """A channel whose inbound files have to be fetched."""
 
-    async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
+    async def open_media(self, attachment: Attachment, message: Message | MessageEdited, account: Account) -> OpenFile:
         """Start the download of a published message's attachment; the runtime reads, limits, stores and closes it.
 
         Raises ProviderError.

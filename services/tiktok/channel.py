@@ -41,7 +41,7 @@ from shared.contract.base import Alias, AliasKind, Contact
 from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment, AttachmentKind
 from shared.contract.errors import ErrorCode
-from shared.contract.events import Health, Message
+from shared.contract.events import Health, Message, MessageEdited
 
 HISTORY_LENGTH = 20  # of one thread; there are no older pages
 _CLOCK_SKEW = timedelta(seconds=2)
@@ -159,7 +159,7 @@ class TikTokChannel:
 
     # ------------------------------------------------------------------------------------- files, people, history
 
-    async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
+    async def open_media(self, attachment: Attachment, message: Message | MessageEdited, account: Account) -> OpenFile:
         ref = attachment.provider_ref or ""
         if "://" in ref:  # a sticker, an emoji or any other address: public, and no token for it
             return await self._client.fetch(ref)

@@ -35,7 +35,7 @@ from shared.contract.base import Alias
 from shared.contract.capabilities import Capabilities
 from shared.contract.commands import Command, CommandType
 from shared.contract.content import Attachment
-from shared.contract.events import Health, Message
+from shared.contract.events import Health, Message, MessageEdited
 
 
 class WhatsApp:
@@ -81,7 +81,7 @@ class WhatsApp:
     async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
         return await self._sender.perform(call, account, files, correlation)
 
-    async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
+    async def open_media(self, attachment: Attachment, message: Message | MessageEdited, account: Account) -> OpenFile:
         return await open_media(self._client, attachment, account)
 
     async def probe(self, account: Account) -> HealthChange:

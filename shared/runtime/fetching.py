@@ -10,7 +10,7 @@ import structlog
 from shared.channel import Account, Channel, Failure, OpenFile, OpensMedia, ProviderError
 from shared.contract.content import Attachment, AttachmentStatus
 from shared.contract.errors import Error, ErrorClass, ErrorCode, error
-from shared.contract.events import Message
+from shared.contract.events import Message, MessageEdited
 from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.media.sniff import HEAD, sniff
 from shared.runtime.statuses import contract_error
@@ -82,7 +82,7 @@ class FileFetcher:
         self._blobs = blobs
         self._max_bytes = max_bytes
 
-    async def fetch(self, account: Account, message: Message, attachment: Attachment) -> Attachment:
+    async def fetch(self, account: Account, message: Message | MessageEdited, attachment: Attachment) -> Attachment:
         """The attachment as it is now: stored, or failed for good. Raises Unfetched."""
         if not isinstance(self._channel, OpensMedia):
             return failed(attachment, error(ErrorCode.FILE_UNAVAILABLE))

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from shared.channel import Account, Event, HealthChange
 from shared.contract.content import Attachment, AttachmentStatus
 from shared.contract.errors import ErrorCode, error
-from shared.contract.events import AttachmentChanged, EventType, Health, Message
+from shared.contract.events import AttachmentChanged, EventType, Health, Message, MessageEdited
 from shared.contract.topics import Topics
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
@@ -32,10 +32,11 @@ GIVE_UP_AFTER = timedelta(hours=1)  # of trouble at the provider
 ACCOUNT_PATIENCE = timedelta(hours=24)  # after receipt: providers keep files at least so long
 _TOLD = "files_told"
 _SINCE = "files_since"
-_WITH_FILES = frozenset(
-    f"channels.{kind}.v1".encode()
-    for kind in (EventType.MESSAGE_RECEIVED, EventType.MESSAGE_ECHOED, EventType.MESSAGE_EDITED)
-)
+_WITH_FILES: dict[bytes, type[Message] | type[MessageEdited]] = {
+    b"channels.message.received.v1": Message,
+    b"channels.message.echoed.v1": Message,
+    b"channels.message.edited.v1": MessageEdited,
+}
 
 
 def message_lane(record: Record) -> bytes:
@@ -80,14 +81,13 @@ class MediaFetcher:
 
     async def handle(self, record: Record) -> None:
         """Store what a message's pending attachments point at. Raises NotNow while it has to wait a little."""
-        if header(record, "ce_type") not in _WITH_FILES or record.value is None:
-            return
-        if b'"pending"' not in record.value:
+        kind = _WITH_FILES.get(header(record, "ce_type") or b"")
+        if kind is None or record.value is None or b'"pending"' not in record.value:
             return
         if record.offset != INJECTED and self._parking.parked(message_lane(record)):
             return  # it has come a second time, and waits already
         try:
-            message = Message.model_validate_json(record.value)
+            message = kind.model_validate_json(record.value)
         except ValidationError:
             return
         try:
@@ -103,7 +103,7 @@ class MediaFetcher:
         """The record is a dead letter now, and not parked any more."""
         await self._parking.release(message_lane(record))
 
-    async def _fetch_all(self, record: Record, message: Message) -> _Wait | None:
+    async def _fetch_all(self, record: Record, message: Message | MessageEdited) -> _Wait | None:
         """Fetch what is left, in order; None when all files have come to an end. Raises NotNow, LogUnavailable."""
         account = self._accounts.get(message.account_id)
         if account is None:
@@ -119,11 +119,13 @@ class MediaFetcher:
                 if (wait := self._wait(record, message, trouble, told)) is not None:
                     return wait
                 done = failed(attachment, trouble.error)
-            await self._tell(message, done)
+            await self._tell(record, message, done)
             metrics.FILE_SECONDS.labels(self._channel).observe(time() - started)
         return None
 
-    async def _fetch(self, account: Account | None, message: Message, attachment: Attachment) -> Attachment:
+    async def _fetch(
+        self, account: Account | None, message: Message | MessageEdited, attachment: Attachment
+    ) -> Attachment:
         if account is None:
             return failed(attachment, error(ErrorCode.FILE_UNAVAILABLE))
         if self._health.of(account.account_id) is Health.REAUTH_REQUIRED:  # the provider would only say so again
@@ -136,7 +138,7 @@ class MediaFetcher:
                 await self._health.learn(account, HealthChange(said.health, said.code))
             raise
 
-    async def _tell(self, message: Message, done: Attachment) -> None:
+    async def _tell(self, record: Record, message: Message | MessageEdited, done: Attachment) -> None:
         kind = EventType.ATTACHMENT_STORED if done.status is AttachmentStatus.STORED else EventType.ATTACHMENT_FAILED
         data = AttachmentChanged(
             channel=self._channel,
@@ -151,13 +153,16 @@ class MediaFetcher:
             message_id=message.message_id,
             attachment=done,
         )
-        envelope = event_envelope(self._channel, Event(kind, data, provider_id=done.attachment_id))
+        told = done.attachment_id
+        if isinstance(message, MessageEdited):  # the file may be one that was told of before: this is told, too
+            told = f"{told}:{message_lane(record).decode()}"
+        envelope = event_envelope(self._channel, Event(kind, data, provider_id=told))
         await publish(self._log, self._topic, envelope)
         metrics.FILES.labels(self._channel, "stored" if done.error is None else str(done.error.code)).inc()
 
     # --- waiting
 
-    def _wait(self, record: Record, message: Message, trouble: Unfetched, told: int) -> _Wait | None:
+    def _wait(self, record: Record, message: Message | MessageEdited, trouble: Unfetched, told: int) -> _Wait | None:
         """How long to wait, or None when it has been long enough. Raises NotNow for a short wait."""
         now = datetime.now(UTC)
         if trouble.of_account:
@@ -175,7 +180,7 @@ class MediaFetcher:
             raise NotNow(patience.total_seconds(), trouble.why)
         return _Wait(trouble, told, min(now + patience, since + GIVE_UP_AFTER), since)
 
-    async def _park(self, record: Record, message: Message, wait: _Wait) -> None:
+    async def _park(self, record: Record, message: Message | MessageEdited, wait: _Wait) -> None:
         notes = [(_TOLD, b"%d" % wait.told)]
         if wait.since is not None:
             notes.append((_SINCE, b"%d" % (wait.since.timestamp() * 1000)))

@@ -60,6 +60,7 @@ from shared.contract.events import (
     Health,
     Message,
     MessageDeleted,
+    MessageEdited,
     ProviderFact,
     ReactionChanged,
 )
@@ -248,7 +249,7 @@ class MediaChannel(PlainChannel):
         self.opened: list[str] = []
         self.closed: list[str] = []
 
-    async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
+    async def open_media(self, attachment: Attachment, message: Message | MessageEdited, account: Account) -> OpenFile:
         reference = attachment.provider_ref or ""
         self.opened.append(reference)
         chunks = self.media[reference]
@@ -409,6 +410,11 @@ def _event(received: ReceivedItem, read: dict[str, Any], when: datetime) -> Even
     match kind:
         case "message" | "postback" | "echo":
             return _message(read, common, name, message_id, fact, person, ways)
+        case "edited":
+            edit = MessageEdited(
+                **common, message_id=message_id, content=_content(read, common, message_id), provider=fact
+            )
+            return Event(EventType.MESSAGE_EDITED, edit, name, **ways)
         case "deleted":
             return Event(
                 EventType.MESSAGE_DELETED, MessageDeleted(**common, message_id=message_id, provider=fact), name, **ways
@@ -446,9 +452,6 @@ def _message(
     if "reply_to" in read:
         target = ids.message_id(CHANNEL, common["account_id"], read["reply_to"])
         reply = ReplyTo(message_id=target, provider_message_id=read["reply_to"])
-    content: Any = TextContent(text=read.get("text", "hello"))
-    if "files" in read:
-        content = MediaContent(text=read.get("text", ""), attachments=_attachments(read, common, message_id))
     outbound = kind == "echo"
     data = Message(
         **common,
@@ -456,7 +459,7 @@ def _message(
         direction="outbound" if outbound else "inbound",
         origin=Origin.NATIVE_APP if outbound else Origin.CONTACT,
         sender=person,
-        content=content,
+        content=_content(read, common, message_id),
         reply_to=reply,
         automatic=read.get("automatic"),
         provider=fact,
@@ -476,6 +479,12 @@ def _message(
         answer=answer,
         **ways,
     )
+
+
+def _content(read: dict[str, Any], common: dict[str, Any], message_id: str) -> Any:
+    if "files" in read:
+        return MediaContent(text=read.get("text", ""), attachments=_attachments(read, common, message_id))
+    return TextContent(text=read.get("text", "hello"))
 
 
 def _attachments(read: dict[str, Any], common: dict[str, Any], message_id: str) -> tuple[Attachment, ...]:

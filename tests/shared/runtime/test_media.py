@@ -22,7 +22,7 @@ from shared.runtime.media import message_lane
 from shared.runtime.upkeep import ParkedRecords
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import NotNow
-from shared.stream.records import Record
+from shared.stream.records import Record, header
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, Killed, MediaChannel, PlainChannel, failure, item
 from tests.shared.runtime.world import World
@@ -102,6 +102,19 @@ async def test_the_event_names_its_message(world: World) -> None:
     assert second["conversation_id"] == first["conversation_id"]
     wanted = [a["attachment_id"] for a in first["content"]["attachments"]]
     assert [second["attachment"]["attachment_id"], third["attachment"]["attachment_id"]] == wanted
+
+
+async def test_the_files_of_an_edited_message_are_fetched_and_told_anew(world: World) -> None:
+    """Also of a file that was stored before: whoever has the edit reads there that it is pending."""
+    await world.receive(item(id="m1", files=["f1"]), item("edited", id="e1", target="m1", text="new", files=["f1"]))
+    media(world)["f1"] = [PNG]
+    for record in [record async for record in world.records(world.topics.inbound(CHANNEL))]:
+        await handled(world, record)
+    first, again = await changes(world)
+    assert first == again
+    assert first[0] == "attachment.stored"
+    told = [record async for record in world.records(world.topics.inbound(CHANNEL))][2:]
+    assert len({header(record, "ce_id") for record in told}) == 2
 
 
 async def test_messages_without_files_and_other_events_are_passed_over(world: World) -> None:
