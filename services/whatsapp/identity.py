@@ -142,7 +142,7 @@ def identity(source: Json, contact: Json, *keys: str) -> Identity:
     person.username = username.removeprefix("@") if username else None
     name = wire.text(profile, "name")
     person.display_name = name if name and wire.shows(name) else None
-    person.key = wire.text(contact, "identity_key_hash")
+    person.key = wire.text(contact, "identity_key_hash") or wire.text(wire.obj(source, "identity"), "hash")
     return person
 
 

@@ -61,7 +61,8 @@ def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
                 inserts[end] = (f" ({span.url}){closing}", opening)
             continue
         if span.kind is SpanKind.QUOTE and _whole_lines(text, start, end):
-            quoted.update({start, *(at for at in range(start + 1, end) if text[at - 1] == "\n")})
+            first = text.rfind("\n", 0, start) + 1
+            quoted.update({first, *(at for at in range(start + 1, end) if text[at - 1] == "\n")})
             continue
         mark = _MARKS.get(span.kind)
         broken = "\n" in text[start:end] and span.kind is not SpanKind.PRE

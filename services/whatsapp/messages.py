@@ -105,7 +105,7 @@ def _said_and_known(scope: Scope, member: Json) -> list[Outcome]:
     said = _said(scope, member, content, message_id, opens_window=wire.text(member, "type") != "system")
     outcomes: list[Outcome] = [said]
     assert isinstance(said.data, Message)
-    if said.data.referral and not scope.backfill:
+    if said.data.referral and not scope.backfill and not scope.ours:
         data = ConversationReferred(**scope.common(), referral=said.data.referral, contact=scope.author)
         outcomes.append(scope.event(EventType.CONVERSATION_REFERRED, data, scope.wamid))
     if (card := own_card(member)) and (learned := _own_phone(scope, card)):
