@@ -52,6 +52,13 @@ class Peer(NamedTuple):
         return self.kind == "private" or (self.kind is None and self.chat_id.isdigit())
 
     @property
+    def is_group(self) -> bool:
+        """Whether several people write in it. Chats of 2015 do not say what they are: a group's id is negative."""
+        if self.business_connection_id or self.direct_topic_id:
+            return False
+        return self.kind == "group" or (self.kind is None and self.chat_id.startswith("-"))
+
+    @property
     def aliases(self) -> tuple[str, ...]:
         """Names to look up. A group may have had another id: then its conversation has kept that one."""
         return (str(self),) if self.kind == "group" else ()

@@ -219,14 +219,24 @@ def _old_origin(message: wire.Message) -> wire.Origin | None:
 
 
 def thread_of(message: wire.Message, peer: Peer) -> Thread | None:
-    """The topic or business connection of a message."""
+    """The topic, group or business connection of a message; the subject is a topic's name, else the chat's title."""
     topic = peer.topic_id or peer.direct_topic_id
-    if not topic and not peer.business_connection_id:
+    group = peer.chat_id if peer.is_group else None
+    if not (topic or group or peer.business_connection_id):
         return None
-    opened_by = message.reply_to_message.forum_topic_created if message.reply_to_message else None
-    created = message.forum_topic_created or opened_by
+    title = message.chat.title if message.chat else None
     return Thread(
         topic_id=topic,
         business_connection_id=peer.business_connection_id,
-        subject=created.name if created else None,
+        group_id=group,
+        subject=_topic_name(message) if peer.topic_id else title,
     )
+
+
+def _topic_name(message: wire.Message) -> str | None:
+    """The name of a topic, which only its creation and its renaming tell; every message that answers none has those."""
+    opened_by = message.reply_to_message.forum_topic_created if message.reply_to_message else None
+    told = message.forum_topic_created or opened_by
+    edited = (message.model_extra or {}).get("forum_topic_edited")
+    renamed = edited.get("name") if isinstance(edited, dict) else None
+    return renamed if isinstance(renamed, str) and renamed else told.name if told else None

@@ -192,7 +192,8 @@ def my_chat_member(update: wire.MemberUpdate, arrival: Arrival) -> Iterator[Even
     if status == "member" and before in ("administrator", "restricted"):
         text = "The bot is an ordinary member of the chat"
     content = SystemContent(text=text, event=f"bot_{status}")
-    yield _note(Found("my_chat_member", content), sender, peer, arrival, at)
+    thread = thread_of(wire.Message(chat=chat), peer)
+    yield _note(Found("my_chat_member", content), sender, peer, arrival, at, thread)
 
 
 def _status(member: wire.Member | None) -> str | None:
@@ -230,13 +231,16 @@ def purchased_paid_media(purchase: wire.PaidMediaPurchase, arrival: Arrival) -> 
     yield _note(found, contact_of_user(buyer), peer, arrival, arrival.item.received_at)
 
 
-def _note(found: Found, sender: Contact, peer: Peer, arrival: Arrival, at: Timestamp) -> Event:
+def _note(
+    found: Found, sender: Contact, peer: Peer, arrival: Arrival, at: Timestamp, thread: Thread | None = None
+) -> Event:
     ref = peer.message_ref(f"update:{arrival.update_ref}")
     data = Message(
         **arrival.common(peer, at),
         message_id=arrival.message_id(ref),
         sender=sender,
         content=found.content,
+        thread=thread,
         provider=ProviderFact(type=found.kind),
     )
     return Event(EventType.MESSAGE_RECEIVED, data, ref, peer_aliases=peer.aliases, address=peer.address())
@@ -263,4 +267,4 @@ def unknown(name: str, payload: Any, arrival: Arrival) -> Iterator[Event]:
     text = f"Unsupported update ({name.replace('_', ' ')[:64]})"
     sender = contact_of_user(message.from_) if message.from_ else contact_of_chat(message.chat)
     found = Found(name[:64], CustomPayloadContent(text=text, raw={name: payload}))
-    yield _note(found, sender, peer, arrival, arrival.moment(message.date))
+    yield _note(found, sender, peer, arrival, arrival.moment(message.date), thread_of(message, peer))
