@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import AsyncIterator
-from urllib.parse import urljoin, urlsplit
 
 from aiohttp import (
     ClientError,
@@ -14,13 +13,13 @@ from aiohttp import (
     ClientTimeout,
     DummyCookieJar,
     TCPConnector,
-    ThreadedResolver,
 )
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import AddrInfoType
+from yarl import URL
 
 CHUNK = 64 * 1024
 _REDIRECTS = 3
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291: what there is of the IPv6 internet
 _TIMEOUT = ClientTimeout(total=60, connect=5, sock_read=15)
 
 
@@ -36,33 +35,29 @@ class FetchTooLarge(FetchRefused):
         self.size = size
 
 
-class _PublicOnly(AbstractResolver):
-    """Resolves names to public addresses only: checked where the connection is made, so a name cannot change its
-    mind between the check and the use."""
+class _NotPublic(OSError):
+    """The address to connect to is not a public one."""
 
-    def __init__(self) -> None:
-        self._resolver = ThreadedResolver()
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        public = [address for address in found if _is_public(address["host"])]
-        if not public:
-            raise OSError("no public address")
-        return public
+def _public_socket(to: AddrInfoType) -> socket.socket:
+    """The socket of a connection, if it goes to a public address.
 
-    async def close(self) -> None:
-        await self._resolver.close()
+    Checked here, at the one address that a connection is made to, because whatever stands before it can be written in
+    too many ways: a name may resolve anew, and what looks like a name (`１２７。0。0。1`, `0x7f.1`) may be an address.
+    """
+    family, kind, protocol, _, address = to
+    if not _is_public(str(address[0])):
+        raise _NotPublic
+    return socket.socket(family, kind, protocol)
 
 
 def _is_public(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return True  # a name: the resolver decides
-    if isinstance(address, ipaddress.IPv6Address) and (address.sixtofour or address.teredo or address in _NAT64):
-        return False  # an IPv4 address in disguise
+    """Whether an IP address is one of the internet's, and is not an IPv4 address in disguise."""
+    address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address not in _UNICAST or address.sixtofour is not None or address.teredo is not None
+    ):
+        return False
     return address.is_global and not address.is_multicast
 
 
@@ -75,8 +70,8 @@ class Fetcher:
 
     def _open_session(self) -> ClientSession:
         if self._session is None:
-            resolver = ThreadedResolver() if self._allow_private else _PublicOnly()
-            connector = TCPConnector(resolver=resolver, limit=32, force_close=True)
+            make_socket = None if self._allow_private else _public_socket
+            connector = TCPConnector(socket_factory=make_socket, limit=32, force_close=True)
             self._session = ClientSession(connector=connector, timeout=_TIMEOUT, cookie_jar=DummyCookieJar())
         return self._session
 
@@ -103,26 +98,26 @@ class Fetcher:
 
     async def _follow(self, url: str) -> ClientResponse:
         """The response behind redirects, each of which is checked like the first address."""
+        at, to = URL(), url
         for _ in range(_REDIRECTS + 1):
-            self._check(url)
             try:
-                response = await self._open_session().get(url, allow_redirects=False)
+                at = at.join(URL(to))
+                self._check(at)
+                response = await self._open_session().get(at, allow_redirects=False)
             except (ClientError, TimeoutError, OSError, ValueError) as failure:
-                raise FetchRefused(type(failure).__name__) from None
+                private = isinstance(failure.__cause__, _NotPublic)
+                raise FetchRefused("not a public address" if private else type(failure).__name__) from None
             if response.status not in (301, 302, 303, 307, 308):
                 break
-            url = urljoin(url, response.headers.get("Location", ""))
+            to = response.headers.get("Location", "")
             response.close()
         if response.status != 200:
             response.close()
             raise FetchRefused(f"HTTP {response.status}")
         return response
 
-    def _check(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "https" and not (self._allow_private and parts.scheme == "http"):
+    def _check(self, url: URL) -> None:
+        if url.scheme != "https" and not (self._allow_private and url.scheme == "http"):
             raise FetchRefused("not https")
-        if not parts.hostname or parts.username or parts.password:
+        if not url.host or url.user or url.password:
             raise FetchRefused("not a plain address")
-        if not self._allow_private and not _is_public(parts.hostname):
-            raise FetchRefused("not a public address")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
+from shared.media import fetch
 from shared.media.fetch import Fetcher, FetchRefused, FetchTooLarge
 
 
@@ -31,8 +33,11 @@ async def origin() -> AsyncIterator[str]:
     async def inwards(_: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": "ftp://10.0.0.1/"})
 
+    async def to(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": request.query["url"]})
+
     app = web.Application()
-    routes = {"/file": file, "/endless": endless, "/moved": moved, "/circle": circle, "/inwards": inwards}
+    routes = {"/file": file, "/endless": endless, "/moved": moved, "/circle": circle, "/inwards": inwards, "/to": to}
     app.add_routes([web.get(path, handler) for path, handler in routes.items()])
     runner = web.AppRunner(app)
     await runner.setup()
@@ -72,17 +77,105 @@ async def test_what_gives_no_file_is_refused(origin: str, path: str) -> None:
     "url",
     [
         "http://example.com/file",
-        "https://127.0.0.1/file",
-        "https://localhost/file",
-        "https://[::1]/file",
-        "https://169.254.169.254/latest/meta-data",
-        "https://10.1.2.3/",
         "https://user:secret@example.com/",
+        "https://user@example.com/",
+        "https://example.com:99999/",
+        "https://[::1/",
         "file:///etc/passwd",
+        "//127.0.0.1/file",
         "https:///file",
         "",
     ],
 )
-async def test_nothing_private_is_reached(url: str) -> None:
+async def test_what_is_no_plain_https_address_is_refused(url: str) -> None:
     with pytest.raises(FetchRefused):
         await _all(Fetcher(), url)
+
+
+@pytest.fixture
+async def knocks() -> AsyncIterator[tuple[int, list[object]]]:
+    """A port on all addresses of this machine, and who has connected to it."""
+    found: list[object] = []
+
+    async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.append(writer.get_extra_info("peername"))
+        writer.close()
+
+    async with await asyncio.start_server(connected, "0.0.0.0", 0) as server:
+        yield server.sockets[0].getsockname()[1], found
+
+
+# How one writes an address that is not public; those the client takes for names, getaddrinfo takes for addresses.
+LOOPBACK = [
+    "127.0.0.1",
+    "127.8.8.8",
+    "localhost",
+    "LOCALHOST.",
+    "0.0.0.0",
+    "0",
+    "127.1",
+    "127.0.0.1.",
+    "2130706433",
+    "0x7f000001",
+    "0x7f.1",
+    "0177.0.0.1",
+    "１２７.0.0.1",
+    "127。0。0。1",
+    "①②⑦.0.0.1",
+    "%31%32%37.0.0.1",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::127.0.0.1]",
+]
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+async def test_our_own_machine_is_not_reached(knocks: tuple[int, list[object]], host: str) -> None:
+    port, found = knocks
+    with pytest.raises(FetchRefused):
+        await _all(Fetcher(), f"https://{host}:{port}/file")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "[fe80::1]",
+        "[fe80::1%25lo]",
+        "[fd00::1]",
+        "[fec0::1]",
+        "[ff02::1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[2001:0:7f00:1::]",
+        "[2001:db8::1]",
+        "[::ffff:8.8.8.8]",
+    ],
+)
+async def test_no_private_network_is_reached(host: str) -> None:
+    with pytest.raises(FetchRefused, match="not a public address"):
+        await _all(Fetcher(), f"https://{host}/file")
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
+def test_the_internet_is_public(address: str) -> None:
+    assert fetch._is_public(address)
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "１０.1.2.3", "0xa010203"])
+async def test_a_redirect_leads_nowhere_private(monkeypatch: pytest.MonkeyPatch, origin: str, host: str) -> None:
+    """Only the origin counts as public here, and plain http is let pass for it."""
+    monkeypatch.setattr(fetch, "_is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(Fetcher, "_check", lambda *_: None)
+    assert await _all(Fetcher(), f"{origin}/file") == b"x" * 100
+    with pytest.raises(FetchRefused, match="not a public address"):
+        await _all(Fetcher(), f"{origin}/to?url=https://{host}/")
