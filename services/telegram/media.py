@@ -97,8 +97,10 @@ def _source(file: Outgoing, original: File) -> tuple[str | None, File | None]:
     return file.file.provider_ref, original if original.provider_ref is None else None
 
 
-def edited_media(content: OutMedia, files: Sequence[File]) -> Call:
-    """The call that gives a message another file and caption. Raises Refused for what cannot be edited."""
+def edited_media(content: OutMedia, files: Sequence[File], field: str | None = None) -> Call:
+    """The call that gives a message another file and caption. Raises Refused for what cannot be edited; `field` is
+    the file's own where it is no attachment.
+    """
     if len(files) != 1:
         raise Refused(
             ErrorCode.UNSUPPORTED_BY_CHANNEL,
@@ -113,7 +115,7 @@ def edited_media(content: OutMedia, files: Sequence[File]) -> Call:
         raise Refused(
             ErrorCode.TEXT_TOO_LONG, "The caption is too long.", field="content.text", limit=limit, actual=actual
         )
-    file = outgoing(files[0], 0)
+    file = outgoing(files[0], 0, field)
     captioned = content if is_visible(content.text) else None
     if file.kind is AttachmentKind.VOICE:
         # Telegram does not exchange a voice message, but its caption can change.
@@ -121,7 +123,7 @@ def edited_media(content: OutMedia, files: Sequence[File]) -> Call:
         return Call("editMessageCaption", fields, parts=0, warnings=dropped)
     if file.method.media_type is None:
         raise Refused(
-            ErrorCode.UNSUPPORTED_BY_CHANNEL, f"A {file.kind} cannot be edited.", field="content.attachments.0"
+            ErrorCode.UNSUPPORTED_BY_CHANNEL, f"A {file.kind} cannot be edited.", field=field or "content.attachments.0"
         )
     item, upload, dropped = _album_item(file, "file0", captioned)
     uploads = {"file0": upload} if upload else {}

@@ -182,9 +182,15 @@ def _edit(command: MessageEdit, context: PlanContext, peer: Peer) -> Call:
         case OutText(text=text, spans=spans, buttons=buttons):
             rows = placed(buttons)
             call = _edited_text(text, spans, preview=command.content.preview_url)
-        case OutInteractive(header_file=None):
+        case OutInteractive(header_file=header):
             composed = compose(command.content)
-            call, rows, warnings = _edited_text(composed.text, composed.spans), composed.rows, composed.warnings
+            rows, warnings = composed.rows, composed.warnings
+            if header is None:
+                call = _edited_text(composed.text, composed.spans)
+            else:
+                media = OutMedia(text=composed.text, spans=composed.spans, attachments=(header,))
+                files = context.files if len(context.files) == 1 else media.attachments
+                call = edited_media(media, files, "content.header_file")
         case OutMedia(attachments=attachments, buttons=buttons):
             rows = placed(buttons)
             files = context.files if len(context.files) == len(attachments) else attachments

@@ -10,7 +10,7 @@ from services.telegram.peers import Peer, kind_of_chat
 from services.telegram.people import contact_of_chat, contact_of_user, name_of_chat, name_of_user
 from services.telegram.service import text_of_item
 from shared.contract.base import Contact, Origin
-from shared.contract.content import Forwarded, Quote, ReplyTo, Thread
+from shared.contract.content import Forwarded, MediaContent, Quote, ReplyTo, Thread
 
 # Fields of an external reply that name no content.
 _HOW_IT_LOOKS = ("link_preview_options", "has_media_spoiler")
@@ -143,10 +143,13 @@ def _picked(message: wire.Message, target: wire.Message) -> str | None:
 
 
 def _said(target: wire.Message, arrival: Arrival) -> str | None:
-    """What a message without text or caption says in words: a poll, a place, a contact card."""
+    """What a message without text or caption says in words: a poll, a place, a contact card, a file by its name."""
     if kind_of(target) is None:
         return None
-    return content_of(target, Attachments("", "", ""), arrival.item.received_at).content.text or None
+    content = content_of(target, Attachments("", "", ""), arrival.item.received_at).content
+    if isinstance(content, MediaContent) and not content.text:
+        return content.attachments[0].filename
+    return content.text or None
 
 
 def _external_reply(
