@@ -23,6 +23,7 @@ from services.telegram.references import (
     sender_of,
     thread_of,
 )
+from services.telegram.service import suggested_post
 from shared.channel import Event
 from shared.contract.base import Alias, AliasKind, Contact, Timestamp
 from shared.contract.content import Referral, SystemContent
@@ -62,6 +63,9 @@ def received(message: wire.Message, arrival: Arrival) -> Iterator[Event]:
         yield _referred(referral, sender_of(message), peer, arrival, ref, sent_at)
         facts["referral"] = referral
     yield _message(message, found, peer, arrival, ref, facts)
+    info = (message.model_extra or {}).get("suggested_post_info")
+    if isinstance(info, dict) and info.get("state") == "pending" and not is_echo(message):
+        yield _suggested(info, message, peer, arrival, ref, sent_at)
     alone = peer.kind in ("private", "business") or peer.direct_topic_id is not None  # with one contact
     if message.contact and alone and is_own_contact(message) and not is_echo(message):
         yield from _phone_shared(message, peer, arrival, ref, sent_at)
@@ -93,6 +97,22 @@ def _message(
         provider_ref=ref,
         reply_ref=reply_ref,
     )
+
+
+def _suggested(
+    info: dict[str, Any], message: wire.Message, peer: Peer, arrival: Arrival, ref: str, sent_at: Timestamp
+) -> Event:
+    # The text is the post; price and time are what the sender asks for beside it.
+    named = f"{ref}:suggested_post"
+    data = Message(
+        **arrival.common(peer, sent_at),
+        message_id=arrival.message_id(named),
+        sender=sender_of(message),
+        content=SystemContent(text=suggested_post(info), event="suggested_post"),
+        thread=thread_of(message, peer),
+        provider=ProviderFact(type="suggested_post_info"),
+    )
+    return Event(EventType.MESSAGE_RECEIVED, data, named, peer_aliases=peer.aliases, address=peer.address())
 
 
 def edited(message: wire.Message, arrival: Arrival) -> Iterator[Event]:

@@ -179,6 +179,13 @@ def _post(value: Any) -> str:
     return f"The suggested post “{shown}”" if said else "The suggested post"
 
 
+def suggested_post(value: Any) -> str:
+    """What the sender of a post that waits for approval asks for."""
+    published = _when(_get(value, "send_date"))
+    details = (_amount(_get(value, "price")), published and f"to be published {published}")
+    return _with("Suggested as a post", ", ".join(filter(None, details)))
+
+
 def _direct_price(value: Any) -> str:
     if _get(value, "are_direct_messages_enabled") is False:
         return "Direct messages are switched off"
