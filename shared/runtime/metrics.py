@@ -41,6 +41,9 @@ PROVIDER_CODES = _counter(
 )
 TYPING_DROPPED = _counter("typing_dropped_total", "Typing commands not carried out, by reason.", "channel", "reason")
 PARKED = Gauge("parked_commands", "Commands that wait on the parked topic.", ["channel"], registry=REGISTRY)
+PARKING_FULL = Gauge(
+    "parking_full_partitions", "Partitions not read on: too much of them waits.", ["channel", "role"], registry=REGISTRY
+)
 DEFERRED = _counter("deferred_total", "Commands that had to wait, by reason.", "channel", "why")
 
 CONTACT_LOOKUPS = _counter("contact_lookups_total", "Contacts asked for by name, by outcome.", "channel", "outcome")

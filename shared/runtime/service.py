@@ -346,7 +346,8 @@ class Service:
             patience=settings.patience,
         )
 
-        parked = ParkedRecords(parking, world.accounts, world.health, metrics.PARKED.labels(self._name))
+        gauges = metrics.PARKED.labels(self._name), metrics.PARKING_FULL.labels(self._name, Role.DELIVER)
+        parked = ParkedRecords(parking, world.accounts, world.health, *gauges)
 
         async def admitted(record: Record) -> None:
             if (account_id := account_called(record)) is not None:
@@ -369,6 +370,7 @@ class Service:
             aside=typing.handle,
             on_assigned=parked.assigned,
             on_revoked=revoked,
+            accepts=parked.has_room,
             also_poisoned=deliverer.poisoned,
         )
         self._spawn(parked.run(dispatcher), stack)
@@ -380,7 +382,8 @@ class Service:
 
     async def _start_media(self, world: _World, stack: AsyncExitStack) -> None:
         parking = Parking(world.stream, world.topics.parked_files(self._name), key_of=message_lane)
-        parked = ParkedRecords(parking, world.accounts, world.health, metrics.PARKED_FILES.labels(self._name))
+        gauges = metrics.PARKED_FILES.labels(self._name), metrics.PARKING_FULL.labels(self._name, Role.MEDIA)
+        parked = ParkedRecords(parking, world.accounts, world.health, *gauges)
         fetcher = MediaFetcher(
             self._name,
             world.accounts,
@@ -400,6 +403,7 @@ class Service:
             slots=16,
             on_assigned=parked.assigned,
             on_revoked=parked.revoked,
+            accepts=parked.has_room,
             also_poisoned=fetcher.poisoned,
         )
         self._spawn(parked.run(dispatcher), stack)

@@ -31,7 +31,6 @@ log = structlog.get_logger()
 
 _LONGEST_NAP = 1.0
 _NOT_OURS_YET = 0.05
-_FULL = "parking_full"
 _PROBES_AT_ONCE = 32
 
 
@@ -47,13 +46,18 @@ class ParkedRecords:
     """What a role has parked: taken over with its partitions, submitted when it comes due; an account's is woken
     when the account is well again, or gone.
 
-    `assigned` and `revoked` are the dispatcher's callbacks; `waiting` shows how many there are.
+    `assigned`, `revoked` and `has_room` are for the dispatcher: of a partition of which too many wait no more is read,
+    for they are all in memory. `waiting` shows how many there are, `full` how many partitions have no room.
     """
 
-    def __init__(self, parking: Parking, accounts: AccountRegistry, health: AccountsHealth, waiting: Gauge) -> None:
+    def __init__(
+        self, parking: Parking, accounts: AccountRegistry, health: AccountsHealth, waiting: Gauge, full: Gauge
+    ) -> None:
         self._parking = parking
         self._health = health
         self._waiting = waiting
+        self._full = full
+        self._told_full: frozenset[int] = frozenset()
         health.on_recovery(self._wake)
         accounts.on_change(lambda account_id, account: None if account else self._wake(account_id))
 
@@ -68,6 +72,9 @@ class ParkedRecords:
     async def revoked(self, partitions: frozenset[Partition]) -> None:
         self._parking.drop(partition.number for partition in partitions)
 
+    def has_room(self, partition: Partition) -> bool:
+        return self._parking.has_room(partition.number)
+
     async def run(self, dispatcher: Dispatcher) -> None:
         """Until cancelled."""
         while True:
@@ -76,14 +83,20 @@ class ParkedRecords:
             for record in refused:
                 self._parking.undo(record)
             self._waiting.set(len(self._parking))
-            if self._parking.full and _FULL not in dispatcher.paused:
-                dispatcher.pause(_FULL)
-            elif not self._parking.full and _FULL in dispatcher.paused:
-                dispatcher.resume(_FULL)
+            self._tell_full()
             if refused:  # their partition is being opened, or given up: `changed` would wake us at once
                 await asyncio.sleep(_NOT_OURS_YET)
             else:
                 await self._nap(now)
+
+    def _tell_full(self) -> None:
+        full = self._parking.full
+        self._full.set(len(full))
+        for partition in full - self._told_full:
+            log.warning("parking_full", topic=self._parking.topic, partition=partition)
+        for partition in self._told_full - full:
+            log.info("parking_has_room", topic=self._parking.topic, partition=partition)
+        self._told_full = full
 
     async def _nap(self, now: int) -> None:
         due = self._parking.next_due()

@@ -27,6 +27,10 @@ def _unobserved(outcome: str, record: Record, seconds: float) -> None:
     pass
 
 
+def _every(partition: Partition) -> bool:
+    return True
+
+
 class Dispatcher:
     """One consumer of a group with a lane per key (of one partition: a key must always come on the same one).
 
@@ -45,6 +49,9 @@ class Dispatcher:
 
     `on_assigned(partitions)` is awaited before the first record of these partitions is fetched; it may
     raise `NotNow` or `LogUnavailable` and is then asked again. Other errors of callbacks are fatal.
+
+    `accepts(partition)` is asked before every poll: while it says no, nothing more of this partition is fetched; its
+    lanes go on, and so do the other partitions.
 
     With an `instance_id` (unique per running process, stable over its restarts) the membership is static:
     stopping does not leave the group, the partitions wait for the session timeout.
@@ -67,6 +74,7 @@ class Dispatcher:
         aside: Handler | None = None,
         on_assigned: Rebalanced | None = None,
         on_revoked: Rebalanced | None = None,
+        accepts: Callable[[Partition], bool] = _every,
         instance_id: str | None = None,
         commit_interval: float = 1.0,
         drain_timeout: float | None = None,
@@ -90,6 +98,7 @@ class Dispatcher:
         self._ceiling = window - self._quantum
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
+        self._accepts = accepts
         self._commit_interval = commit_interval
         self._drain_timeout = log.rebalance_timeout * 2 / 3 if drain_timeout is None else drain_timeout
         self._clock = clock
@@ -99,7 +108,6 @@ class Dispatcher:
         )
         self._shares: dict[tuple[str, int], PartitionLanes] = {}
         self._generation = 0
-        self._paused: set[str] = set()
         self._committing = asyncio.Lock()
         self._stopping = False
         self._error: Exception | None = None
@@ -157,21 +165,6 @@ class Dispatcher:
         share.put(record, self._key_of(record))
         return True
 
-    def pause(self, why: str) -> None:
-        """Fetch nothing until every `why` has been resumed; lanes go on. Survives rebalances."""
-        self._paused.add(why)
-        self._consumer.wake()
-
-    def resume(self, why: str) -> None:
-        """Take back one `pause`."""
-        self._paused.discard(why)
-        self._consumer.wake()
-
-    @property
-    def paused(self) -> frozenset[str]:
-        """The active reasons of `pause`."""
-        return frozenset(self._paused)
-
     @property
     def assigned(self) -> frozenset[Partition]:
         """The partitions that are ours and open for dispatch."""
@@ -212,11 +205,11 @@ class Dispatcher:
             await asyncio.sleep(0)
 
     def _wanted(self) -> list[Partition]:
-        """Partitions with room for everything one poll may bring: so the window is never exceeded."""
+        """Accepted partitions with room for everything one poll may bring: so the window is never exceeded."""
         wanted = []
         for share in self._shares.values():
             share.starved = not self._has_room(share)
-            if share.ready and not share.draining and not share.starved and not self._paused:
+            if share.ready and not share.draining and not share.starved and self._accepts(share.partition):
                 wanted.append(share.partition)
         return wanted
 

@@ -46,11 +46,11 @@ class Parking:
     """
 
     def __init__(self, log: Log, topic: str, *, key_of: Callable[[Record], bytes], capacity: int = 10_000) -> None:
-        """`capacity`: parked records per partition at which `full` becomes true (nothing is refused)."""
+        """`capacity`: parked records at which a partition is `full` (nothing is refused)."""
+        self.topic = topic
         self.changed = asyncio.Event()
         """Set when something may be due earlier than `next_due` said; the waiter clears it."""
         self._log = log
-        self._topic = topic
         self._key_of = key_of
         self._capacity = capacity
         self._parked: dict[bytes, _Parked] = {}
@@ -69,7 +69,7 @@ class Parking:
         self.drop(numbers)
         for number in numbers:
             latest: dict[bytes, Record] = {}
-            async for record in self._log.read_partition(self._topic, number):
+            async for record in self._log.read_partition(self.topic, number):
                 if record.key is not None and record.value is not None:
                     latest[record.key] = record
                 elif record.key is not None:
@@ -116,7 +116,7 @@ class Parking:
         before = self._parked.get(record_id)
         order = record.offset if before is None else before.order
         headers = _pack(record, until_ms, why, group, order, deadline_ms)
-        await self._log.send(self._topic, record_id, record.value, headers, record.partition)
+        await self._log.send(self.topic, record_id, record.value, headers, record.partition)
         if (before := self._parked.get(record_id)) is not None:
             self._remove(before)
         waiting = replace(record, offset=INJECTED)
@@ -126,7 +126,7 @@ class Parking:
         """The parked record is finally handled: tombstone it. Unknown ids are ignored. Raises LogUnavailable."""
         parked = self._parked.get(record_id)
         if parked is not None:
-            await self._log.send(self._topic, record_id, None, (), parked.record.partition)
+            await self._log.send(self.topic, record_id, None, (), parked.record.partition)
             # The partition may have been dropped meanwhile.
             if self._parked.get(record_id) is parked:
                 self._remove(parked)
@@ -195,10 +195,14 @@ class Parking:
     def __len__(self) -> int:
         return len(self._parked)
 
+    def has_room(self, partition: int) -> bool:
+        """It holds fewer than `capacity`: more of it may be read."""
+        return self._counts[partition] < self._capacity
+
     @property
-    def full(self) -> bool:
-        """A partition holds `capacity` or more: pause the dispatcher."""
-        return any(count >= self._capacity for count in self._counts.values())
+    def full(self) -> frozenset[int]:
+        """The partitions without room."""
+        return frozenset(partition for partition in self._counts if not self.has_room(partition))
 
     def _insert(self, parked: _Parked) -> None:
         self._parked[parked.id] = parked

@@ -400,7 +400,8 @@ async def fetching(world: World) -> AsyncIterator[None]:
     async def poisoned(record: Record, bug: Exception) -> None:
         raise bug
 
-    parked = ParkedRecords(process.parked_files, world.accounts, process.health, metrics.PARKED_FILES.labels(CHANNEL))
+    gauges = metrics.PARKED_FILES.labels(CHANNEL), metrics.PARKING_FULL.labels(CHANNEL, "media")
+    parked = ParkedRecords(process.parked_files, world.accounts, process.health, *gauges)
     topics = [world.topics.inbound(CHANNEL)]
     dispatcher = Dispatcher(
         world.log,

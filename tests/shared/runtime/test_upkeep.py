@@ -63,7 +63,8 @@ async def delivering(world: World) -> AsyncIterator[Dispatcher]:
     async def poisoned(record: Record, bug: Exception) -> None:
         await process.deliverer.poisoned(record)
 
-    parked = ParkedRecords(process.parking, world.accounts, process.health, metrics.PARKED.labels(CHANNEL))
+    gauges = metrics.PARKED.labels(CHANNEL), metrics.PARKING_FULL.labels(CHANNEL, "deliver")
+    parked = ParkedRecords(process.parking, world.accounts, process.health, *gauges)
     dispatcher = Dispatcher(
         world.log,
         "deliver",
@@ -75,6 +76,7 @@ async def delivering(world: World) -> AsyncIterator[Dispatcher]:
         aside=process.typing.handle,
         on_assigned=parked.assigned,
         on_revoked=parked.revoked,
+        accepts=parked.has_room,
         tries=2,
     )
     async with dispatcher, running(parked.run(dispatcher)):
@@ -145,15 +147,42 @@ async def test_a_poisoned_command_ends_and_lets_the_next_one_through(
     assert (status["state"], status["error"]["code"]) == ("rejected", "internal")
 
 
-async def test_too_much_parked_pauses_the_dispatcher(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.process.parking._capacity = 2
+async def test_too_much_parked_of_a_partition_stops_the_reading_of_this_one_only(make_world: MakeWorld) -> None:
+    world = await make_world(accounts=[ACCOUNT, OTHER], partitions=2)
+    world.provider.will("one", REAUTH)
+    full, other = await peers(world, "acc_1", 0), await peers(world, "acc_2", 1)
+
+    async def parked() -> int:
+        topic = world.topics.parked(CHANNEL)
+        return len({record.key async for record in world.records(topic)})
+
+    def full_partitions() -> float | None:
+        labels = {"channel": CHANNEL, "role": "deliver"}
+        return metrics.REGISTRY.get_sample_value("parking_full_partitions", labels)
+
+    elsewhere = {"account_id": "acc_2", "workspace_id": "ws_2"}
+    world.process.parking._capacity = 3
     async with delivering(world) as dispatcher:
-        for peer in range(2):
-            await world.command(conversation_id=f"plain:acc_1:{peer}", not_before=soon(world.clock, 60))
-        await until(lambda: bool(dispatcher.paused))
-        world.clock.advance(61)
-        await until(lambda: not dispatcher.paused)
-        assert len(world.provider.texts()) == 2
+        for n, text in enumerate(("one", "two", "three")):
+            await world.command(text=text, conversation_id=full[n])
+            await until(lambda n=n: len(world.process.parking) > n)
+        await until(lambda: full_partitions() == 1)
+        turn = dispatcher.heartbeat
+        await until(lambda: dispatcher.heartbeat > turn)
+        await world.command(text="four", command_id="c4", conversation_id=full[3])
+        await world.command(text="elsewhere", **elsewhere, conversation_id=other[0])
+        await until(lambda: "elsewhere" in world.provider.texts())
+        assert (await parked(), await world.states("c4")) == (3, [])
+        await world.process.health.learn(first_account(world), HealthChange(Health.CONNECTED))
+        await until(lambda: {"two", "three", "four"} <= set(world.provider.texts()))
+        await until(lambda: full_partitions() == 0)
+
+
+async def peers(world: World, account_id: str, number: int) -> list[str]:
+    """Conversations of this account and partition."""
+    every = [f"plain:{account_id}:{peer}" for peer in range(100)]
+    topic = world.topics.outbound(CHANNEL)
+    return [one for one in every if await world.log.partition_for(topic, one.encode()) == number]
 
 
 def first_account(world: World) -> Any:

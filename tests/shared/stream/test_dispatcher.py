@@ -181,23 +181,26 @@ async def test_partitions_are_opened_before_anything_is_dispatched(log: Log, uni
 
 
 @memory_and_kafka
-async def test_pausing_survives_a_rebalance(log: Log, unique: Unique) -> None:
-    name, group = await topic(log, unique("paused"), 2), unique("group")
-    seen, others = Seen(), Seen()
-    async with dispatcher(log, group, name, seen) as consumer:
+async def test_a_partition_that_is_not_accepted_waits_and_the_others_go_on(log: Log, unique: Unique) -> None:
+    name, group = await topic(log, unique("refused"), 2), unique("group")
+    seen, others, refused = Seen(), Seen(), {0, 1}
+    options = {"accepts": lambda partition: partition.number not in refused}
+    async with dispatcher(log, group, name, seen, **options) as consumer:
         await eventually(lambda: len(consumer.assigned) == 2)
-        consumer.pause("state")
-        consumer.pause("parking")
         async with dispatcher(log, group, name, others) as other:
             await eventually(lambda: len(consumer.assigned) == len(other.assigned) == 1)
         await eventually(lambda: len(consumer.assigned) == 2)
-        await fill(log, name, [(b"k%d" % n, b"v") for n in range(10)])
-        consumer.resume("parking")
-        assert consumer.paused == {"state"}
+        for number in range(10):
+            await log.send(name, b"k%d" % number, b"v", (), number % 2)
         heartbeat = consumer.heartbeat
         await eventually(lambda: consumer.heartbeat > heartbeat)
         assert len(seen) == 0
-        consumer.resume("state")
+        refused.remove(1)
+        await eventually(lambda: len(seen) == 5)
+        heartbeat = consumer.heartbeat
+        await eventually(lambda: consumer.heartbeat > heartbeat)
+        assert {record.partition for record in seen.records} == {1}
+        refused.clear()
         await eventually(lambda: len(seen) == 10)
 
 

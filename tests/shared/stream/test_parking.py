@@ -150,12 +150,14 @@ async def test_full_says_when_a_partition_holds_too_many() -> None:
     parking = await fresh(capacity=2)
     await parking.park(command(b"a", 1), b"c1", 0, "why", "acc")
     await parking.park(command(b"b", 2, partition=1), b"c2", 0, "why", "acc")
-    assert not parking.full
+    assert parking.full == frozenset()
     await parking.park(command(b"c", 3), b"c3", 0, "why", "acc")
-    assert parking.full
+    assert parking.full == {0}
+    assert [parking.has_room(number) for number in range(3)] == [False, True, True]
     assert len(parking) == 3
     parking.drop([0])
-    assert not parking.full
+    assert parking.full == frozenset()
+    assert parking.has_room(0)
     assert len(parking) == 1
 
 
