@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -72,6 +73,20 @@ _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 _NOISY = ("httpx", "httpcore", "telegram", "aiohttp.access", "pywa")
 
 
+_AIOKAFKA = logging.getLogger("aiokafka")
+
+
+@contextmanager
+def aiokafka_heard() -> Iterator[None]:
+    """Show aiokafka's warnings for a while: only they say why a broker takes no connection (its name, TLS, SASL)."""
+    level = _AIOKAFKA.level
+    _AIOKAFKA.setLevel(min(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        _AIOKAFKA.setLevel(level)
+
+
 def configure_logs(level: str = "INFO") -> None:
     """Send structlog and the standard library's logs to standard error as masked JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
@@ -79,8 +94,9 @@ def configure_logs(level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
-    # Thousands of lines a second while a broker is away; readiness and our own lines say so once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # Thousands of lines a second while a broker is away; readiness and our own lines say so once. Below WARNING never:
+    # it would write out whole requests, with passwords and what people wrote.
+    _AIOKAFKA.setLevel(logging.WARNING if level == "DEBUG" else logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import monotonic
 
 import structlog
 from aiohttp import web
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from shared.channel import Channel, KeepsTokens, PacesCalls, ProviderError, Pulls, RegistersWebhook
 from shared.contract.topics import LARGEST_MESSAGE, Topics
@@ -31,6 +31,7 @@ from shared.runtime.identity import Identities
 from shared.runtime.ingress import Ingress
 from shared.runtime.jobs import account_called, is_typing, lane_of
 from shared.runtime.learning import Names, ToldRates
+from shared.runtime.logs import aiokafka_heard
 from shared.runtime.media import MediaFetcher, message_lane
 from shared.runtime.normalise import Normaliser
 from shared.runtime.outcomes import Outcomes
@@ -135,31 +136,49 @@ def topic_specs(topics: Topics, channel: str, partitions: int) -> list[TopicSpec
     ]
 
 
-async def require_alike(stream: Log, names: Iterable[str]) -> None:
-    """Raises LogUnavailable when a topic is not there, or has another number of partitions than the others.
+async def require_topics(stream: Log, topics: Topics, channel: str) -> None:
+    """Raises LogUnavailable when a topic is not there, or one of the channel has another number of partitions.
 
     A conversation, and what is parked of it, must have the same partition on all of them.
     """
-    counts: dict[str, int] = {}
-    for name in names:
-        try:
-            counts[name] = await stream.partitions(name)
-        except LogUnavailable as unknown:
-            raise LogUnavailable(f"topic {name} cannot be described: {unknown}") from unknown
+    for shared in topics.shared():
+        await _partitions(stream, shared.name)
+    counts = {topic.name: await _partitions(stream, topic.name) for topic in topics.of_channel(channel)}
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise LogUnavailable(f"the topics of a channel need the same number of partitions, and have: {said}")
+
+
+async def _partitions(stream: Log, topic: str) -> int:
+    try:
+        return await stream.partitions(topic)
+    except LogUnavailable as unknown:
+        raise LogUnavailable(f"topic {topic} cannot be described: {unknown}") from unknown
+
+
+def _say_unavailable(attempt: RetryCallState) -> None:
+    """One line per attempt that failed."""
+    failure = attempt.outcome.exception() if attempt.outcome else None
+    log.warning(
+        "kafka_unavailable",
+        attempt=attempt.attempt_number,
+        error=str(failure),  # the type of the client's error, nothing it says
+        seconds=round(attempt.seconds_since_start or 0.0, 1),
+        gives_up_after=START_SECONDS,
+    )
 
 
 @retry(
     retry=retry_if_exception_type(LogUnavailable),
     wait=wait_exponential_jitter(multiplier=0.2, max=5),
     stop=stop_after_delay(START_SECONDS),
+    after=_say_unavailable,
     reraise=True,
 )
 async def connect(stream: Log) -> None:
     """Start the log, waiting for a broker that is still starting itself. Raises LogUnavailable."""
-    await stream.start()
+    with aiokafka_heard():
+        await stream.start()
 
 
 def lend_state(channel: Channel, store: Store, sealing_key: str | None) -> None:
@@ -243,7 +262,7 @@ class Service:
         stack.push_async_callback(stream.stop)
         if config.kafka.create_topics:
             await stream.ensure_topics(topic_specs(topics, self._name, config.kafka.partitions))
-        await require_alike(stream, [topic.name for topic in topics.of_channel(self._name)])
+        await require_topics(stream, topics, self._name)
         await world.follow_tables(stack)
         lend_state(self._channel, world.store, world.sealing_key)
         await self._channel.start()

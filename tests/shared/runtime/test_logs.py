@@ -114,6 +114,18 @@ def test_libraries_that_log_requests_are_quiet(lines: io.StringIO) -> None:
     assert lines.getvalue() == ""
 
 
+@pytest.mark.parametrize(("level", "heard"), [("INFO", 0), ("DEBUG", 1)])
+def test_what_kafkas_client_warns_of_is_shown_at_debug(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, level: str, heard: int
+) -> None:
+    monkeypatch.setattr("sys.stderr", lines)
+    configure_logs(level)
+    logging.getLogger("aiokafka").error('Unable connect to "kafka:9093": %s', "certificate verify failed")
+    logging.getLogger("aiokafka.conn").debug("Request to kafka:9093 3: SaslAuthenticateRequest(%s)", TOKENS[0])
+    assert lines.getvalue().count("certificate verify failed") == heard
+    assert "SaslAuthenticate" not in lines.getvalue()
+
+
 async def test_ten_thousand_messages_at_debug_leave_nothing_behind(
     world: World, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

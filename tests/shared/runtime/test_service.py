@@ -491,10 +491,15 @@ async def test_topics_with_different_partition_counts_are_refused_at_the_start(
         await asyncio.wait_for(running.task, 10)
 
 
-async def test_a_topic_that_nobody_has_made_is_named(log: MemoryLog, configure: Callable[..., ServiceConfig]) -> None:
-    del log._topics[TOPICS.parked_files(CHANNEL)]
+@pytest.mark.parametrize(
+    "missing", [TOPICS.accounts, TOPICS.account_health, TOPICS.capabilities, TOPICS.parked_files(CHANNEL)]
+)
+async def test_a_topic_that_nobody_has_made_is_named(
+    log: MemoryLog, configure: Callable[..., ServiceConfig], missing: str
+) -> None:
+    del log._topics[missing]
     config = configure()
     config.kafka.create_topics = False
     running = Running(PlainChannel(), config, log)
-    with pytest.raises(LogUnavailable, match=TOPICS.parked_files(CHANNEL)):
+    with pytest.raises(LogUnavailable, match=missing):
         await asyncio.wait_for(running.task, 10)
