@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any
 
 import orjson
+import structlog
 
 from shared.channel import Call, Channel, Refused, VariesByAccount
 from shared.contract.commands import CommandRefused, CommandType, MessageCancel
@@ -43,6 +44,8 @@ from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.parking import Parking
 from shared.stream.records import INJECTED, Record
+
+log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
 _ACCOUNT_REASONS = frozenset(str(code) for code, fact in ERRORS.items() if fact.error_class is ErrorClass.ACCOUNT)
@@ -109,16 +112,37 @@ class Deliverer:
     async def poisoned(self, record: Record) -> None:
         """A bug of ours keeps the command from being carried out: say so, and let those behind it go on.
 
-        The ledger knows nothing of this end: sent back from the dead letters, the command is carried out after all.
+        Of a command without any call the ledger knows nothing: sent back from the dead letters, it is carried out
+        after all. Raises NotNow.
         """
         try:
             _, command, traceparent = read_command(record)
         except (NotACommand, CommandRefused):
             return
-        bug = CommandRefused(ErrorCode.INTERNAL, ERRORS[ErrorCode.INTERNAL].sentence)
-        await self._book.publish_all([refusal_status(self._name, record, bug)], traceparent)
+        if not await self._gave_up(record):
+            bug = CommandRefused(ErrorCode.INTERNAL, ERRORS[ErrorCode.INTERNAL].sentence)
+            await self._book.publish_all([refusal_status(self._name, record, bug)], traceparent)
         await self._parking.release(command.command_id.encode())
         self._forget(command.command_id)
+
+    async def _gave_up(self, record: Record) -> bool:
+        """Whether the command had begun, and each of its parts has an end now."""
+        try:
+            job = await self._job(record)
+            if job is None:
+                return True
+            opened = await self._store.open(job.conversation_id, job.command.command_id)
+            if not ledger.begun(opened.ledger):
+                return False
+            await self._sender.give_up(job, opened.ledger, error(ErrorCode.INTERNAL))
+        except StateUnavailable:
+            raise NotNow(RETRY_SECONDS, "state_unavailable") from None
+        except (NotNow, LogUnavailable):
+            raise
+        except Exception as bug:  # the one it is poisoned by, it may be
+            log.error("give_up_failed", channel=self._name, exc_info=bug)
+            return False
+        return True
 
     def _forget(self, command_id: str) -> None:
         """The command has come to its end here."""

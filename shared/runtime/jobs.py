@@ -15,13 +15,16 @@ from shared.contract.commands import Command, CommandRefused, CommandType, parse
 from shared.contract.envelope import attributes
 from shared.contract.errors import ErrorCode, error
 from shared.contract.statuses import MessageStatus, State
+from shared.contract.topics import LARGEST_MESSAGE
 from shared.runtime.tracing import traceparent_of
+from shared.stream.kafka import OVERHEAD_BYTES
 from shared.stream.records import Record, header
 
 # These act on what is queued and must not queue behind it.
 OVERTAKING = frozenset({CommandType.MESSAGE_CANCEL, CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK})
 _OVERTAKING_TYPES = frozenset(f"channels.{kind}.v1".encode() for kind in OVERTAKING)
 _TYPING_PREFIX = b"channels.typing."
+LARGEST_RECORD = LARGEST_MESSAGE - OVERHEAD_BYTES  # bytes of key and value; the rest is for headers
 _ACCOUNT_GROUP = "account "
 
 
@@ -94,6 +97,8 @@ def read_command(record: Record) -> tuple[CommandType, Command, str | None]:
         raise NotACommand("not an object")
     if not isinstance(data.get("command_id"), str) or not data["command_id"]:
         raise NotACommand("no command_id")
+    if len(record.key or b"") + len(record.value or b"") > LARGEST_RECORD:  # it could neither wait nor be kept
+        raise CommandRefused(ErrorCode.INVALID_COMMAND, f"A command has at most {LARGEST_RECORD} bytes.")
     kind, command = parse_command(found.get("type", ""), data)
     return kind, command, traceparent_of(found.get("traceparent"))
 

@@ -24,7 +24,7 @@ from shared.runtime.accounts import AccountRegistry, InvalidAccountsFile, apply_
 from shared.runtime.backfill import backfill
 from shared.runtime.cli import add_offline_commands, run_offline
 from shared.runtime.logs import configure_logs
-from shared.runtime.raw import RawWriter
+from shared.runtime.raw import RawWriter, set_aside
 from shared.runtime.rebuild import rebuild
 from shared.runtime.redrive import UnreadableBodies
 from shared.runtime.sealing import CannotOpen, new_key, public_key
@@ -181,7 +181,7 @@ async def _known_accounts(channel: Channel, config: ServiceConfig) -> list[Accou
 async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
     name, topics = channel.capabilities.channel, Topics(config.kafka.topic_prefix)
     stream, blobs = kafka_log(config.kafka, "redrive"), Blobs(config.blobs.url)
-    dead = DeadLetters(stream, lambda _: topics.deadletter(name))
+    dead = DeadLetters(stream, lambda _: topics.deadletter(name), aside=set_aside(blobs))
     bodies = UnreadableBodies(channel, RawWriter(name, stream, topics, blobs, dead), blobs, topics)
     await connect(stream)
     try:
@@ -231,8 +231,9 @@ async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Na
     topics = Topics(config.kafka.topic_prefix)
     stream = kafka_log(config.kafka, "backfill")
     state = state_client(config.state)
-    dead = DeadLetters(stream, lambda _: topics.deadletter(name))
-    writer = RawWriter(name, stream, topics, Blobs(config.blobs.url), dead)
+    blobs = Blobs(config.blobs.url)
+    dead = DeadLetters(stream, lambda _: topics.deadletter(name), aside=set_aside(blobs))
+    writer = RawWriter(name, stream, topics, blobs, dead)
     lend_state(channel, Store(state), config.service.private_key)
     since = datetime.now(UTC) - timedelta(days=parsed.days)
     await connect(stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
 
@@ -15,7 +15,7 @@ from shared.contract.topics import Topics
 from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.runtime import metrics
 from shared.runtime.tracing import new_traceparent, traceparent_of
-from shared.stream.deadletter import DeadLetters
+from shared.stream.deadletter import Aside, DeadLetters
 from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.log import Log, Stored, acknowledged
 from shared.stream.records import INJECTED, Headers, Record
@@ -43,7 +43,7 @@ class RawWriter:
         self._channel = channel
         self._log = log_
         self._topic = topics.raw(channel)
-        self._blobs = blobs
+        self._aside = set_aside(blobs)
         self._dead = dead
         self._items = metrics.RAW_ITEMS.labels(channel)
 
@@ -77,27 +77,27 @@ class RawWriter:
 
     async def _enqueue_aside(self, item: RawItem, headers: Headers) -> asyncio.Future[Stored]:
         """The body in the blob store, a reference to it on the topic."""
-        reference = ("blob", await self._aside(item.body))
+        reference = ("blob", (await self._aside(item.body)).encode())
         return await self._log.enqueue(self._topic, item.key.encode(), b"", (*headers, reference))
 
     async def write_unreadable(self, route: str, body: bytes, detail: str) -> None:
         """Keep an authentic body that could not be split, with what splitting it again needs. Raises LogUnavailable."""
         now = int(time() * 1000)
         headers = (("route", route.encode()), ("received_at", b"%d" % now))
-        record = Record(self._topic, 0, INJECTED, None, body, headers, now)
-        try:
-            await self._dead.put(record, "unreadable", detail)
-        except RecordTooLarge:
-            aside = replace(record, value=b"", headers=(*headers, ("blob", await self._aside(body))))
-            await self._dead.put(aside, "unreadable", detail)
+        await self._dead.put(Record(self._topic, 0, INJECTED, None, body, headers, now), "unreadable", detail)
         metrics.DEAD_LETTERS.labels(self._channel, "unreadable").inc()
 
-    async def _aside(self, content: bytes) -> bytes:
-        """Put what is too large for a record into the blob store; returns the reference. Raises LogUnavailable."""
+
+def set_aside(blobs: Blobs) -> Aside:
+    """Puts what is too large for a record into the blob store; returns the reference. Raises LogUnavailable."""
+
+    async def put(content: bytes) -> str:
         try:
-            return (await self._blobs.put_content(_BLOB_REFERENCE, content)).encode()
+            return await blobs.put_content(_BLOB_REFERENCE, content)
         except BlobsUnavailable as away:
             raise LogUnavailable("the blob store is away") from away
+
+    return put
 
 
 def _headers(item: RawItem, received: bytes, trace: bytes) -> Headers:

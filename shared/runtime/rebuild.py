@@ -104,10 +104,14 @@ def _reader(channel: Channel, accounts: AccountRegistry, store: Store, blobs: Bl
     def no_answer(account: Account, event: Event) -> None:
         """It was answered, or it is too late."""
 
+    async def no_aside(content: bytes) -> str:
+        """Nothing is written, so nothing is too large."""
+        return ""
+
     def no_acquaintance(account: Account, conversation_id: str, known: Conversation, events: Sequence[Event]) -> None:
         """The next message asks for the name."""
 
-    dead = DeadLetters(nowhere, lambda topic: topic)
+    dead = DeadLetters(nowhere, lambda topic: topic, aside=no_aside)
     return Normaliser(
         channel,
         accounts,

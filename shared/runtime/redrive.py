@@ -8,6 +8,7 @@ from shared.channel import Channel, WebhookRequest
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.runtime.raw import RawWriter, read_raw
+from shared.stream.deadletter import BLOB
 from shared.stream.errors import LogUnavailable
 from shared.stream.records import Record, header
 
@@ -34,9 +35,9 @@ class UnreadableBodies:
         route = header(letter, "route")
         if route is None or header(letter, "dl_topic") != self._topic:
             return None
-        raw = read_raw(letter)
+        raw, aside = read_raw(letter), header(letter, BLOB)
         try:
-            body = letter.value or b"" if raw.blob is None else await self._blobs.read(raw.blob)
+            body = letter.value or b"" if aside is None else await self._blobs.read(aside.decode())
             items = self._channel.unbatch(WebhookRequest("POST", route.decode(), {}, {}, body))
         except BlobsUnavailable as away:
             raise LogUnavailable("the blob store is away") from away

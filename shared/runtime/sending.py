@@ -219,6 +219,7 @@ class Sender:
                 pending=[ids.part_message_id(job.command.command_id, part) for part in step.parts],
                 quota_limit=limit,
                 quota_members=members,
+                waits=max(0.0, (job.expires_at - datetime.now(UTC)).total_seconds()),
             )
             given = correlation(job.command.command_id, step.first)
             if step.call.parts and (self._echoes is not None or self._brings_back):

@@ -15,7 +15,7 @@ from aiohttp import web
 from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from shared.channel import Channel, KeepsTokens, PacesCalls, ProviderError, Pulls, RegistersWebhook
-from shared.contract.topics import LARGEST_MESSAGE, Topics
+from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import Fetcher
 from shared.runtime import answers, metrics, server
@@ -29,7 +29,7 @@ from shared.runtime.files import BlobFiles
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.ingress import Ingress
-from shared.runtime.jobs import account_called, is_typing, lane_of
+from shared.runtime.jobs import LARGEST_RECORD, account_called, is_typing, lane_of
 from shared.runtime.learning import Names, ToldRates
 from shared.runtime.logs import aiokafka_heard
 from shared.runtime.media import MediaFetcher, message_lane
@@ -39,7 +39,7 @@ from shared.runtime.pacing import Pacer
 from shared.runtime.preflight import Preflight
 from shared.runtime.prepare import Preparer
 from shared.runtime.pull import Puller
-from shared.runtime.raw import RawWriter
+from shared.runtime.raw import RawWriter, set_aside
 from shared.runtime.sending import Sender
 from shared.runtime.server import HealthChecks, Server
 from shared.runtime.settings import (
@@ -60,7 +60,7 @@ from shared.state.store import Store
 from shared.stream.deadletter import Brake, DeadLetters
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import LogUnavailable
-from shared.stream.kafka import OVERHEAD_BYTES, KafkaLog, Security
+from shared.stream.kafka import KafkaLog, Security
 from shared.stream.log import Log, TopicSpec
 from shared.stream.parking import Parking
 from shared.stream.records import Partition, Record
@@ -74,7 +74,6 @@ REBALANCE_SECONDS = 60.0
 STALLED_SECONDS = 120.0  # a poll loop that has not turned for so long is taken for dead
 START_SECONDS = 120.0  # how long a service waits for Kafka when it starts
 BUGS_IN_A_ROW = 20
-LARGEST_RECORD = LARGEST_MESSAGE - OVERHEAD_BYTES
 
 
 @dataclass
@@ -572,7 +571,7 @@ class _World:
         self.accounts = AccountRegistry(name, self.sealing_key)
         self.rates = ToldRates(name, self.accounts, store)
         self.health = AccountsHealth(name, self.accounts, stream, topics, self.rates)
-        self.dead = DeadLetters(stream, lambda _: topics.deadletter(name))
+        self.dead = DeadLetters(stream, lambda _: topics.deadletter(name), aside=set_aside(blobs))
         self.writer = RawWriter(name, stream, topics, blobs, self.dead)
         self.identities = Identities(name, store)
         self.book = StatusBook(channel.capabilities, stream, store, topics, self.identities)

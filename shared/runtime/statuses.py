@@ -26,6 +26,8 @@ from shared.runtime.publish import enqueue, event_envelope, publish, status_reco
 from shared.state.store import Settlement, Store
 from shared.stream.log import Log, Stored, acknowledged
 
+LONGEST_CORRELATION = 200
+
 
 @dataclass(frozen=True, slots=True)
 class About:
@@ -46,8 +48,9 @@ class About:
 
 
 def correlation(command_id: str, part: int) -> str:
-    """What the provider is given to bring back with a status."""
-    return f"{command_id}|{part}"
+    """What the provider is given to bring back with a status: at most 200 characters."""
+    named = f"{command_id}|{part}"
+    return named if len(named) <= LONGEST_CORRELATION else ids.part_message_id(command_id, part)
 
 
 def contract_error(failure: Failure) -> Error:
@@ -231,7 +234,8 @@ class StatusBook:
             await self._store.note(conversation_id, learned)
             await self.feed(account, conversation_id)
 
-    async def _tell_blocked(self, account: AccountRecord, conversation_id: str) -> None:
+    async def _tell_blocked(self, account: AccountRecord, conversation_id: str, last: datetime | None) -> None:
+        """Told again, it is the same event until the contact has written once more: `last` is when they last did."""
         now = datetime.now(UTC)
         data = ContactReachability(
             channel=self._channel,
@@ -242,7 +246,8 @@ class StatusBook:
             received_at=now,
             by="contact",
         )
-        event = Event(EventType.CONTACT_BLOCKED, data, provider_id=f"{conversation_id}|{rfc3339(now)}")
+        since = rfc3339(last) if last else "never"
+        event = Event(EventType.CONTACT_BLOCKED, data, provider_id=f"{conversation_id}|{since}")
         envelope = event_envelope(self._channel, event)
         await publish(self._log, self._inbound, envelope)
 
@@ -265,7 +270,7 @@ class StatusBook:
         observed = await self._store.observe(conversation_id)
         conversation = from_fields(observed.conversation, observed.quota_used)
         if conversation.unreachable and not self._feed.said_unreachable(conversation):
-            await self._tell_blocked(account, conversation_id)
+            await self._tell_blocked(account, conversation_id, conversation.last_inbound)
         await self._feed.keep_up(account, conversation_id, conversation)
 
 

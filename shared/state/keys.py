@@ -57,7 +57,7 @@ LEDGER = KeySpec(
     "l",
     3 * _DAY,
     "hash: parts of a command, their provider ids and states",
-    "a command redelivered after a crash could be sent again; its parts are reported uncertain instead",
+    "a command that comes again, or whose rest has waited, is sent again from its first part",
 )
 MESSAGE = KeySpec(
     "m",
@@ -237,11 +237,21 @@ return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2]), redis.call
   redis.call('HGETALL', KEYS[4]), targets}
 """
 
+# What every change of a ledger does: it lives at least so long (seconds), and no shorter than it would have.
+_KEEP = """
+local function keep(ledger, ttl)
+  redis.call('EXPIRE', ledger, ttl, 'NX')
+  redis.call('EXPIRE', ledger, ttl, 'GT')
+end
+"""
+
 # The claim to one call of a command. KEYS: conversation, quota, cancel rules, ledger, then pending `message` keys.
 # ARGV: ledger ttl, message ttl, field, value, quota limit ('' for none), quota members (JSON), quota ttl, moment
 #       ('' for now by the server's clock: replicas may differ about theirs, and an inbound clears what came before it).
 # Returns: 'ok'; 'taken' and the value when somebody was here before; 'quota' and what is used.
-INTEND = """
+INTEND = (
+    _KEEP
+    + """
 local present = redis.call('HGET', KEYS[4], ARGV[3])
 if present then return {'taken', present} end
 if ARGV[5] ~= '' then
@@ -258,16 +268,19 @@ if ARGV[5] ~= '' then
   redis.call('EXPIRE', KEYS[2], ARGV[7])
 end
 redis.call('HSET', KEYS[4], ARGV[3], ARGV[4])
-redis.call('EXPIRE', KEYS[4], ARGV[1])
+keep(KEYS[4], ARGV[1])
 for i = 5, #KEYS do redis.call('SET', KEYS[i], '', 'EX', ARGV[2], 'NX') end
 return {'ok', ''}
 """
+)
 
 # KEYS: conversation, quota, ledger, outbox, then `message` keys. ARGV: ledger ttl, message ttl, JSON of the change,
 #       outbox ttl, conversation ttl, quota ttl, moment as in INTEND. Parts are [value, rank] and move on only to a
 #       higher rank; the rest is set or dropped.
 # Returns the whole ledger.
-SETTLE = """
+SETTLE = (
+    _KEEP
+    + """
 local change = cjson.decode(ARGV[3])
 local time = redis.call('TIME')
 local now = tonumber(ARGV[7]) or time[1] * 1000 + math.floor(time[2] / 1000)
@@ -279,7 +292,7 @@ for field, part in pairs(change.parts) do
     redis.call('HSET', KEYS[3], field, part[1])
   end
 end
-if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('EXPIRE', KEYS[3], ARGV[1]) end
+keep(KEYS[3], ARGV[1])
 for _, member in ipairs(change.unquota) do redis.call('ZREM', KEYS[2], member) end
 for _, member in ipairs(change.quota) do redis.call('ZADD', KEYS[2], 'NX', now, member) end
 if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[6]) end
@@ -292,19 +305,23 @@ for field, value in pairs(change.conversation) do
 end
 return redis.call('HGETALL', KEYS[3])
 """
+)
 
 # A part's state moves on or stays. KEYS: ledger. ARGV: field, value, rank, ledger ttl. Values begin with
 # '<rank>|'; the higher rank wins. Returns whether it moved, and the whole ledger.
-ADVANCE = """
+ADVANCE = (
+    _KEEP
+    + """
 local present = redis.call('HGET', KEYS[1], ARGV[1])
 local moved = 0
 if not present or tonumber(string.match(present, '^(%d+)|')) < tonumber(ARGV[3]) then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-  redis.call('EXPIRE', KEYS[1], ARGV[4])
+  keep(KEYS[1], ARGV[4])
   moved = 1
 end
 return {moved, redis.call('HGETALL', KEYS[1])}
 """
+)
 
 # One field of a ledger, where there is one: it lives no longer for it. KEYS: ledger. ARGV: field, value.
 TELL = """

@@ -181,14 +181,18 @@ class Store:
         pending: Sequence[str] = (),
         quota_limit: int | None = None,
         quota_members: Sequence[str] = (),
+        waits: float = 0.0,
     ) -> Intended:
-        """Claim a call before it is made; reserves the quota of the whole message with the first call."""
+        """Claim a call before it is made; reserves the quota of the whole message with the first call.
+
+        `waits` is for how many seconds the rest of the command may wait: the ledger outlives it.
+        """
         at = ConversationKeys(conversation_id)
         answer, found = await self.client.script(
             keys.INTEND,
             [at.record, at.quota, at.cancelled, at.ledger(command_id), *map(at.message, pending)],
             [
-                keys.LEDGER.ttl,
+                keys.LEDGER.ttl + int(waits),
                 keys.MESSAGE.ttl,
                 call,
                 value,

@@ -6,15 +6,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from shared.stream.errors import BrakePulled, LogUnavailable
+from shared.stream.errors import BrakePulled, LogUnavailable, RecordTooLarge
 from shared.stream.log import Log
 from shared.stream.records import Headers, Partition, Record, header
 
 PREFIX = "dl_"
+BLOB = PREFIX + "blob"
 LONGEST_DETAIL = 500
 BATCH = 100
 
 Instead = Callable[[Record], Awaitable[bool | None]]
+Aside = Callable[[bytes], Awaitable[str]]
 
 
 class Brake:
@@ -36,27 +38,33 @@ class Brake:
 
 
 class DeadLetters:
-    """Writes dead letters to `topic_of(source topic)`; with a brake if one is given."""
+    """Writes dead letters to `topic_of(source topic)`; with a brake if one is given.
+
+    `aside` keeps a value that is too large for the log elsewhere and says where; it raises LogUnavailable.
+    """
 
     def __init__(
         self,
         log: Log,
         topic_of: Callable[[str], str],
         *,
+        aside: Aside,
         brake: Brake | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._log = log
         self._topic_of = topic_of
+        self._aside = aside
         self._brake = brake
         self._now_ms = now_ms
 
     async def put(self, record: Record, code: str, detail: str) -> None:
         """Keep the record: key, value and headers as they are, and why and whence in `dl_` headers.
 
-        `dl_code, dl_detail, dl_topic, dl_partition, dl_offset, dl_time` (Unix milliseconds) are text. Returns
-        after the ack. `detail` must hold no personal data: an exception's type, not its text. Raises
-        LogUnavailable, and BrakePulled (after the ack) beyond the brake's limit.
+        `dl_code, dl_detail, dl_topic, dl_partition, dl_offset, dl_time` (Unix milliseconds) are text; `dl_blob`
+        says where a value is that was too large, and the letter's own is empty then. Returns after the ack. `detail`
+        must hold no personal data: an exception's type, not its text. Raises LogUnavailable, and BrakePulled (after
+        the ack) beyond the brake's limit.
         """
         about = {
             "code": code,
@@ -69,7 +77,12 @@ class DeadLetters:
         headers = (*_original(record), *((PREFIX + name, str(value).encode()) for name, value in about.items()))
         # Kafka takes no record without key and value.
         value = b"" if record.key is None and record.value is None else record.value
-        await self._log.send(self._topic_of(record.topic), record.key, value, headers)
+        topic = self._topic_of(record.topic)
+        try:
+            await self._log.send(topic, record.key, value, headers)
+        except RecordTooLarge:
+            blob = await self._aside(record.value or b"")
+            await self._log.send(topic, record.key, b"", (*headers, (BLOB, blob.encode())))
         if self._brake is not None:
             self._brake.strike()
 
@@ -86,9 +99,9 @@ class DeadLetters:
 
         With their original headers, in order, once: progress is the consumer group `redrive.<topic>`, committed
         after the acks of at most 100 records. Works up to the end of the topic at the time of the call. What
-        `only_code` leaves out is appended to `topic` again, for another call. So is what `instead` cannot send: it is
-        asked first, and says whether it has brought a letter back in its own way, or None for one that goes as it
-        is. Returns how many were sent. Raises LogUnavailable; call it again then.
+        `only_code` leaves out, or has its value elsewhere, is appended to `topic` again, for another call. So is what
+        `instead` cannot send: it is asked first, and says whether it has brought a letter back in its own way, or None
+        for one that goes as it is. Returns how many were sent. Raises LogUnavailable; call it again then.
         """
         ends = await self._log.ends(topic)
         ours: set[Partition] = set()
@@ -131,6 +144,8 @@ class DeadLetters:
             source = header(record, "dl_topic")
             left_out = source is None or (only_code and header(record, "dl_code") != only_code.encode())
             brought = None if left_out or instead is None else await instead(record)
+            if brought is None and header(record, BLOB) is not None:
+                brought = False
             if brought:
                 sent += 1
                 continue

@@ -15,7 +15,7 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.events import Message
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime.raw import RawWriter
+from shared.runtime.raw import RawWriter, set_aside
 from shared.stream.deadletter import DeadLetters
 from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
@@ -33,8 +33,9 @@ async def test_pairs_of_one_second_keep_their_order(name: str, tmp_path: Path) -
     """From the webhook over the raw topic to the events, for all conversations of it."""
     rng, topics, log = random.Random(38), Topics(), MemoryLog()
     await log.ensure_topics([TopicSpec(topics.raw(name), 4)])
-    dead = DeadLetters(log, lambda _: topics.deadletter(name))
-    writer = RawWriter(name, log, topics, Blobs(tmp_path.as_uri()), dead)
+    blobs = Blobs(tmp_path.as_uri())
+    dead = DeadLetters(log, lambda _: topics.deadletter(name), aside=set_aside(blobs))
+    writer = RawWriter(name, log, topics, blobs, dead)
     channel = goldens.channel(name)
     record = AccountRecord(account_id="a", workspace_id="w", channel=name, external_id="b")
     webhooks = -(-2 * PAIRS // len(goldens.channel_names()) // PER_WEBHOOK)

@@ -17,7 +17,7 @@ from shared.runtime.accounts import AccountRegistry
 from shared.runtime.contacts import ContactNames
 from shared.runtime.identity import Identities
 from shared.runtime.normalise import Normaliser
-from shared.runtime.raw import RawWriter
+from shared.runtime.raw import RawWriter, set_aside
 from shared.runtime.sealing import new_key, public_key, seal
 from shared.runtime.service import topic_specs
 from shared.state.client import Client
@@ -43,7 +43,7 @@ class Inside:
         self.store = Store(self.client)
         self.blobs = Blobs(f"file://{directory}")
         self.accounts = AccountRegistry("tiktok", KEY)
-        dead = DeadLetters(self.log, lambda _: TOPICS.deadletter("tiktok"))
+        dead = DeadLetters(self.log, lambda _: TOPICS.deadletter("tiktok"), aside=set_aside(self.blobs))
         self.writer = RawWriter("tiktok", self.log, TOPICS, self.blobs, dead)
         self.contacts = ContactNames(channel, self.store, self.log, TOPICS)
         self.normaliser = Normaliser(

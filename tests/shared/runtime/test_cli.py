@@ -21,7 +21,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime import main
-from shared.runtime.raw import RawWriter
+from shared.runtime.raw import RawWriter, set_aside
 from shared.runtime.sealing import new_key, public_key, unseal
 from shared.runtime.service import topic_specs
 from shared.stream.deadletter import DeadLetters
@@ -323,9 +323,10 @@ def test_history_needs_a_provider_that_shows_it(log: MemoryLog, capsys: pytest.C
     assert "no history" in capsys.readouterr().err
 
 
-def test_dead_letters_are_sent_back(log: MemoryLog, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dead_letters_are_sent_back(log: MemoryLog, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     async def bury() -> None:
-        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL))
+        aside = set_aside(Blobs(tmp_path.as_uri()))
+        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL), aside=aside)
         for number in range(5):
             code = "internal" if number % 2 else "unreadable"
             record = Record(TOPICS.outbound(CHANNEL), 0, number, b"key", b"%d" % number, (("ce_id", b"x"),), 0)
@@ -350,7 +351,7 @@ class StricterChannel(PlainChannel):
 
 def keep_unreadable(log: MemoryLog, blobs: str, *bodies: bytes) -> None:
     async def keep() -> None:
-        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL))
+        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL), aside=set_aside(Blobs(blobs)))
         writer = RawWriter(CHANNEL, log, TOPICS, Blobs(blobs), dead)
         for body in bodies:
             await writer.write_unreadable("the/route", body, "KeyError")

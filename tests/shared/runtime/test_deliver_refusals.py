@@ -10,6 +10,8 @@ import pytest
 from shared.contract.base import rfc3339
 from shared.contract.commands import CommandType
 from shared.contract.errors import ErrorCode
+from shared.runtime.jobs import LARGEST_RECORD
+from shared.stream.errors import LogUnavailable
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import (
     WINDOW,
@@ -36,6 +38,24 @@ async def refusal(world: World, command_id: str) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------- unreadable, unknown
+
+
+async def test_a_command_too_large_to_wait_is_refused(world: World) -> None:
+    world.log._max_bytes *= 2  # what whoever writes commands may have been allowed
+    record = await world.command(text="x" * LARGEST_RECORD, command_id="c1", not_before=soon(world.clock, 3600))
+    world.log._max_bytes //= 2
+    await world.handle(record)
+    assert (await refusal(world, "c1"))["code"] == "invalid_command"
+
+
+async def test_what_is_no_command_and_too_large_is_kept_whole(world: World) -> None:
+    world.log._max_bytes *= 2
+    record = await world.record(b"x" * (LARGEST_RECORD + 1))
+    world.log._max_bytes //= 2
+    await world.handle(record)
+    ((code, letter),) = await world.dead()
+    assert code == "unreadable"
+    assert await world.blobs.read(dict(letter.headers)["dl_blob"].decode()) == record.value
 
 
 @pytest.mark.parametrize(
@@ -332,6 +352,25 @@ async def test_a_contact_that_blocked_us_is_told_of_once(world: World) -> None:
     assert (await world.feed())[-1]["reachable"] is True
     await world.send(command_id="c3")
     assert await world.states("c3") == ["sent"]
+
+
+async def test_a_contact_that_blocked_us_is_the_same_event_when_it_is_told_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.provider.will("hello", failure(ErrorCode.RECIPIENT_BLOCKED))
+    record = await world.command(command_id="c1")
+    enqueue, outages = world.log.enqueue, [LogUnavailable("away")]
+
+    async def away_once(topic: str, *arguments: Any, **named: Any) -> Any:
+        if topic == world.topics.state("plain") and outages:
+            raise outages.pop()
+        return await enqueue(topic, *arguments, **named)
+
+    monkeypatch.setattr(world.log, "enqueue", away_once)
+    await world.handle(record)
+    told = [dict(event.headers)["ce_id"] async for event in world.records(world.topics.inbound("plain"))]
+    assert len(told) == 2
+    assert len(set(told)) == 1
 
 
 async def test_what_was_learned_from_a_refusal_outlives_an_outage_of_the_log(world: World) -> None:

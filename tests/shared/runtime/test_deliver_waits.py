@@ -407,6 +407,27 @@ async def test_a_bug_lets_go_of_those_behind(world: World) -> None:
     assert (await world.states("c1"))[-1] == "sent"
 
 
+async def test_a_bug_in_the_middle_gives_every_part_an_end(world: World) -> None:
+    world.provider.will("two", failure(ErrorCode.RATE_LIMITED, retry_after=90.0))
+    record = await world.send(text="one|two|three", command_id="c1")
+    world.clock.advance(91)
+    (due,) = world.process.parking.due(world.clock.ms)
+    await world.process.deliverer.poisoned(due)
+    told = [status for status in await world.statuses("c1") if status["state"] != "deferred"]
+    last = {status["part"]["index"]: status for status in told}
+    assert [last[index]["state"] for index in range(3)] == ["sent", "failed", "failed"]
+    assert last[2]["error"]["code"] == "internal"
+    await world.handle(record)  # sent back from the dead letters
+    assert world.provider.texts() == ["one"]
+
+
+async def test_what_was_sent_is_known_for_as_long_as_the_rest_may_wait(world: World) -> None:
+    world.provider.will("two", REAUTH)
+    await world.send(text="one|two", command_id="c1", not_after=soon(world.clock, 10 * 86_400))
+    (ledger,) = await world.client.call("KEYS", "l:*")
+    assert await world.client.call("TTL", ledger) > 10 * 86_400
+
+
 # -------------------------------------------------------------------------------------------------------- cancel
 
 

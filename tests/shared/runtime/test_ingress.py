@@ -170,7 +170,7 @@ async def test_an_unreadable_body_too_large_for_a_record_is_kept_in_the_blob_sto
     assert (await client.post(PATH, data=body, headers=PROOF)).status == 200
     ((code, record),) = await world.dead()
     assert (code, record.value) == ("unreadable", b"")
-    assert await world.blobs.read(dict(record.headers)["blob"].decode()) == body
+    assert await world.blobs.read(dict(record.headers)["dl_blob"].decode()) == body
 
 
 async def test_a_bug_in_unbatch_keeps_the_body_too(

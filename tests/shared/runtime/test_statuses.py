@@ -11,6 +11,7 @@ from shared.channel import Receipt
 from shared.contract import ids
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import RANK, State
+from shared.runtime.statuses import correlation
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import Killed, PlainChannel, failure, item
@@ -159,6 +160,13 @@ async def test_a_report_waits_for_the_log(world: World) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ correlation
+
+
+def test_what_a_provider_brings_back_is_short_whatever_the_command_is_called() -> None:
+    assert correlation("c1", 1) == "c1|1"
+    long = [correlation("c" * 512, part) for part in range(2)]
+    assert max(map(len, long)) <= 200
+    assert len(set(long)) == 2
 
 
 async def test_our_own_id_brought_back_settles_an_uncertain_part(make_world: MakeWorld) -> None:

@@ -33,7 +33,7 @@ from shared.runtime.normalise import Normaliser
 from shared.runtime.outcomes import Outcomes
 from shared.runtime.pacing import Pacer
 from shared.runtime.prepare import Preparer
-from shared.runtime.raw import RawWriter
+from shared.runtime.raw import RawWriter, set_aside
 from shared.runtime.sending import Sender
 from shared.runtime.statuses import StatusBook
 from shared.runtime.typing_indicator import TypingIndicator
@@ -255,7 +255,7 @@ class Process:
     def __init__(self, world: World) -> None:
         channel: Channel = world.channel
         name, topics, log, store = CHANNEL, world.topics, world.log, world.store
-        dead = DeadLetters(log, lambda _: topics.deadletter(name))
+        dead = DeadLetters(log, lambda _: topics.deadletter(name), aside=set_aside(world.blobs))
         self.rates = ToldRates(name, world.accounts, store, world.clock.read)
         self.health = AccountsHealth(name, world.accounts, log, topics, self.rates)
         self.identities = Identities(name, store)

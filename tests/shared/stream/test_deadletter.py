@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.stream.deadletter import Brake, DeadLetters
+from shared.stream.deadletter import Aside, Brake, DeadLetters
 from shared.stream.errors import BrakePulled
 from shared.stream.log import Log
 from shared.stream.memory import MemoryLog
@@ -17,8 +17,12 @@ from tests.shared.stream.support import dispatcher, eventually, fill, topic
 Unique = Callable[[str], str]
 
 
-def letters(log: Log, brake: Brake | None = None) -> DeadLetters:
-    return DeadLetters(log, lambda name: f"{name}.dlt", brake=brake, now_ms=lambda: 1_700_000_000_123)
+async def nowhere(content: bytes) -> str:
+    raise AssertionError("nothing here is too large")
+
+
+def letters(log: Log, brake: Brake | None = None, aside: Aside = nowhere) -> DeadLetters:
+    return DeadLetters(log, lambda name: f"{name}.dlt", aside=aside, brake=brake, now_ms=lambda: 1_700_000_000_123)
 
 
 async def everything(log: Log, name: str) -> list[Record]:
@@ -42,6 +46,26 @@ async def test_a_dead_letter_is_the_record_and_why() -> None:
         "dl_time": b"1700000000123",
     }
     assert len(letter.headers) == 7
+
+
+async def test_a_value_too_large_for_the_log_is_kept_elsewhere_and_not_sent_back() -> None:
+    log, elsewhere = MemoryLog(max_record_bytes=100), dict[str, bytes]()
+    await topic(log, "raw")
+    await topic(log, "raw.dlt")
+
+    async def aside(content: bytes) -> str:
+        name = f"blob-{len(elsewhere)}"
+        elsewhere[name] = content
+        return name
+
+    dead = letters(log, aside=aside)
+    await dead.put(Record("raw", 0, 1, b"key", b"x" * 101, (), 5), "internal", "KeyError")
+    (letter,) = await everything(log, "raw.dlt")
+    assert (letter.key, letter.value, header(letter, "dl_code")) == (b"key", b"", b"internal")
+    assert elsewhere == {(header(letter, "dl_blob") or b"").decode(): b"x" * 101}
+    assert await dead.redrive("raw.dlt") == 0
+    assert await everything(log, "raw") == []
+    assert [header(kept, "dl_blob") for kept in await everything(log, "raw.dlt")] == [b"blob-0"] * 2
 
 
 @memory_and_kafka
@@ -76,7 +100,7 @@ async def test_a_poisoned_record_becomes_a_dead_letter_and_comes_back(log: Log, 
 async def test_redriving_some(log: Log, unique: Unique) -> None:
     name, dead = await topic(log, unique("some")), await topic(log, unique("some.dlt"))
     other = await topic(log, unique("other"))
-    box = DeadLetters(log, lambda _: dead)
+    box = DeadLetters(log, lambda _: dead, aside=nowhere)
     for n in range(6):
         record = Record(name, 0, n, b"k", b"%d" % n, (("h", b"v"),), 0)
         await box.put(record, "unreadable" if n % 2 else "internal", "detail")
