@@ -18,7 +18,7 @@ from shared.channel import Channel, KeepsTokens, PacesCalls, ProviderError, Pull
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import Fetcher
-from shared.runtime import answers, metrics, server
+from shared.runtime import answers, metrics, server, typing_indicator
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.answers import Answers
 from shared.runtime.call_pace import CallPace
@@ -96,7 +96,8 @@ def longest_stop(http: HttpSettings, kafka: KafkaSettings) -> float:
     """
     listener = http.drain_delay + server.LONGEST_STOP
     readers = REBALANCE_SECONDS + kafka.send_timeout  # all together: give up the partitions, leave the group
-    return listener + readers + answers.CLOSE_SECONDS + kafka.send_timeout  # the producer's last flush
+    calls = typing_indicator.CLOSE_SECONDS + answers.CLOSE_SECONDS
+    return listener + readers + calls + kafka.send_timeout  # the producer's last flush
 
 
 def kafka_log(settings: KafkaSettings, client_id: str) -> KafkaLog:

@@ -34,6 +34,7 @@ STALE_SECONDS = 5.0
 LONGEST_SECONDS = 60.0
 MOST_FAILURES = 3
 MOST_SESSIONS = 10_000
+CLOSE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -41,7 +42,6 @@ class _Session:
     """Somebody is typing in a conversation, until `until` (monotonic seconds)."""
 
     until: float
-    task: asyncio.Task[None] | None = None
     failures: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -69,6 +69,7 @@ class TypingIndicator:
         self._health = health
         self._every = self._rules.refresh_every or self._rules.lasts or LONGEST_SECONDS
         self._sessions: dict[str, _Session] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # one outlives its session while the provider is being called
         self._shown: OrderedDict[str, _Shown] = OrderedDict()  # by conversation, the latest last
 
     async def handle(self, record: Record) -> None:
@@ -112,11 +113,13 @@ class TypingIndicator:
         if session is not None:
             session.until = monotonic() + LONGEST_SECONDS
             return
-        if len(self._sessions) >= MOST_SESSIONS:
+        if len(self._tasks) >= MOST_SESSIONS:
             self._drop("too_many")
             return
         session = self._sessions[conversation_id] = _Session(monotonic() + LONGEST_SECONDS)
-        session.task = asyncio.create_task(self._keep_showing(account, command, conversation_id, session))
+        task = asyncio.create_task(self._keep_showing(account, command, conversation_id, session))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def message_sent(self, conversation_id: str) -> None:
         """The contact has got a message: the channel has cleared the indicator, a new one may be shown at once."""
@@ -133,11 +136,14 @@ class TypingIndicator:
             session.wake.set()
 
     async def close(self) -> None:
-        """End all sessions."""
-        tasks = [session.task for session in self._sessions.values() if session.task is not None]
+        """End all sessions; provider calls under way have `CLOSE_SECONDS`, then they are cut."""
         for conversation_id in list(self._sessions):
             self.stop(conversation_id)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _keep_showing(self, account: Account, command: Command, conversation_id: str, session: _Session) -> None:
         """Show, and show again every `refresh_every` seconds; once where the channel has no renewal.

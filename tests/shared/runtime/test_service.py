@@ -23,7 +23,7 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
-from shared.runtime import answers, main, service
+from shared.runtime import answers, main, service, typing_indicator
 from shared.runtime.sealing import new_key, public_key, seal
 from shared.runtime.server import LONGEST_STOP
 from shared.runtime.service import Service, ServiceConfig, topic_specs
@@ -474,7 +474,8 @@ def test_the_longest_stop_is_the_sum_of_all_that_is_waited_for() -> None:
     drained = service.REBALANCE_SECONDS * 2 / 3 + CANCEL_GRACE
     flushed = 3 * kafka.send_timeout  # the flush, a commit under way and the last one
     assert drained + flushed <= service.REBALANCE_SECONDS, "Kafka would go on without us before we are done"
-    left, ended = kafka.send_timeout, answers.CLOSE_SECONDS + kafka.send_timeout
+    left = kafka.send_timeout
+    ended = typing_indicator.CLOSE_SECONDS + answers.CLOSE_SECONDS + kafka.send_timeout
     assert service.longest_stop(http, kafka) >= 7 + LONGEST_STOP + drained + flushed + left + ended
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.channel import HealthChange
+from shared.channel import HealthChange, Receipt
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.runtime import metrics
@@ -249,3 +249,27 @@ async def test_closing_ends_everything(world: World) -> None:
         await type_(world, conversation_id=f"plain:acc_1:{peer}")
     await world.process.typing.close()
     assert world.process.typing._sessions == {}
+
+
+async def test_closing_waits_a_moment_for_the_provider_and_then_cuts_the_call(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.runtime.typing_indicator.CLOSE_SECONDS", 0.01)
+    asked, cut = [], []
+
+    async def silent(*_: Any) -> Receipt:
+        asked.append(True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.append(True)
+        raise AssertionError("nobody answers")
+
+    monkeypatch.setattr(world.channel, "perform", silent)
+    await type_(world, conversation_id="plain:acc_1:p1")
+    await type_(world, conversation_id="plain:acc_1:p2")
+    await until(lambda: len(asked) == 2)
+    await type_(world, STOP, conversation_id="plain:acc_1:p2")  # its call goes on
+    async with asyncio.timeout(5):
+        await world.process.typing.close()
+    assert len(cut) == 2
