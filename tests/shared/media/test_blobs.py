@@ -1,11 +1,15 @@
-"""The blob store over a directory: streamed, whole or not at all, and an outage is one clear error."""
+"""The blob store over a directory and over S3: streamed, whole or not at all, and an outage is one clear error."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from shared.channel import FileUnavailable
 from shared.contract.commands import File
@@ -93,6 +97,135 @@ async def test_a_store_that_is_away(tmp_path: Path) -> None:
         await blobs.put("k", chunks(b"x"))
     with pytest.raises(BlobsUnavailable):
         await blobs.put_content("k", b"x")
+
+
+# ------------------------------------------------------------------------------------------------- S3
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Blobs]:
+    """A bucket on a port of this machine, waited for a fifth of a second."""
+
+    def at(port: int) -> Blobs:
+        given = {
+            "AWS_ENDPOINT": f"http://127.0.0.1:{port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "id",
+            "AWS_SECRET_ACCESS_KEY": "key",
+            "AWS_REGION": "eu-central-1",
+        }
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        return Blobs("s3://bucket/prefix", patience=0.2)
+
+    return at
+
+
+async def test_a_store_that_never_answers_is_away(s3: Callable[[int], Blobs]) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # to the end of the connection
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server, asyncio.timeout(20):
+        blobs = s3(server.sockets[0].getsockname()[1])
+        calls: list[Coroutine[Any, Any, object]] = [
+            blobs.put("k", chunks(b"small")),
+            blobs.put("k", chunks(*[b"x" * CHUNK] * 60)),
+            blobs.put_content("k", b"x"),
+            blobs.size("k"),
+            blobs.exists("k"),
+            blobs.read("k"),
+            blobs.head("k", 1),
+            content(blobs, "k"),
+        ]
+        for call in calls:
+            with pytest.raises(BlobsUnavailable):
+                await call
+        assert not await blobs.reachable()
+
+
+@dataclass
+class Bucket:
+    """An S3 of one bucket, as far as uploads, reads and refusals go; `stalls` is how much of a blob it gives."""
+
+    port: int = 0
+    refuses: bool = False
+    stalls: int | None = None
+    parts: list[int] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.asked.append(f"{request.method} {request.query_string.partition('=')[0]}".strip())
+        if self.refuses:
+            return web.Response(status=403)
+        match request.method:
+            case "PUT":
+                self.parts.append(len(body))
+                return web.Response(headers={"ETag": '"part"'})
+            case "POST" if "uploads" in request.query:
+                return web.Response(
+                    text="<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+                )
+            case "POST":
+                return web.Response(
+                    text="<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
+                )
+            case "GET" if self.stalls is not None:
+                response = web.StreamResponse(headers={"Last-Modified": "Tue, 01 Jan 2030 00:00:00 GMT", "ETag": '"x"'})
+                response.content_length = 2 * self.stalls
+                await response.prepare(request)
+                await response.write(b"x" * self.stalls)
+                await self.over.wait()
+        return web.Response(status=204 if request.method == "DELETE" else 404)
+
+
+@pytest.fixture
+async def bucket() -> AsyncIterator[Bucket]:
+    bucket, app = Bucket(), web.Application(client_max_size=16 * 1024 * 1024)
+    app.router.add_route("*", "/{path:.*}", bucket.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    bucket.port = runner.addresses[0][1]
+    yield bucket
+    bucket.over.set()
+    await runner.cleanup()
+
+
+async def test_a_file_is_uploaded_in_parts_that_s3_takes(s3: Callable[[int], Blobs], bucket: Bucket) -> None:
+    whole = 45 * CHUNK
+    await s3(bucket.port).put("k", chunks(*[b"x" * CHUNK] * 45))
+    assert sum(bucket.parts) == whole
+    assert min(bucket.parts[:-1]) >= 5 * 1024 * 1024
+
+
+async def test_an_upload_that_breaks_off_is_aborted(s3: Callable[[int], Blobs], bucket: Bucket) -> None:
+    """Parts that nobody asks for are paid for all the same."""
+    with pytest.raises(RuntimeError):
+        await s3(bucket.port).put("k", chunks(*[b"x" * CHUNK] * 45, RuntimeError()))
+    assert bucket.asked[-1] == "DELETE uploadId"
+
+
+async def test_a_download_that_stalls_is_an_outage(s3: Callable[[int], Blobs], bucket: Bucket) -> None:
+    bucket.stalls = CHUNK
+    stream = s3(bucket.port).stream("k")
+    assert len(await anext(stream)) == CHUNK
+    with pytest.raises(BlobsUnavailable):
+        await anext(stream)
+
+
+async def test_a_store_that_forbids_is_there_but_shows_no_blob(s3: Callable[[int], Blobs], bucket: Bucket) -> None:
+    """S3 says 403 of a key that is missing when the bucket may not be listed."""
+    bucket.refuses = True
+    blobs = s3(bucket.port)
+    assert await blobs.reachable()
+    assert not await blobs.exists("k")
+    with pytest.raises(BlobsUnavailable):
+        await blobs.size("k")
+    with pytest.raises(BlobsUnavailable):
+        await blobs.put("k", chunks(b"x"))
 
 
 # ------------------------------------------------------------------------------------------------- files of commands
