@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from time import monotonic
 
 import structlog
 
@@ -27,7 +28,10 @@ _IDLE_POLL_SECONDS = 1.0
 
 
 class Puller:
-    """Shares the pull accounts out by the group assignment of the accounts topic's partitions."""
+    """Shares the pull accounts out by the group assignment of the accounts topic's partitions.
+
+    `heartbeat` is when its loop has turned last, in monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Puller:
         group: str,
         instance_id: str | None,
     ) -> None:
+        self.heartbeat = monotonic()
         self._name = name
         self._channel = channel
         self._accounts = accounts
@@ -68,6 +73,7 @@ class Puller:
         """Poll until stopped. Raises what kills it."""
         await self._consumer.start()
         while not self._stopping:
+            self.heartbeat = monotonic()
             try:
                 # The records do not matter, the membership does: polling keeps it alive.
                 await self._consumer.poll(

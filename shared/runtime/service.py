@@ -282,7 +282,7 @@ class Service:
             self._checks.require("state", state.reachable)
             self._checks.require("blobs", world.blobs.reachable)
         self._checks.require("accounts", world.tables_live)
-        self._checks.watch(lambda: all(monotonic() - d.heartbeat < STALLED_SECONDS for d in self._dispatchers.values()))
+        self._checks.watch(lambda: all(monotonic() - reader.heartbeat < STALLED_SECONDS for reader in self._readers))
 
     def _measure(self) -> None:
         now = {(role, why): n for role, d in self._dispatchers.items() for why, n in d.stalled.items()}

@@ -113,6 +113,13 @@ async def test_only_pull_accounts_are_pulled(world: World, pullers: Callable[[],
     assert "acc_1" not in pulled_now(world)
 
 
+async def test_its_heart_beats_while_its_loop_turns(world: World, pullers: Callable[[], Puller]) -> None:
+    puller = pullers()
+    for _ in range(3):
+        world.clock.advance(1)
+        await until(lambda: puller.heartbeat == world.clock.read())
+
+
 async def test_two_replicas_share_the_accounts(world: World, pullers: Callable[[], Puller]) -> None:
     first = pullers()
     await until(lambda: len(pulled_now(world)) == 8)

@@ -294,10 +294,12 @@ async def test_others_mistakes_stop_nothing(log: MemoryLog, configure: Callable[
         assert len(await running.values(TOPICS.deadletter(CHANNEL), 150)) == 150
 
 
+@pytest.mark.parametrize("role", [Role.NORMALISE, Role.DELIVER, Role.MEDIA, Role.PULL])
 async def test_a_stalled_poll_loop_is_seen(
-    log: MemoryLog, configure: Callable[..., ServiceConfig], monkeypatch: pytest.MonkeyPatch
+    role: Role, log: MemoryLog, configure: Callable[..., ServiceConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with started(PlainChannel(), configure(), log) as running:
+    async with started(PullingChannel(), configure(role), log) as running:
+        assert (await running.get("/livez"))[0] == 200
         monkeypatch.setattr(service, "STALLED_SECONDS", -1.0)
         assert (await running.get("/livez"))[0] == 503
 
