@@ -113,6 +113,7 @@ class Outcomes:
             quota_drop=step.quota_members(step.parts[: len(refs)]) if counted else (),
             quota_add=list(refs) if counted else (),
             outbox=list(refs) if self._capabilities.reads_up_to else (),
+            ends=step.index == step.last,
         )
         if self._has_receipts:
             entries, early = await asyncio.gather(self._settle(step, settlement), self._bind(step, refs))
@@ -218,6 +219,7 @@ class Outcomes:
                 },
                 quota_drop=step.quota_members(list(states)),
                 conversation=learned or {},
+                ends=True,
             ),
         )
         roll = ledger.rollup(entries, of)

@@ -292,7 +292,7 @@ for field, part in pairs(change.parts) do
     redis.call('HSET', KEYS[3], field, part[1])
   end
 end
-keep(KEYS[3], ARGV[1])
+if change.ends then redis.call('EXPIRE', KEYS[3], ARGV[1]) else keep(KEYS[3], ARGV[1]) end
 for _, member in ipairs(change.unquota) do redis.call('ZREM', KEYS[2], member) end
 for _, member in ipairs(change.quota) do redis.call('ZADD', KEYS[2], 'NX', now, member) end
 if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[6]) end

@@ -60,6 +60,7 @@ class Settlement:
     quota_add: Sequence[str] = ()
     messages: Mapping[str, str] = field(default_factory=dict)  # message id → provider reference
     conversation: Mapping[str, str] = field(default_factory=dict)
+    ends: bool = False  # nothing of the command is left to be made: its ledger need not outlive a wait
 
 
 def _fields(flat: Sequence[Any]) -> Fields:
@@ -216,6 +217,7 @@ class Store:
             "outbox": list(change.outbox),
             "refs": list(change.messages.values()),
             "conversation": dict(change.conversation),
+            "ends": change.ends,
         }
         flat = await self.client.script(
             keys.SETTLE,

@@ -426,6 +426,10 @@ async def test_what_was_sent_is_known_for_as_long_as_the_rest_may_wait(world: Wo
     await world.send(text="one|two", command_id="c1", not_after=soon(world.clock, 10 * 86_400))
     (ledger,) = await world.client.call("KEYS", "l:*")
     assert await world.client.call("TTL", ledger) > 10 * 86_400
+    await world.process.health.learn(world.accounts.get("acc_1"), HealthChange(Health.CONNECTED))
+    await world.come_due()
+    assert world.provider.texts() == ["one", "two"]
+    assert await world.client.call("TTL", ledger) <= 3 * 86_400
 
 
 # -------------------------------------------------------------------------------------------------------- cancel
