@@ -55,7 +55,7 @@ class AccountsHealth:
     def apply(self, key: bytes, value: bytes | None) -> None:
         """One record of the topic."""
         if value is None:
-            self._set(key.decode(), Health.CONNECTED)
+            self._forget(key.decode())
             return
         record = AccountHealth.model_validate_json(value)
         if record.channel == self._channel:
@@ -70,8 +70,19 @@ class AccountsHealth:
             metrics.ACCOUNTS.labels(self._channel, before).dec()
         metrics.ACCOUNTS.labels(self._channel, health).inc()
         if before in PAUSED and health not in PAUSED:
-            for callback in self._recovered:
-                callback(account_id)
+            self._wake(account_id)
+
+    def _forget(self, account_id: str) -> None:
+        """Nothing is known of the account any more; it may be another channel's, of which nothing was."""
+        before = self._known.pop(account_id, None)
+        if before is not None:
+            metrics.ACCOUNTS.labels(self._channel, before).dec()
+        if before in PAUSED:
+            self._wake(account_id)
+
+    def _wake(self, account_id: str) -> None:
+        for callback in self._recovered:
+            callback(account_id)
 
     async def learn(self, account: Account, change: HealthChange) -> None:
         """Tell everybody when the health is another than before, and keep a rate. Raises LogUnavailable, with a rate

@@ -287,6 +287,7 @@ def _as_waiting(update: StatusUpdate) -> dict[str, Any]:
             "code": failure.code,
             "provider_code": failure.provider_code,
             "detail": failure.detail,
+            "trace_id": failure.trace_id,
             "facts": dict(failure.facts),
         },
     }
@@ -305,6 +306,7 @@ def _from_waiting(waiting: Mapping[str, Any]) -> StatusUpdate:
             ErrorCode(failure["code"]),
             provider_code=failure["provider_code"],
             detail=failure["detail"],
+            trace_id=failure.get("trace_id"),
             facts=failure["facts"],
         ),
     )

@@ -28,6 +28,8 @@ FETCH_WAIT_MS = 100
 FOLLOW_WAIT_MS = 500
 # aiokafka cannot ask for the broker's default.
 REPLICAS = 3
+# Of three: what is acknowledged survives the loss of any broker, and one may be away without stopping anything.
+IN_SYNC = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ class KafkaLog:
         self._acks.close()
 
     async def ensure_topics(self, topics: Iterable[TopicSpec]) -> None:
-        """As `Log.ensure_topics`, with three replicas where there are brokers for them.
+        """As `Log.ensure_topics`, with three replicas where there are brokers for them, two of which must hold a record
+        before it is acknowledged.
 
         Needs no right to create when nothing is missing.
         """
@@ -132,6 +135,8 @@ class KafkaLog:
         if topic.retention_ms is not None and not topic.compact:
             configs["retention.ms"] = str(topic.retention_ms)
         configs["max.message.bytes"] = str(self._max_bytes + OVERHEAD_BYTES)
+        if brokers >= REPLICAS:
+            configs["min.insync.replicas"] = str(IN_SYNC)
         return NewTopic(topic.name, topic.partitions, min(REPLICAS, brokers), topic_configs=configs)
 
     async def partitions(self, topic: str) -> int:

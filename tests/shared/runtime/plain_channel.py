@@ -359,7 +359,7 @@ def _outcomes(received: ReceivedItem, read: dict[str, Any]) -> Sequence[Outcome]
     when = datetime.fromtimestamp(read.get("at", at(received.received_at)) / 1000, UTC)
     match read["kind"]:
         case "status":
-            refused = Failure(ErrorCode(read["code"])) if "code" in read else None
+            refused = Failure(ErrorCode(read["code"]), trace_id=read.get("trace")) if "code" in read else None
             until = datetime.fromtimestamp(read["until"] / 1000, UTC) if "until" in read else None
             update = StatusUpdate(
                 read.get("id"), State(read["state"]), when, read.get("peer"), tuple(read.get("aliases", ()))

@@ -79,6 +79,13 @@ async def test_a_status_that_comes_before_its_message_is_known_waits_for_it(worl
     assert await world.states("c1") == ["sent", "delivered", "read"]
 
 
+async def test_an_early_failure_keeps_what_the_provider_s_support_asks_for(world: World) -> None:
+    await world.receive(report("failed", code="content_rejected", trace="A1b2"))
+    await world.send(command_id="c1")
+    last = (await world.statuses("c1"))[-1]
+    assert (last["state"], last["error"]["trace_id"]) == ("failed", "A1b2")
+
+
 async def test_early_statuses_are_told_though_the_log_goes_away(world: World) -> None:
     await world.receive(report("delivered"))
     record = await world.command(command_id="c1")

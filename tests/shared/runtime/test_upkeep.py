@@ -222,6 +222,23 @@ async def test_other_channels_health_is_not_ours(world: World) -> None:
     assert world.process.health.why_paused("acc_1") is None
 
 
+async def test_a_removed_record_of_health_is_forgotten_and_only_ours_was_counted(world: World) -> None:
+    health = world.process.health
+
+    def counted(state: Health) -> float:
+        return metrics.REGISTRY.get_sample_value("accounts", {"channel": CHANNEL, "health": state}) or 0.0
+
+    before = {state: counted(state) for state in Health}
+    health.apply(b"of-another-channel", None)
+    assert {state: counted(state) for state in Health} == before
+    await health.learn(first_account(world), HealthChange(Health.DISCONNECTED))
+    woken: list[str] = []
+    health.on_recovery(woken.append)
+    health.apply(b"acc_1", None)
+    assert {state: counted(state) for state in Health} == before
+    assert (health.why_paused("acc_1"), woken) == (None, ["acc_1"])
+
+
 # ---------------------------------------------------------------------------------------------------------- probes
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from shared.stream.errors import RecordTooLarge
+from shared.stream.kafka import KafkaLog
 from shared.stream.log import CaughtUp, Log, LogConsumer, TopicSpec
 from shared.stream.records import Partition, Record, header
 from tests.integration.brokers import every_log, memory_and_kafka
@@ -69,6 +70,14 @@ async def test_topics_are_created_once(log: Log, unique: Unique) -> None:
     await log.ensure_topics(specs)
     await log.ensure_topics([*specs, TopicSpec(unique("three"), 1, retention_ms=60_000)])
     assert [await log.partitions(spec.name) for spec in specs] == [2, 3]
+
+
+@pytest.mark.parametrize(("brokers", "replicas", "in_sync"), [(1, 1, None), (2, 2, None), (3, 3, "2"), (5, 3, "2")])
+async def test_with_three_replicas_two_must_hold_what_is_acknowledged(
+    brokers: int, replicas: int, in_sync: str | None
+) -> None:
+    made = KafkaLog("127.0.0.1:9092", client_id="test")._new_topic(TopicSpec("any", 1), brokers)
+    assert (made.replication_factor, made.topic_configs.get("min.insync.replicas")) == (replicas, in_sync)
 
 
 @every_log
