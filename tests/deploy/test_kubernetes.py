@@ -12,6 +12,7 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from shared.runtime.server import CHECK_SECONDS
 from shared.runtime.service import longest_stop
 from shared.runtime.settings import (
     BlobSettings,
@@ -286,7 +287,10 @@ def test_pods_are_probed_and_given_time_to_stop(rendered: list[Manifest]) -> Non
         for probe, path in (("startup", "/livez"), ("liveness", "/livez"), ("readiness", "/readyz")):
             assert container[f"{probe}Probe"]["httpGet"] == {"path": path, "port": "http"}
         assert "http" in ports
-        unready_after = container["readinessProbe"]["periodSeconds"] * container["readinessProbe"]["failureThreshold"]
+        readiness = container["readinessProbe"]
+        assert readiness["timeoutSeconds"] >= 2 * CHECK_SECONDS
+        assert readiness["failureThreshold"] >= 3
+        unready_after = readiness["periodSeconds"] * readiness["failureThreshold"]
         assert unready_after < drain_delay
         assert to_stop < pod["terminationGracePeriodSeconds"]
 

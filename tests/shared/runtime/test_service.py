@@ -25,7 +25,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
 from shared.runtime import answers, main, service, typing_indicator
 from shared.runtime.sealing import new_key, public_key, seal
-from shared.runtime.server import LONGEST_STOP
+from shared.runtime.server import LONGEST_STOP, HealthChecks
 from shared.runtime.service import Service, ServiceConfig, topic_specs
 from shared.runtime.settings import (
     BlobSettings,
@@ -233,6 +233,23 @@ async def test_readiness_names_what_is_missing(log: MemoryLog, configure: Callab
         assert (await running.get("/livez"))[0] == 200
         log.available = True
         assert (await running.get("/readyz"))[0] == 200
+
+
+async def test_readiness_asks_all_at_once_and_waits_for_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runtime.server.CHECK_SECONDS", 0.01)
+    checks, both = HealthChecks(), asyncio.Barrier(2)
+
+    async def with_the_other() -> bool:
+        await both.wait()
+        return True
+
+    async def silent() -> bool:
+        return await asyncio.Event().wait()
+
+    for name, check in (("silent", silent), ("one", with_the_other), ("other", with_the_other)):
+        checks.require(name, check)
+    async with asyncio.timeout(5):
+        assert await checks.missing() == ["accepting", "silent"]
 
 
 async def test_stopping_says_so_first_and_drains(log: MemoryLog, configure: Callable[..., ServiceConfig]) -> None:
