@@ -71,7 +71,7 @@ class WindowRule(Model):
     """A messaging window: what opens it, how long it lasts, what is allowed when it is closed.
 
     `guard` is taken off the end, so that what is accepted here still arrives in time. `applies_to` names the
-    kind of conversation: `any`, or a peer kind the channel's `peer_kind` gives.
+    kind of conversation: `any`, or what the channel's events leave as `kind` in the address of the conversation.
     """
 
     kind: str

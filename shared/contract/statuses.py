@@ -44,7 +44,7 @@ ENDED_WITHOUT_SENDING = frozenset({State.FAILED, State.REJECTED, State.EXPIRED, 
 
 
 def supersedes(new: State, old: State | None) -> bool:
-    """Whether `new` moves a part on from `old` (monotone merge by `RANK`).
+    """Whether `new` moves a part on from `old` (monotone merge by `RANK`): what a reader of statuses keeps.
 
     A deferral may follow a deferral: it says a new time.
     """
@@ -106,7 +106,7 @@ class MessageStatus(Model):
     provider_message_id: str | None = None
     occurred_at: Timestamp
     until: Timestamp | None = None  # of `deferred`
-    why: OptionalText = None  # of `deferred`: an error code
+    why: OptionalText = None  # of `deferred`: an error code, `not_before`, or `behind` one that waits already
     error: Error | None = None
     warnings: tuple[Warning, ...] = ()
     pricing: dict[str, Any] | None = None  # as the provider gave it

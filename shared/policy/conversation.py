@@ -29,7 +29,6 @@ class Conversation:
     opted_out: bool = False
     address: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
-    subject: str | None = None
     fed: str = ""
 
     @property
@@ -59,6 +58,5 @@ def from_fields(fields: Mapping[str, str], quota_used: int = 0) -> Conversation:
         opted_out=fields.get("opted_out") == "1",
         address=orjson.loads(fields["address"]) if fields.get("address") else {},
         name=fields.get("name"),
-        subject=fields.get("subject"),
         fed=fields.get("fed", ""),
     )

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from shared.channel import Account, Channel, Event, HealthChange, StatusUpdate
 from shared.contract.state import ConversationState
-from shared.contract.statuses import RANK, MessageStatus, State
+from shared.contract.statuses import RANK, MessageStatus, State, supersedes
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.policy.conversation import Conversation
@@ -165,7 +165,7 @@ async def _from_statuses(channel: str, store: Store, stream: Log, topic: str, nu
             continue
         parts = commands[status.conversation_id, status.command_id]
         known = parts.get(status.part.index)
-        if known is None or RANK[status.state] > RANK[known.state]:
+        if supersedes(status.state, known.state if known else None):
             parts[status.part.index] = status
         count += 1
     waiting = [_restore(channel, store, *key, parts) for key, parts in commands.items()]
