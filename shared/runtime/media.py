@@ -18,7 +18,8 @@ from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.fetching import FileFetcher, Unfetched, failed
 from shared.runtime.health import AccountsHealth
-from shared.runtime.jobs import account_group, lane_group
+from shared.runtime.jobs import account_called, account_group, lane_group
+from shared.runtime.places import AccountPlaces
 from shared.runtime.publish import event_envelope, publish
 from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.log import Log
@@ -27,6 +28,7 @@ from shared.stream.records import INJECTED, Record, header
 
 SHORT_WAIT = 2.0
 LONGEST_WAIT = 120.0
+ACCOUNT_SLOTS = 4  # files of one account at once, so that hanging ones leave room for the others
 IN_LANE_FOR = timedelta(seconds=8)  # of a message's life: a lane that waits longer fills the window for the others
 GIVE_UP_AFTER = timedelta(hours=1)  # of trouble at the provider
 ACCOUNT_PATIENCE = timedelta(hours=24)  # after receipt: providers keep files at least so long
@@ -78,11 +80,18 @@ class MediaFetcher:
         self._files = files
         self._topic = topics.inbound(channel)
         self._parking = parking
+        self._places = AccountPlaces(ACCOUNT_SLOTS)
+
+    async def admit(self, record: Record) -> None:
+        """Return when the record's account has a free place, or the record needs none."""
+        account_id = account_called(record)
+        if account_id is not None and _kind_with_files(record) is not None:
+            await self._places.free(account_id)
 
     async def handle(self, record: Record) -> None:
         """Store what a message's pending attachments point at. Raises NotNow while it has to wait a little."""
-        kind = _WITH_FILES.get(header(record, "ce_type") or b"")
-        if kind is None or record.value is None or b'"pending"' not in record.value:
+        kind = _kind_with_files(record)
+        if kind is None or record.value is None:
             return
         if record.offset != INJECTED and self._parking.parked(message_lane(record)):
             return  # it has come a second time, and waits already
@@ -91,7 +100,8 @@ class MediaFetcher:
         except ValidationError:
             return
         try:
-            wait = await self._fetch_all(record, message)
+            with self._places.taken(message.account_id):
+                wait = await self._fetch_all(record, message)
             if wait is None:
                 await self._parking.release(message_lane(record))
             else:
@@ -192,6 +202,12 @@ class MediaFetcher:
         await self._parking.park(noted, message_lane(record), until_ms, wait.trouble.why, group)
         if paused and self._health.why_paused(message.account_id) is None:
             self._parking.wake(group)  # it has recovered while this was being written
+
+
+def _kind_with_files(record: Record) -> type[Message] | type[MessageEdited] | None:
+    """How to read a record that may have files to fetch; None when it has none."""
+    pending = b'"pending"' in (record.value or b"")
+    return _WITH_FILES.get(header(record, "ce_type") or b"") if pending else None
 
 
 def _patience(trouble: Unfetched, so_far: timedelta) -> timedelta:

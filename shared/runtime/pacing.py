@@ -1,12 +1,9 @@
-"""Pacing: rates shared by all replicas, and how many calls one account may have under way here."""
+"""Pacing: when a call may be made, by rates that all replicas share."""
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
@@ -14,14 +11,13 @@ from shared.channel import Account, Channel
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Rate, Rates
 from shared.runtime.learning import ToldRates
+from shared.runtime.places import AccountPlaces
 from shared.runtime.varying import capabilities_of
 from shared.state import keys
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.errors import NotNow
 
-BUSY_SECONDS = 0.05
-PLACE_SECONDS = 1.0
 # Moments further ahead than this are not given away: the account's future would fill with commands that may yet be
 # cancelled.
 HORIZON_SECONDS = 900.0
@@ -66,20 +62,18 @@ class _Moment:
 
 
 class Pacer:
-    """Grants moments to send, in the order they are asked for, among all replicas."""
+    """Grants moments to send, in the order they are asked for, among all replicas; `places` are for this one alone."""
 
     def __init__(
         self, channel: Channel, store: Store, told: ToldRates, *, account_slots: int, short_wait: float
     ) -> None:
+        self.places = AccountPlaces(account_slots)
         self._channel = channel
         self._name = channel.capabilities.channel
         self._store = store
         self._told = told
-        self._account_slots = account_slots
         self._short_wait = short_wait
         self._granted: dict[str, _Moment] = {}
-        self._under_way: Counter[str] = Counter()
-        self._queues: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
         self._rates: dict[str, tuple[AccountRecord, Rate | None, Rates]] = {}
 
     async def wait_for(self, account: Account, conversation_id: str, call_id: str, *, group: bool = False) -> None:
@@ -135,38 +129,6 @@ class Pacer:
     def forget_all(self) -> None:
         """The commands have gone to another process."""
         self._granted.clear()
-
-    async def place(self, account_id: str) -> None:
-        """Return when the account has a free place here: asking again and again would cost the others theirs.
-
-        Now and then also without: who was called may not have needed the place.
-        """
-        if self._under_way[account_id] < self._account_slots:
-            return
-        queue, called = self._queues[account_id], asyncio.get_running_loop().create_future()
-        queue.append(called)
-        try:
-            await asyncio.wait((called,), timeout=PLACE_SECONDS)
-        finally:
-            if not called.done():
-                queue.remove(called)
-            if not queue:
-                self._queues.pop(account_id, None)
-
-    @contextmanager
-    def under_way(self, account_id: str) -> Iterator[None]:
-        """Hold one of the account's places. Raises NotNow when all are taken."""
-        if self._under_way[account_id] >= self._account_slots:
-            raise NotNow(BUSY_SECONDS, "account_busy")
-        self._under_way[account_id] += 1
-        try:
-            yield
-        finally:
-            self._under_way[account_id] -= 1
-            if queue := self._queues.get(account_id):
-                queue.popleft().set_result(None)
-            if not self._under_way[account_id]:
-                del self._under_way[account_id]
 
     async def hold_back(self, account: Account, conversation_id: str, scope: str, wait: float) -> None:
         """The provider has asked for a pause of the pair, the account or the app. Raises StateUnavailable.

@@ -204,7 +204,7 @@ class Sender:
     async def _claimed(self, step: Step) -> Receipt:
         """Claim the call, make it, and say how long it took. Raises ProviderError, NotNow, Refused."""
         job = step.job
-        with self._pacer.under_way(job.account.account_id):
+        with self._pacer.places.taken(job.account.account_id):
             self._pacer.forget(job.command.command_id)
             # Until Valkey has answered, the claim may stand there without a call behind it.
             self._unwritten[job.command.command_id] = (step.index, None)

@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from shared.channel import Channel, KeepsTokens, PacesCalls, ProviderError, Pulls, RegistersWebhook
+from shared.channel import Channel, KeepsTokens, NeedsSecrets, PacesCalls, ProviderError, Pulls, RegistersWebhook
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import Fetcher
@@ -295,6 +295,8 @@ class Service:
     async def _listen(self, world: _World, stack: AsyncExitStack) -> Server:
         listener = Server(self._config.http, self._checks, self._measure)
         if Role.INGRESS in self._roles:
+            if isinstance(self._channel, NeedsSecrets) and (missing := self._channel.missing_secrets()):
+                log.warning("webhooks_refused", channel=self._name, missing_settings=list(missing))
             ingress = Ingress(self._channel, world.accounts, world.writer, self._config.http)
             listener.add_routes(ingress.routes())
         if Role.DELIVER in self._roles:
@@ -370,7 +372,7 @@ class Service:
 
         async def admitted(record: Record) -> None:
             if (account_id := account_called(record)) is not None:
-                await pacer.place(account_id)
+                await pacer.places.free(account_id)
 
         async def revoked(partitions: frozenset[Partition]) -> None:
             await parked.revoked(partitions)
@@ -420,6 +422,7 @@ class Service:
             fetcher.handle,
             message_lane,
             slots=16,
+            admit=fetcher.admit,
             on_assigned=parked.assigned,
             on_revoked=parked.revoked,
             accepts=parked.has_room,

@@ -115,7 +115,7 @@ async def test_unreadable_rates_of_an_account_are_not_used(make_world: MakeWorld
 async def test_an_account_has_so_many_calls_under_way_and_no_more(world: World) -> None:
     with ExitStack() as places:
         for _ in range(32):
-            places.enter_context(world.process.pacer.under_way("acc_1"))
+            places.enter_context(world.process.pacer.places.taken("acc_1"))
         record = await world.command()
         with pytest.raises(NotNow, match="account_busy"):
             await world.process.deliverer.handle(record)

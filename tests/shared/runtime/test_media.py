@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from shared.channel import HealthChange, ProviderError
+from shared.channel import Account, HealthChange, OpenFile, ProviderError
+from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health, Message
 from shared.media.blobs import BlobMissing, BlobsUnavailable
 from shared.runtime import metrics, upkeep
 from shared.runtime.accounts import AWAITED_SECONDS
 from shared.runtime.fetching import FileFetcher, Unfetched
-from shared.runtime.media import message_lane
+from shared.runtime.media import ACCOUNT_SLOTS, message_lane
 from shared.runtime.upkeep import ParkedRecords
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import NotNow
@@ -411,6 +412,7 @@ async def fetching(world: World) -> AsyncIterator[None]:
         key_of=message_lane,
         on_poison=poisoned,
         slots=16,
+        admit=process.media.admit,
         on_assigned=parked.assigned,
         on_revoked=parked.revoked,
     )
@@ -425,6 +427,31 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not true():
             await asyncio.sleep(0.002)
+
+
+async def test_hanging_files_of_one_account_leave_room_for_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, answered = [f"f{n}" for n in range(40)], asyncio.Event()
+    await world.receive(*(item(id=name, peer=f"p{at}", files=[name]) for at, name in enumerate(names)))
+    await world.receive(item(id="other", account="acc_2", files=["other"]))
+    media(world).update({name: [PNG] for name in names}, other=[PNG])
+    open_media, hanging = world.channel.open_media, []  # type: ignore[attr-defined]
+
+    async def hang(attachment: Attachment, message: Message, account: Account) -> OpenFile:
+        if account.account_id == "acc_1" and not answered.is_set():
+            hanging.append(attachment.provider_ref)
+            await answered.wait()
+        opened: OpenFile = await open_media(attachment, message, account)
+        return opened
+
+    monkeypatch.setattr(world.channel, "open_media", hang, raising=False)
+    async with fetching(world):
+        await until(lambda: opened(world) == ["other"])
+        assert len(hanging) == ACCOUNT_SLOTS
+        answered.set()
+        await until(lambda: len(world._written(world.topics.inbound(CHANNEL))) == 2 * 41)
+    assert [name for name, _ in await changes(world)] == ["attachment.stored"] * 41
 
 
 async def test_five_hundred_files_of_a_dead_token_do_not_delay_another_accounts(

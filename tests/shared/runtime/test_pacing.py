@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from shared.channel import Account
@@ -44,21 +42,3 @@ async def test_a_moment_of_the_app_is_kept_too(world: World) -> None:
             await pacer.wait_for(one, CONVERSATION, "c2")
     world.clock.advance(1.0)
     await pacer.wait_for(one, CONVERSATION, "c2")
-
-
-async def test_a_place_is_called_when_one_is_free(world: World) -> None:
-    pacer = world.process.pacer
-    with pacer.under_way("other"):
-        await pacer.place("acc_1")
-    held = [pacer.under_way("acc_1") for _ in range(32)]
-    for place in held:
-        place.__enter__()
-    waiting = [asyncio.create_task(pacer.place("acc_1")) for _ in range(3)]
-    await asyncio.sleep(0)
-    waiting[0].cancel()
-    await asyncio.wait((waiting[0],))
-    held[0].__exit__(None, None, None)
-    await asyncio.wait_for(waiting[1], 0.5)
-    assert not waiting[2].done()
-    await asyncio.wait_for(waiting[2], 5)  # without a call, after a while
-    assert not pacer._queues
