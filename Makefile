@@ -43,7 +43,7 @@ bench: $(SYNCED) ## measure, each figure beside a bare yardstick, into bench/RES
 	@$(BIN)/python -m bench $(ARGS)
 
 image: ## build the container image of one channel: make image CHANNEL=telegram
-	docker build --build-arg CHANNEL=$(CHANNEL) --tag $(CHANNEL)-connector .
+	docker build --build-arg CHANNEL=$(CHANNEL) --tag $(CHANNEL)-connector:dev .
 
 clean: ## remove everything that was brought or made here
 	rm -rf .tools .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
@@ -60,4 +65,35 @@ def test_user_and_port_are_those_of_the_pods() -> None:
     assert int(_one(r"^USER (\d+)$")) == int(_one(r"--uid (\d+)")) == pod["securityContext"]["runAsUser"]
     (container,) = pod["containers"]
     assert int(_one(r"^EXPOSE (\d+)$")) == int(_one(r"HTTP_PORT=(\d+)")) == container["ports"][0]["containerPort"]
-    assert f"127.0.0.1:{container['ports'][0]['containerPort']}/livez" in DOCKERFILE
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+def test_health_is_asked_for_at_the_port_of_the_settings(status: int, healthy: bool) -> None:
+    asked: list[str] = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
+        Thread(target=server.serve_forever).start()
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        check = subprocess.run(
+            ["/bin/sh", "-c", _one(r"^HEALTHCHECK .+\\\n\s+CMD (.+)$")],
+            env={"PATH": path, "HTTP_PORT": str(server.server_port)},
+            capture_output=True,
+        )
+        server.shutdown()
+    assert (asked, check.returncode == 0) == (["/livez"], healthy)
+
+
+def test_images_are_built_as_the_dev_overlay_calls_them() -> None:
+    name, _, tag = _one(r"--tag (\S+) \.$", (ROOT / "Makefile").read_text()).partition(":")
+    overlay = yaml.safe_load((ROOT / "deploy/k8s/overlays/dev/kustomization.yaml").read_text())
+    wanted = [{"name": name.replace("$(CHANNEL)", channel), "newTag": tag} for channel in CHANNELS]
+    assert sorted(overlay["images"], key=lambda image: str(image["name"])) == wanted

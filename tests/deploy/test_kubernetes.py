@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
 KUSTOMIZATIONS = sorted(K8S.rglob("kustomization.yaml"))
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
+COMPONENTS = sorted(path.name for path in (K8S / "components").iterdir())
 CHANNELS = sorted(path.parent.name for path in (ROOT / "services").glob("*/pyproject.toml"))
 WORKLOADS = ("Deployment", "StatefulSet")
 
@@ -60,6 +63,7 @@ def test_references_resolve(path: Path) -> None:
 def test_no_file_is_left_over() -> None:
     used = {target for path in KUSTOMIZATIONS for target in _referenced(path)}
     used |= {K8S / "overlays" / name / "kustomization.yaml" for name in OVERLAYS}
+    used |= {K8S / "components" / name / "kustomization.yaml" for name in COMPONENTS}
     assert set(K8S.rglob("*.yaml")) == used
 
 
@@ -81,11 +85,13 @@ def test_every_document_says_what_it_is(path: Path) -> None:
 @pytest.fixture(scope="module", params=OVERLAYS)
 def rendered(request: pytest.FixtureRequest) -> list[Manifest]:
     """What an overlay makes, as kustomize builds it."""
+    return _built(K8S / "overlays" / request.param)
+
+
+def _built(directory: Path) -> list[Manifest]:
     if shutil.which("kubectl") is None:
         pytest.skip("no kubectl")
-    built = subprocess.run(
-        ["kubectl", "kustomize", str(K8S / "overlays" / request.param)], capture_output=True, text=True, check=True
-    )
+    built = subprocess.run(["kubectl", "kustomize", str(directory)], capture_output=True, text=True, check=True)
     return list(yaml.safe_load_all(built.stdout))
 
 
@@ -177,6 +183,16 @@ def test_every_workload_has_its_disruption_budget(rendered: list[Manifest]) -> N
         for budget in _of(rendered, "PodDisruptionBudget")
     ]
     assert sorted(_name(one) for (one,) in covered) == sorted(_name(one) for one in _of(rendered, *WORKLOADS))
+    for budget in _of(rendered, "PodDisruptionBudget"):
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_images_are_pulled_only_where_they_are_not_there(rendered: list[Manifest]) -> None:
+    for workload in _of(rendered, *WORKLOADS):
+        container = _container(workload)
+        tag = container["image"].rpartition("/")[2].partition(":")[2]
+        assert tag not in ("", "latest"), "Kubernetes would always pull it"
+        assert container.get("imagePullPolicy", "IfNotPresent") == "IfNotPresent"
 
 
 def test_network_policies_cover_every_pod(rendered: list[Manifest]) -> None:
@@ -191,6 +207,49 @@ def test_network_policies_cover_every_pod(rendered: list[Manifest]) -> None:
         _name(one) for policy in closed for one in _selected(rendered, policy["spec"]["podSelector"]["matchLabels"])
     }
     assert reached == {_name(workload) for workload in _of(rendered, *WORKLOADS)}
+
+
+def _egress(manifests: list[Manifest]) -> list[tuple[str, list[str], list[int]]]:
+    """Address blocks that pods may reach: the block, the ports, and what is left out of it."""
+    return [
+        (peer["ipBlock"]["cidr"], peer["ipBlock"].get("except", []), [port["port"] for port in rule["ports"]])
+        for policy in _of(manifests, "NetworkPolicy")
+        for rule in policy["spec"].get("egress", ())
+        for peer in rule["to"]
+        if "ipBlock" in peer
+    ]
+
+
+def test_link_local_addresses_answer_for_names_only(rendered: list[Manifest]) -> None:
+    for cidr, excepted, ports in _egress(rendered):
+        network = ip_network(cidr)
+        if network.version == 4:
+            assert ports == [53, 53] or "169.254.0.0/16" in excepted
+        else:
+            assert {"fc00::/7", "fe80::/10"} <= set(excepted)
+
+
+@pytest.mark.parametrize(
+    ("component", "opened"),
+    [
+        ("gke-identity", {("169.254.169.254/32", 80), ("169.254.169.252/32", 988)}),
+        ("eks-identity", {("169.254.170.23/32", 80), ("fd00:ec2::23/128", 80)}),
+    ],
+)
+def test_a_clouds_identity_can_be_let_through_and_nothing_beside_it(
+    component: str, opened: set[tuple[str, int]], tmp_path: Path
+) -> None:
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(K8S / "overlays" / "prod", tmp_path)],
+        "components": [os.path.relpath(K8S / "components" / component, tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    before, after = _built(K8S / "overlays" / "prod"), _built(tmp_path)
+    (policy,) = [one for one in _of(after, "NetworkPolicy") if one not in before]
+    assert _selected(after, policy["spec"]["podSelector"]["matchLabels"]) == _of(after, *WORKLOADS)
+    assert {(cidr, port) for cidr, _, ports in _egress([policy]) for port in ports} == opened
 
 
 def test_only_webhooks_are_exposed(rendered: list[Manifest]) -> None:
