@@ -435,6 +435,15 @@ class RegistersWebhook(Protocol):
         ...
 
 
+@runtime_checkable
+class NeedsSecrets(Protocol):
+    """A channel whose webhooks are proven by secrets of its own settings, not of its accounts."""
+
+    def missing_secrets(self) -> Sequence[str]:
+        """The variables that are not set and without which webhooks are refused or cannot be registered. No I/O."""
+        ...
+
+
 class TokenStore(Protocol):
     """Where rotating tokens are kept for all replicas. Values are secret; the runtime keeps them sealed.
 

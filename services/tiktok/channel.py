@@ -84,6 +84,9 @@ class TikTokChannel:
         asked = request.query.get("challenge", "")
         return asked if asked.isascii() and asked.isalnum() and len(asked) <= 256 else ""
 
+    def missing_secrets(self) -> Sequence[str]:
+        return self._settings.missing_secrets()
+
     def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
         return inbound.unbatch(request.body)
 

@@ -51,3 +51,8 @@ class Settings(BaseSettings):
     image_capability_ttl: float = Field(default=3600.0, ge=0)
     profile_ttl: float = Field(default=86400.0, ge=0)
     cache_size: int = Field(default=10_000, ge=1)  # entries of each cache
+
+    def missing_secrets(self) -> tuple[str, ...]:
+        """Variables without which webhooks are refused, or cannot be registered."""
+        given = {"TIKTOK_APP_ID": self.app_id, "TIKTOK_APP_SECRET": self.app_secret.get_secret_value()}
+        return tuple(name for name, value in given.items() if not value)

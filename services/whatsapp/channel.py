@@ -54,6 +54,9 @@ class WhatsApp:
     def challenge(self, request: WebhookRequest, accounts: Accounts) -> str:
         return inbound.challenge(self._settings, request)
 
+    def missing_secrets(self) -> Sequence[str]:
+        return self._settings.missing_secrets()
+
     def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
         return batch.unbatch(request.body)
 

@@ -52,6 +52,13 @@ class Settings(BaseSettings):
     def _only_app(self) -> App | None:
         return App(secret=self.app_secret, verify_token=self.verify_token) if self.app_secret is not None else None
 
+    def missing_secrets(self) -> tuple[str, ...]:
+        """Variables without which Meta's webhooks, or its check of their address, are refused."""
+        if self.apps and self._only_app is None:
+            return ()
+        given = {"WHATSAPP_APP_SECRET": self.app_secret, "WHATSAPP_VERIFY_TOKEN": self.verify_token}
+        return tuple(name for name, secret in given.items() if secret is None or not secret.get_secret_value())
+
     def app(self, route: str) -> App | None:
         """The app whose webhooks come in on a route."""
         key = route or DEFAULT_APP

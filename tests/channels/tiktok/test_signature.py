@@ -140,3 +140,15 @@ def test_a_challenge_is_repeated_and_nothing_else(asked: str | None, answered: s
 def test_no_header_breaks_the_check(body: bytes, header: str) -> None:
     with pytest.raises(Forbidden):
         check(header, body)
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        (Settings(), ["TIKTOK_APP_ID", "TIKTOK_APP_SECRET"]),
+        (Settings(app_id="app"), ["TIKTOK_APP_SECRET"]),
+        (Settings(app_id="app", app_secret=SecretStr("s")), []),
+    ],
+)
+def test_it_knows_which_secrets_were_forgotten(settings: Settings, missing: list[str]) -> None:
+    assert list(TikTokChannel(settings).missing_secrets()) == missing

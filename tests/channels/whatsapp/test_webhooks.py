@@ -269,3 +269,17 @@ def test_what_is_told_of_a_business_account_reaches_each_of_its_numbers(channel:
         assert isinstance(event.data, AccountNotice)
         assert event.data.account_id == account.account_id
         assert event.data.notice != "webhook.unknown"
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        (Settings(), ["WHATSAPP_APP_SECRET", "WHATSAPP_VERIFY_TOKEN"]),
+        (Settings(app_secret=SecretStr("")), ["WHATSAPP_APP_SECRET", "WHATSAPP_VERIFY_TOKEN"]),
+        (Settings(app_secret=SecretStr("s")), ["WHATSAPP_VERIFY_TOKEN"]),
+        (Settings(app_secret=SecretStr("s"), verify_token=SecretStr("v")), []),
+        (Settings(apps={"shop": App(secret=SecretStr("s"))}), []),
+    ],
+)
+def test_it_knows_which_secrets_were_forgotten(settings: Settings, missing: list[str]) -> None:
+    assert list(build(settings).missing_secrets()) == missing

@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from sandbox.broker import free_port
 from sandbox.valkey import ValkeyServer
@@ -496,6 +497,24 @@ def test_the_longest_stop_is_the_sum_of_all_that_is_waited_for() -> None:
     left = kafka.send_timeout
     ended = typing_indicator.CLOSE_SECONDS + answers.CLOSE_SECONDS + kafka.send_timeout
     assert service.longest_stop(http, kafka) >= 7 + LONGEST_STOP + drained + flushed + left + ended
+
+
+# ------------------------------------------------------------------------------------------------- forgotten secrets
+
+
+class ForgetfulChannel(PlainChannel):
+    def missing_secrets(self) -> tuple[str, ...]:
+        return ("PLAIN_APP_SECRET",)
+
+
+@pytest.mark.parametrize(("role", "warnings"), [(Role.INGRESS, [["PLAIN_APP_SECRET"]]), (Role.NORMALISE, [])])
+async def test_a_forgotten_webhook_secret_is_said_where_webhooks_come_in(
+    log: MemoryLog, configure: Callable[..., ServiceConfig], role: Role, warnings: list[list[str]]
+) -> None:
+    with capture_logs() as lines:
+        async with started(ForgetfulChannel(), configure(role), log):
+            pass
+    assert [line["missing_settings"] for line in lines if line["event"] == "webhooks_refused"] == warnings
 
 
 # --------------------------------------------------------------------------------------- topics that others have made
