@@ -39,7 +39,8 @@ class Attachments:
 
         A file that Telegram will not let us have has failed already: `file_too_large` above 20 MiB.
         """
-        attachment_id = ids.attachment_id(self._message_id, len(self._found))
+        # An edit may put another file in the same place: it must not be taken for the one that was there.
+        attachment_id = ids.attachment_id(self._message_id, len(self._found), file.file_unique_id)
         problem = _problem(file)
         self._found.append(
             Attachment(

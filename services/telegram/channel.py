@@ -27,7 +27,7 @@ from shared.channel import (
 )
 from shared.contract.commands import Command, CommandType
 from shared.contract.content import Attachment
-from shared.contract.events import Message
+from shared.contract.events import Message, MessageEdited
 
 
 class Telegram:
@@ -64,7 +64,7 @@ class Telegram:
         # The Bot API has no field that would bring the correlation back.
         return await sending.perform(self._client, call, account, files)
 
-    async def open_media(self, attachment: Attachment, message: Message, account: Account) -> OpenFile:
+    async def open_media(self, attachment: Attachment, message: Message | MessageEdited, account: Account) -> OpenFile:
         return await open_media(self._client, attachment, account)
 
     def updates(self, account: Account, cursor: str | None) -> AsyncIterator[Batch]:

@@ -66,9 +66,13 @@ Entities = Loose[list[OnErrorOmit[Entity]]]
 
 
 class File(Wire):
-    """Any file: photo size, video, voice, sticker … `file_size` in bytes, `duration` in seconds."""
+    """Any file: photo size, video, voice, sticker … `file_size` in bytes, `duration` in seconds.
+
+    `file_id` is what it is fetched by, which changes; `file_unique_id` says that two are the same.
+    """
 
     file_id: Loose[str] = None
+    file_unique_id: Loose[str] = None
     file_size: Id = None
     file_name: Loose[str] = None
     performer: Loose[str] = None

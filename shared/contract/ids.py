@@ -63,9 +63,12 @@ def status_id(command_id: str, part: int, state: str, detail: str = "") -> str:
     return _derived("status", command_id, str(part), state, detail)
 
 
-def attachment_id(message: str, index: int) -> str:
-    """Id of the attachment at `index` (from 0) of a message."""
-    return _derived("attachment", message, str(index))
+def attachment_id(message: str, index: int, file: str | None = None) -> str:
+    """Id of the attachment at `index` (from 0) of a message.
+
+    `file` is the provider's lasting name of the file itself, where an edit of the message may replace it.
+    """
+    return _derived("attachment", message, str(index), *((file,) if file else ()))
 
 
 def blob_key(workspace_id: str, account_id: str, attachment: str) -> str:

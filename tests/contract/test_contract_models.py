@@ -48,6 +48,7 @@ def test_ids_never_change() -> None:
     assert ids.event_id("telegram", "tg_1", "42:7", "message.received") == "3743192a-aa52-51d6-b19b-fb3936751332"
     assert ids.status_id("cmd_81", 0, "sent") == "6dd920d4-9795-57c0-9116-23c2dcdffb83"
     assert ids.attachment_id("m", 0) == "a14cc941-4f13-57c0-9d10-bff9bd8bf9dd"
+    assert ids.attachment_id("m", 0, "f") not in (ids.attachment_id("m", 0), ids.attachment_id("m", 0, "g"))
     assert ids.personal_peer("+5511955501234") == "p-a253b560e7baf54f4532cfe3a5e3a1"
 
 

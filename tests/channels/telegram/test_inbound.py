@@ -285,3 +285,17 @@ def test_message_numbers(reference: str, number: int | None) -> None:
 )
 def test_message_numbers_count_within_a_chat(reference: str, peer: Peer, number: int | None) -> None:
     assert message_number(reference, peer) == number
+
+
+def test_an_edit_keeps_the_attachment_it_keeps_and_renames_the_one_it_replaces() -> None:
+    """Same file, same id and blob: another file in its place must not overwrite it."""
+    folder = goldens.HERE / "telegram" / "inbound"
+    caption, photo = (
+        json.loads((folder / f"{case}.json").read_text())["edited_message"]
+        for case in ("edit_of_caption", "edit_replaces_a_photo")
+    )
+    told = [*_events("message", caption), *_events("edited_message", caption), *_events("edited_message", photo)]
+    first, same, other = (event.data.content.attachments[0] for event in told)  # type: ignore[attr-defined]
+    assert (same.attachment_id, same.blob) == (first.attachment_id, first.blob)
+    assert other.attachment_id != first.attachment_id
+    assert other.blob != first.blob
