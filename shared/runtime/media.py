@@ -48,8 +48,11 @@ def message_lane(record: Record) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """A message's files, of which `told` have come to an end, are parked `until` then. `since`: when trouble at the
-    provider began; None for an account's trouble, whose recovery ends the wait where it is known to be paused."""
+    """A message's files, of which `told` have come to an end, are parked `until` then.
+
+    `since`: when trouble at the provider began; None where it is the account's, whose recovery ends the wait where it
+    is known to be paused, and behind other files of the account.
+    """
 
     trouble: Unfetched
     told: int
@@ -100,8 +103,7 @@ class MediaFetcher:
         except ValidationError:
             return
         try:
-            with self._places.taken(message.account_id):
-                wait = await self._fetch_all(record, message)
+            wait = await self._in_turn(record, message)
             if wait is None:
                 await self._parking.release(message_lane(record))
             else:
@@ -112,6 +114,17 @@ class MediaFetcher:
     async def poisoned(self, record: Record) -> None:
         """The record is a dead letter now, and not parked any more."""
         await self._parking.release(message_lane(record))
+
+    async def _in_turn(self, record: Record, message: Message | MessageEdited) -> _Wait | None:
+        """Fetch in one of the account's places. Raises as `_fetch_all`, and NotNow when none is free."""
+        if self._places.stuck_for(message.account_id) < IN_LANE_FOR.total_seconds():
+            with self._places.taken(message.account_id):
+                return await self._fetch_all(record, message)
+        # All its downloads hang: in their lanes the others would fill the window in which other accounts' records come.
+        busy = Unfetched("account_busy", error(ErrorCode.FILE_UNAVAILABLE))
+        now = datetime.now(UTC)
+        again = now + _patience(busy, now - message.received_at)
+        return _Wait(busy, _number(record, _TOLD) or 0, again, _since(record))
 
     async def _fetch_all(self, record: Record, message: Message | MessageEdited) -> _Wait | None:
         """Fetch what is left, in order; None when all files have come to an end. Raises NotNow, LogUnavailable."""
@@ -180,12 +193,12 @@ class MediaFetcher:
             paused = self._health.why_paused(message.account_id) is not None
             again = ends if paused else now + _patience(trouble, now - message.received_at)
             return _Wait(trouble, told, min(again, ends), None) if now < ends else None
-        millis = _number(record, _SINCE)
-        since = now if millis is None else datetime.fromtimestamp(millis / 1000, UTC)
+        known = _since(record)
+        since = known or now
         if now >= since + GIVE_UP_AFTER:
             return None
         patience = _patience(trouble, now - since)
-        nothing_to_note = millis is None and told == (_number(record, _TOLD) or 0)
+        nothing_to_note = known is None and told == (_number(record, _TOLD) or 0)
         if nothing_to_note and patience.total_seconds() <= SHORT_WAIT and now - message.received_at < IN_LANE_FOR:
             raise NotNow(patience.total_seconds(), trouble.why)
         return _Wait(trouble, told, min(now + patience, since + GIVE_UP_AFTER), since)
@@ -214,6 +227,12 @@ def _patience(trouble: Unfetched, so_far: timedelta) -> timedelta:
     """Until the next try: a quarter of the time it has taken so far, within bounds, or what the provider asks."""
     wait = min(max(SHORT_WAIT, so_far.total_seconds() / 4), LONGEST_WAIT)
     return timedelta(seconds=max(trouble.retry_after, wait))
+
+
+def _since(record: Record) -> datetime | None:
+    """When trouble at the provider began, for a record that was parked for it."""
+    millis = _number(record, _SINCE)
+    return None if millis is None else datetime.fromtimestamp(millis / 1000, UTC)
 
 
 def _number(record: Record, name: str) -> int | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from shared.stream.errors import NotNow
 
@@ -19,6 +20,7 @@ class AccountPlaces:
     def __init__(self, each: int) -> None:
         self._each = each
         self._under_way: Counter[str] = Counter()
+        self._moved: dict[str, float] = {}  # when a place was last taken or given back
         self._queues: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
 
     async def free(self, account_id: str) -> None:
@@ -38,17 +40,24 @@ class AccountPlaces:
             if not queue:
                 self._queues.pop(account_id, None)
 
+    def stuck_for(self, account_id: str) -> float:
+        """Seconds for which all of the account's places have been held by the same; 0 while one is free."""
+        full = self._under_way[account_id] >= self._each
+        return monotonic() - self._moved[account_id] if full else 0.0
+
     @contextmanager
     def taken(self, account_id: str) -> Iterator[None]:
         """Hold one of the account's places. Raises NotNow when all are taken."""
         if self._under_way[account_id] >= self._each:
             raise NotNow(BUSY_SECONDS, "account_busy")
         self._under_way[account_id] += 1
+        self._moved[account_id] = monotonic()
         try:
             yield
         finally:
             self._under_way[account_id] -= 1
+            self._moved[account_id] = monotonic()
             if queue := self._queues.get(account_id):
                 queue.popleft().set_result(None)
             if not self._under_way[account_id]:
-                del self._under_way[account_id]
+                del self._under_way[account_id], self._moved[account_id]

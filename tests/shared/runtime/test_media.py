@@ -19,7 +19,7 @@ from shared.media.blobs import BlobMissing, BlobsUnavailable
 from shared.runtime import metrics, upkeep
 from shared.runtime.accounts import AWAITED_SECONDS
 from shared.runtime.fetching import FileFetcher, Unfetched
-from shared.runtime.media import ACCOUNT_SLOTS, message_lane
+from shared.runtime.media import ACCOUNT_SLOTS, IN_LANE_FOR, message_lane
 from shared.runtime.upkeep import ParkedRecords
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import NotNow
@@ -429,29 +429,62 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def test_hanging_files_of_one_account_leave_room_for_another(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names, answered = [f"f{n}" for n in range(40)], asyncio.Event()
+async def pictures(world: World, count: int) -> None:
+    """So many messages with a file for one account, then one for another."""
+    names = [f"f{n}" for n in range(count)]
     await world.receive(*(item(id=name, peer=f"p{at}", files=[name]) for at, name in enumerate(names)))
     await world.receive(item(id="other", account="acc_2", files=["other"]))
     media(world).update({name: [PNG] for name in names}, other=[PNG])
-    open_media, hanging = world.channel.open_media, []  # type: ignore[attr-defined]
+
+
+def hang_for(world: World, monkeypatch: pytest.MonkeyPatch, account_id: str) -> tuple[asyncio.Event, list[str | None]]:
+    """Downloads of this account hang until the event is set; the list has those that do."""
+    answered, hanging = asyncio.Event(), list[str | None]()
+    open_media = world.channel.open_media  # type: ignore[attr-defined]
 
     async def hang(attachment: Attachment, message: Message, account: Account) -> OpenFile:
-        if account.account_id == "acc_1" and not answered.is_set():
+        if account.account_id == account_id and not answered.is_set():
             hanging.append(attachment.provider_ref)
             await answered.wait()
         opened: OpenFile = await open_media(attachment, message, account)
         return opened
 
     monkeypatch.setattr(world.channel, "open_media", hang, raising=False)
+    return answered, hanging
+
+
+async def test_hanging_files_of_one_account_leave_room_for_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered, hanging = hang_for(world, monkeypatch, "acc_1")
+    await pictures(world, 40)
     async with fetching(world):
         await until(lambda: opened(world) == ["other"])
         assert len(hanging) == ACCOUNT_SLOTS
         answered.set()
         await until(lambda: len(world._written(world.topics.inbound(CHANNEL))) == 2 * 41)
     assert [name for name, _ in await changes(world)] == ["attachment.stored"] * 41
+
+
+async def test_more_hanging_files_than_a_partition_holds_open_are_parked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_LONGEST_NAP", 0.01)
+    answered, hanging = hang_for(world, monkeypatch, "acc_1")
+    await pictures(world, 250)
+    async with fetching(world):
+        await until(lambda: len(hanging) == ACCOUNT_SLOTS)
+        assert opened(world) == []
+        assert len(world.process.parked_files) == 0, "most are done in a moment: so long they wait in their lanes"
+        world.clock.advance(IN_LANE_FOR.total_seconds())
+        await until(lambda: opened(world) == ["other"])
+        assert len(hanging) == ACCOUNT_SLOTS
+        answered.set()
+        for _ in range(20):
+            world.clock.advance(10)
+            await asyncio.sleep(0.05)
+        await until(lambda: len(world._written(world.topics.inbound(CHANNEL))) == 2 * 251)
+    assert [name for name, _ in await changes(world)] == ["attachment.stored"] * 251
 
 
 async def test_five_hundred_files_of_a_dead_token_do_not_delay_another_accounts(
