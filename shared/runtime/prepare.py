@@ -145,7 +145,7 @@ class Preparer:
     async def _fetched(self, account: Account, command_id: str, url: str, field: str) -> str:
         """The blob a URL has been copied to, once per command: the provider gets bytes, not an address."""
         digest = hashlib.sha256(f"{command_id} {url}".encode()).hexdigest()
-        blob = f"{account.workspace_id}/{account.account_id}/fetched/{digest}"
+        blob = f"fetched/{account.workspace_id}/{account.account_id}/{digest}"  # one prefix: one lifecycle rule
         try:
             if await self._blobs.exists(blob):
                 return blob

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -535,6 +536,22 @@ async def test_a_file_of_an_earlier_message_is_named_by_its_attachment(world: Wo
     await world.blob(b"kept", key="ws_1/acc_1/at/att-1")
     await world.send(content={"kind": "media", "attachments": [{"attachment_id": "att-1"}]})
     assert world.provider.bodies == [b"kept"]
+
+
+async def test_copies_of_addresses_are_kept_apart_from_the_files_of_messages(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store's own rules, which know prefixes only, can delete them after a while."""
+    import obstore
+
+    async def fetch(url: str, *, max_bytes: int) -> AsyncIterator[bytes]:
+        yield b"fetched"
+
+    monkeypatch.setattr(world.process.preparer._fetcher, "fetch", fetch)
+    await world.send(content={"kind": "media", "attachments": [{"url": "https://files.example/1.png"}]})
+    assert world.provider.bodies == [b"fetched"]
+    (kept,) = [blob["path"] for page in obstore.list(world.blobs._store) for blob in page]
+    assert kept.startswith("fetched/ws_1/acc_1/")
 
 
 async def test_files_that_went_after_the_first_part_fail_the_rest_only(world: World) -> None:
