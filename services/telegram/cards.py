@@ -48,7 +48,7 @@ def _place(place: Place) -> Call:
     for name, value, limit in (("latitude", place.latitude, 90), ("longitude", place.longitude, 180)):
         if not -limit <= value <= limit:
             raise Refused(
-                ErrorCode.CONTENT_REJECTED,
+                ErrorCode.INVALID_COMMAND,
                 f"The {name} is not on the globe.",
                 field=f"content.location.{name}",
                 limit=limit,

@@ -9,7 +9,16 @@ from services.telegram.capabilities import CAPABILITIES, MAX_QUOTE, REACTIONS
 from services.telegram.cards import contact_calls, location_calls
 from services.telegram.media import edited_media, media_calls
 from services.telegram.peers import CHANNEL, Peer, message_number, parse_peer, peer_of_address
-from services.telegram.rendering import Rows, compose, is_visible, keyboard, placed, text_calls, text_fields
+from services.telegram.rendering import (
+    Rows,
+    compose,
+    is_visible,
+    keyboard,
+    nothing_visible,
+    placed,
+    text_calls,
+    text_fields,
+)
 from shared.channel import Call, PlanContext, Refused
 from shared.contract import ids
 from shared.contract.base import AliasKind
@@ -216,7 +225,7 @@ def _edited_text(text: str, spans: Any, preview: bool | None = None) -> Call:
             actual=actual,
         )
     if not is_visible(text):
-        raise Refused(ErrorCode.CONTENT_REJECTED, "The text has nothing visible.", field="content.text")
+        raise nothing_visible(text)
     fields, warnings = text_fields(text, spans, ("text", "entities"))
     if preview is False:
         fields["link_preview_options"] = {"is_disabled": True}
@@ -242,6 +251,8 @@ def _react(command: ReactionSet, context: PlanContext, peer: Peer) -> Call:
 
 
 def _known_reaction(emoji: str) -> str:
+    if emoji.isascii():  # a word, a smiley in letters, a blank
+        raise Refused(ErrorCode.INVALID_COMMAND, "A reaction is an emoji.", field="emoji")
     bare = emoji.strip().replace(_VARIATION_SELECTOR, "")
     for candidate in (bare, "".join(c for c in bare if ord(c) not in _SKIN_TONES)):
         if candidate in REACTIONS:

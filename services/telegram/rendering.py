@@ -36,6 +36,13 @@ def is_visible(text: str) -> bool:
     return _INVISIBLE.fullmatch(text) is None
 
 
+def nothing_visible(text: str) -> Refused:
+    """A blank text is no text on any channel; one of invisible characters is none on Telegram."""
+    if not text.strip():
+        return Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
+    return Refused(ErrorCode.CONTENT_REJECTED, "The text has nothing visible.", field="content.text")
+
+
 def text_fields(text: str, spans: Sequence[Span], names: tuple[str, str]) -> tuple[Params, tuple[Warning, ...]]:
     """A text and its entities under the given parameter names, and what could not be expressed."""
     entities, complete = entities_of(text, spans)
@@ -54,7 +61,7 @@ def text_calls(text: str, spans: Sequence[Span], *, preview: bool | None = None)
     rules = CAPABILITIES.text
     parts = [part for part in split_text(text, rules.max_length, unit=rules.unit, spans=spans) if is_visible(part.text)]
     if not parts:
-        raise Refused(ErrorCode.CONTENT_REJECTED, "The text has nothing visible.", field="content.text")
+        raise nothing_visible(text)
     calls = []
     for index, part in enumerate(parts):
         fields, warnings = text_fields(part.text, part.spans, ("text", "entities"))
@@ -185,6 +192,8 @@ def _check_length(actual: int, limit: int, field: str) -> None:
 
 
 def _link(url: str | None, field: str) -> str:
+    if url is None:
+        raise Refused(ErrorCode.INVALID_COMMAND, "A link button needs an address.", field=field)
     link = link_of(url)
     if link is None:
         raise Refused(ErrorCode.CONTENT_REJECTED, "Telegram opens only http, https and tg addresses.", field=field)

@@ -66,12 +66,13 @@ def account_notice(received: Received) -> Event:
 
 def _as_text(name: str, value: Any) -> Any:
     # 19-digit ids come as numbers, which many a reader would round.
-    return str(value) if name.endswith("_id") and not isinstance(value, dict | list) else value
+    return str(value) if name.endswith("_id") and isinstance(value, int) else value
 
 
 def authorization_removed(received: Received) -> Sequence[Outcome]:
     """The owner took the app's permission away: nothing can be sent or fetched any more."""
-    reason = str(received.raw.get("reason", ""))
+    told = received.raw.get("reason")
+    reason = "" if told is None else str(told)
     text = _REMOVAL_REASONS.get(reason, "The authorization of the account was removed.")
     notice = _notice(received, Notice("authorization_removed", text, ()), {"reason": reason}, critical=True)
     return [HealthChange(Health.DISCONNECTED, ErrorCode.ACCOUNT_DISCONNECTED, text), notice]

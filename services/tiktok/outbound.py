@@ -8,7 +8,17 @@ from typing import Any
 
 from services.tiktok.capabilities import QUOTA
 from services.tiktok.received import Received
-from services.tiktok.rendering import card, card_title, check_image, fits_card, pieces, plain, post_item, with_options
+from services.tiktok.rendering import (
+    card,
+    card_title,
+    check_image,
+    fits_card,
+    listed,
+    pieces,
+    plain,
+    post_item,
+    with_options,
+)
 from shared.channel import Call, PlanContext, Refused
 from shared.contract import ids
 from shared.contract.capabilities import Capabilities, Grade
@@ -61,7 +71,7 @@ def _recipient(command: Command, context: PlanContext) -> str:
     if context.address.get("conversation_id"):
         return context.address["conversation_id"]
     if command.conversation_id is None:
-        raise Refused(ErrorCode.CANNOT_INITIATE, field="conversation_id")
+        raise Refused(ErrorCode.CANNOT_INITIATE, field="to")
     try:
         channel, _, peer = ids.split_conversation_id(command.conversation_id)
     except ValueError:
@@ -96,7 +106,7 @@ class _Plan:
         content = self._command.content
         match content:
             case OutText():
-                self._text_with_buttons(plain(content.text, content.spans), _flat(content.buttons))
+                self._text_with_buttons(plain(content.text, content.spans), listed(content.buttons))
                 self._formatting_dropped(bool(content.spans))
             case OutMedia():
                 self._media(content)
@@ -120,7 +130,7 @@ class _Plan:
 
     def _text(self, text: str) -> None:
         if not text.strip():
-            raise Refused(ErrorCode.CONTENT_REJECTED, "The text is blank.", field="content.text")
+            raise Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
         bodies = pieces(text, self._capabilities.text.max_length)
         self._parts += [self._call("TEXT", text={"body": body}) for body in bodies]
         if len(bodies) > 1:
@@ -135,7 +145,7 @@ class _Plan:
         if buttons and fits_card(text, buttons):
             self._parts.append(self._call("TEMPLATE", template=card(text, buttons, InteractiveKind.BUTTONS, "content")))
             return
-        self._text(with_options(text, buttons) if buttons else text)
+        self._text(with_options(text, buttons) if buttons and text.strip() else text)
         if buttons:
             self._warn(WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
 
@@ -144,7 +154,7 @@ class _Plan:
         limit = self._capabilities.files_per_message
         if len(files) > limit:
             raise Refused(ErrorCode.TOO_MANY_FILES, field="content.attachments", limit=limit, actual=len(files))
-        buttons = _flat(content.buttons)
+        buttons = listed(content.buttons)
         text = plain(content.text, content.spans)
         self._caption(with_options(text, buttons) if buttons else text)
         for index, file in enumerate(files):
@@ -223,7 +233,3 @@ class _Plan:
 
     def _warn(self, code: WarningCode, detail: str) -> None:
         self._warnings.append(Warning(code=code, detail=detail))
-
-
-def _flat(rows: Sequence[Sequence[Button]]) -> list[Button]:
-    return [button for row in rows for button in row]

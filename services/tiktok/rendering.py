@@ -33,6 +33,24 @@ def plain(text: str, spans: Sequence[Span]) -> str:
     return text
 
 
+def listed(rows: Sequence[Sequence[Button]]) -> list[Button]:
+    """The buttons of a text or of files, whether they go out as such or as lines. Raises Refused for an empty one."""
+    for r, row in enumerate(rows):
+        for i, button in enumerate(row):
+            field = f"content.buttons.{r}.{i}"
+            _titled(button, field)
+            if button.kind in ("url", "web_app") and not button.url:
+                raise Refused(ErrorCode.INVALID_COMMAND, "A link button needs an address.", field=f"{field}.url")
+            if button.kind == "phone" and not any(map(str.isdigit, button.value or button.title)):
+                raise Refused(ErrorCode.INVALID_COMMAND, "A phone button needs a number.", field=f"{field}.value")
+    return [button for row in rows for button in row]
+
+
+def _titled(button: Button, field: str) -> None:
+    if not button.title.strip():
+        raise Refused(ErrorCode.INVALID_COMMAND, "A button needs a title.", field=f"{field}.title")
+
+
 def with_options(text: str, buttons: Sequence[Button]) -> str:
     """The text with buttons that cannot be shown as such written under it."""
     shown = ((button.title, button.url or button.value) for button in buttons)
@@ -87,14 +105,14 @@ def check_image(file: File, rules: dict[AttachmentKind, FileRule], field: str) -
 def card(title: str, buttons: Sequence[Button], kind: InteractiveKind, field: str) -> dict[str, Any]:
     """A Q&A card. Raises Refused with the field, the limit and the actual count of whatever does not fit."""
     if not title.strip():
-        raise Refused(ErrorCode.CONTENT_REJECTED, "A card needs a text.", field=f"{field}.text")
+        raise Refused(ErrorCode.INVALID_COMMAND, "A card needs a text.", field=f"{field}.text")
     _limit(title, CARD_TITLE, f"{field}.text", "A card's text")
     if not 1 <= len(buttons) <= CARD_BUTTONS:
         raise Refused(
-            ErrorCode.CONTENT_REJECTED,
+            ErrorCode.CONTENT_REJECTED if buttons else ErrorCode.INVALID_COMMAND,
             f"A card has 1 to {CARD_BUTTONS} buttons.",
             field=f"{field}.buttons",
-            limit=CARD_BUTTONS,
+            limit=CARD_BUTTONS if buttons else 1,
             actual=len(buttons),
         )
     return {
@@ -126,8 +144,7 @@ def _button(button: Button, field: str) -> dict[str, Any]:
         raise Refused(
             ErrorCode.UNSUPPORTED_BY_CHANNEL, "TikTok's cards have reply buttons only.", field=f"{field}.kind"
         )
-    if not button.title.strip():
-        raise Refused(ErrorCode.CONTENT_REJECTED, "A button needs a title.", field=f"{field}.title")
+    _titled(button, field)
     _limit(button.title, LINK_TITLE, f"{field}.title", "A button's title")
     _limit(button.id or "", BUTTON_ID, f"{field}.id", "A button's id")
     return {"type": "REPLY", "title": button.title, **({"id": button.id} if button.id else {})}
@@ -156,6 +173,8 @@ _POST = re.compile(r"(?:^|/(?:video|photo|v|v1|embed|v2)/)(\d{6,30})(?:\.html)?(
 
 def post_item(post_id: str) -> str:
     """The id of a post, given as such or as its address. Raises Refused."""
+    if not post_id.strip():
+        raise Refused(ErrorCode.INVALID_COMMAND, "The post has no id.", field="content.post_id")
     found = _POST.search(post_id.strip())
     if found is None:
         raise Refused(ErrorCode.CONTENT_REJECTED, "This is no id of a TikTok post.", field="content.post_id")

@@ -7,7 +7,7 @@ uploaded first stands in `files` under the path of the id that the upload will g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.whatsapp.capabilities import CAPABILITIES
@@ -128,7 +128,10 @@ def counted(count: int, field: str, *, most: int, least: int = 1) -> None:
         raise Refused(ErrorCode.INVALID_COMMAND, f"{field}: too few.", field=field, limit=least, actual=count)
 
 
-def distinct(values: Sequence[str], field: str) -> None:
-    """Refuse the same value twice."""
-    if len(set(values)) < len(values):
-        raise Refused(ErrorCode.INVALID_COMMAND, f"{field} must differ from each other.", field=field)
+def distinct(values: Mapping[str, str]) -> None:
+    """Refuse the same value twice; the values by their fields."""
+    known: set[str] = set()
+    for field, value in values.items():
+        if value in known:
+            raise Refused(ErrorCode.INVALID_COMMAND, f"{field} is the same as another one.", field=field)
+        known.add(value)

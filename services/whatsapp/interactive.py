@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.whatsapp import capabilities as limits
 from services.whatsapp.draft import Draft, Json, checked, counted, distinct, required
@@ -15,6 +15,7 @@ from shared.contract.errors import ErrorCode
 Uploads = dict[str, Fitted]
 
 _LINK = re.compile(r"https?://[^\s/]\S*", re.I)
+_BUTTONS = "content.buttons"
 _HEADER_FILES = frozenset({"image", "video", "document"})
 
 
@@ -28,12 +29,13 @@ def add_interactive(draft: Draft, content: OutInteractive) -> None:
     draft.add("interactive", interactive, uploads)
 
 
-def add_buttons(draft: Draft, text: str, buttons: Sequence[Button], header: Fitted | None = None) -> None:
-    """Add a text, or a captioned file, with buttons under it: replies, or one link."""
-    given = OutInteractive(text=text, buttons=tuple(buttons), header_file=header.file if header else None)
-    link = len(buttons) == 1 and buttons[0].kind == "url"
-    kind = InteractiveKind.CTA_URL if link else InteractiveKind.BUTTONS
-    add_interactive(draft, given.model_copy(update={"interactive": kind}))
+def add_buttons(draft: Draft, text: str, rows: Sequence[Sequence[Button]], header: Fitted | None = None) -> None:
+    """Add a text, or a captioned file, with rows of buttons under it: replies, or one link."""
+    content = OutInteractive(text=text, header_file=header.file if header else None)
+    placed = {f"content.buttons.{r}.{i}": button for r, row in enumerate(rows) for i, button in enumerate(row)}
+    link = [button.kind for button in placed.values()] == ["url"]
+    interactive, uploads = (_cta_url if link else _buttons)(draft, content, placed)
+    draft.add("interactive", interactive, uploads)
 
 
 def _frame(kind: str, content: OutInteractive, body: int = limits.BODY) -> Json:
@@ -82,43 +84,50 @@ def _file_header(draft: Draft, file: File, field: str, path: str) -> tuple[Json,
 # ---------------------------------------------------------------------------------------------------- buttons
 
 
-def _replies(buttons: Sequence[Button], field: str) -> list[Json]:
-    for index, button in enumerate(buttons):
+Placed = Mapping[str, Button]  # by the fields of the command they stand in
+
+
+def _placed(buttons: Sequence[Button], field: str) -> Placed:
+    return {f"{field}.{index}": button for index, button in enumerate(buttons)}
+
+
+def _replies(buttons: Placed, field: str) -> list[Json]:
+    for where, button in buttons.items():
         if button.kind != "reply":
             detail = f"A {button.kind} button cannot stand here."
-            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field=f"{field}.{index}.kind")
+            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field=f"{where}.kind")
     counted(len(buttons), field, most=3)
-    titles = [checked(b.title, limits.BUTTON_TITLE, f"{field}.{i}.title") for i, b in enumerate(buttons)]
+    titles = {f"{at}.title": checked(b.title, limits.BUTTON_TITLE, f"{at}.title") for at, b in buttons.items()}
     # A button without an id answers with its title.
-    ids = [checked(b.id or b.title, limits.BUTTON_ID, f"{field}.{i}.id").strip() for i, b in enumerate(buttons)]
-    distinct(titles, f"{field}.title")
-    distinct(ids, f"{field}.id")
-    return [{"id": id_, "title": title} for id_, title in zip(ids, titles, strict=True)]
+    ids = {f"{at}.id": checked(b.id or b.title, limits.BUTTON_ID, f"{at}.id").strip() for at, b in buttons.items()}
+    distinct(titles)
+    distinct(ids)
+    return [{"id": id_, "title": title} for id_, title in zip(ids.values(), titles.values(), strict=True)]
 
 
-def _link(buttons: Sequence[Button], field: str) -> Json:
+def _link(buttons: Placed, field: str) -> Json:
     counted(len(buttons), field, most=1)
-    button = buttons[0]
-    title = checked(button.title, limits.BUTTON_TITLE, f"{field}.0.title")
-    url = checked(button.url, limits.URL, f"{field}.0.url")
+    ((where, button),) = buttons.items()
+    title = checked(button.title, limits.BUTTON_TITLE, f"{where}.title")
+    url = checked(button.url, limits.URL, f"{where}.url")
     if not _LINK.fullmatch(url):
         detail = "A link starts with https:// or http:// and has no blanks."
-        raise Refused(ErrorCode.INVALID_COMMAND, detail, field=f"{field}.0.url")
+        raise Refused(ErrorCode.INVALID_COMMAND, detail, field=f"{where}.url")
     return {"name": "cta_url", "parameters": {"display_text": title, "url": url}}
 
 
-def _buttons(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
+def _buttons(draft: Draft, content: OutInteractive, placed: Placed | None = None) -> tuple[Json, Uploads]:
     frame = _frame("button", content)
     uploads = _with_header(draft, frame, content)
-    replies = _replies(content.buttons, "content.buttons")
+    replies = _replies(placed or _placed(content.buttons, _BUTTONS), _BUTTONS)
     frame["action"] = {"buttons": [{"type": "reply", "reply": reply} for reply in replies]}
     return frame, uploads
 
 
-def _cta_url(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
+def _cta_url(draft: Draft, content: OutInteractive, placed: Placed | None = None) -> tuple[Json, Uploads]:
     frame = _frame("cta_url", content)
     uploads = _with_header(draft, frame, content)
-    frame["action"] = _link(content.buttons, "content.buttons")
+    frame["action"] = _link(placed or _placed(content.buttons, _BUTTONS), _BUTTONS)
     return frame, uploads
 
 
@@ -132,7 +141,13 @@ def _list(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
     counted(len(content.sections), "content.sections", most=limits.SECTIONS)
     rows = [row for section in content.sections for row in section.rows]
     counted(len(rows), "content.sections.rows", most=limits.ROWS)
-    distinct([row.id for row in rows], "content.sections.rows.id")
+    distinct(
+        {
+            f"content.sections.{s}.rows.{r}.id": row.id
+            for s, section in enumerate(content.sections)
+            for r, row in enumerate(section.rows)
+        }
+    )
     sections = [_section(section, index, len(content.sections)) for index, section in enumerate(content.sections)]
     frame["action"] = {"button": label, "sections": sections}
     return frame, uploads
@@ -240,9 +255,9 @@ def _card(draft: Draft, content: OutInteractive, card: Card, index: int) -> tupl
     if card.text:
         shown["body"] = {"text": _card_text(card.text, f"{field}.text")}
     if card.buttons and card.buttons[0].kind == "url":
-        shown["action"] = _link(card.buttons, f"{field}.buttons")
+        shown["action"] = _link(_placed(card.buttons, f"{field}.buttons"), f"{field}.buttons")
     else:
-        replies = _replies(card.buttons, f"{field}.buttons")
+        replies = _replies(_placed(card.buttons, f"{field}.buttons"), f"{field}.buttons")
         shown["action"] = {"buttons": [{"type": "quick_reply", "quick_reply": reply} for reply in replies]}
     return shown, uploads
 

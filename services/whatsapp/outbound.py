@@ -50,7 +50,7 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> Sequence[
         return [_block(BLOCK if kind is CommandType.CONTACT_BLOCK else UNBLOCK, command, context)]
     if kind is CommandType.MESSAGE_CANCEL:
         return []  # what has not gone out is taken from the queue; Meta hears nothing of it
-    raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "The Cloud API cannot change or take back a message.")
+    raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "The Cloud API cannot change or take back a message.", field="type")
 
 
 def _send(command: MessageSend, context: PlanContext) -> list[Call]:
@@ -125,9 +125,7 @@ def _react(command: ReactionSet, context: PlanContext) -> Call:
 
 def _typing(kind: CommandType, command: Typing, context: PlanContext) -> list[Call]:
     """The indicator hangs on a received message, marks it read and goes out by itself: there is nothing to stop."""
-    if command.audience == "agents":
-        raise Refused(ErrorCode.NOT_SENDABLE, field="audience")
-    if kind is CommandType.TYPING_STOP:
+    if kind is CommandType.TYPING_STOP or command.audience == "agents":
         return []
     _not_in_groups(command, context)
     if context.last_inbound is None:

@@ -57,10 +57,15 @@ def recipient_of(command: Command, context: PlanContext) -> Recipient:
 
 
 def in_group(command: Command, context: PlanContext) -> bool:
-    """Whether the conversation is a group's, also for a command that needs no recipient."""
+    """Whether the conversation is a group's, also for a command that needs no recipient.
+
+    Raises Refused(invalid_command) for a conversation that is not WhatsApp's.
+    """
     try:
         return recipient_of(command, context).group is not None
-    except Refused:
+    except Refused as refused:
+        if refused.code is ErrorCode.INVALID_COMMAND:
+            raise
         return False
 
 

@@ -22,14 +22,13 @@ def add_text(draft: Draft, content: OutText) -> None:
     """Add a text, in several messages only where one cannot hold it; its buttons hang on the last words."""
     if not content.text.strip():
         raise Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
-    buttons = [button for row in content.buttons for button in row]
-    if not buttons:
+    if not any(content.buttons):
         _add_pieces(draft, _pieces(draft, content.text, content.spans, _TEXT), content.preview_url)
         return
     *ahead, last = _pieces(draft, content.text, content.spans, BODY)
     if ahead:
         _add_pieces(draft, [part.text for part in split_text("".join(ahead), _TEXT)], content.preview_url)
-    add_buttons(draft, last, buttons)
+    add_buttons(draft, last, content.buttons)
 
 
 _TEXT = CAPABILITIES.text.max_length
@@ -69,7 +68,7 @@ def add_media(draft: Draft, content: OutMedia, files: Sequence[File]) -> None:
         raise Refused(ErrorCode.TOO_MANY_FILES, field="content.attachments", limit=MAX_FILES, actual=len(files))
     fitted = [fit(file, f"content.attachments.{index}") for index, file in enumerate(files)]
     text, lost = marked_up(content.text, content.spans) if content.text.strip() else ("", False)
-    if content.buttons:
+    if any(content.buttons):
         _add_with_buttons(draft, content, fitted, text)
         return
     captioned = next((index for index, file in enumerate(fitted) if file.takes_caption), None)
@@ -84,13 +83,15 @@ def add_media(draft: Draft, content: OutMedia, files: Sequence[File]) -> None:
 
 def _add_with_buttons(draft: Draft, content: OutMedia, fitted: Sequence[Fitted], text: str) -> None:
     """One file goes on top of the buttons; several, or one that cannot, go ahead of them."""
+    if not text:
+        raise Refused(ErrorCode.CONTENT_REJECTED, "WhatsApp's buttons need a text.", field="content.text")
     first = fitted[0]
     if len(fitted) == 1 and text and len(text) <= BODY and first.message_type in _UNDER_BUTTONS:
-        add_buttons(draft, text, [button for row in content.buttons for button in row], first)
+        add_buttons(draft, text, content.buttons, first)
         return
     for file in fitted:
         _add_file(draft, file, "")
-    add_text(draft, OutText(text=content.text or " ", spans=content.spans, buttons=content.buttons))
+    add_text(draft, OutText(text=content.text, spans=content.spans, buttons=content.buttons))
 
 
 _UNDER_BUTTONS = frozenset({"image", "video", "document"})
@@ -112,8 +113,10 @@ def _add_file(draft: Draft, fitted: Fitted, caption: str) -> None:
 def add_location(draft: Draft, content: OutLocation) -> None:
     """Add a place, after its text where it has one."""
     place = content.location
-    if not (-90 <= place.latitude <= 90 and -180 <= place.longitude <= 180):
-        raise Refused(ErrorCode.INVALID_COMMAND, "The place is not on Earth.", field="content.location")
+    for name, value, limit in (("latitude", place.latitude, 90), ("longitude", place.longitude, 180)):
+        if not -limit <= value <= limit:
+            detail, field = f"The {name} is not on the globe.", f"content.location.{name}"
+            raise Refused(ErrorCode.INVALID_COMMAND, detail, field=field, limit=limit, actual=value)
     _add_ahead(draft, content.text)
     body: Json = {"latitude": place.latitude, "longitude": place.longitude}
     for name in ("name", "address"):
@@ -141,9 +144,11 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 def _card(card: ContactCard, field: str) -> Json:
     """Meta wants the formatted name and at least one part of it."""
-    formatted = card.name or " ".join(part for part in (card.given_name, card.family_name) if part)
-    if not formatted.strip():
-        raise Refused(ErrorCode.INVALID_COMMAND, "A contact card needs a name.", field=f"{field}.name")
+    parts = " ".join(part for part in (card.given_name, card.family_name) if part)
+    formatted = next(filter(str.strip, (card.name or "", parts, card.organisation or "")), None)
+    if formatted is None:
+        detail = "WhatsApp's contact cards need a name."
+        raise Refused(ErrorCode.CONTENT_REJECTED, detail, field=f"{field}.name")
     name = {"formatted_name": formatted, "first_name": card.given_name, "last_name": card.family_name}
     if not card.given_name and not card.family_name:
         name["first_name"] = formatted
