@@ -28,9 +28,14 @@ def plain(text: str, spans: Sequence[Span]) -> str:
     """The text without formatting; the address of a link that only formatting showed is written after it."""
     for span in sorted(spans, key=lambda span: span.offset, reverse=True):
         end = span.offset + span.length
-        if span.kind is SpanKind.LINK and span.url and end <= len(text) and span.url not in text:
+        if span.kind is SpanKind.LINK and span.url and end <= len(text) and not _shows(text, span.url):
             text = f"{text[:end]} ({span.url}){text[end:]}"
     return text
+
+
+def _shows(text: str, url: str) -> bool:
+    # The whole address: one that another begins with is not shown by that other.
+    return re.search(re.escape(url) + r"(?![.,:;]?[\w/?#&=%~+-])", text) is not None
 
 
 def listed(rows: Sequence[Sequence[Button]]) -> list[Button]:
