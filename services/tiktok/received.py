@@ -115,7 +115,12 @@ class Received:
 
     @cached_property
     def contact(self) -> Contact:
-        username = self.content.recipient if self.outbound else self.content.sender
+        told, user = (
+            (self.content.recipient, self.content.to_user)
+            if self.outbound
+            else (self.content.sender, self.content.from_user)
+        )
+        username = told or (user.username if user else None)
         aliases = [
             Alias(kind=kind, value=value)
             for kind, value in (

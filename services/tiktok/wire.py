@@ -138,6 +138,7 @@ class Participant(Wire):
 class User(Wire):
     id: Text = None
     role: Word = None
+    username: Text = None
 
 
 class TextPart(Wire):
