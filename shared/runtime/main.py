@@ -28,7 +28,16 @@ from shared.runtime.raw import RawWriter, set_aside
 from shared.runtime.rebuild import rebuild
 from shared.runtime.redrive import UnreadableBodies
 from shared.runtime.sealing import CannotOpen, new_key, public_key
-from shared.runtime.service import Service, ServiceConfig, connect, kafka_log, lend_state, state_client, topic_specs
+from shared.runtime.service import (
+    Service,
+    ServiceConfig,
+    connect,
+    kafka_log,
+    lend_state,
+    require_topics,
+    state_client,
+    topic_specs,
+)
 from shared.runtime.settings import BlobSettings, DeliverSettings, HttpSettings, KafkaSettings, StateSettings
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
@@ -167,11 +176,13 @@ async def _webhook(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
 
 async def _known_accounts(channel: Channel, config: ServiceConfig) -> list[Account]:
     key = config.service.private_key
-    registry = AccountRegistry(channel.capabilities.channel, key)
+    name, topics = channel.capabilities.channel, Topics(config.kafka.topic_prefix)
+    registry = AccountRegistry(name, key)
     stream = kafka_log(config.kafka, "webhook-command")
     await connect(stream)
     try:
-        async with Table(stream, Topics(config.kafka.topic_prefix).accounts, registry.apply) as table:
+        await require_topics(stream, topics, name)
+        async with Table(stream, topics.accounts, registry.apply) as table:
             await table.ready.wait()
     finally:
         await stream.stop()
@@ -204,6 +215,7 @@ async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespac
     state = state_client(config.state)
     await connect(stream)
     try:
+        await require_topics(stream, topics, channel.capabilities.channel)
         async with Table(stream, topics.accounts, registry.apply) as table:
             await table.ready.wait()
             used = await rebuild(channel, registry, stream, Store(state), Blobs(config.blobs.url), topics)

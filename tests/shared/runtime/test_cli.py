@@ -317,6 +317,16 @@ def test_webhooks_need_an_address_and_a_channel_that_has_them(
     assert run("webhook", "register") == 2
 
 
+@pytest.mark.parametrize("command", [("webhook", "check"), ("rebuild",)])
+def test_a_missing_topic_is_named_instead_of_waited_for(
+    log: MemoryLog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("HTTP_PUBLIC_URL", "https://connect.example")
+    log._topics.clear()
+    assert run(*command, channel=RegisteringChannel()) == 1
+    assert TOPICS.accounts in capsys.readouterr().err
+
+
 def test_history_needs_a_provider_that_shows_it(log: MemoryLog, capsys: pytest.CaptureFixture[str]) -> None:
     with_accounts(log, "a")
     assert run("backfill", "a") == 2
