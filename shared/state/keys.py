@@ -245,12 +245,22 @@ local function keep(ledger, ttl)
 end
 """
 
+# The moment given (ms), else the server's: replicas may differ about theirs, and an inbound clears what came before it.
+_NOW = """
+local function now(given)
+  if tonumber(given) then return tonumber(given) end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+"""
+
 # The claim to one call of a command. KEYS: conversation, quota, cancel rules, ledger, then pending `message` keys.
 # ARGV: ledger ttl, message ttl, field, value, quota limit ('' for none), quota members (JSON), quota ttl, moment
-#       ('' for now by the server's clock: replicas may differ about theirs, and an inbound clears what came before it).
+#       ('' for now).
 # Returns: 'ok'; 'taken' and the value when somebody was here before; 'quota' and what is used.
 INTEND = (
     _KEEP
+    + _NOW
     + """
 local present = redis.call('HGET', KEYS[4], ARGV[3])
 if present then return {'taken', present} end
@@ -262,9 +272,8 @@ if ARGV[5] ~= '' then
   end
   local used = redis.call('ZCARD', KEYS[2])
   if used + #fresh > tonumber(ARGV[5]) then return {'quota', tostring(used)} end
-  local time = redis.call('TIME')
-  local now = tonumber(ARGV[8]) or time[1] * 1000 + math.floor(time[2] / 1000)
-  for _, member in ipairs(fresh) do redis.call('ZADD', KEYS[2], now, member) end
+  local moment = now(ARGV[8])
+  for _, member in ipairs(fresh) do redis.call('ZADD', KEYS[2], moment, member) end
   redis.call('EXPIRE', KEYS[2], ARGV[7])
 end
 redis.call('HSET', KEYS[4], ARGV[3], ARGV[4])
@@ -280,10 +289,9 @@ return {'ok', ''}
 # Returns the whole ledger.
 SETTLE = (
     _KEEP
+    + _NOW
     + """
 local change = cjson.decode(ARGV[3])
-local time = redis.call('TIME')
-local now = tonumber(ARGV[7]) or time[1] * 1000 + math.floor(time[2] / 1000)
 for _, field in ipairs(change.drop) do redis.call('HDEL', KEYS[3], field) end
 for field, value in pairs(change.set) do redis.call('HSET', KEYS[3], field, value) end
 for field, part in pairs(change.parts) do
@@ -294,9 +302,9 @@ for field, part in pairs(change.parts) do
 end
 if change.ends then redis.call('EXPIRE', KEYS[3], ARGV[1]) else keep(KEYS[3], ARGV[1]) end
 for _, member in ipairs(change.unquota) do redis.call('ZREM', KEYS[2], member) end
-for _, member in ipairs(change.quota) do redis.call('ZADD', KEYS[2], 'NX', now, member) end
+for _, member in ipairs(change.quota) do redis.call('ZADD', KEYS[2], 'NX', now(ARGV[7]), member) end
 if #change.quota > 0 then redis.call('EXPIRE', KEYS[2], ARGV[6]) end
-for _, ref in ipairs(change.outbox) do redis.call('ZADD', KEYS[4], 'NX', now, ref) end
+for _, ref in ipairs(change.outbox) do redis.call('ZADD', KEYS[4], 'NX', now(ARGV[7]), ref) end
 if #change.outbox > 0 then redis.call('EXPIRE', KEYS[4], ARGV[4]) end
 for i = 5, #KEYS do redis.call('SET', KEYS[i], change.refs[i - 4], 'EX', ARGV[2]) end
 for field, value in pairs(change.conversation) do

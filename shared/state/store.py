@@ -75,6 +75,9 @@ class Store:
         self.client = client
         self._clock = clock
 
+    def _moment(self) -> int | str:
+        return "" if self._clock is None else self._clock()
+
     # --- inbound
 
     async def observe(
@@ -200,7 +203,7 @@ class Store:
                 "" if quota_limit is None else quota_limit,
                 orjson.dumps(list(quota_members)),
                 keys.QUOTA.ttl,
-                "" if self._clock is None else self._clock(),
+                self._moment(),
             ],
         )
         return Intended(answer, found)
@@ -229,7 +232,7 @@ class Store:
                 keys.OUTBOX.ttl,
                 keys.CONVERSATION.ttl,
                 keys.QUOTA.ttl,
-                "" if self._clock is None else self._clock(),
+                self._moment(),
             ],
         )
         return _fields(flat)
