@@ -276,7 +276,7 @@ COEXISTING = CAPABILITIES.model_copy(
     update={"rates": CAPABILITIES.rates.model_copy(update={"account": Rate(per_second=20, burst=20)})}
 )
 
-_DIRECT_SEND = ("utility", "authentication")
+DIRECT_SEND = ("utility", "authentication")  # categories of messages without a template
 
 
 def capabilities_of(settings: Mapping[str, Any]) -> Capabilities:
@@ -286,5 +286,5 @@ def capabilities_of(settings: Mapping[str, Any]) -> Capabilities:
     """
     found = COEXISTING if settings.get("coexistence") else CAPABILITIES
     given = settings.get("direct_send")
-    allowed = tuple(category for category in _DIRECT_SEND if isinstance(given, list) and category in given)
+    allowed = tuple(category for category in DIRECT_SEND if isinstance(given, list) and category in given)
     return found.model_copy(update={"direct_send": allowed}) if allowed else found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.whatsapp.capabilities import BODY
+from services.whatsapp.capabilities import BODY, DIRECT_SEND
 from services.whatsapp.draft import Draft, message
 from services.whatsapp.interactive import add_interactive
 from services.whatsapp.recipient import in_group, recipient_of
@@ -56,7 +56,7 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> Sequence[
 def _send(command: MessageSend, context: PlanContext) -> list[Call]:
     content = command.content
     draft = Draft(command, context)
-    if command.category and command.category.lower() not in _DIRECT:
+    if command.category and command.category.lower() not in DIRECT_SEND:
         detail = "Without a template, Meta sends utility and authentication messages."
         raise Refused(ErrorCode.INVALID_COMMAND, detail, field="category")
     if command.category and not _sent_directly(content):
@@ -84,9 +84,6 @@ def _send(command: MessageSend, context: PlanContext) -> list[Call]:
     if command.category:
         _within_a_template(draft.calls)
     return draft.calls
-
-
-_DIRECT = frozenset({"utility", "authentication"})
 
 
 def _sent_directly(content: OutboundContent) -> bool:
