@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from services.telegram.cards import contact_calls, location_calls
 from services.telegram.media import edited_media, media_calls
 from services.telegram.peers import CHANNEL, Peer, message_number, parse_peer, peer_of_address
 from services.telegram.rendering import (
+    Composed,
     Rows,
     compose,
     is_visible,
@@ -25,6 +27,7 @@ from shared.contract.base import AliasKind
 from shared.contract.commands import (
     Command,
     CommandType,
+    File,
     MarkRead,
     MessageDelete,
     MessageEdit,
@@ -133,16 +136,14 @@ def _content_calls(content: OutboundContent, context: PlanContext) -> tuple[list
         case OutText():
             return text_calls(content.text, content.spans, preview=content.preview_url), placed(content.buttons), ()
         case OutMedia():
-            files = context.files if len(context.files) == len(content.attachments) else content.attachments
-            calls = media_calls(content, files, has_buttons=any(content.buttons))
+            calls = media_calls(content, _files(content, context), has_buttons=any(content.buttons))
             return calls, placed(content.buttons), ()
         case OutInteractive():
             composed = compose(content)
             if content.header_file is None:
                 return text_calls(composed.text, composed.spans), composed.rows, composed.warnings
-            media = OutMedia(text=composed.text, spans=composed.spans, attachments=(content.header_file,))
-            files = context.files if len(context.files) == 1 else media.attachments
-            calls = media_calls(media, files, has_buttons=True, field="content.header_file")
+            media = _with_header(composed, content.header_file)
+            calls = media_calls(media, _files(media, context), has_buttons=True, field="content.header_file")
             return calls, composed.rows, composed.warnings
         case OutLocation():
             return location_calls(content), (), ()
@@ -150,6 +151,16 @@ def _content_calls(content: OutboundContent, context: PlanContext) -> tuple[list
             return contact_calls(content), (), ()
         case _:
             raise _unsupported_content(content)
+
+
+def _with_header(composed: Composed, header: File) -> OutMedia:
+    """An interactive message with a picture: a file with the composed text as its caption."""
+    return OutMedia(text=composed.text, spans=composed.spans, attachments=(header,))
+
+
+def _files(media: OutMedia, context: PlanContext) -> Sequence[File]:
+    """The files of a message as they were made ready, or as the command names them where none were."""
+    return context.files if len(context.files) == len(media.attachments) else media.attachments
 
 
 def _unsupported_content(content: OutboundContent) -> Refused:
@@ -197,13 +208,11 @@ def _edit(command: MessageEdit, context: PlanContext, peer: Peer) -> Call:
             if header is None:
                 call = _edited_text(composed.text, composed.spans)
             else:
-                media = OutMedia(text=composed.text, spans=composed.spans, attachments=(header,))
-                files = context.files if len(context.files) == 1 else media.attachments
-                call = edited_media(media, files, "content.header_file")
-        case OutMedia(attachments=attachments, buttons=buttons):
+                media = _with_header(composed, header)
+                call = edited_media(media, _files(media, context), "content.header_file")
+        case OutMedia(buttons=buttons):
             rows = placed(buttons)
-            files = context.files if len(context.files) == len(attachments) else attachments
-            call = edited_media(command.content, files)
+            call = edited_media(command.content, _files(command.content, context))
         case _:
             detail = f"Telegram cannot edit {command.content.kind} messages."
             raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content.kind")
