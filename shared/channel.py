@@ -513,6 +513,18 @@ class Probes(Protocol):
 
 
 @runtime_checkable
+class ChecksSending(Protocol):
+    """A channel with a call that takes the way of a message and reaches nobody."""
+
+    async def check_sending(self, account: Account) -> None:
+        """Make it: a message to a recipient who cannot exist. It shows whether an outage is over.
+
+        Raises ProviderError, as `perform` would for a message: any certain refusal is an answer, too.
+        """
+        ...
+
+
+@runtime_checkable
 class RecognisesEchoes(Protocol):
     """A channel whose provider repeats our own messages without bringing our id back."""
 

@@ -77,6 +77,14 @@ async def check_webhook(client: Client, account: Account, base_url: str) -> str 
     return None
 
 
+_NOBODY = {"chat_id": 0, "text": "."}  # no chat has this id: "chat not found"
+
+
+async def check_sending(client: Client, account: Account) -> None:
+    """Whether `sendMessage` is answered. Raises ProviderError."""
+    await client.call(account, "sendMessage", _NOBODY)
+
+
 async def probe(client: Client, account: Account) -> HealthChange:
     """Whether Telegram takes the token. Raises ProviderError when it does not say."""
     try:

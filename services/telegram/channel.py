@@ -79,6 +79,9 @@ class Telegram:
     async def probe(self, account: Account) -> HealthChange:
         return await bots.probe(self._client, account)
 
+    async def check_sending(self, account: Account) -> None:
+        await bots.check_sending(self._client, account)
+
 
 def build(settings: Settings | None = None) -> Telegram:
     """The channel with the given settings, else those of the environment."""

@@ -27,6 +27,7 @@ from services.telegram.uploads import FilePayload, form
 from shared.channel import Account, Failure, OpenFile, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
+from shared.policy.retry import retry_after
 
 _JSON = {"Content-Type": "application/json"}
 _BOTS = 4096  # objects of about a kilobyte
@@ -122,12 +123,13 @@ class SharedRequest(BaseRequest):
                 url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 status, content = response.status, await response.read()
+                waits = retry_after(response.headers.get("Retry-After"))
         except NO_ANSWER as broken:
             failure = _broken(broken, endpoint, uploads)
         else:
             if 200 <= status <= 299:
                 return status, content
-            failure = failure_of(_answer(status, content), endpoint)
+            failure = failure_of(_answer(status, content, waits), endpoint)
         # Out of the handler: the exception above names the address, and so the token, in its text.
         raise CallFailed(failure)
 
@@ -157,7 +159,7 @@ def _json(payload: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _answer(status: int, payload: bytes) -> Answer:
+def _answer(status: int, payload: bytes, waits: float | None = None) -> Answer:
     body = _json(payload)
     parameters = body.get("parameters")
     given = parameters if isinstance(parameters, dict) else {}
@@ -165,7 +167,7 @@ def _answer(status: int, payload: bytes) -> Answer:
     return Answer(
         status,
         str(body.get("description") or ""),
-        float(wait) if isinstance(wait, int | float) else None,
+        float(wait) if isinstance(wait, int | float) else waits,
         moved if isinstance(moved, int) else None,
     )
 

@@ -8,7 +8,7 @@ MessagesManager.cpp and MessageContent.cpp, core.telegram.org/method/messages.se
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -297,7 +297,7 @@ def failure_of(answer: Answer, method: str) -> Failure | None:
 def _undescribed(answer: Answer, method: str) -> Failure:
     code = str(answer.status)
     if answer.status >= 500:
-        return unanswered(method, code)
+        return replace(unanswered(method, code), retry_after=answer.retry_after)
     if answer.status == 409:
         return Failure(ErrorCode.ACCOUNT_DISCONNECTED, provider_code=code, health=Health.DEGRADED, scope="account")
     detail = f"Telegram refused it: {sanitised(answer.description)}" if answer.description else None

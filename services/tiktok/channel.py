@@ -240,6 +240,10 @@ class TikTokChannel:
             return "No webhook is registered for the app."
         return None if registered == _callback(base_url) else "The app's webhook is registered at another address."
 
+    async def check_sending(self, account: Account) -> None:
+        """A message to a conversation that cannot exist."""
+        await self._client.send(account, outbound.TO_NOBODY, message=False)
+
     async def probe(self, account: Account) -> HealthChange:
         try:
             info = await self._client.inspect(account)

@@ -40,6 +40,13 @@ from shared.contract.statuses import Warning, WarningCode
 
 METHOD = "business/message/send"
 IMAGE = "image"  # the parameter a file's media id goes into
+# What `check_sending` sends: no conversation has this id.
+TO_NOBODY = {
+    "recipient_type": "CONVERSATION",
+    "recipient": "0",
+    "message_type": "TEXT",
+    "text": {"body": "."},
+}
 
 
 def plan(kind: CommandType, command: Command, context: PlanContext, capabilities: Capabilities) -> Sequence[Call]:

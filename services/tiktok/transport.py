@@ -18,6 +18,7 @@ from services.tiktok.settings import Settings
 from services.tiktok.tokens import Grant, TokenKeeper, reauthorise
 from shared.channel import Account, Failure, Pace, Priority, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.policy.retry import retry_after
 
 MAX_ANSWER = 4 * 1024 * 1024
 
@@ -175,8 +176,7 @@ def _data(response: aiohttp.ClientResponse, raw: bytes, *, sends: bool) -> dict[
     if isinstance(code, str) and code.isdecimal():
         code = int(code)
     if not isinstance(code, int) or isinstance(code, bool) or (code == 0 and response.status >= 300):
-        retry_after = response.headers.get("Retry-After", "")
-        seconds = float(retry_after) if retry_after.isdecimal() else None
+        seconds = retry_after(response.headers.get("Retry-After"))
         raise ProviderError(errors.no_envelope(response.status, seconds, sends=sends, trace_id=trace_id))
     if code != 0:
         message, trace = str(envelope.get("message") or ""), envelope.get("request_id") or trace_id

@@ -37,6 +37,14 @@ from shared.contract.commands import Command, CommandType
 from shared.contract.content import Attachment
 from shared.contract.events import Health, Message, MessageEdited
 
+_TO_NOBODY: Json = {
+    "messaging_product": "whatsapp",
+    "recipient_type": "group",
+    "to": "0",
+    "type": "text",
+    "text": {"body": "."},
+}
+
 
 class WhatsApp:
     """Meta's Cloud API for any number of Meta apps, accounts and phone numbers in one process."""
@@ -96,6 +104,10 @@ class WhatsApp:
                 raise
             return HealthChange(refused.failure.health, refused.failure.code, refused.failure.detail)
         return HealthChange(Health.CONNECTED, rate=rate_of_number(number))
+
+    async def check_sending(self, account: Account) -> None:
+        """A message to a group that cannot exist: Meta answers that it does not know it."""
+        await self._client.call(account, "POST", f"/{number_of(account)}/messages", _TO_NOBODY)
 
     async def _number(self, account: Account) -> Json:
         """The number with its throughput. One field that may not be read fails the whole request: then without."""

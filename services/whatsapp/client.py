@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -31,6 +31,7 @@ from services.whatsapp.errors import answer_failure, failure_of, is_authenticati
 from services.whatsapp.settings import Settings
 from shared.channel import Account, Failure, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.policy.retry import retry_after
 
 Json = dict[str, Any]
 
@@ -42,11 +43,12 @@ _BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError)
 class Refusal(Exception):
     """An answer with an error status or a redirect, before pywa has looked at it."""
 
-    def __init__(self, status: int, body: bytes, location: str | None) -> None:
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         super().__init__(status)
         self.status = status
         self.body = body
-        self.location = location
+        self.location = headers.get("location")
+        self.retry_after = retry_after(headers.get("retry-after"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Session(httpx.AsyncClient):
         ) as response:
             body = await response.read()
         if response.status >= 300:
-            raise Refusal(response.status, body, response.headers.get("location"))
+            raise Refusal(response.status, body, response.headers)
         return Answer(response.status, body)
 
     async def open(self, url: str, waits: aiohttp.ClientTimeout) -> httpx.Response:
@@ -126,7 +128,7 @@ class Session(httpx.AsyncClient):
         request = httpx.Request("GET", url, headers=self._own_headers, extensions={"timeout": timeout})
         response = await self._shared.handle_async_request(request)
         if response.status_code >= 300:
-            raise Refusal(response.status_code, await response.aread(), response.headers.get("location"))
+            raise Refusal(response.status_code, await response.aread(), response.headers)
         return response
 
 
@@ -218,7 +220,8 @@ class Client:
         try:
             answer = await self._client(account)[0].api.send_raw_request(method, path, **request)
         except Refusal as refusal:
-            raise ProviderError(answer_failure(refusal.status, refusal.body)) from None
+            failure = answer_failure(refusal.status, refusal.body)
+            raise ProviderError(replace(failure, retry_after=refusal.retry_after or failure.retry_after)) from None
         except _BROKEN as broken:
             raise ProviderError(_transport_failure(broken)) from None
         except ValueError:

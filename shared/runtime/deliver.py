@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil
 from typing import Any
@@ -32,6 +32,7 @@ from shared.runtime.jobs import (
     account_refusal,
     expiry,
     lane_group,
+    outage_group,
     read_command,
     refusal_status,
 )
@@ -48,6 +49,8 @@ from shared.stream.records import INJECTED, Record
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
+OVERDUE_SECONDS = 30.0  # until what has waited too long in its lane is tried again
+NOT_BEFORE = "not_before"
 _ACCOUNT_REASONS = frozenset(str(code) for code, fact in ERRORS.items() if fact.error_class is ErrorClass.ACCOUNT)
 
 
@@ -108,6 +111,24 @@ class Deliverer:
             raise NotNow(RETRY_SECONDS, "log_unavailable") from None
         except BlobsUnavailable:
             raise NotNow(RETRY_SECONDS, "blobs_unavailable") from None
+
+    async def overdue(self, record: Record, why: str) -> bool:
+        """Park a command that has waited in its lane for `why` as long as a lane waits. Raises LogUnavailable.
+
+        False for what names no account that is known here: it does not wait long.
+        """
+        try:
+            kind, command, traceparent = read_command(record)
+        except (NotACommand, CommandRefused):
+            return False
+        account = self._accounts.get(command.account_id)
+        if account is None or kind in OVERTAKING:
+            return False
+        expires = expiry(record, command, self._patience)
+        conversation = command.conversation_id or (record.key or b"").decode("utf-8", "replace")
+        job = Job(record, kind, command, account, conversation, expires, traceparent)
+        await self._park(job, Park(datetime.now(UTC) + timedelta(seconds=OVERDUE_SECONDS), why))
+        return True
 
     async def poisoned(self, record: Record) -> None:
         """A bug of ours keeps the command from being carried out: say so, and let those behind it go on.
@@ -187,7 +208,7 @@ class Deliverer:
         parked = self._parking.parked(job.id)
         if parked and job.record.offset != INJECTED:
             return  # it has come a second time, and waits already
-        if job.kind not in OVERTAKING and not parked and self._parking.holds(job.record.key or b""):
+        if self._queues_behind(job):
             await self._park(job, Park(None, "behind"), until_ms=0)
             return
         try:
@@ -201,18 +222,37 @@ class Deliverer:
         if parked:
             await self._parking.release(job.id)
 
+    def _queues_behind(self, job: Job) -> bool:
+        """Whether others of the conversation wait, and this one has to wait behind them.
+
+        What is for later is judged first; it takes its place when it is due.
+        """
+        if job.kind in OVERTAKING or not self._parking.holds(job.record.key or b""):
+            return False
+        if self._parking.parked(job.id):
+            return self._parking.beside(job.id) and not _is_over(job)
+        return not _is_for_later(job)
+
     async def _park(self, job: Job, park: Park, until_ms: int | None = None) -> None:
-        until = min(park.until or job.expires_at, job.expires_at)
+        account_id = job.account.account_id
+        until = job.expires_at if park.outage else min(park.until or job.expires_at, job.expires_at)
         due = ceil(until.timestamp() * 1000) if until_ms is None else until_ms
         for_account = park.why in _ACCOUNT_REASONS
-        group = account_group(job.account.account_id) if for_account else lane_group(job.record)
+        group = lane_group(job.record)
+        if park.outage:
+            group = outage_group(account_id)
+        elif for_account:
+            group = account_group(account_id)
         deadline = ceil(job.expires_at.timestamp() * 1000)
-        await self._parking.park(job.record, job.id, due, park.why, group, deadline_ms=deadline)
-        if for_account and self._health.why_paused(job.account.account_id) is None:
+        beside = park.why == NOT_BEFORE
+        await self._parking.park(job.record, job.id, due, park.why, group, deadline_ms=deadline, beside=beside)
+        if for_account and self._health.why_paused(account_id) is None:
             self._parking.wake(group)  # it has recovered while this was being written
+        if park.outage and not self._sender.holds(account_id):
+            self._parking.wake(group)
         metrics.DEFERRED.labels(self._name, park.why).inc()
         metrics.PARKED.labels(self._name).set(len(self._parking))
-        told = until if park.until is not None else None
+        told = min(park.until, job.expires_at) if park.until is not None else None
         deferred = self._status(job, State.DEFERRED, detail=f"{park.why}:{due}", until=told, why=park.why)
         await self._book.publish_all([deferred], job.traceparent)
 
@@ -231,9 +271,9 @@ class Deliverer:
             reason = error(ErrorCode.EXPIRED) if stop is State.EXPIRED else None
             await self._end(job, self._status(job, stop, error=reason))
             return
-        self._wait_for_its_time(job)
         special = self._special.get(job.kind)
         if special is not None:
+            self._wait_for_its_time(job)
             await special(job)
             return
         try:
@@ -262,6 +302,7 @@ class Deliverer:
         context = context_for(job.account, conversation, reference, files)
         calls = self._channel.plan(job.kind, job.command, context)
         if self._stopped(job, opened) is None:
+            self._wait_for_its_time(job)
             await self._wait_for_account(job)
             await self._learn_address(job, known_before)
         stopped = partial(self._stopped, job, opened)
@@ -297,8 +338,8 @@ class Deliverer:
     @staticmethod
     def _wait_for_its_time(job: Job) -> None:
         not_before = job.command.not_before
-        if not_before is not None and not_before > datetime.now(UTC):
-            raise Park(not_before, "not_before")
+        if not_before is not None and _is_for_later(job):
+            raise Park(not_before, NOT_BEFORE)
 
     async def _wait_for_account(self, job: Job) -> None:
         why = self._health.why_paused(job.account.account_id)
@@ -309,6 +350,7 @@ class Deliverer:
                 raise Park(datetime.now(UTC) + BILLING_RETRY, why)
         elif why is not None:
             raise Park(None, why)
+        self._sender.wait_for_provider(job)
 
     # --- ends
 
@@ -375,6 +417,15 @@ class Deliverer:
             await self._end(job, self._status(job, State.SENT))
             return
         await self._make(job, calls, opened, conversation, (), lambda: None)
+
+
+def _is_for_later(job: Job) -> bool:
+    not_before = job.command.not_before
+    return not_before is not None and not_before > datetime.now(UTC)
+
+
+def _is_over(job: Job) -> bool:
+    return datetime.now(UTC) >= job.expires_at
 
 
 def _covered(rule: str, queued: int, record: Record) -> bool:

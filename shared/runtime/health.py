@@ -38,6 +38,11 @@ class AccountsHealth:
         self._rates = rates
         self._known: dict[str, Health] = {}
         self._recovered: list[Callable[[str], None]] = []
+        self._degraded: list[Callable[[str], None]] = []
+
+    def on_degraded(self, callback: Callable[[str], None]) -> None:
+        """Called with the account id when an account is said to be degraded, by whichever replica."""
+        self._degraded.append(callback)
 
     def on_recovery(self, callback: Callable[[str], None]) -> None:
         """Called with the account id when a paused account may send again."""
@@ -71,6 +76,9 @@ class AccountsHealth:
         metrics.ACCOUNTS.labels(self._channel, health).inc()
         if before in PAUSED and health not in PAUSED:
             self._wake(account_id)
+        if health is Health.DEGRADED:
+            for callback in self._degraded:
+                callback(account_id)
 
     def _forget(self, account_id: str) -> None:
         """Nothing is known of the account any more; it may be another channel's, of which nothing was."""

@@ -26,6 +26,7 @@ _OVERTAKING_TYPES = frozenset(f"channels.{kind}.v1".encode() for kind in OVERTAK
 _TYPING_PREFIX = b"channels.typing."
 LARGEST_RECORD = LARGEST_MESSAGE - OVERHEAD_BYTES  # bytes of key and value; the rest is for headers
 _ACCOUNT_GROUP = "account "
+_OUTAGE_GROUP = "outage "
 
 
 class NotACommand(ValueError):
@@ -78,8 +79,18 @@ def account_group(account_id: str) -> str:
 
 
 def account_of(group: str) -> str | None:
-    """The account that a parking group waits for, or None."""
+    """The account whose recovery a parking group waits for, or None."""
     return group.removeprefix(_ACCOUNT_GROUP) if group.startswith(_ACCOUNT_GROUP) else None
+
+
+def outage_group(account_id: str) -> str:
+    """The parking group of what waits for the provider to answer an account again."""
+    return _OUTAGE_GROUP + account_id
+
+
+def account_in_outage(group: str) -> str | None:
+    """The account for whose provider a parking group waits, or None."""
+    return group.removeprefix(_OUTAGE_GROUP) if group.startswith(_OUTAGE_GROUP) else None
 
 
 def is_typing(record: Record) -> bool:

@@ -11,6 +11,8 @@ import orjson
 from shared.contract.statuses import ENDED_WITHOUT_SENDING, RANK, Rollup, State
 
 END = "end"
+COMMAND = "command"
+"""The record of a command some of whose parts are uncertain: what it takes to make their calls again."""
 CallState = Literal["intent", "done", "failed", "uncertain"]
 
 

@@ -44,6 +44,9 @@ PARKED = Gauge("parked_commands", "Commands that wait on the parked topic.", ["c
 PARKING_FULL = Gauge(
     "parking_full_partitions", "Partitions not read on: too much of them waits.", ["channel", "role"], registry=REGISTRY
 )
+HELD_ACCOUNTS = Gauge(
+    "held_accounts", "Accounts whose provider gives no useful answers.", ["channel"], registry=REGISTRY
+)
 DEFERRED = _counter("deferred_total", "Commands that had to wait, by reason.", "channel", "why")
 
 CONTACT_LOOKUPS = _counter("contact_lookups_total", "Contacts asked for by name, by outcome.", "channel", "outcome")

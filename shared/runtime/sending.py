@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import structlog
 
@@ -37,6 +37,7 @@ from shared.runtime import ledger, metrics
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import Job
 from shared.runtime.ledger import CallEntry
+from shared.runtime.outages import Held, Outages
 from shared.runtime.outcomes import Outcomes, Step, now_ms
 from shared.runtime.pacing import Pacer, TooFar
 from shared.runtime.statuses import About, correlation
@@ -46,18 +47,30 @@ from shared.stream.errors import NotNow
 log = structlog.get_logger()
 
 _MOST_ADJUSTMENTS = 3
+BLOBS_RETRY = 1.0
+MOST_QUESTIONS = 8  # about a message in doubt, in two minutes: its conversation waits for the answer
+CALLBACK_SECONDS = 10.0  # how long after an outage the provider's reports may still say what became of a message
 ECHO_SECONDS = 3600  # how long an equal text is taken for the echo of a call that was never answered
 BILLING_RETRY = timedelta(minutes=5)
+_PASSING = frozenset({ErrorClass.TRANSIENT, ErrorClass.RATE, ErrorClass.UNCERTAIN})
 _MAY_BE_DUPLICATE = Warning(code=WarningCode.MAY_BE_DUPLICATE, detail="Sent again, as the command asks.")
 
 
 class Park(Exception):
-    """The command has to wait longer than a lane waits. `until` None: until its account is well again."""
+    """The command has to wait longer than a lane waits. `until` None: until what it waits for is well again.
 
-    def __init__(self, until: datetime | None, why: ErrorCode | str) -> None:
+    `outage`: it waits for the provider to answer its account again, whatever `until` says.
+    """
+
+    def __init__(self, until: datetime | None, why: ErrorCode | str, *, outage: bool = False) -> None:
         super().__init__(why)
         self.until = until
         self.why = str(why)
+        self.outage = outage
+
+
+class _NotAsked(ProviderError):
+    """The call failed here: it says nothing of the provider."""
 
 
 class Sender:
@@ -71,6 +84,7 @@ class Sender:
         outcomes: Outcomes,
         health: AccountsHealth,
         pacer: Pacer,
+        outages: Outages,
         *,
         short_wait: float,
     ) -> None:
@@ -81,23 +95,27 @@ class Sender:
         self._outcomes = outcomes
         self._health = health
         self._pacer = pacer
+        self._outages = outages
         self._short_wait = short_wait
         # Asked once: looking a protocol up takes longer than most of what a send does.
         self._echoes = channel if isinstance(channel, RecognisesEchoes) else None
         self._brings_back = channel.capabilities.answers_uncertain == "callback_data"
         self._failures: dict[str, int] = {}
         self._unwritten: dict[str, tuple[int, Receipt | None]] = {}
+        self._listening: dict[str, float | None] = {}  # commands with a part in doubt since an outage
 
     def forget(self, command_id: str) -> None:
         """The command is over."""
         self._failures.pop(command_id, None)
         self._unwritten.pop(command_id, None)
+        self._listening.pop(command_id, None)
         self._pacer.forget(command_id)
 
     def forget_all(self) -> None:
         """The commands have gone to another process."""
         self._failures.clear()
         self._unwritten.clear()
+        self._listening.clear()
         self._pacer.forget_all()
 
     async def send(
@@ -146,7 +164,7 @@ class Sender:
         """A claim without an end. If this process made it, it knows how the call ended, and could not write it."""
         index, receipt = self._unwritten.get(step.job.command.command_id, (None, None))
         if index != step.index:
-            return await self._uncertain(step, Failure(ErrorCode.UNCERTAIN, certain=False), entry.at)
+            return await self._uncertain(step, Failure(ErrorCode.UNCERTAIN, certain=False), entry.at, again=True)
         if receipt is not None:
             await self._outcomes.done(step, receipt)
             return True
@@ -168,6 +186,9 @@ class Sender:
             began = now_ms()
             try:
                 receipt = await self._claimed(step)
+            except BlobsUnavailable:
+                await self._retract(step)
+                raise NotNow(BLOBS_RETRY, "blobs_unavailable") from None
             except ProviderError as refused:
                 failure = refused.failure
                 metrics.PROVIDER_CODES.labels(self._name, failure.provider_code or "", failure.code).inc()
@@ -189,6 +210,7 @@ class Sender:
         return False
 
     async def _wait(self, step: Step) -> None:
+        self.wait_for_provider(step.job)
         if not step.call.parts:
             return
         try:
@@ -201,37 +223,73 @@ class Sender:
         except TooFar as far:
             raise Park(datetime.now(UTC) + timedelta(seconds=far.wait), ErrorCode.RATE_LIMITED) from None
 
+    def holds(self, account_id: str) -> bool:
+        """Whether nothing of the account may be sent now, because its provider answers nothing useful."""
+        return self._outages.holds(account_id)
+
+    def wait_for_provider(self, job: Job) -> None:
+        """Raises Park while the provider gives the account no useful answers."""
+        try:
+            self._outages.check(job.account.account_id)
+        except Held as held:
+            raise Park(held.until, ErrorCode.PROVIDER_UNAVAILABLE, outage=True) from None
+
     async def _claimed(self, step: Step) -> Receipt:
-        """Claim the call, make it, and say how long it took. Raises ProviderError, NotNow, Refused."""
+        """Claim the call, make it, and say how long it took.
+
+        Raises ProviderError, NotNow, Park, Refused; BlobsUnavailable before anything was sent.
+        """
+        account_id = step.job.account.account_id
+        with self._pacer.places.taken(account_id):
+            self.wait_for_provider(step.job)
+            period = self._outages.enter(account_id)
+            answered, failure = False, None
+            try:
+                given = await self._claim(step)
+                receipt = await self._perform(step, given)
+                answered = True
+            except _NotAsked:
+                raise
+            except ProviderError as refused:
+                answered, failure = True, refused.failure
+                raise
+            finally:
+                self._outages.leave(account_id, period, failure, answered=answered)
+            return receipt
+
+    async def _claim(self, step: Step) -> str:
+        """Write down that the call is being made; what to give the provider to bring back."""
         job = step.job
-        with self._pacer.places.taken(job.account.account_id):
-            self._pacer.forget(job.command.command_id)
-            # Until Valkey has answered, the claim may stand there without a call behind it.
-            self._unwritten[job.command.command_id] = (step.index, None)
-            quota = quota_of(rule_for(self._channel.capabilities, step.conversation), step.conversation)
-            limit = quota if step.index == 0 and step.of else None
-            members = step.quota_members(range(step.of)) if limit is not None else ()
-            claim = self._store.intend(
-                job.conversation_id,
-                job.command.command_id,
-                ledger.call_field(step.index),
-                CallEntry("intent", now_ms()).encode(),
-                pending=[ids.part_message_id(job.command.command_id, part) for part in step.parts],
-                quota_limit=limit,
-                quota_members=members,
-                waits=max(0.0, (job.expires_at - datetime.now(UTC)).total_seconds()),
-            )
-            given = correlation(job.command.command_id, step.first)
-            if step.call.parts and (self._echoes is not None or self._brings_back):
-                intended, _ = await asyncio.gather(claim, self._bind(step, given))
-            else:
-                intended = await claim
-            if intended.answer == "quota":
-                raise Refused(ErrorCode.QUOTA_EXHAUSTED, limit=limit, actual=int(intended.value))
-            if intended.answer == "taken":
-                raise NotNow(1.0, "claimed_elsewhere")
-            del self._unwritten[job.command.command_id]
-            return await self._perform(step, given)
+        self._pacer.forget(job.command.command_id)
+        # Until Valkey has answered, the claim may stand there without a call behind it.
+        self._unwritten[job.command.command_id] = (step.index, None)
+        quota = quota_of(rule_for(self._channel.capabilities, step.conversation), step.conversation)
+        limit = quota if step.index == 0 and step.of else None
+        members = step.quota_members(range(step.of)) if limit is not None else ()
+        claim = self._store.intend(
+            job.conversation_id,
+            job.command.command_id,
+            ledger.call_field(step.index),
+            CallEntry("intent", now_ms()).encode(),
+            pending=[ids.part_message_id(job.command.command_id, part) for part in step.parts],
+            quota_limit=limit,
+            quota_members=members,
+            waits=max(0.0, (job.expires_at - datetime.now(UTC)).total_seconds()),
+        )
+        given = correlation(job.command.command_id, step.first)
+        if step.call.parts and (self._echoes is not None or self._brings_back):
+            intended, _ = await asyncio.gather(claim, self._bind(step, given))
+        else:
+            intended = await claim
+        if intended.answer == "quota":
+            raise Refused(ErrorCode.QUOTA_EXHAUSTED, limit=limit, actual=int(intended.value))
+        if intended.answer == "taken":
+            raise NotNow(1.0, "claimed_elsewhere")
+        del self._unwritten[job.command.command_id]
+        if self._outages.held(job.account.account_id):  # since a moment
+            await self._retract(step)
+            self.wait_for_provider(job)
+        return given
 
     async def _bind(self, step: Step, given: str) -> None:
         """Make the call known under what a later report will bring, where the answer itself may get lost."""
@@ -253,44 +311,88 @@ class Sender:
             raise
         except FileUnavailable:
             outcome = ErrorCode.FILE_UNAVAILABLE
-            raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
+            raise _NotAsked(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
         except BlobsUnavailable:
-            outcome = ErrorCode.PROVIDER_UNAVAILABLE
-            raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The files cannot be read.")) from None
+            outcome = "blobs_unavailable"
+            raise
         except Exception as bug:  # whatever went wrong, the provider may have got the message
             outcome = ErrorCode.INTERNAL
             log.error("perform_failed", channel=self._name, method=step.call.method, exc_info=bug)
-            raise ProviderError(Failure(ErrorCode.UNCERTAIN, certain=False, detail=type(bug).__name__)) from None
+            raise _NotAsked(Failure(ErrorCode.UNCERTAIN, certain=False, detail=type(bug).__name__)) from None
         finally:
             metrics.PROVIDER_CALLS.labels(self._name, step.call.method, outcome).inc()
             metrics.PROVIDER_SECONDS.labels(self._name).observe(perf_counter() - started)
 
-    async def _uncertain(self, step: Step, failure: Failure, began: int) -> bool:
-        """Nobody knows whether it was sent: ask where one can ask, otherwise say so and do not send it again."""
-        command = step.job.command
-        if isinstance(self._channel, Reconciles):
-            since = datetime.fromtimestamp(began / 1000, UTC)
-            try:
-                receipt = await self._channel.find_sent(step.call, step.job.account, since)
-            except ProviderError:
-                receipt = Receipt(state=State.UNCERTAIN)
-            except Exception as bug:
-                log.error("find_sent_failed", channel=self._name, method=step.call.method, exc_info=bug)
-                receipt = Receipt(state=State.UNCERTAIN)
-            if receipt is None:
-                await self._retract(step)
-                self._again(step, ErrorCode.PROVIDER_UNAVAILABLE)
-            elif receipt.state is not State.UNCERTAIN:
-                await self._outcomes.done(step, receipt)
-                return True
-        resend = isinstance(command, MessageSend) and command.on_uncertain == "resend"
-        if resend and _MAY_BE_DUPLICATE not in step.call.warnings and not await self._outcomes.reported(step):
+    async def _uncertain(self, step: Step, failure: Failure, began: int, *, again: bool = False) -> bool:
+        """Nobody knows whether it was sent: ask where one can ask, otherwise say so and do not send it again.
+
+        `began` in Unix milliseconds. While the provider answers nothing, what may still be learned waits with its
+        claim; `again`: it has waited, or its process has died.
+        """
+        if await self._learned(step, began, again):
+            return True
+        if self._may_resend(step) and not await self._outcomes.reported(step):
+            if not again and self._in_time(step.job):  # whether this is an outage shows in a moment
+                self._again(step, ErrorCode.UNCERTAIN)
             await self._outcomes.retract(step, again=True)
             await self._pacer.overdraw(step.job.account)
             warned = replace(step.call, warnings=(*step.call.warnings, _MAY_BE_DUPLICATE))
             return await self._attempt(replace(step, call=warned))
         await self._outcomes.uncertain(step, failure)
         return True
+
+    async def _learned(self, step: Step, began: int, again: bool) -> bool:
+        """Whether the provider has said by now that it has the message. Raises NotNow and Park where it may yet."""
+        job = step.job
+        in_time = self._in_time(job)
+        if in_time and self._outages.held(job.account.account_id) and self._may_learn(step):
+            self._listening[job.command.command_id] = None
+            raise Park(None, ErrorCode.PROVIDER_UNAVAILABLE, outage=True)
+        if isinstance(self._channel, Reconciles):
+            try:
+                since = datetime.fromtimestamp(began / 1000, UTC)
+                receipt = await self._channel.find_sent(step.call, job.account, since)
+            except ProviderError as unknown:
+                asked = self._failures.get(job.command.command_id, 0)
+                passes = ERRORS[unknown.failure.code].error_class in _PASSING
+                if passes and in_time and asked < MOST_QUESTIONS:
+                    self._again(step, ErrorCode.PROVIDER_UNAVAILABLE, unknown.failure.retry_after)
+                return False
+            except Exception as bug:
+                log.error("find_sent_failed", channel=self._name, method=step.call.method, exc_info=bug)
+                return False
+            if receipt is None:
+                await self._retract(step)
+                self._again(step, ErrorCode.PROVIDER_UNAVAILABLE)
+            elif receipt.state is not State.UNCERTAIN:
+                await self._outcomes.done(step, receipt)
+                return True
+        elif again and in_time and self._still_listening(job):
+            raise Park(datetime.now(UTC) + timedelta(seconds=CALLBACK_SECONDS / 2), ErrorCode.UNCERTAIN)
+        return False
+
+    def _may_learn(self, step: Step) -> bool:
+        return self._brings_back or isinstance(self._channel, Reconciles) or self._may_resend(step)
+
+    @staticmethod
+    def _may_resend(step: Step) -> bool:
+        command = step.job.command
+        resend = isinstance(command, MessageSend) and command.on_uncertain == "resend"
+        return resend and _MAY_BE_DUPLICATE not in step.call.warnings
+
+    @staticmethod
+    def _in_time(job: Job) -> bool:
+        return datetime.now(UTC) < job.expires_at
+
+    def _still_listening(self, job: Job) -> bool:
+        """After an outage, the provider's reports of what it took are given a moment to come."""
+        command_id = job.command.command_id
+        if not self._brings_back or command_id not in self._listening:
+            return False
+        until = self._listening[command_id]
+        if until is None:
+            until = self._listening[command_id] = monotonic() + CALLBACK_SECONDS
+        return monotonic() < until
 
     async def _retract(self, step: Step) -> None:
         """The call was surely not made: take the claim back, and what it has reserved."""

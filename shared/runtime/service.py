@@ -29,11 +29,12 @@ from shared.runtime.files import BlobFiles
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.ingress import Ingress
-from shared.runtime.jobs import LARGEST_RECORD, account_called, is_typing, lane_of
+from shared.runtime.jobs import LARGEST_RECORD, account_called, is_typing, lane_of, outage_group
 from shared.runtime.learning import Names, ToldRates
 from shared.runtime.logs import aiokafka_heard
 from shared.runtime.media import MediaFetcher, message_lane
 from shared.runtime.normalise import Normaliser
+from shared.runtime.outages import Outages
 from shared.runtime.outcomes import Outcomes
 from shared.runtime.pacing import Pacer
 from shared.runtime.preflight import Preflight
@@ -344,6 +345,14 @@ class Service:
         )
         world.accounts.on_change(pacer.account_changed)
         names = Names(self._channel, world.store, world.identities, world.stream, world.topics)
+        outages = Outages(
+            self._channel,
+            world.accounts,
+            world.health,
+            lambda account_id, most: parking.wake(outage_group(account_id), most),
+            width=settings.account_slots,
+        )
+        stack.push_async_callback(outages.close)
         sender = Sender(
             self._channel,
             world.store,
@@ -351,6 +360,7 @@ class Service:
             Outcomes(self._channel, world.store, world.book, world.health, names, typing.message_sent),
             world.health,
             pacer,
+            outages,
             short_wait=settings.short_wait,
         )
         deliverer = Deliverer(
@@ -368,7 +378,7 @@ class Service:
         )
 
         gauges = metrics.PARKED.labels(self._name), metrics.PARKING_FULL.labels(self._name, Role.DELIVER)
-        parked = ParkedRecords(parking, world.accounts, world.health, *gauges)
+        parked = ParkedRecords(parking, world.accounts, world.health, *gauges, try_first=outages.try_first)
 
         async def admitted(record: Record) -> None:
             if (account_id := account_called(record)) is not None:
@@ -386,6 +396,7 @@ class Service:
             deliverer.handle,
             lane_of,
             slots=settings.slots,
+            on_overdue=deliverer.overdue,
             admit=admitted,
             bypass=is_typing,
             aside=typing.handle,

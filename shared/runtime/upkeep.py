@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import time
 
@@ -15,7 +16,7 @@ from shared.contract.events import Health
 from shared.contract.topics import Topics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import AccountsHealth
-from shared.runtime.jobs import account_group, account_of
+from shared.runtime.jobs import account_group, account_in_outage, account_of
 from shared.runtime.learning import ToldRates
 from shared.runtime.publish import fact_envelope, publish
 from shared.runtime.varying import capabilities_of
@@ -34,12 +35,18 @@ _NOT_OURS_YET = 0.05
 _PROBES_AT_ONCE = 32
 
 
-def wake_recovered(parking: Parking, health: AccountsHealth) -> None:
-    """After `restore`: the reason why an account's records were parked may have gone meanwhile."""
+def wake_recovered(parking: Parking, health: AccountsHealth, try_first: Callable[[str], None] | None = None) -> None:
+    """After `restore`: the reason why an account's records were parked may have gone meanwhile.
+
+    `try_first` finds out whether an account's provider answers again, and wakes what waits for that.
+    """
     for group in parking.groups():
         account_id = account_of(group)
         if account_id is not None and health.why_paused(account_id) is None:
             parking.wake(group)
+        held_id = account_in_outage(group)
+        if held_id is not None and try_first is not None:
+            try_first(held_id)
 
 
 class ParkedRecords:
@@ -51,10 +58,17 @@ class ParkedRecords:
     """
 
     def __init__(
-        self, parking: Parking, accounts: AccountRegistry, health: AccountsHealth, waiting: Gauge, full: Gauge
+        self,
+        parking: Parking,
+        accounts: AccountRegistry,
+        health: AccountsHealth,
+        waiting: Gauge,
+        full: Gauge,
+        try_first: Callable[[str], None] | None = None,
     ) -> None:
         self._parking = parking
         self._health = health
+        self._try_first = try_first
         self._waiting = waiting
         self._full = full
         self._told_full: frozenset[int] = frozenset()
@@ -67,7 +81,7 @@ class ParkedRecords:
     async def assigned(self, partitions: frozenset[Partition]) -> None:
         """Raises LogUnavailable."""
         await self._parking.restore([partition.number for partition in partitions])
-        wake_recovered(self._parking, self._health)
+        wake_recovered(self._parking, self._health, self._try_first)
 
     async def revoked(self, partitions: frozenset[Partition]) -> None:
         self._parking.drop(partition.number for partition in partitions)

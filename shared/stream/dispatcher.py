@@ -47,6 +47,9 @@ class Dispatcher:
     Records for which `bypass` says yes (ephemeral ones, such as typing) go to `aside` at once, outside the
     lanes, at most `slots` at a time; more are dropped, failures are not tried again, nothing waits for them.
 
+    A record that has been put off by `NotNow` for `longest_wait` seconds is offered to `on_overdue(record, why)`, which
+    says whether it has found it another place (it is then done with here) and may raise what the handler may.
+
     `on_assigned(partitions)` is awaited before the first record of these partitions is fetched; it may
     raise `NotNow` or `LogUnavailable` and is then asked again. Other errors of callbacks are fatal.
 
@@ -69,6 +72,8 @@ class Dispatcher:
         slots: int = 64,
         window: int = 200,
         tries: int = 5,
+        on_overdue: Callable[[Record, str], Awaitable[bool]] | None = None,
+        longest_wait: float = 60.0,
         admit: Handler | None = None,
         bypass: Callable[[Record], bool] | None = None,
         aside: Handler | None = None,
@@ -102,7 +107,19 @@ class Dispatcher:
         self._commit_interval = commit_interval
         self._drain_timeout = log.rebalance_timeout * 2 / 3 if drain_timeout is None else drain_timeout
         self._clock = clock
-        self._work = Work(handler, on_poison, admit, tries, asyncio.Semaphore(slots), observe, self._die, clock, sleep)
+        self._work = Work(
+            handler,
+            on_poison,
+            on_overdue,
+            longest_wait,
+            admit,
+            tries,
+            asyncio.Semaphore(slots),
+            observe,
+            self._die,
+            clock,
+            sleep,
+        )
         self._consumer = log.consumer(
             group, topics, instance_id=instance_id, on_assigned=self._assigned, on_revoked=self._revoked
         )

@@ -26,7 +26,7 @@ AWAY = NotNow(1.0, "log_unavailable")
 class Observe(Protocol):
     """Called after every step worth counting.
 
-    `outcome` is one of: handled, retried, not_now, poisoned, given_up, aside, aside_failed, aside_dropped.
+    `outcome` is one of: handled, retried, not_now, put_aside, poisoned, given_up, aside, aside_failed, aside_dropped.
     """
 
     def __call__(self, outcome: str, record: Record, seconds: float) -> None: ...
@@ -38,6 +38,8 @@ class Work:
 
     handler: Handler
     on_poison: Callable[[Record, Exception], Awaitable[None]]
+    on_overdue: Callable[[Record, str], Awaitable[bool]] | None
+    longest_wait: float
     admit: Handler | None
     tries: int
     slots: asyncio.Semaphore
@@ -126,9 +128,12 @@ class PartitionLanes:
         """Handle a record until it is done with. False: it was given up, and all behind it."""
         work = self._work
         failures = 0
+        waits_since: float | None = None
         while True:
             began = work.clock()
             try:
+                if waits_since is not None and await self._put_aside(record, lane, began - waits_since):
+                    return True
                 if work.admit is not None and not await self._admit(work.admit, record, lane):
                     return False
                 await work.slots.acquire()
@@ -139,6 +144,7 @@ class PartitionLanes:
                     work.slots.release()
             except (NotNow, LogUnavailable) as error:
                 patience = _patience(error, lane)
+                waits_since = began if waits_since is None else waits_since
                 work.observe("not_now", record, work.clock() - began)
             except Fatal:
                 raise
@@ -155,6 +161,17 @@ class PartitionLanes:
                 return True
             if not await self._wait(patience, lane):
                 return False
+
+    async def _put_aside(self, record: Record, lane: Lane, seconds: float) -> bool:
+        """Whether a record that has waited longer than a lane waits has found another place. Raises as handlers do."""
+        work = self._work
+        if work.on_overdue is None or seconds < work.longest_wait or self.draining:
+            return False
+        if not await work.on_overdue(record, lane.stalled or ""):
+            return False
+        lane.stalled = None
+        work.observe("put_aside", record, seconds)
+        return True
 
     async def _admit(self, admit: Handler, record: Record, lane: Lane) -> bool:
         lane.waiting = True

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from shared.stream.log import Log
 from shared.stream.records import INJECTED, Headers, Record
@@ -23,12 +24,14 @@ PREFIX = "park_"
 class _Parked:
     id: bytes
     key: bytes
-    order: int
+    place: tuple[int, int]
     until_ms: int | None
     group: str
     deadline_ms: int | None
     record: Record
     """As the source had it, but `INJECTED`."""
+    beside: bool = False
+    """It waits for a time of its own, outside of its key's queue."""
     given: bool = False
     """Out with the dispatcher: `due` gave it, and it was neither parked again nor released."""
 
@@ -41,8 +44,9 @@ class Parking:
 
     Per lane key only the head (lowest source offset) can become due; the others at their own deadline, so that they
     end although the head still waits. `park` of an id that is parked already
-    moves its time and keeps its place. Order, time, reason and group survive a restart. Whoever takes a parked
-    record must end with `release` or `park`, also when it turns out to be poison.
+    moves its time and keeps its place. What is parked `beside` the queue holds nobody, and nobody holds it, until its
+    time; if it has to wait then, too, it is parked at the queue's end. Place, time, reason and group survive a restart.
+    Whoever takes a parked record must end with `release` or `park`, also when it turns out to be poison.
     """
 
     def __init__(self, log: Log, topic: str, *, key_of: Callable[[Record], bytes], capacity: int = 10_000) -> None:
@@ -55,6 +59,8 @@ class Parking:
         self._capacity = capacity
         self._parked: dict[bytes, _Parked] = {}
         self._queues: dict[bytes, list[_Parked]] = {}
+        self._beside: dict[bytes, dict[bytes, _Parked]] = {}
+        self._groups: dict[str, dict[bytes, _Parked]] = {}
         self._counts: Counter[int] = Counter()
         self._heap: list[tuple[int, int, _Parked]] = []
         self._deadlines: list[tuple[int, int, _Parked]] = []
@@ -95,6 +101,11 @@ class Parking:
         """This very id is parked: the record in hand is the parked one, come due."""
         return record_id in self._parked
 
+    def beside(self, record_id: bytes) -> bool:
+        """This very id is parked, beside its key's queue."""
+        parked = self._parked.get(record_id)
+        return parked is not None and parked.beside
+
     async def park(
         self,
         record: Record,
@@ -104,23 +115,35 @@ class Parking:
         group: str,
         *,
         deadline_ms: int | None = None,
+        beside: bool = False,
     ) -> None:
         """Store the record and return after the ack. `until_ms` None: until its group is woken.
 
         A record that queues behind another takes `until_ms=0`: due as soon as it is the head. At `deadline_ms` it is
-        due wherever it stands: its handler may then end it, and nothing else.
+        due wherever it stands: its handler may then end it, and nothing else. `beside`: outside of its key's queue.
         Raises LogUnavailable, RecordTooLarge; ValueError for a tombstone.
         """
         if record.value is None:
             raise ValueError("a tombstone cannot be parked")
-        before = self._parked.get(record_id)
-        order = record.offset if before is None else before.order
-        headers = _pack(record, until_ms, why, group, order, deadline_ms)
+        key = self._key_of(record)
+        place = self._place(record, record_id, key, beside)
+        headers = _pack(record, until_ms, why, group, place, deadline_ms, beside)
         await self._log.send(self.topic, record_id, record.value, headers, record.partition)
         if (before := self._parked.get(record_id)) is not None:
             self._remove(before)
         waiting = replace(record, offset=INJECTED)
-        self._insert(_Parked(record_id, self._key_of(record), order, until_ms, group, deadline_ms, waiting))
+        self._insert(_Parked(record_id, key, place, until_ms, group, deadline_ms, waiting, beside))
+
+    def _place(self, record: Record, record_id: bytes, key: bytes, beside: bool) -> tuple[int, int]:
+        """Where a record stands in its key's queue: by its offset, and behind all that is there if it was beside it."""
+        before = self._parked.get(record_id)
+        if before is None:
+            return record.offset, 0
+        queue = self._queues.get(key)
+        if before.beside and not beside and queue:
+            order, turn = queue[-1].place
+            return order, turn + 1
+        return before.place
 
     async def release(self, record_id: bytes) -> None:
         """The parked record is finally handled: tombstone it. Unknown ids are ignored. Raises LogUnavailable."""
@@ -147,14 +170,16 @@ class Parking:
 
     def take(self, key: bytes, wanted: Callable[[Record], bool]) -> list[Record]:
         """Records of a lane key out of turn, as `due` gives them: those whose handler will end them at once."""
-        taken = [parked for parked in self._queues.get(key, ()) if not parked.given and wanted(parked.record)]
+        waiting = (*self._queues.get(key, ()), *self._beside.get(key, {}).values())
+        taken = [parked for parked in waiting if not parked.given and wanted(parked.record)]
         for parked in taken:
             parked.given = True
         return [parked.record for parked in taken]
 
     def undo(self, record: Record) -> None:
         """A record given by `due` could not be submitted: it may be given again."""
-        for parked in self._queues.get(self._key_of(record), ()):
+        key = self._key_of(record)
+        for parked in (*self._queues.get(key, ()), *self._beside.get(key, {}).values()):
             if parked.record is record:
                 parked.given = False
                 self._schedule(parked)
@@ -180,9 +205,16 @@ class Parking:
             heapq.heappop(self._deadlines)
         return None
 
-    def wake(self, group: str) -> int:
-        """Make everything parked of a group due now (heads first); returns how many. Not durable: see `groups`."""
-        woken = [parked for parked in self._parked.values() if parked.group == group]
+    def wake(self, group: str, most: int | None = None) -> int:
+        """Make what is parked of a group due now (heads first), or `most` of its heads; returns how many.
+
+        Not durable: see `groups`.
+        """
+        waiting = self._groups.get(group, {}).values()
+        if most is None:
+            woken = list(waiting)
+        else:
+            woken = list(itertools.islice((p for p in waiting if p.until_ms != 0 and self._is_head(p)), most))
         for parked in woken:
             parked.until_ms = 0
             self._schedule(parked)
@@ -190,7 +222,7 @@ class Parking:
 
     def groups(self) -> frozenset[str]:
         """Groups with something parked: after `restore`, wake those whose reason has gone meanwhile."""
-        return frozenset(parked.group for parked in self._parked.values())
+        return frozenset(self._groups)
 
     def __len__(self) -> int:
         return len(self._parked)
@@ -207,13 +239,21 @@ class Parking:
     def _insert(self, parked: _Parked) -> None:
         self._parked[parked.id] = parked
         self._counts[parked.record.partition] += 1
-        bisect.insort(self._queues.setdefault(parked.key, []), parked, key=lambda each: each.order)
+        self._groups.setdefault(parked.group, {})[parked.id] = parked
+        if parked.beside:
+            self._beside.setdefault(parked.key, {})[parked.id] = parked
+        else:
+            bisect.insort(self._queues.setdefault(parked.key, []), parked, key=lambda each: each.place)
         self._schedule(parked)
 
     def _remove(self, parked: _Parked) -> None:
         del self._parked[parked.id]
         self._counts[parked.record.partition] -= 1
         self._tidy()
+        _drop(self._groups, parked.group, parked.id)
+        if parked.beside:
+            _drop(self._beside, parked.key, parked.id)
+            return
         queue = self._queues[parked.key]
         queue.remove(parked)
         if queue:
@@ -222,6 +262,8 @@ class Parking:
             del self._queues[parked.key]
 
     def _is_head(self, parked: _Parked) -> bool:
+        if parked.beside:
+            return self._parked.get(parked.id) is parked
         queue = self._queues.get(parked.key)
         return queue is not None and queue[0] is parked
 
@@ -255,14 +297,34 @@ class Parking:
         until_ms = int(about["until"]) if "until" in about else None
         deadline_ms = int(about["deadline"]) if "deadline" in about else None
         assert record.key is not None
-        order, group = int(about["order"]), about["group"].decode()
-        return _Parked(record.key, self._key_of(original), order, until_ms, group, deadline_ms, original)
+        place = int(about["order"]), int(about.get("turn", b"0"))
+        group, key = about["group"].decode(), self._key_of(original)
+        return _Parked(record.key, key, place, until_ms, group, deadline_ms, original, "beside" in about)
 
 
-def _pack(record: Record, until_ms: int | None, why: str, group: str, order: int, deadline_ms: int | None) -> Headers:
+K = TypeVar("K")
+
+
+def _drop(index: dict[K, dict[bytes, _Parked]], key: K, record_id: bytes) -> None:
+    del index[key][record_id]
+    if not index[key]:
+        del index[key]
+
+
+def _pack(
+    record: Record,
+    until_ms: int | None,
+    why: str,
+    group: str,
+    place: tuple[int, int],
+    deadline_ms: int | None,
+    beside: bool,
+) -> Headers:
+    order, turn = place
     about = {
         "topic": record.topic.encode(),
         "order": b"%d" % order,
+        "turn": b"%d" % turn,
         "time": b"%d" % record.timestamp_ms,
         "why": why.encode(),
         "group": group.encode(),
@@ -273,4 +335,6 @@ def _pack(record: Record, until_ms: int | None, why: str, group: str, order: int
         about["until"] = b"%d" % until_ms
     if deadline_ms is not None:
         about["deadline"] = b"%d" % deadline_ms
+    if beside:
+        about["beside"] = b"1"
     return (*record.headers, *((PREFIX + name, value) for name, value in about.items()))

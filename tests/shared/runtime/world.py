@@ -26,10 +26,11 @@ from shared.runtime.fetching import FileFetcher
 from shared.runtime.files import BlobFiles
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
-from shared.runtime.jobs import account_group
+from shared.runtime.jobs import account_group, outage_group
 from shared.runtime.learning import Names, ToldRates
 from shared.runtime.media import MediaFetcher, message_lane
 from shared.runtime.normalise import Normaliser
+from shared.runtime.outages import Outages
 from shared.runtime.outcomes import Outcomes
 from shared.runtime.pacing import Pacer
 from shared.runtime.prepare import Preparer
@@ -282,6 +283,13 @@ class Process:
         self.preparer = Preparer(world.blobs, Fetcher(allow_private=True))
         self.pacer = Pacer(channel, store, self.rates, account_slots=32, short_wait=SHORT_WAIT)
         self.typing = TypingIndicator(channel, world.accounts, store, self.book, self.health)
+        self.outages = Outages(
+            channel,
+            world.accounts,
+            self.health,
+            lambda account_id, most: self.parking.wake(outage_group(account_id), most),
+            width=32,
+        )
         self.sender = Sender(
             channel,
             store,
@@ -296,6 +304,7 @@ class Process:
             ),
             self.health,
             self.pacer,
+            self.outages,
             short_wait=SHORT_WAIT,
         )
         self.deliverer = Deliverer(
