@@ -111,9 +111,9 @@ class Clock:
 class Fault(BaseModel):
     """One planned misbehaviour, for the calls or deliveries that match every key of `where`.
 
-    `error` answers `status` instead of doing the work (`html` as a gateway would); `refuse` resets the connection
-    before the work, `drop_answer` after it; `hang` never answers; `slow` answers `seconds` later. Of webhooks,
-    `duplicate` delivers twice and `reorder` holds a delivery back for `seconds`, letting other lanes (and
+    `error` answers `status` instead of doing the work (`html` as a gateway would, also under 200); `refuse` resets the
+    connection before the work, `drop_answer` after it; `hang` never answers; `slow` answers `seconds` later. Of
+    webhooks, `duplicate` delivers twice and `reorder` holds a delivery back for `seconds`, letting other lanes (and
     with `within_lane` the next of its own lane) overtake it. `count` is how often it may still fire.
     """
 
@@ -124,7 +124,7 @@ class Fault(BaseModel):
     probability: float = Field(1.0, ge=0, le=1)
     count: int | None = Field(None, ge=1)
     seconds: float = Field(1.0, ge=0)
-    status: int = Field(500, ge=400, le=599)
+    status: int = Field(500, ge=200, le=599)
     description: str = ""
     retry_after: int | None = Field(None, ge=0)
     html: bool = False
@@ -176,10 +176,11 @@ class ControlError(Exception):
 GATEWAY_PAGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body><center><h1>{0}</h1></center></body>\r\n</html>"
 
 
-def gateway_page(status: int) -> web.Response:
+def gateway_page(status: int, retry_after: int | None = None) -> web.Response:
     """The HTML a front proxy answers with when the service behind it does not."""
     page = GATEWAY_PAGE.format(f"{status} {HTTPStatus(status).phrase}")
-    return web.Response(text=page, status=status, content_type="text/html")
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return web.Response(text=page, status=status, content_type="text/html", headers=headers)
 
 
 def json_response(data: object, status: int = 200) -> web.Response:

@@ -168,6 +168,7 @@ CAPABILITIES = Capabilities(
         CommandType.TYPING_STOP,
         CommandType.MARK_READ,
         CommandType.MESSAGE_CANCEL,
+        CommandType.MESSAGE_RESEND,
     ),
     sources=(
         Source(figure="text 4096, caption 1024", source=f"{_API}#sendmessage", checked=_READ),

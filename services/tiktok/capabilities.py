@@ -121,6 +121,7 @@ def capabilities(settings: Settings) -> Capabilities:
             CommandType.TYPING_STOP,
             CommandType.MARK_READ,
             CommandType.MESSAGE_CANCEL,
+            CommandType.MESSAGE_RESEND,
         ),
         sources=SOURCES,
     )

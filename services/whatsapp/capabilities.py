@@ -265,6 +265,7 @@ CAPABILITIES = Capabilities(
         CommandType.TYPING_STOP,
         CommandType.MARK_READ,
         CommandType.MESSAGE_CANCEL,
+        CommandType.MESSAGE_RESEND,
         CommandType.CONTACT_BLOCK,
         CommandType.CONTACT_UNBLOCK,
     ),

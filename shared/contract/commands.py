@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from shared.contract.base import AccountId, Alias, Identifier, Model, OptionalText, Origin, Timestamp, WorkspaceId
 from shared.contract.content import AttachmentKind, ContactCard, Place, Span
@@ -27,6 +28,7 @@ class CommandType(StrEnum):
     TYPING_STOP = "typing.stop"
     MARK_READ = "conversation.mark_read"
     MESSAGE_CANCEL = "message.cancel"
+    MESSAGE_RESEND = "message.resend"
     CONTACT_BLOCK = "contact.block"
     CONTACT_UNBLOCK = "contact.unblock"
 
@@ -233,6 +235,14 @@ class Command(Model):
     not_after: Timestamp | None = None
     visibility: Literal["contact", "internal"] = "contact"
 
+    @field_validator("not_after")
+    @classmethod
+    def _can_be_in_time(cls, not_after: datetime | None, given: ValidationInfo) -> datetime | None:
+        not_before = given.data.get("not_before")
+        if not_after is not None and not_before is not None and not_after < not_before:
+            raise ValueError("it is before not_before: the command could never be carried out")
+        return not_after
+
     @model_validator(mode="after")
     def _is_for_somebody(self) -> Self:
         if self.conversation_id is None and not self.to:
@@ -305,6 +315,16 @@ class MessageCancel(Command):
         return self
 
 
+class MessageResend(Command):
+    """Sends again what is `uncertain` of an earlier message of the conversation, by somebody who knows of the doubt.
+
+    What comes of it is told as statuses of that message, with the warning `may_be_duplicate`; the other parts are left
+    alone. The message is known for three days; after that it is `message_unknown`.
+    """
+
+    resend_command_id: Identifier
+
+
 class ContactBlock(Command):
     """Data of `contact.block` and `contact.unblock`."""
 
@@ -318,6 +338,7 @@ COMMAND_OF: dict[CommandType, type[Command]] = {
     CommandType.TYPING_STOP: Typing,
     CommandType.MARK_READ: MarkRead,
     CommandType.MESSAGE_CANCEL: MessageCancel,
+    CommandType.MESSAGE_RESEND: MessageResend,
     CommandType.CONTACT_BLOCK: ContactBlock,
     CommandType.CONTACT_UNBLOCK: ContactBlock,
 }

@@ -56,6 +56,7 @@ class ErrorCode(StrEnum):
     CONTENT_REJECTED = "content_rejected"
     REPLY_TARGET_PENDING = "reply_target_pending"
     REPLY_TARGET_UNKNOWN = "reply_target_unknown"
+    MESSAGE_UNKNOWN = "message_unknown"
     NOT_SENDABLE = "not_sendable"
     UNSUPPORTED_BY_CHANNEL = "unsupported_by_channel"
     INVALID_COMMAND = "invalid_command"
@@ -164,6 +165,9 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
         False,
         "The message replied to is not known on this channel.",
         "Send without the reply reference.",
+    ),
+    ErrorCode.MESSAGE_UNKNOWN: ErrorFact(
+        ErrorClass.REPLY, False, "The message is not known to this connector.", "Check which message is meant."
     ),
     ErrorCode.NOT_SENDABLE: ErrorFact(ErrorClass.COMMAND, False, "This is not for the contact and was not sent."),
     ErrorCode.UNSUPPORTED_BY_CHANNEL: ErrorFact(ErrorClass.COMMAND, False, "The channel cannot do this."),

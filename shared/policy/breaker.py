@@ -8,6 +8,7 @@ from collections.abc import Callable
 THRESHOLD = 3  # calls in a row
 FIRST_HOLD = 1.0  # seconds; doubles with every trial that fails
 LONGEST_HOLD = 10.0
+RAMP_LASTS = 5.0  # seconds, where there is too little to send for a ramp by answers
 LONGEST_ASKED = 3600.0  # of what a provider may ask for with Retry-After
 
 _PERIODS = itertools.count(1)
@@ -18,7 +19,7 @@ class CircuitBreaker:
 
     Open, it admits nothing; from `trial_at` on somebody is to try the way with a harmless call and to say how that
     went (`tried`). Once the way is good it recovers: one call at once, with every good answer one more, and closed at
-    `width`. A bad answer while it recovers opens it again.
+    `width`, or when nothing bad has come for a while. A bad answer while it recovers opens it again.
 
     Answers may come late: `enter` gives the period in which a call was admitted, and what `leave` says of a call from
     an earlier period does not count. Times are seconds of `clock`.
@@ -34,6 +35,7 @@ class CircuitBreaker:
         self._bad = 0
         self._holds = 0
         self._under_way = 0
+        self._recovers_since = 0.0
         self._room: int | None = None
 
     @property
@@ -91,9 +93,15 @@ class CircuitBreaker:
             return
         if good:
             self.asked_until = None
+            self._recovers_since = self._clock()
             self._begin(1)
         else:
             self.hold(retry_after)
+
+    def rest(self) -> None:
+        """Nothing is left to send: a breaker that has recovered long enough closes."""
+        if self._room and not self._under_way and self._clock() - self._recovers_since >= RAMP_LASTS:
+            self._room, self._holds = None, 0
 
     def _widen(self) -> None:
         assert self._room is not None

@@ -35,7 +35,14 @@ _GRADE_OF = {
 }
 _GRADE_OF_CONTENT = {"template": "templates", "location": "location", "contacts": "contacts"}
 # We can do these whatever the channel can.
-_OURS = frozenset({CommandType.MESSAGE_CANCEL, CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK})
+_OURS = frozenset(
+    {
+        CommandType.MESSAGE_CANCEL,
+        CommandType.MESSAGE_RESEND,
+        CommandType.CONTACT_BLOCK,
+        CommandType.CONTACT_UNBLOCK,
+    }
+)
 
 
 class Refusal(NamedTuple):

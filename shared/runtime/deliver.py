@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil
@@ -13,7 +14,7 @@ import orjson
 import structlog
 
 from shared.channel import Call, Channel, Refused, VariesByAccount
-from shared.contract.commands import CommandRefused, CommandType, MessageCancel
+from shared.contract.commands import CommandRefused, CommandType, MessageCancel, MessageResend
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State, Warning
 from shared.media.blobs import BlobsUnavailable
@@ -90,6 +91,7 @@ class Deliverer:
         self._under_way: dict[bytes, tuple[str, Fields]] = {}  # their conversations, and the cancel rules they know
         self._special: dict[CommandType, Callable[[Job], Awaitable[None]]] = {
             CommandType.MESSAGE_CANCEL: self._cancel,
+            CommandType.MESSAGE_RESEND: self._resend,
             CommandType.CONTACT_BLOCK: self._block,
             CommandType.CONTACT_UNBLOCK: self._block,
         }
@@ -274,10 +276,8 @@ class Deliverer:
         special = self._special.get(job.kind)
         if special is not None:
             self._wait_for_its_time(job)
-            await special(job)
-            return
         try:
-            await self._send(job, opened, begun)
+            await (special(job) if special is not None else self._send(job, opened, begun))
         except Refused as refused:
             if begun:
                 reason = error(refused.code, refused.detail, **refused.facts)
@@ -392,6 +392,34 @@ class Deliverer:
         finally:
             for record in covered:
                 self._parking.undo(record)
+        await self._end(job, self._status(job, State.SENT))
+
+    async def _resend(self, job: Job) -> None:
+        """Make the calls of an earlier message again whose end nobody knows."""
+        assert isinstance(job.command, MessageResend)
+        command_id = job.command.resend_command_id
+        opened = await self._store.open(job.conversation_id, command_id)
+        kept = ledger.decode_command(opened.ledger)
+        if kept is None:
+            facts = {"field": "resend_command_id"}
+            await self._end(job, self._rejection(job, ErrorCode.MESSAGE_UNKNOWN, None, facts))
+            return
+        ce_type, value, queued_ms = kept
+        headers = (("ce_type", ce_type),)
+        record = replace(job.record, value=value, headers=headers, timestamp_ms=queued_ms)
+        kind, command, _ = read_command(record)
+        message = replace(job, record=record, kind=kind, command=command)
+        if doubtful := ledger.in_doubt(opened.ledger):
+            self._sender.wait_for_provider(job)
+            again = Settlement(
+                set_fields={ledger.again_field(index): "1" for index in doubtful},
+                drop_fields=[ledger.call_field(index) for index in doubtful],
+            )
+            await self._store.settle(job.conversation_id, command_id, again)
+            target = target_of(command)
+            opened = await self._store.open(job.conversation_id, command_id, [target.id] if target.id else [])
+            await self._send(message, opened, begun=True)
+            self._forget(command_id)
         await self._end(job, self._status(job, State.SENT))
 
     async def _learn_address(self, job: Job, known: Conversation) -> None:

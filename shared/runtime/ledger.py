@@ -34,6 +34,32 @@ def told_field(index: int) -> str:
     return f"told:{index}"
 
 
+def in_doubt(ledger: Mapping[str, str]) -> list[int]:
+    """Indices of the calls that nobody knows the end of, or that are to be made again because of it."""
+    uncertain = [
+        int(field[5:])
+        for field, value in ledger.items()
+        if field.startswith("call:") and decode_call(value).state == "uncertain"
+    ]
+    again = [
+        int(field[6:]) for field in ledger if field.startswith("again:") and call_field(int(field[6:])) not in ledger
+    ]
+    return sorted({*uncertain, *again})
+
+
+def encode_command(record_type: bytes, value: bytes, queued_ms: int) -> str:
+    """What `COMMAND` holds of a record."""
+    return orjson.dumps({"type": record_type.decode(), "value": value.decode(), "at": queued_ms}).decode()
+
+
+def decode_command(ledger: Mapping[str, str]) -> tuple[bytes, bytes, int] | None:
+    """The type, the value and the time of the record under `COMMAND`, or None."""
+    if COMMAND not in ledger:
+        return None
+    kept = orjson.loads(ledger[COMMAND])
+    return kept["type"].encode(), kept["value"].encode(), kept["at"]
+
+
 def begun(ledger: Mapping[str, str]) -> bool:
     """Whether something of the command may have been sent."""
     return any(field.startswith(("call:", "again:")) for field in ledger)

@@ -230,8 +230,8 @@ def plan(
     data["account_id"] = account_id or data.get("account_id") or PLACEHOLDER_ACCOUNT
     try:
         kind, command = parse_command(ce_type, data)
-        if kind is CommandType.MESSAGE_CANCEL:
-            return []  # between us and our queue: the provider is not asked
+        if kind in (CommandType.MESSAGE_CANCEL, CommandType.MESSAGE_RESEND):
+            return []  # about our queue, or about calls of another command
         verdict = unfit_files(channel.capabilities, command)
         if verdict is not None:
             return [refused(*verdict)]

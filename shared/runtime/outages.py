@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -52,6 +52,7 @@ class Outages:
         *,
         width: int,
         clock: Callable[[], float] = monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`wake(account_id, most)` lets commands that were parked for the account go on: `most` of them, or all.
 
@@ -65,6 +66,7 @@ class Outages:
         self._wake = wake
         self._width = width
         self._clock = clock
+        self._sleep = sleep
         self._breakers: dict[str, CircuitBreaker] = {}
         self._mending: dict[str, asyncio.Task[None]] = {}
         self._opened: set[str] = set()  # since the last good answer of any account
@@ -104,6 +106,7 @@ class Outages:
         was_open = breaker.open
         breaker.leave(period, good, failure.retry_after or 0.0 if failure else 0.0)
         if breaker.open and not was_open:
+            self._opened.add(account_id)
             self._begin(account_id)
         elif breaker.spotless:
             del self._breakers[account_id]
@@ -121,8 +124,12 @@ class Outages:
 
     def try_first(self, account_id: str) -> None:
         """Try the way before the next call, and let what is parked for the account go on by ramp."""
-        if account_id not in self._breakers:
-            self._hold(account_id)
+        breaker = self._breakers.get(account_id)
+        if breaker is None:
+            breaker = self._breakers[account_id] = CircuitBreaker(self._width, self._clock)
+        if breaker.closed:
+            breaker.hold(trial_now=True)
+            self._begin(account_id)
 
     def _try_first(self, account_id: str) -> None:
         suspected = len(self._opened) >= SEVERAL and account_id not in self._proven
@@ -131,14 +138,8 @@ class Outages:
             self._proven.add(account_id)
             self.try_first(account_id)
 
-    def _hold(self, account_id: str) -> None:
-        breaker = self._breakers[account_id] = CircuitBreaker(self._width, self._clock)
-        breaker.hold(trial_now=True)
-        self._begin(account_id)
-
     def _begin(self, account_id: str) -> None:
         """The account's breaker has opened."""
-        self._opened.add(account_id)
         metrics.HELD_ACCOUNTS.labels(self._name).set(len(self._breakers))
         task = self._mending.get(account_id)
         if task is None or task.done():
@@ -154,13 +155,14 @@ class Outages:
                 if account is None:
                     break
                 if not breaker.open:
+                    breaker.rest()
                     self._wake(account_id, breaker.room)
-                    await asyncio.sleep(RAMP_SECONDS)
+                    await self._sleep(RAMP_SECONDS)
                     continue
                 if breaker.trial_at > self._clock():
                     if not told:
                         told = await self._tell(account)
-                    await asyncio.sleep(min(1.0, max(0.01, breaker.trial_at - self._clock())))
+                    await self._sleep(min(1.0, max(0.01, breaker.trial_at - self._clock())))
                     continue
                 good, retry_after = await self._try(account)
                 breaker.tried(good, retry_after)

@@ -23,6 +23,7 @@ from shared.runtime.learning import Names
 from shared.runtime.ledger import CallEntry
 from shared.runtime.statuses import About, StatusBook, contract_error
 from shared.state.store import Fields, Settlement, Store
+from shared.stream.records import header
 
 
 def now_ms() -> int:
@@ -235,7 +236,13 @@ class Outcomes:
             for part in (step.parts or range(1))
         ]
         parts = {ledger.part_field(s.part.index): (_encoded(s), RANK[State.UNCERTAIN]) for s in statuses}
-        settled = {ledger.call_field(step.index): CallEntry("uncertain", now_ms()).encode()}
+        record = job.record
+        settled = {
+            ledger.call_field(step.index): CallEntry("uncertain", now_ms()).encode(),
+            ledger.COMMAND: ledger.encode_command(
+                header(record, "ce_type") or b"", record.value or b"", record.timestamp_ms
+            ),
+        }
         entries = await self._settle(step, Settlement(set_fields=settled, parts=parts))
         # The provider may have reported the part meanwhile; then there is no doubt left to tell of.
         open_ = [s for s in statuses if ledger.part_state(entries[ledger.part_field(s.part.index)]) is State.UNCERTAIN]

@@ -103,7 +103,7 @@ class Preflight:
 
     def _planned(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
         """As deliver does it: cancelling is ours alone, and a block holds here where the channel has none."""
-        if kind in (CommandType.MESSAGE_CANCEL, CommandType.TYPING_STOP):
+        if kind in (CommandType.MESSAGE_CANCEL, CommandType.MESSAGE_RESEND, CommandType.TYPING_STOP):
             return ()
         try:
             return self._channel.plan(kind, command, context)

@@ -332,8 +332,9 @@ class Sender:
         if await self._learned(step, began, again):
             return True
         if self._may_resend(step) and not await self._outcomes.reported(step):
-            if not again and self._in_time(step.job):  # whether this is an outage shows in a moment
-                self._again(step, ErrorCode.UNCERTAIN)
+            if not again and self._in_time(step.job):
+                self._outages.try_first(step.job.account.account_id)  # into an outage nothing is sent again
+                raise Park(None, ErrorCode.UNCERTAIN, outage=True)
             await self._outcomes.retract(step, again=True)
             await self._pacer.overdraw(step.job.account)
             warned = replace(step.call, warnings=(*step.call.warnings, _MAY_BE_DUPLICATE))

@@ -143,7 +143,7 @@ class Server:
         if fault.kind != "error":
             return _reset(request)
         if fault.html:
-            return gateway_page(fault.status)
+            return gateway_page(fault.status, fault.retry_after)
         if fault.retry_after is not None:
             return _failure(too_many_requests(fault.retry_after))
         return _failure(ApiError(fault.status, fault.description or DEFAULT_DESCRIPTIONS.get(fault.status, "Error")))

@@ -46,7 +46,7 @@ async def strike(fault: Fault, clock: Clock, closing: asyncio.Event) -> web.Resp
         raise ConnectionAbortedError
     elif fault.kind == "error":
         if fault.html:
-            page = gateway_page(fault.status if fault.status >= 400 else 502)
+            page = gateway_page(fault.status if fault.status >= 400 else 502, fault.retry_after)
             page.set_status(fault.status)
             return page
         code = fault.code if isinstance(fault, CallFault) else None

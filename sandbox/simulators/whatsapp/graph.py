@@ -169,7 +169,7 @@ class GraphAPI:
             error = GraphError(fault.code, fault.description, http=fault.http)
             return answer(error.envelope(), error.http, headers)
         if fault.html:
-            return gateway_page(fault.status)
+            return gateway_page(fault.status, fault.retry_after)
         return web.Response(text=fault.description, status=fault.status, headers=headers)
 
 

@@ -44,6 +44,8 @@ def command(kind: CommandType = CommandType.MESSAGE_SEND, **data: Any) -> Comman
         fields["content"] = TEXT
     if kind is CommandType.MESSAGE_CANCEL:
         fields["cancel_conversation"] = True
+    if kind is CommandType.MESSAGE_RESEND:
+        fields["resend_command_id"] = "c0"
     return COMMAND_OF[kind].model_validate(fields | data)
 
 
@@ -176,6 +178,8 @@ def predict(
     """
     content = getattr(made, "content", None) if kind is CommandType.MESSAGE_SEND else None
     if kind in (CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK, CommandType.MESSAGE_CANCEL):
+        return True
+    if kind is CommandType.MESSAGE_RESEND:
         return True
     if kind not in able.commands:
         return False

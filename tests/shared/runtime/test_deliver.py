@@ -156,8 +156,9 @@ async def test_an_error_of_ours_inside_a_call_is_uncertain_not_repeated(world: W
 async def test_resend_sends_an_uncertain_part_once_more_and_says_so(world: World) -> None:
     world.provider.will("hello", ("done", LOST))
     await world.send(command_id="c1", on_uncertain="resend")
+    await world.outage_ends()  # it is none, and a moment shows that
     assert world.provider.texts() == ["hello", "hello"]
-    (status,) = await world.statuses("c1")
+    _, status = await world.statuses("c1")
     assert status["state"] == "sent"
     assert [w["code"] for w in status["warnings"]] == ["may_be_duplicate"]
 
@@ -165,8 +166,9 @@ async def test_resend_sends_an_uncertain_part_once_more_and_says_so(world: World
 async def test_resend_gives_up_after_one_more_time(world: World) -> None:
     world.provider.will("hello", LOST, LOST, LOST)
     await world.send(command_id="c1", on_uncertain="resend")
+    await world.outage_ends()
     assert len(world.provider.asked) == 2
-    assert await world.states("c1") == ["uncertain"]
+    assert await world.states("c1") == ["deferred", "uncertain"]
 
 
 async def test_resend_does_not_repeat_what_the_provider_has_reported_meanwhile(make_world: MakeWorld) -> None:
@@ -205,14 +207,21 @@ async def test_what_the_provider_surely_has_not_is_sent_again(make_world: MakeWo
     assert set(await world.states("c1")) == {"sent"}
 
 
-@pytest.mark.parametrize("trouble", [ProviderError(LOST), RuntimeError("a bug in find_sent")])
-async def test_what_cannot_be_told_is_uncertain(make_world: MakeWorld, trouble: Exception) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [(ProviderError(LOST), ["deferred"] * 4 + ["uncertain"]), (RuntimeError("a bug in find_sent"), ["uncertain"])],
+)
+async def test_what_cannot_be_told_is_uncertain(make_world: MakeWorld, trouble: Exception, told: list[str]) -> None:
+    """The provider is asked for some minutes when it does not answer."""
     channel = ReconcilingChannel()
     world = await make_world(channel)
     world.provider.will("hello", LOST)
     channel.found = trouble
     await world.send(command_id="c1")
-    assert await world.states("c1") == ["uncertain"]
+    for _ in range(10):
+        await world.come_due(60)
+    assert await world.states("c1") == told
+    assert len(world.provider.asked) == 1
 
 
 async def test_a_crash_is_reconciled_too(make_world: MakeWorld) -> None:

@@ -140,12 +140,13 @@ async def test_a_hanging_call_of_one_account_leaves_the_others_alone(world: Worl
 
 
 async def test_a_provider_that_is_away_is_asked_again_with_growing_pauses(world: World) -> None:
-    world.provider.will("hello", *[AWAY] * 4)
+    world.provider.will("hello", *[AWAY] * 5)
     record = await world.command(command_id="c1")
     waits = await world.handle(record)
+    assert len(waits) >= 3
     assert waits == sorted(waits)
     assert all(0.5 <= wait <= 5 for wait in waits)
-    await world.come_due(60)
+    await world.outage_ends()  # after three answers of this kind its account is held
     assert world.provider.texts() == ["hello"]
     assert (await world.states("c1"))[-1] == "sent"
 
@@ -299,6 +300,61 @@ async def test_not_before_is_kept(world: World) -> None:
     assert await world.states("c1") == ["deferred", "sent"]
 
 
+async def test_what_is_for_later_holds_nobody_up(world: World) -> None:
+    await world.send(text="tomorrow", command_id="c1", not_before=soon(world.clock, 3600))
+    await world.send(text="now", command_id="c2")
+    assert world.provider.texts() == ["now"]
+    await world.restart()
+    await world.send(text="soon", command_id="c3")
+    await world.come_due(3601)
+    assert world.provider.texts() == ["now", "soon", "tomorrow"]
+    assert len(world.process.parking) == 0
+
+
+async def test_what_is_for_later_is_judged_when_it_comes(world: World) -> None:
+    later = soon(world.clock, 3600)
+    await world.send(command_id="c1", content={"kind": "location", "location": {"latitude": 1, "longitude": 2}},
+                     reply_to={"message_id": "nobody-knows"}, reply_policy="strict", not_before=later)  # fmt: skip
+    (status,) = await world.statuses("c1")
+    assert (status["state"], status["error"]["code"]) == ("rejected", "reply_target_unknown")
+
+
+async def test_what_could_never_be_in_time_is_no_command(world: World) -> None:
+    await world.send(command_id="c1", not_before=soon(world.clock, 61), not_after=soon(world.clock, 60))
+    (status,) = await world.statuses("c1")
+    assert (status["error"]["code"], status["error"]["field"]) == ("invalid_command", "not_after")
+
+
+async def test_when_it_is_due_it_queues_behind_those_that_wait_already(world: World) -> None:
+    """The order among commands is by the moment they are due."""
+    for text, seconds in (("second", 60), ("first", 50)):
+        await world.send(text=text, not_before=soon(world.clock, seconds))
+    world.provider.will("now", failure(ErrorCode.RATE_LIMITED, retry_after=90.0))
+    await world.send(text="now")
+    await world.come_due(55)
+    await world.come_due(6)
+    assert world.provider.texts() == []
+    await world.restart()
+    await world.send(text="after them")
+    await world.come_due(30)
+    assert world.provider.texts() == ["now", "first", "second", "after them"]
+
+
+async def test_what_is_for_later_is_cancelled_at_once_and_expires_in_time(world: World) -> None:
+    later = soon(world.clock, 3600)
+    await world.send(text="one", command_id="c1", not_before=later)
+    await world.send(text="two", command_id="c2", not_before=later, not_after=soon(world.clock, 3700))
+    await world.send(CommandType.MESSAGE_CANCEL, cancel_command_id="c1")
+    assert (await world.states("c1"))[-1] == "cancelled"
+    world.provider.will("now", failure(ErrorCode.RATE_LIMITED, retry_after=7200.0))
+    await world.send(text="now", command_id="c3")
+    await world.come_due(3650)
+    assert await world.states("c2") == ["deferred", "deferred"]
+    await world.come_due(60)
+    assert (await world.states("c2"))[-1] == "expired"
+    assert world.provider.texts() == []
+
+
 async def test_a_message_for_next_week_does_not_expire_before_its_time(world: World) -> None:
     await world.send(command_id="c1", content={"kind": "template", "name": "t", "language": "en"},
                      not_before=soon(world.clock, 7 * 86400))  # fmt: skip
@@ -321,7 +377,8 @@ async def test_a_command_without_an_end_has_a_days_patience(world: World) -> Non
 
 
 async def test_a_command_that_comes_again_while_it_waits_changes_nothing(world: World) -> None:
-    record = await world.send(text="one", command_id="c1", not_before=soon(world.clock, 60))
+    world.provider.will("one", failure(ErrorCode.RATE_LIMITED, retry_after=60.0))
+    record = await world.send(text="one", command_id="c1")
     await world.send(text="two", command_id="c2")
     await world.handle(record)
     await world.handle(await world.command(text="two", command_id="c2"))
@@ -369,7 +426,8 @@ async def test_who_queues_behind_expires_at_its_own_time(world: World) -> None:
 
 
 async def test_who_queues_behind_is_cancelled_at_once(world: World) -> None:
-    await world.send(text="one", command_id="c1", not_before=soon(world.clock, 3600))
+    world.provider.will("one", failure(ErrorCode.RATE_LIMITED, retry_after=3600.0))
+    await world.send(text="one", command_id="c1")
     for name in ("c2", "c3"):
         await world.send(text=name, command_id=name)
     await world.send(CommandType.MESSAGE_CANCEL, cancel_command_id="c2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -38,6 +39,7 @@ from shared.runtime.raw import RawWriter, set_aside
 from shared.runtime.sending import Sender
 from shared.runtime.statuses import StatusBook
 from shared.runtime.typing_indicator import TypingIndicator
+from shared.runtime.upkeep import wake_recovered
 from shared.state.client import Client
 from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
@@ -106,6 +108,7 @@ class World:
         for account in self.accounts:
             self.process.health._set(account.account_id, health.of(account.account_id))
         await self.process.parking.restore([0])
+        wake_recovered(self.process.parking, self.process.health, self.process.outages.try_first)
         await self.process.parked_files.restore([0])
 
     # --- inbound
@@ -188,6 +191,24 @@ class World:
                 assert handled < _MOST_TURNS, "it comes due for ever"
         return handled
 
+    async def passed(self, seconds: float) -> None:
+        """Return when so much time has passed on the clock."""
+        until = self.clock.seconds + seconds
+        while self.clock.seconds < until:
+            await asyncio.sleep(0.001)
+
+    async def outage_ends(self, account_id: str = "acc_1") -> float:
+        """Let time pass until the account's commands go on; returns the seconds."""
+        began = self.clock.seconds
+        for _ in range(_MOST_TURNS):
+            if not self.process.outages.holds(account_id):
+                await self.come_due()
+                return self.clock.seconds - began
+            self.clock.advance(0.1)
+            await asyncio.sleep(0.003)
+            await self.come_due()
+        raise AssertionError("the outage never ends")
+
     # --- what was published
 
     async def values(self, topic: str) -> list[dict[str, Any]]:
@@ -247,6 +268,7 @@ class World:
             await self.client.call("DEL", key)
 
     async def close(self) -> None:
+        await self.process.outages.close()
         await self.client.close()
 
 
@@ -289,6 +311,8 @@ class Process:
             self.health,
             lambda account_id, most: self.parking.wake(outage_group(account_id), most),
             width=32,
+            clock=world.clock.read,
+            sleep=world.passed,
         )
         self.sender = Sender(
             channel,

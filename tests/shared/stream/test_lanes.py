@@ -72,6 +72,45 @@ async def test_a_failing_record_is_tried_again_then_poisoned_and_the_next_goes_o
     assert committed(log) == 2
 
 
+async def test_what_waits_too_long_is_offered_another_place_and_the_next_goes_on(log: MemoryLog) -> None:
+    await fill(log, TOPIC, [(b"k", b"waits"), (b"k", b"goes")])
+    offered: list[tuple[bytes | None, str]] = []
+    outcomes: Counter[str] = Counter()
+    handled: list[bytes | None] = []
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        await asyncio.sleep(0)
+
+    async def work(record: Record) -> None:
+        if record.value == b"waits":
+            raise NotNow(7.0, "blobs_unavailable")
+        handled.append(record.value)
+
+    async def overdue(record: Record, why: str) -> bool:
+        offered.append((record.value, why))
+        if len(offered) == 1:
+            raise LogUnavailable("gone")
+        return len(offered) > 2
+
+    def observe(outcome: str, record: Record, seconds: float) -> None:
+        outcomes[outcome] += 1
+
+    options = {"on_overdue": overdue, "longest_wait": 60.0, "sleep": sleep, "clock": clock, "observe": observe}
+    async with dispatcher(log, GROUP, TOPIC, work, **options):
+        await eventually(lambda: handled == [b"goes"])
+    assert {value for value, _ in offered} == {b"waits"}
+    assert (offered[0][1], len(offered)) == ("blobs_unavailable", 3)
+    assert outcomes["put_aside"] == 1
+    assert now >= 60
+    assert committed(log) == 2
+
+
 @pytest.mark.parametrize("away", [NotNow(3.0, "state_unavailable"), LogUnavailable("gone")])
 async def test_a_dependency_that_is_away_is_waited_for_and_counts_as_no_try(log: MemoryLog, away: Exception) -> None:
     await fill(log, TOPIC, [(b"k", b"1"), (b"other", b"2")])

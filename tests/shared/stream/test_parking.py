@@ -42,6 +42,57 @@ async def fresh(log: Log | None = None, **options: int) -> Parking:
     return Parking(log, "parked", key_of=key_of, **options)
 
 
+async def test_what_is_beside_the_queue_holds_nobody_and_joins_its_end() -> None:
+    log = MemoryLog()
+    parking = await fresh(log)
+    await parking.park(command(b"k", 1), b"later", NOW + 100, "not_before", "lane", beside=True)
+    assert not parking.holds(b"k")
+    assert parking.beside(b"later")
+    await parking.park(command(b"k", 2), b"held", NOW + 500, "rate_limited", "lane")
+    for one in (parking, await fresh(log)):
+        await one.restore([0, 1])
+        assert values(one.due(NOW + 99)) == []
+        (due,) = one.due(NOW + 100)
+        assert due.value == b"c1"
+        await one.park(due, b"later", 0, "behind", "lane")
+        assert not one.beside(b"later")
+        assert values(one.due(NOW + 100)) == []
+        await one.park(due, b"later", NOW + 100, "not_before", "lane", beside=True)
+    await parking.restore([0, 1])
+    (due,) = parking.due(NOW + 100)
+    await parking.park(due, b"later", 0, "behind", "lane")
+    parking = await fresh(log)
+    await parking.restore([0, 1])
+    await parking.park(command(b"k", 3), b"last", 0, "behind", "lane")
+    order = []
+    while found := parking.due(NOW + 500):
+        for record in found:
+            order.append(record.value)
+            await parking.release({b"c1": b"later", b"c2": b"held", b"c3": b"last"}[record.value or b""])
+    assert order == [b"c2", b"c1", b"c3"]
+
+
+async def test_what_is_beside_the_queue_can_be_taken_and_put_back() -> None:
+    parking = await fresh()
+    await parking.park(command(b"k", 1), b"later", NOW + 100, "not_before", "lane", beside=True)
+    (taken,) = parking.take(b"k", lambda record: True)
+    assert parking.take(b"k", lambda record: True) == []
+    parking.undo(taken)
+    assert values(parking.due(NOW + 100)) == [b"c1"]
+
+
+async def test_a_part_of_a_group_is_woken_heads_only() -> None:
+    parking = await fresh()
+    for number in range(4):
+        await parking.park(command(b"k%d" % number, number), b"c%d" % number, None, "outage", "acc")
+    await parking.park(command(b"k0", 9), b"c9", None, "outage", "acc")
+    assert parking.wake("acc", 2) == 2
+    assert values(parking.due(NOW)) == [b"c0", b"c1"]
+    assert parking.wake("acc", 9) == 2
+    assert parking.wake("acc", 9) == 0
+    assert parking.wake("acc") == 5
+
+
 async def test_at_its_deadline_a_record_is_due_wherever_it_stands() -> None:
     log = MemoryLog()
     parking = await fresh(log)

@@ -1,0 +1,80 @@
+"""A provider that answers nothing useful for two minutes: what is queued waits, in order, and goes out afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.chaos.conftest import Measured, count, seconds
+from tests.chaos.test_dependencies import NAMES, latencies, on_tansu, p99
+from tests.chaos.test_replicas import loaded
+from tests.e2e.load import Load
+from tests.e2e.world import ChannelUnderTest, World
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
+
+QUEUED = 200
+PEOPLE = 50  # one message of each may be in flight when it begins: three replicas make up to 96 calls of an account
+OUTAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "502": ("error", {"status": 502, "html": True}),
+    "503 with Retry-After": ("error", {"status": 503, "html": True, "retry_after": 5}),
+    "504": ("error", {"status": 504, "html": True}),
+    "200 with HTML": ("error", {"status": 200, "html": True}),
+    "reset": ("refuse", {}),
+    "no answer": ("hang", {}),
+}
+ACCOUNT_OF = {"telegram": "bot", "whatsapp": "phone_number_id", "tiktok": "business_id"}
+
+
+async def queue(channel: ChannelUnderTest, kind: str, settings: dict[str, Any]) -> Load:
+    """An account whose sends fail so, with commands for it."""
+    account = await channel.account()
+    people = await channel.people(account, PEOPLE)
+    channel.provider.fail_sends(kind, where={ACCOUNT_OF[channel.name]: account.handle}, **settings)
+    load = Load(channel, people, messages=0, commands=count(QUEUED))
+    await load.command()
+    return load
+
+
+@on_tansu
+@pytest.mark.parametrize("name", NAMES)
+async def test_six_outages_at_once_end_nothing(world: World, name: str, measured: Measured) -> None:
+    """Each of an account of its own, two minutes long, beside an account without any.
+
+    In doubt is only what was in flight when it began, and a minute after its end everything else is sent.
+    """
+    channel = await loaded(world, name)
+    free = await channel.person(await channel.account())
+    await latencies(channel, free, 20)  # warm
+    idle = await latencies(channel, free, count(100))
+    loads = {what: await queue(channel, kind, settings) for what, (kind, settings) in OUTAGES.items()}
+    until = time.monotonic() + seconds(120)
+    beside = await latencies(channel, free, count(100))
+    await asyncio.sleep(max(0.0, until - time.monotonic()))
+    channel.provider.behave()
+    began = time.monotonic()
+    found = {}
+    for what, load in loads.items():
+        await load.settled(max(1.0, began + 90 - time.monotonic()))
+        result = load.result()
+        found[what] = (result.uncertain, round(time.monotonic() - began))
+        assert (result.lost_out, result.duplicated_out, result.disordered_out) == (0, 0, 0), (what, result)
+        assert result.not_sent == Counter(), (what, result)
+        assert result.uncertain <= PEOPLE, (what, result)
+        if name == "tiktok":
+            assert result.uncertain == 0, (what, result)
+        assert found[what][1] <= 60, found
+    in_doubt = ", ".join(f"{what}: {uncertain}" for what, (uncertain, _) in found.items())
+    measured(
+        queued_each=count(QUEUED),
+        in_doubt=in_doubt,
+        seconds_to_the_last=max(took for _, took in found.values()),
+        p99_idle_ms=p99(idle),
+        p99_beside_ms=p99(beside),
+    )
+    assert p99(beside) <= 2 * p99(idle) + 25
+    assert channel.provider.bad_requests() == []
