@@ -1,4 +1,4 @@
-"""A provider that answers nothing useful: a queue waits in order, and all but what was in flight goes out afterwards."""
+"""A provider that answers nothing useful: a queue waits in order, and all but what was in flight goes out later."""
 
 from __future__ import annotations
 
