@@ -104,19 +104,17 @@ class Server:
     async def _perform(self, bot: Bot, method: str, parameters: Json) -> object:
         name = method.lower()
         spec = self._world.spec
-        if spec is not None:
-            if not spec.knows(name):
-                self._violation(bot, method, "the method does not exist")
-                raise METHOD_NOT_FOUND
-            try:
-                parameters = spec.check(name, parameters)
-            except SpecViolation as violation:
-                self._violation(bot, method, violation.problem)
-                raise bad_request(violation.problem) from None
-        handler = METHODS.get(name)
-        if handler is None:
-            raise METHOD_NOT_FOUND if spec is None else ApiError(501, "Not Implemented: not in this simulator")
-        return await handler(Call(self._world, bot, parameters))
+        if name in spec.elsewhere:
+            raise ApiError(501, "Not Implemented: not in this simulator")
+        if name not in METHODS:
+            self._violation(bot, method, "the method does not exist")
+            raise METHOD_NOT_FOUND
+        try:
+            parameters = spec.check(name, parameters)
+        except SpecViolation as violation:
+            self._violation(bot, method, violation.problem)
+            raise bad_request(violation.problem) from None
+        return await METHODS[name](Call(self._world, bot, parameters))
 
     def _violation(self, bot: Bot, method: str, problem: str) -> None:
         self._world.counters["violations"] += 1

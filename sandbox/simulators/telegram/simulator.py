@@ -10,13 +10,13 @@ import aiohttp
 from aiohttp import web
 
 from sandbox.simulators.common import Clock, Faults
+from sandbox.simulators.telegram import spec
 from sandbox.simulators.telegram.bodies import Upload
 from sandbox.simulators.telegram.control import Control
 from sandbox.simulators.telegram.customer import Customer
 from sandbox.simulators.telegram.model import Json, Sent
 from sandbox.simulators.telegram.server import Server
 from sandbox.simulators.telegram.setup import Setup
-from sandbox.simulators.telegram.spec import Spec, find_spec
 from sandbox.simulators.telegram.view import show_conversation, show_state
 from sandbox.simulators.telegram.world import Limits, RecordedCall, World
 
@@ -25,24 +25,22 @@ class TelegramSimulator:
     """Telegram on one port: `/bot<token>/<method>`, `/file/bot<token>/<path>` and `/_sim/`.
 
     `setup` makes bots, people and business accounts; `customer` acts for people; `faults` plans misbehaviour;
-    `clock` can be advanced. Without a `spec` path the description is looked up; without any, requests go unchecked.
+    `clock` can be advanced.
     """
 
     def __init__(
         self,
-        spec: Path | None = None,
         clock: Clock | None = None,
         limits: Limits | None = None,
         seed: int = 0,
     ) -> None:
-        path = spec or find_spec()
         self._blobs = tempfile.TemporaryDirectory(prefix="telegram-simulator-")
         self.clock = clock or Clock()
         self.faults = Faults(seed)
         self.world = World(
             self.clock,
             self.faults,
-            Spec.load(path) if path else None,
+            spec.load(),
             Path(self._blobs.name),
             limits or Limits(),
         )

@@ -1,33 +1,33 @@
-"""The published Bot API description, compiled into one validator per method.
+"""The Bot API as `bot_api.yaml` describes it, compiled into one validator per method.
 
-The description is JSON: `methods` and `types`, each with `fields` of `name`, `types` and `required`; a type may have
-`subtypes` instead. Validators are stricter than Telegram inside nested objects (no numbers as strings, no
-unknown keys), because what Telegram lets pass there is still a mistake of the caller.
+Validators are stricter than Telegram inside nested objects (no numbers as strings, no unknown keys), because what
+Telegram lets pass there is still a mistake of the caller.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
+import yaml
 
 from sandbox.simulators.telegram.bodies import Upload
 
 Check = Callable[[Any], Any]
+Fields = Mapping[str, str]
 
-_CONSTANT = re.compile(r'(?:must be|always) "?(\w+)"?$')
+_DESCRIPTION: Final = Path(__file__).with_name("bot_api.yaml")
 _INTEGER = re.compile(r"-?\d{1,19}\Z")
 _YES = frozenset({"true", "yes", "1"})
 _NO = frozenset({"false", "no", "0"})
 
 
 class SpecViolation(Exception):
-    """A request that the published description does not allow. `problem` names the parameter, never its value."""
+    """A request that the description does not allow. `problem` names the parameter, never its value."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -41,43 +41,26 @@ class _Mismatch(Exception):
         self.path = path
 
 
-def find_spec() -> Path | None:
-    """`TELEGRAM_SPEC`, or the copy kept beside the checkout, or nothing."""
-    if named := os.environ.get("TELEGRAM_SPEC"):
-        return Path(named)
-    checkout = Path(__file__).resolve().parents[3]
-    beside = checkout.parent / "shared" / "specs" / "telegram-bot-api-10.1.json"
-    return beside if beside.is_file() else None
-
-
 class Spec:
-    """Validators of all methods, compiled once."""
+    """Validators of all methods, compiled once. `elsewhere` are methods of Telegram's that the simulator has not."""
 
     def __init__(self, description: Mapping[str, Any]) -> None:
+        """`description` is in the notation of `bot_api.yaml`; raises ValueError for a type that it lacks."""
         self.version: str = description["version"]
-        self._types: Mapping[str, Any] = description["types"]
-        self._compiled: dict[str, Check] = {}
-        self._methods = {
-            name.lower(): {
-                field["name"]: (self._parameter(field["types"]), field["required"])
-                for field in method.get("fields", ())
-            }
-            for name, method in description["methods"].items()
-        }
-        self._required = {
-            name: [field for field, (_, required) in fields.items() if required]
-            for name, fields in self._methods.items()
-        }
+        self.elsewhere = frozenset(description["elsewhere"].lower().split())
+        self._types: Mapping[str, Fields | str] = description["types"]
+        self._compiled = {name: self._of_type(name, described) for name, described in self._types.items()}
+        self._methods: dict[str, dict[str, Check]] = {}
+        self._required: dict[str, list[str]] = {}
+        for method, fields in description["methods"].items():
+            name = method.lower()
+            self._methods[name] = {key.removesuffix("!"): self._parameter(kind) for key, kind in fields.items()}
+            self._required[name] = _required(fields)
 
-    @classmethod
-    @lru_cache(maxsize=1)  # a test suite starts many simulators
-    def load(cls, path: Path) -> Spec:
-        """Read and compile; raises `OSError` or `ValueError` when the file is not a description."""
-        return cls(orjson.loads(path.read_bytes()))
-
-    def knows(self, method: str) -> bool:
-        """Whether the method (in lower case) exists."""
-        return method in self._methods
+    @property
+    def methods(self) -> frozenset[str]:
+        """Those that can be checked, in lower case."""
+        return frozenset(self._methods)
 
     def check(self, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters with their real types (form fields arrive as text); raises `SpecViolation`."""
@@ -91,7 +74,7 @@ class Spec:
                     continue
                 raise SpecViolation(f'parameter "{name}" does not exist')
             try:
-                typed[name] = known[0](value)
+                typed[name] = known(value)
             except _Mismatch as mismatch:
                 raise SpecViolation(f'parameter "{name}{mismatch.path}" must be {mismatch.expected}') from None
         for name in self._required[method]:
@@ -99,55 +82,39 @@ class Spec:
                 raise SpecViolation(f'parameter "{name}" is required')
         return typed
 
-    def _parameter(self, types: list[str]) -> Check:
+    def _parameter(self, kind: str) -> Check:
         """Top level: accepts the form encoding (text) of any type beside the type itself."""
-        if types == ["String"]:
-            return _string
-        if types == ["Integer"]:
-            return _form_integer
-        if types == ["Boolean"]:
-            return _form_boolean
-        if types == ["Float"]:
-            return _form_float
-        if types == ["Integer", "String"]:
-            return _form_integer_or_string
-        if types == ["InputFile"]:
-            return _file
-        if types == ["InputFile", "String"]:
-            return _file_or_string
-        return _form_json(self._any_of(types))
+        return _FORM.get(kind) or _form_json(self._any_of(kind))
 
-    def _any_of(self, types: list[str]) -> Check:
-        if all(name.startswith("Array of ") for name in types):
-            return _array(self._any_of([name.removeprefix("Array of ") for name in types]))
-        checks = [self._nested(name) for name in types]
-        return checks[0] if len(checks) == 1 else _union(checks, " or ".join(types))
+    def _any_of(self, kind: str) -> Check:
+        """Of `A | B | [C]`; inside brackets the bar belongs to the array."""
+        if kind.startswith("["):
+            return _array(self._any_of(kind[1:-1]))
+        names = kind.split(" | ")
+        checks = [self._nested(name) for name in names]
+        return checks[0] if len(checks) == 1 else _union(checks, " or ".join(names))
 
     def _nested(self, name: str) -> Check:
-        if name.startswith("Array of "):
-            return _array(self._nested(name.removeprefix("Array of ")))
         if name in _PRIMITIVES:
             return _PRIMITIVES[name]
+        if name.startswith("="):
+            return _constant(name[1:])
+        if name not in self._types:
+            raise ValueError(f"{name} is not described")
 
-        def late(value: Any) -> Any:  # compiled on first use, because types refer to themselves
-            return self._of_type(name)(value)
+        def late(value: Any) -> Any:  # looked up when it is used, because types refer to themselves
+            return self._compiled[name](value)
 
         return late
 
-    def _of_type(self, name: str) -> Check:
-        check = self._compiled.get(name)
-        if check is None:
-            described = self._types[name]
-            if subtypes := described.get("subtypes"):
-                check = _union([self._nested(sub) for sub in subtypes], name)
-            else:
-                check = self._object(name, described.get("fields", ()))
-            self._compiled[name] = check
-        return check
+    def _of_type(self, name: str, described: Fields | str) -> Check:
+        if isinstance(described, str):
+            return _union([self._nested(sub) for sub in described.split(" | ")], name)
+        return self._object(name, described)
 
-    def _object(self, type_name: str, described: Any) -> Check:
-        fields = {field["name"]: self._field(field) for field in described}
-        required = [field["name"] for field in described if field["required"]]
+    def _object(self, type_name: str, described: Fields) -> Check:
+        fields = {key.removesuffix("!"): self._any_of(kind) for key, kind in described.items()}
+        required = _required(described)
 
         def check(value: Any) -> dict[str, Any]:
             if not isinstance(value, dict):
@@ -167,9 +134,16 @@ class Spec:
 
         return check
 
-    def _field(self, field: Mapping[str, Any]) -> Check:
-        constant = _CONSTANT.search(field["description"]) if field["name"] in ("type", "source") else None
-        return _constant(constant[1]) if constant else self._any_of(field["types"])
+
+@cache  # a test suite starts many simulators
+def load() -> Spec:
+    """Read and compile the description."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return Spec(yaml.load(_DESCRIPTION.read_text(), Loader=loader))
+
+
+def _required(fields: Fields) -> list[str]:
+    return [key.removesuffix("!") for key in fields if key.endswith("!")]
 
 
 def _string(value: Any) -> str:
@@ -287,3 +261,14 @@ def _constant(word: str) -> Check:
         return word
 
     return exactly
+
+
+_FORM: Final[dict[str, Check]] = {
+    "String": _string,
+    "Integer": _form_integer,
+    "Boolean": _form_boolean,
+    "Float": _form_float,
+    "Integer | String": _form_integer_or_string,
+    "InputFile": _file,
+    "InputFile | String": _file_or_string,
+}

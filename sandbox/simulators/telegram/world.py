@@ -80,7 +80,7 @@ class World:
 
     clock: Clock
     faults: Faults
-    spec: Spec | None
+    spec: Spec
     blobs: Path
     limits: Limits = field(default_factory=Limits)
     feed: Feed = field(init=False)

@@ -40,7 +40,7 @@ async def _run(arguments: argparse.Namespace) -> None:
     simulator = TikTokSimulator(options, clock=clock, media_directory=arguments.media_directory)
     simulator.platform.webhooks.callback_url = arguments.callback_url
     await simulator.start(arguments.port, arguments.host)
-    print(f"TikTok simulator on {simulator.base_url}", flush=True)
+    print(simulator.base_url, flush=True)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -19,7 +19,6 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.simulators.whatsapp", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8901)
-    parser.add_argument("--spec", type=Path, help="Meta's OpenAPI description; else $WHATSAPP_SPEC or a specs/ folder")
     parser.add_argument("--time-scale", type=float, default=1.0, help="simulated seconds per real second")
     parser.add_argument("--token", default=TOKEN)
     parser.add_argument("--app-secret", default=APP_SECRET)
@@ -37,7 +36,6 @@ async def _serve(options: argparse.Namespace) -> None:
         open_world=options.open_world, pair_limit=not options.no_pair_limit, read_after=options.read_after
     )
     simulator = WhatsAppSimulator(
-        spec=options.spec,
         clock=Clock(options.time_scale),
         behaviour=behaviour,
         seed=options.seed,
@@ -50,6 +48,7 @@ async def _serve(options: argparse.Namespace) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     await simulator.start(options.port, options.host)
+    print(simulator.base_url, flush=True)
     gc.freeze()  # the compiled description and the imports live as long as the process
     gc.set_threshold(50_000, 20, 100)  # the message rings hold no cycles worth looking for at every turn
     try:

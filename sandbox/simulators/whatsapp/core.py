@@ -53,7 +53,7 @@ class Core:
     webhooks: Webhooks
     feed: Feed
     random: random.Random
-    spec: RequestSpec | None
+    spec: RequestSpec
     base_url: str = ""
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=CALLS_MAX))
     violations: deque[Violation] = field(default_factory=lambda: deque(maxlen=VIOLATIONS_MAX))

@@ -1,4 +1,4 @@
-"""Meta's documented limits on outgoing messages that its OpenAPI description does not carry.
+"""Meta's documented limits on outgoing messages that `messages.yaml` does not carry: lengths, counts, what depends.
 
 Lengths are Unicode code points. Text and captions that are too long answer 100; interactive parts answer 131009
 with details that name the field; missing parts answer 131008.

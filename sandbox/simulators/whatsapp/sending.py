@@ -77,8 +77,7 @@ class Sender:
 
     def mark_read(self, number: Number, body: Json) -> Json:
         """Read receipt for a message and all before it, optionally with typing; raises GraphError 131009."""
-        if self._core.spec is not None:
-            self._core.spec.check_mark_read(body)
+        self._core.spec.check_mark_read(body)
         message = self._core.world.message(str(body.get("message_id")))
         now = self._core.clock.now()
         if (
@@ -101,12 +100,12 @@ class Sender:
 
     def check(self, body: Json) -> None:
         """The description's and the documented limits on a send request; raises GraphError."""
-        if self._core.spec is not None:
-            self._core.spec.check_message(body)
+        self._core.spec.check_message(body)
         try:
             limits.check(body)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise GraphError(100, f"Malformed message: {type(error).__name__}.") from None
+        self._core.spec.check_action(body)
 
     def _template(self, body: Json, marketing: bool) -> Template | None:
         if body.get("type") != "template":

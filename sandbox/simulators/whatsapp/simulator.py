@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import structlog
 from aiohttp import web
 
 from sandbox.simulators.common import Clock
 from sandbox.simulators.feed import Feed
-from sandbox.simulators.whatsapp import spec as spec_module
+from sandbox.simulators.whatsapp import spec
 from sandbox.simulators.whatsapp.behaviour import Behaviour, GraphFaults
 from sandbox.simulators.whatsapp.business import Business
 from sandbox.simulators.whatsapp.control import Control
@@ -31,8 +30,6 @@ from sandbox.simulators.whatsapp.transfers import Transfers
 from sandbox.simulators.whatsapp.webhooks import Webhooks
 from sandbox.simulators.whatsapp.world import PeerRef, World
 
-log = structlog.get_logger(__name__)
-
 APP_ID = "300000000000001"
 APP_SECRET = "sim-app-secret"
 WABA_ID = "100000000000001"
@@ -46,15 +43,13 @@ class WhatsAppSimulator:
     """Meta's Cloud API with people behind it.
 
     Starts with one app, one account, one number and one token (the constants above) and a few approved templates.
-    `spec` names Meta's OpenAPI description; without it the usual places are searched and, when nothing is found,
-    `spec_checked` is False and bodies are checked against the documented limits only. `clock` runs the windows,
-    lifetimes, delays and retries; `keep` bounds the messages of both directions kept for `sent` and the control API.
+    `clock` runs the windows, lifetimes, delays and retries; `keep` bounds the messages of both directions kept for
+    `sent` and the control API.
     """
 
     def __init__(
         self,
         *,
-        spec: str | Path | None = None,
         clock: Clock | None = None,
         behaviour: Behaviour | None = None,
         seed: int = 0,
@@ -65,7 +60,6 @@ class WhatsAppSimulator:
         self.behaviour = behaviour or Behaviour()
         self.faults = GraphFaults(seed)
         self.world = World(keep=keep)
-        path = spec_module.find(spec)
         self.core = Core(
             clock=self.clock,
             behaviour=self.behaviour,
@@ -76,7 +70,7 @@ class WhatsAppSimulator:
             webhooks=Webhooks(self.world, self.clock, self.behaviour, self.faults),
             feed=Feed(self.clock, _FEED_SIZE),
             random=random.Random(seed),
-            spec=spec_module.load(path) if path else None,
+            spec=spec.load(),
         )
         statuses = Statuses(self.core)
         self.templates, self.media, self.webhooks = self.core.templates, self.core.media, self.core.webhooks
@@ -97,11 +91,6 @@ class WhatsAppSimulator:
         """`http://host:port`; stands for https://graph.facebook.com."""
         return self.core.base_url
 
-    @property
-    def spec_checked(self) -> bool:
-        """Whether requests are checked against Meta's OpenAPI description."""
-        return self.core.spec is not None
-
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Serve the Graph API and, under `/_sim/`, the control API; port 0 picks a free one."""
         app = web.Application(client_max_size=4 * MB)
@@ -113,9 +102,6 @@ class WhatsAppSimulator:
         await site.start()
         bound = self._runner.addresses[0][1]
         self.core.base_url = f"http://{host}:{bound}"
-        if self.core.spec is None:
-            log.warning("simulator.spec_missing", consequence="requests are checked against the documented limits only")
-        log.info("simulator.started", url=self.base_url, spec=self.core.spec.source.name if self.core.spec else None)
 
     async def stop(self) -> None:
         """Stop serving and delivering, and remove temporary files."""
@@ -208,7 +194,6 @@ class WhatsAppSimulator:
         hooks = self.webhooks
         return {
             "now": self.clock.now(),
-            "requests_checked_against": self.core.spec.source.name if self.core.spec else None,
             "sent": self.world.sent_total,
             "received": self.world.received_total,
             "violations": len(self.violations),

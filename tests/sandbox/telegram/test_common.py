@@ -62,8 +62,7 @@ async def test_it_runs_as_a_process():
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        first = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-        origin = first.split()[3].rstrip(",")
+        origin = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
         async with aiohttp.ClientSession() as session, session.get(f"{origin}/bot12:abc/getMe") as answer:
             assert (await answer.json())["result"]["id"] == 12
         process.terminate()

@@ -66,6 +66,19 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "latitude": ({"type": "location", "location": {"latitude": 91, "longitude": 0}}, 131009, "latitude"),
     "no longitude": ({"type": "location", "location": {"latitude": 9}}, 131008, "longitude"),
     "nameless contact": ({"type": "contacts", "contacts": [{"phones": []}]}, 131008, "formatted_name"),
+    "another kind's action": (interactive("button", {"buttons": [button()], "sections": []}), 100, '"sections"'),
+    "unknown key in a row": (interactive("list", rows(row(image="x"))), 100, "['rows']"),
+    "unknown key in a header": (
+        interactive("button", {"buttons": [button()]}, header={"type": "text", "text": "t", "x": 1}),
+        100,
+        '"x"',
+    ),
+    "empty context": ({**text(), "context": {}}, 131008, "context['message_id']"),
+    "name of an image": (
+        {"type": "image", "image": {"link": "https://a.example", "filename": "a.jpg"}},
+        100,
+        "filename",
+    ),
     "258 contacts": ({"type": "contacts", "contacts": [{"name": {"formatted_name": "a"}}] * 258}, 131009, "257"),
     "reaction to nothing": (
         {"type": "reaction", "reaction": {"message_id": "wamid.x", "emoji": "👍"}},
@@ -241,9 +254,7 @@ async def test_throughput_counts_both_directions(sim: WhatsAppSimulator, ida: Cu
     await graph.text()
 
 
-async def test_spec_off_still_applies_the_documented_limits(sim: WhatsAppSimulator, ida: Customer, graph: Any) -> None:
-    sim.core.spec = None
-    assert not sim.spec_checked
+async def test_a_text_that_is_none_and_a_type_that_is_unknown(ida: Customer, graph: Any) -> None:
     assert (await graph.code(**text("x" * 4097)))[1] == 100
     assert (await graph.code(type="text", text=7))[1] == 100
     assert (await graph.code(type="poll"))[1] == 100
