@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from sandbox.broker import BrokerFailed
 from sandbox.channels import channel_names
 from sandbox.channels.control import SimulatorRefused
 from sandbox.console.server import Console
@@ -59,7 +60,7 @@ async def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         _show(world, console, arguments.console_port)
         if await _unless(stopping, died := asyncio.ensure_future(world.died())):
             raise died.result()
-    except (WorldFailed, LogUnavailable, SimulatorRefused, aiohttp.ClientError) as failure:
+    except (WorldFailed, BrokerFailed, LogUnavailable, SimulatorRefused, aiohttp.ClientError) as failure:
         print(f"\n{failure}", file=sys.stderr)
         return 1
     else:

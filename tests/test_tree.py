@@ -6,6 +6,7 @@ import ast
 import email
 import importlib.metadata
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -26,7 +27,7 @@ TEXTS = sorted(
     for start in (*CODE, "deploy", "docs", "tools", ".ci")
     for path in (ROOT / start).rglob("*")
     if path.is_file() and path.suffix in TEXT_SUFFIXES and "__pycache__" not in path.parts
-) + [path for path in ROOT.iterdir() if path.is_file() and path.suffix in TEXT_SUFFIXES]
+) + [path for path in ROOT.iterdir() if path.is_file() and path.suffix in TEXT_SUFFIXES and path.name != ".git"]
 # It writes the published files, and nothing imports it.
 GENERATOR = {"shared/contract/publish_schemas.py", "shared/contract/schemas.py"}
 
@@ -150,6 +151,109 @@ def test_no_file_holds(what: str) -> None:
 
 def test_the_search_covers_the_tree() -> None:
     assert {"Makefile", "pyproject.toml", ".ci/run", "shared/channel.py"} <= {_relative(path) for path in TEXTS}
+
+
+# ------------------------------------------------------------------------------------------ nothing beside the checkout
+
+
+class _Climber:
+    """Follows the expressions of a module that begin at its own file, and how far up the tree they lead."""
+
+    def __init__(self, relative: str, text: str) -> None:
+        self._module = ast.parse(text)
+        self._depth = relative.count("/") + 1  # how often `parent` leads to the root of the checkout
+        self._names: dict[str, int] = {}
+
+    def out(self) -> list[str]:
+        """Expressions that lead above the root of the checkout, or to the home directory."""
+        for node in ast.walk(self._module):
+            if isinstance(node, ast.Assign) and (up := self._up(node.value)) is not None:
+                self._names |= {target.id: up for target in node.targets if isinstance(target, ast.Name)}
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+                if (up := self._up(node.value)) is not None:
+                    self._names[node.target.id] = up
+            elif isinstance(node, ast.ImportFrom):  # a ROOT from elsewhere is the checkout's
+                self._names |= {name.asname or name.name: self._depth for name in node.names if name.name == "ROOT"}
+        return [ast.unparse(node) for node in ast.walk(self._module) if self._is_out(node)]
+
+    def _is_out(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.Attribute) and node.attr in ("expanduser", "home") and not self._is_private(node):
+            return node.attr == "expanduser" or ast.unparse(node.value).endswith("Path")
+        return isinstance(node, ast.expr) and (self._up(node) or 0) > self._depth
+
+    @staticmethod
+    def _is_private(node: ast.Attribute) -> bool:
+        return isinstance(node.value, ast.Name) and node.value.id == "self"
+
+    def _up(self, node: ast.expr) -> int | None:
+        """How many folders above the module's file, or None when it does not begin there."""
+        match node:
+            case ast.Name(id=name):
+                return self._names.get(name)
+            case ast.Call(func=ast.Name(id="Path"), args=[ast.Name(id="__file__")]):
+                return 0
+            case ast.Call(func=ast.Attribute(value=inner, attr="resolve" | "absolute")):
+                return self._up(inner)
+            case ast.Attribute(value=inner, attr="parent"):
+                return self._plus(inner, 1)
+            case ast.Subscript(value=ast.Attribute(value=inner, attr="parents"), slice=ast.Constant(value=int(n))):
+                return self._plus(inner, n + 1)
+            case ast.BinOp(left=inner, op=ast.Div(), right=ast.Constant(value=str(path))):
+                parts = path.split("/")
+                return self._plus(inner, 2 * parts.count("..") - len(parts))
+        return None
+
+    def _plus(self, inner: ast.expr, more: int) -> int | None:
+        up = self._up(inner)
+        return None if up is None else up + more
+
+
+# A path that climbs: at the beginning of a word, not in the middle of a longer path.
+_CLIMBING = re.compile(r"(?<![\w./])(?:\.\./)+[\w.]*")
+
+
+def _leads_out(relative: str, text: str) -> list[str]:
+    """What a file holds that leads out of the checkout."""
+    folder = (ROOT / relative).parent
+    climbing = [found[0] for found in _CLIMBING.finditer(text)]
+    out = [path for path in climbing if not Path(os.path.normpath(folder / path)).is_relative_to(ROOT)]
+    return out + (_Climber(relative, text).out() if relative.endswith(".py") else [])
+
+
+def test_nothing_leads_out_of_the_checkout() -> None:
+    found = {_relative(path): _leads_out(_relative(path), path.read_text(errors="replace")) for path in TEXTS}
+    assert {file: out for file, out in found.items() if out} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HERE = Path(__file__).parents[3]",
+        "HERE = Path(__file__).resolve().parent.parent.parent.parent",
+        "ROOT: Final = Path(__file__).parents[2]\nSPECS = ROOT.parent / 'specs'",
+        "from a import ROOT\nfound = ROOT.parent.glob('*/specs')",
+        "ROOT = Path(__file__).parents[2]\nSPECS = ROOT / '..' / 'specs'",
+        "cache = Path.home() / '.cache'",
+        "cache = Path('~/.cache').expanduser()",
+        "cache = os.path.expanduser('~/.cache')",
+        "SPECS = '" + "../" * 3 + "specs'",
+    ],
+)
+def test_what_would_lead_out_is_found(text: str) -> None:
+    assert _leads_out("tests/sandbox/some.py", text) != []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ROOT = Path(__file__).resolve().parents[2]\nHERE = ROOT / 'tests' / 'sandbox'\nUP = HERE.parent.parent",
+        "FILE = Path(__file__).with_name('messages.yaml')",
+        "self.home.mkdir()",
+        "BASE = '../requirements'",
+    ],
+)
+def test_what_stays_inside_is_not(text: str) -> None:
+    assert _leads_out("tests/sandbox/some.py", text) == []
 
 
 # ----------------------------------------------------------------------------------------------------- documents

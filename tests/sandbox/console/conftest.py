@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 from tests.sandbox.console.running import Sandbox
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -24,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = str(Path(__file__).parent)
     for item in items:
         if str(item.path).startswith(here) and item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium"))
+            item.add_marker(pytest.mark.skipif(CHROMIUM is None, reason="no Chromium"))
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +44,15 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     """Of one module only: while it is open, no test of this process can run an event loop."""
+    home = tmp_path_factory.mktemp("home")
+    # Besides its profile it keeps a configuration and a cache in the home directory.
+    own = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "XDG_CACHE_HOME": str(home / ".cache")}
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
+            home / "profile",
             executable_path=CHROMIUM,
             args=FLAGS,
+            env={**os.environ, **own},
             viewport={"width": 1500, "height": 900},
         )
         context.set_default_timeout(PATIENCE_MS)
