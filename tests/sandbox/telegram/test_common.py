@@ -62,7 +62,7 @@ async def test_it_runs_as_a_process():
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        origin = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
+        origin = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
         async with aiohttp.ClientSession() as session, session.get(f"{origin}/bot12:abc/getMe") as answer:
             assert (await answer.json())["result"]["id"] == 12
         process.terminate()

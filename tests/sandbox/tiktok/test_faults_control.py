@@ -204,7 +204,7 @@ async def test_as_a_process_of_its_own() -> None:
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        url = (await asyncio.wait_for(process.stdout.readline(), 15)).decode().strip()
+        url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
         async with aiohttp.ClientSession() as session, session.get(url + "/_sim/state") as answer:
             assert (await answer.json())["options"]["queries_per_second"] == 0
     finally:

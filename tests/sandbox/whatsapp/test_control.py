@@ -181,7 +181,7 @@ async def test_as_a_process_of_its_own() -> None:
     )
     try:
         assert process.stdout is not None
-        url = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
+        url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
         async with aiohttp.ClientSession(headers={"Authorization": "Bearer sim-token"}) as session:
             body = {"messaging_product": "whatsapp", "to": PHONE, "type": "text", "text": {"body": "x"}}
             async with session.post(f"{url}/v23.0/{PHONE_NUMBER_ID}/messages", json=body) as answer:
