@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 
@@ -17,10 +17,19 @@ from aiohttp import (
 from aiohttp.connector import AddrInfoType
 from yarl import URL
 
+from shared.media.addresses import is_public
+from shared.media.transfers import steady
+
 CHUNK = 64 * 1024
 _REDIRECTS = 3
-_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291: what there is of the IPv6 internet
-_TIMEOUT = ClientTimeout(total=60, connect=5, sock_read=15)
+_PORT = 443
+_LONGEST_HOST = 253  # RFC 1035
+_TIMEOUT = ClientTimeout(total=None, connect=5, sock_connect=5, sock_read=15)
+# A command's file comes from a web server of the workspace's choice, and its conversation waits meanwhile: seconds
+# until the head of the answer is there, behind redirects too; then as `steady` takes it. 100 MiB have six minutes.
+_HEAD = 20.0
+_PATIENCE = 30.0
+_SLOWEST = 300_000.0
 
 
 class FetchRefused(Exception):
@@ -46,19 +55,9 @@ def _public_socket(to: AddrInfoType) -> socket.socket:
     too many ways: a name may resolve anew, and what looks like a name (`１２７。0。0。1`, `0x7f.1`) may be an address.
     """
     family, kind, protocol, _, address = to
-    if not _is_public(str(address[0])):
+    if not is_public(str(address[0])) or address[3:] not in ((), (0,)):  # the last is the zone
         raise _NotPublic
     return socket.socket(family, kind, protocol)
-
-
-def _is_public(host: str) -> bool:
-    """Whether an IP address is one of the internet's, and is not an IPv4 address in disguise."""
-    address = ipaddress.ip_address(host)
-    if isinstance(address, ipaddress.IPv6Address) and (
-        address not in _UNICAST or address.sixtofour is not None or address.teredo is not None
-    ):
-        return False
-    return address.is_global and not address.is_multicast
 
 
 class Fetcher:
@@ -81,12 +80,16 @@ class Fetcher:
 
     async def fetch(self, url: str, *, max_bytes: int) -> AsyncIterator[bytes]:
         """The file in chunks. Raises FetchRefused, FetchTooLarge."""
-        response = await self._follow(url)
+        try:
+            async with asyncio.timeout(_HEAD):
+                response = await self._follow(url)
+        except TimeoutError as slow:
+            raise FetchRefused(type(slow).__name__) from None
         try:
             if (response.content_length or 0) > max_bytes:
                 raise FetchTooLarge(response.content_length or 0)
             size = 0
-            async for chunk in response.content.iter_chunked(CHUNK):
+            async for chunk in steady(response.content.iter_chunked(CHUNK), _PATIENCE, _SLOWEST):
                 size += len(chunk)
                 if size > max_bytes:
                     raise FetchTooLarge(size)
@@ -117,7 +120,12 @@ class Fetcher:
         return response
 
     def _check(self, url: URL) -> None:
-        if url.scheme != "https" and not (self._allow_private and url.scheme == "http"):
-            raise FetchRefused("not https")
-        if not url.host or url.user or url.password:
+        """Raises FetchRefused; what an address leads to is looked at where the connection is made."""
+        if not url.host or url.user is not None or url.password is not None or len(url.host) > _LONGEST_HOST:
             raise FetchRefused("not a plain address")
+        if self._allow_private and url.scheme in ("http", "https"):
+            return
+        if url.scheme != "https":
+            raise FetchRefused("not https")
+        if url.port != _PORT:
+            raise FetchRefused("not port 443")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
 from shared.media import fetch
+from shared.media.addresses import is_public
 from shared.media.fetch import Fetcher, FetchRefused, FetchTooLarge
 
 
@@ -128,14 +131,110 @@ LOOPBACK = [
     "[::ffff:127.0.0.1]",
     "[::ffff:7f00:1]",
     "[::127.0.0.1]",
+    "127.000.000.001",
+    "0000::1",
+    "[0:0:0:0:0:0:0:1]",
+    "[::1%25lo]",
+    "[::1%lo]",
+    "[::ffff:0:127.0.0.1]",
+    "[64:ff9b::127.0.0.1]",
+    "[2002:7f00:1::1]",
+    "017700000001",
+    "0x7F.0x0.0x0.0x1",
+    "0b1111111.0.0.1",
+    "127.0.1",
+    "127.0.0.1%00.example.com",
+    "127.0.0.1%2eexample.com",
+    "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ",
+    "ｌｏｃａｌｈｏｓｔ",
+    "localhost.localdomain",
+    "loc\u00adalhost",
+    "127.0.0.1\u200b",
+    "localhost\t",
+    "x@127.0.0.1",
+    "example.com@127.0.0.1",
+    "example.com\\@127.0.0.1",
+    "example.com#@127.0.0.1",
+    "127.0.0.1#.example.com",
+    "127.0.0.1?.example.com",
+    ":@127.0.0.1",
+    "%6c%6f%63%61%6c%68%6f%73%74",
+    "４２２７０８５８８９",
+    "⑫７.⓪.0.1",
+    "127。1",
+    "127．0．0．1",
+    "0x7f。0。0。1",
+    "-127.0.0.1",
+    "256.0.0.1",
+    "4294967297",
+    "127.0.0.1..",
 ]
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
-async def test_our_own_machine_is_not_reached(knocks: tuple[int, list[object]], host: str) -> None:
+async def test_our_own_machine_is_not_reached(
+    monkeypatch: pytest.MonkeyPatch, knocks: tuple[int, list[object]], host: str
+) -> None:
     port, found = knocks
+    monkeypatch.setattr(fetch, "_PORT", port)  # it is the address that is to keep it away
     with pytest.raises(FetchRefused):
         await _all(Fetcher(), f"https://{host}:{port}/file")
+    assert found == []
+
+
+async def test_only_the_port_of_https_is_asked(knocks: tuple[int, list[object]]) -> None:
+    port, found = knocks
+    for url in (f"https://127.0.0.1:{port}/", "https://example.com:22/", "https://example.com:80/"):
+        with pytest.raises(FetchRefused, match="not port 443"):
+            await _all(Fetcher(), url)
+    assert found == []
+
+
+@pytest.mark.parametrize("answers", [["127.0.0.1"], ["127.0.0.1", "127.0.0.2"], ["::1", "127.0.0.1"]])
+async def test_a_name_that_resolves_to_us_leads_nowhere(
+    monkeypatch: pytest.MonkeyPatch, knocks: tuple[int, list[object]], answers: list[str]
+) -> None:
+    port, found = knocks
+    monkeypatch.setattr(fetch, "_PORT", port)
+    asked = 0
+
+    async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
+        nonlocal asked
+        asked += 1
+        kinds = [
+            (socket.AF_INET6, (one, port, 0, 0)) if ":" in one else (socket.AF_INET, (one, port)) for one in answers
+        ]
+        return [(family, socket.SOCK_STREAM, 6, "", address) for family, address in kinds]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    with pytest.raises(FetchRefused, match="not a public address"):
+        await _all(Fetcher(), f"https://files.example.com:{port}/")
+    assert asked == 1
+    assert found == []
+
+
+async def test_what_was_public_a_moment_ago_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch, knocks: tuple[int, list[object]]
+) -> None:
+    """DNS rebinding: whatever was resolved before, it is the address connected to that counts."""
+    port, found = knocks
+    monkeypatch.setattr(fetch, "_PORT", port)
+    seen: list[str] = []
+
+    def public(host: str) -> bool:
+        seen.append(host)
+        return is_public(host)
+
+    monkeypatch.setattr(fetch, "is_public", public)
+    for address in ("127.0.0.1", "127.0.0.1"):
+
+        async def getaddrinfo(*_: object, to: str = address, **__: object) -> list[tuple[object, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (to, port))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        with pytest.raises(FetchRefused, match="not a public address"):
+            await _all(Fetcher(), f"https://rebound.example.com:{port}/")
+    assert seen == ["127.0.0.1", "127.0.0.1"], "once for every connection"
     assert found == []
 
 
@@ -143,6 +242,38 @@ async def test_our_own_machine_is_not_reached(knocks: tuple[int, list[object]], 
     "host",
     [
         "169.254.169.254",
+        "168.63.129.16",
+        "100.100.100.200",
+        "192.0.0.192",
+        "192.0.0.9",
+        "192.0.0.10",
+        "192.0.2.1",
+        "192.31.196.1",
+        "192.52.193.1",
+        "192.88.99.1",
+        "192.175.48.1",
+        "198.18.0.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "239.255.255.255",
+        "240.0.0.1",
+        "[fd00:ec2::254]",
+        "[64:ff9b:1::1]",
+        "[64:ff9b::169.254.169.254]",
+        "[100::1]",
+        "[100:0:0:1::1]",
+        "[5f00::1]",
+        "[2001:2::1]",
+        "[2001:20::1]",
+        "[2001:1::1]",
+        "[2001:4:112::1]",
+        "[2620:4f:8000::1]",
+        "[3fff::1]",
+        "[3ffe::1]",
+        "[2600:1900::5efe:7f00:1]",
+        "[2600:1900::200:5efe:a00:1]",
+        "[::ffff:168.63.129.16]",
+        "[4000::1]",
         "10.1.2.3",
         "172.16.0.1",
         "192.168.1.1",
@@ -166,15 +297,28 @@ async def test_no_private_network_is_reached(host: str) -> None:
         await _all(Fetcher(), f"https://{host}/file")
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
+@pytest.mark.parametrize("address", ["8.8.8.8", "168.63.129.17", "192.0.1.1", "2606:4700::1111", "2a00:1450::1"])
 def test_the_internet_is_public(address: str) -> None:
-    assert fetch._is_public(address)
+    assert is_public(address)
+
+
+def test_nothing_that_python_or_iana_calls_special_is_public() -> None:
+    """The first and the last address of every network of `ipaddress`' own lists."""
+    lists = (ipaddress._IPv4Constants._private_networks, ipaddress._IPv6Constants._private_networks)  # type: ignore[attr-defined]
+    for network in (*lists[0], *lists[1]):
+        assert not is_public(str(network[0]))
+        assert not is_public(str(network[-1]))
+
+
+@pytest.mark.parametrize("host", ["fe80::1%eth0", "2606:4700::1111%1", "example.com", "", "8.8.8.8 ", "010.8.8.8"])
+def test_what_is_no_plain_address_is_not_public(host: str) -> None:
+    assert not is_public(host)
 
 
 @pytest.mark.parametrize("host", ["10.1.2.3", "１０.1.2.3", "0xa010203"])
 async def test_a_redirect_leads_nowhere_private(monkeypatch: pytest.MonkeyPatch, origin: str, host: str) -> None:
     """Only the origin counts as public here, and plain http is let pass for it."""
-    monkeypatch.setattr(fetch, "_is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.1")
     monkeypatch.setattr(Fetcher, "_check", lambda *_: None)
     assert await _all(Fetcher(), f"{origin}/file") == b"x" * 100
     with pytest.raises(FetchRefused, match="not a public address"):
