@@ -112,14 +112,16 @@ class Fault(BaseModel):
     """One planned misbehaviour, for the calls or deliveries that match every key of `where`.
 
     `error` answers `status` instead of doing the work (`html` as a gateway would, also under 200); `refuse` resets the
-    connection before the work, `drop_answer` after it; `hang` never answers; `slow` answers `seconds` later. Of
+    connection before the work, `drop_answer` after it; `hang` never answers; `slow` answers `seconds` later; `trickle`
+    gives of a file that is downloaded a byte every `seconds`; `unread` leaves a body with a file unread and never
+    answers. Of
     webhooks, `duplicate` delivers twice and `reorder` holds a delivery back for `seconds`, letting other lanes (and
     with `within_lane` the next of its own lane) overtake it. `count` is how often it may still fire.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["error", "refuse", "drop_answer", "hang", "slow", "duplicate", "reorder"]
+    kind: Literal["error", "refuse", "drop_answer", "hang", "slow", "trickle", "unread", "duplicate", "reorder"]
     where: dict[str, int | str] = {}
     probability: float = Field(1.0, ge=0, le=1)
     count: int | None = Field(None, ge=1)
@@ -171,6 +173,33 @@ class ControlError(Exception):
     def __init__(self, status: int, problem: str) -> None:
         super().__init__(problem)
         self.status = status
+
+
+async def trickle(
+    request: web.BaseRequest, content: bytes, content_type: str, clock: Clock, seconds: float
+) -> web.StreamResponse:
+    """Answer at once with the head, then with a byte every `seconds` of clock time, while somebody listens."""
+    response = web.StreamResponse(headers={"Content-Type": content_type, "Content-Length": str(len(content))})
+    await response.prepare(request)
+    for at in range(len(content)):
+        if gone(request):
+            break
+        await response.write(content[at : at + 1])
+        await clock.sleep(seconds)
+    return response
+
+
+async def leave_unread(request: web.BaseRequest) -> web.Response:
+    """Do nothing with a request until its client gives up; what is returned never leaves."""
+    # aiohttp tells a handler of a lost client only by cancelling it, which would also undo slow work.
+    while not gone(request):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    return web.Response(status=500)
+
+
+def gone(request: web.BaseRequest) -> bool:
+    """Whether nobody is there any more to be answered."""
+    return request.transport is None or request.transport.is_closing()
 
 
 GATEWAY_PAGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body><center><h1>{0}</h1></center></body>\r\n</html>"

@@ -7,8 +7,10 @@ Telegram once for each of thousands of bots. Parameters and files go through the
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,11 +29,11 @@ from services.telegram.uploads import FilePayload, form
 from shared.channel import Account, Failure, OpenFile, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
+from shared.media.transfers import SLOWEST, Upload, whole
 from shared.policy.retry import retry_after
 
 _JSON = {"Content-Type": "application/json"}
 _BOTS = 4096  # objects of about a kilobyte
-_SLOWEST_UPLOAD = 50_000  # bytes a second; slower is a stalled connection
 # Not sent: no connection, or none free in time.
 _NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 NO_ANSWER = (aiohttp.ClientError, OSError, TimeoutError)
@@ -54,7 +56,7 @@ class Patience:
 
     connect: float
     read: float
-    total: float | None = None
+    total: float
 
 
 class SharedRequest(BaseRequest):
@@ -119,10 +121,11 @@ class SharedRequest(BaseRequest):
         )
         failure: Failure | None
         try:
-            async with self.session.post(
-                url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                status, content = response.status, await response.read()
+            async with (
+                _watched(uploads, read_timeout),  # type: ignore[arg-type]
+                self.session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response,
+            ):
+                status, content = response.status, await whole(response)
                 waits = retry_after(response.headers.get("Retry-After"))
         except NO_ANSWER as broken:
             failure = _broken(broken, endpoint, uploads)
@@ -140,6 +143,22 @@ class SharedRequest(BaseRequest):
         if answer.get("ok") and "result" in answer:
             return answer
         raise CallFailed(Failure(ErrorCode.UNCERTAIN, certain=False, provider_code="unreadable"))
+
+
+def _watched(uploads: Mapping[str, FilePayload], answer: float) -> AbstractAsyncContextManager[object]:
+    """Files have to move on their way; after them the answer has `answer` seconds. Raises TooSlow."""
+    if not uploads:
+        return nullcontext()
+    watch = Upload(answer)
+
+    def moved(size: int) -> None:
+        watch.moved(size)
+        if all(file.written for file in uploads.values()):
+            watch.written()
+
+    for file in uploads.values():
+        file.moved = moved
+    return watch
 
 
 def _broken(broken: BaseException, endpoint: str, uploads: Mapping[str, FilePayload]) -> Failure:
@@ -228,9 +247,10 @@ class Client:
     def _patience(self, upload_sizes: list[int], wait: float) -> Patience:
         settings = self._settings
         if upload_sizes:
-            transfer = sum(upload_sizes) / _SLOWEST_UPLOAD
+            transfer = sum(upload_sizes) / SLOWEST
             return Patience(settings.connect_timeout, settings.upload_timeout, settings.upload_timeout * 2 + transfer)
-        return Patience(settings.connect_timeout, settings.send_timeout + wait)
+        read = settings.send_timeout + wait
+        return Patience(settings.connect_timeout, read, settings.connect_timeout + read)
 
     async def get(self, account: Account, path: str) -> aiohttp.ClientResponse:
         """A file of a bot, headers only. The address holds the token: it is used here and goes nowhere else.
@@ -238,12 +258,13 @@ class Client:
         Raises ProviderError.
         """
         url = f"{self._url}/file/bot{_token(account)}/{quote(path)}"
-        patience = self._patience([0], 0.0)
-        timeout = aiohttp.ClientTimeout(total=None, connect=patience.connect, sock_read=patience.read)
+        connect, read = self._settings.connect_timeout, self._settings.send_timeout
+        timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
         failure = None
         try:
-            response = await self._request.session.get(url, timeout=timeout, allow_redirects=False)
-            content = await response.read() if response.status != 200 else b""
+            async with asyncio.timeout(connect + read):  # the body has a speed instead, see whoever reads it
+                response = await self._request.session.get(url, timeout=timeout, allow_redirects=False)
+                content = await whole(response) if response.status != 200 else b""
         except NO_ANSWER as broken:
             failure = not_sent(type(broken).__name__)
         if failure is None and response.status != 200:

@@ -26,7 +26,7 @@ async def open_media(client: Client, attachment: Attachment, account: Account) -
         raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE))
     found: Json = await client.call(account, "getFile", {"file_id": attachment.provider_ref}) or {}
     path = found.get("file_path")
-    if not isinstance(path, str) or not path:
+    if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
         raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE))
     response = await client.get(account, path)
     name = attachment.filename or PurePosixPath(path).name

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from shared.channel import Failure
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
+from shared.policy.words import provider_words
 
 
 class Fallback(Enum):
@@ -246,7 +247,6 @@ RULES: tuple[Rule, ...] = (
 
 _ALBUM_ITEM = re.compile(r'failed to send message #\d+ with the error message "(?P<inner>.*)"', re.DOTALL)
 _RETRY_AFTER = re.compile(r"retry after (\d{1,6})")
-_PRIVATE = re.compile(r"\"[^\"]*\"|“[^”]*”|'[^']{3,}'|\S*[/@]\S*|\d{5,}")
 _RULES_BY_NAME = {f"{rule.status} {rule.pattern}": rule for rule in RULES}
 
 
@@ -322,8 +322,8 @@ def is_send(method: str) -> bool:
 
 
 def sanitised(description: str) -> str:
-    """A description without what may be personal: quoted text, addresses, ids."""
-    return _PRIVATE.sub("…", description.removeprefix("Bad Request: "))[:200]
+    """A description without what may be personal."""
+    return provider_words(description.removeprefix("Bad Request: "))
 
 
 def fallback_of(failure: Failure) -> Fallback | None:

@@ -12,7 +12,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TELEGRAM_", extra="ignore")
 
     api_url: str = "https://api.telegram.org"  # or a Bot API server of one's own, or the simulator
-    connections: int = Field(default=256, ge=1)  # open at once, for all bots together
+    connections: int = Field(
+        default=512, ge=1
+    )  # open at once, for all bots together: more than calls and files at once
     connect_timeout: float = Field(default=5.0, gt=0)
     send_timeout: float = Field(default=20.0, gt=0)
     upload_timeout: float = Field(default=60.0, gt=0)  # Telegram answers an upload only after processing it

@@ -6,7 +6,7 @@ stays an open stream until aiohttp writes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -16,7 +16,7 @@ from shared.channel import FileUnavailable, OpenFile
 
 
 class FilePayload(Payload):
-    """A file of known size as a part of a body. `written` turns true when all of it has left."""
+    """A file of known size as a part of a body: `moved` is told of its pieces, `written` turns true when all have left."""
 
     _autoclose = True
 
@@ -26,6 +26,7 @@ class FilePayload(Payload):
         self._size = file.size
         self.written = False
         self.unreadable = False
+        self.moved: Callable[[int], None] = lambda size: None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a file is not text")
@@ -39,6 +40,7 @@ class FilePayload(Payload):
                 if left < 0:
                     break
                 await writer.write(chunk)
+                self.moved(len(chunk))
         except (ConnectionError, aiohttp.ClientError):
             raise
         except Exception:
@@ -49,6 +51,7 @@ class FilePayload(Payload):
             self.unreadable = True
             raise FileUnavailable
         self.written = True
+        self.moved(0)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         await self.write(writer)

@@ -7,10 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp
 from yarl import URL
 
-from services.tiktok import errors
 from services.tiktok.media import UploadForm, allowed_media_url, open_response
 from services.tiktok.settings import Settings
 from services.tiktok.tokens import Grant, ProcessTokens, TokenKeeper, reauthorise
@@ -159,13 +157,10 @@ class Client:
             url = allowed_media_url(address, self._settings.media_hosts, self._api.base)
             if url is None:
                 break
-            try:
-                response = await self._api.session.get(url, headers=headers, allow_redirects=False)
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                raise ProviderError(errors.no_answer(sends=False)) from None
+            response = await self._api.open(url, headers)
             if response.status == 200:
                 return open_response(response)
-            response.release()
+            response.close()
             location = response.headers.get("Location")
             if not 300 <= response.status < 400 or not location:
                 gone = 400 <= response.status < 500 and response.status != 429

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from shared.channel import Failure
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
+from shared.policy.words import provider_words
 
 TOKEN_REFUSED = frozenset({"40102", "40104", "40105"})
 
@@ -122,18 +123,7 @@ def no_answer(*, sends: bool) -> Failure:
     return Failure(code, certain=not sends, provider_code="no_answer")
 
 
-_REVEALING = re.compile(
-    r"""["'“‘`][^"'”’`]*["'”’`]   # a quoted value
-    |https?://\S+
-    |\S*@\S*
-    |\S*\d{5,}\S*
-    |[\w+/=.\-]{21,}              # an id or a token
-    """,
-    re.X,
-)
-
-
 def _readable(message: str) -> str | None:
-    """TikTok's message without the values it may repeat: ids, tokens, addresses, text."""
-    shown = " ".join(_REVEALING.sub("…", message[:300]).split())
+    """TikTok's message without the values it may repeat."""
+    shown = provider_words(message)
     return f"TikTok: {shown}" if shown else None

@@ -14,6 +14,7 @@ from services.tiktok.capabilities import IMAGE_MAX_BYTES, IMAGE_TYPES
 from services.tiktok.rendering import mime_type
 from shared.channel import Failure, FileUnavailable, OpenFile, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.media.transfers import Upload
 
 _CHUNK = 64 * 1024
 _SUFFIXES = {
@@ -51,6 +52,7 @@ class UploadForm:
     def __init__(self, file: OpenFile, business_id: str) -> None:
         check_upload(file)
         self.unavailable = False
+        self._watch: Upload | None = None
         content_type = mime_type(file.mime_type, file.filename) or IMAGE_TYPES[0]
         form = aiohttp.MultipartWriter("form-data")
         for name, value in (("business_id", business_id), ("media_type", "IMAGE")):
@@ -59,9 +61,14 @@ class UploadForm:
         part.set_content_disposition("form-data", name="file", filename=_ascii_name(file.filename, content_type))
         self.payload: Any = form
 
+    def watched(self, answer: float) -> Upload:
+        """What watches over the form on its way; after it the answer has `answer` seconds."""
+        self._watch = Upload(answer)
+        return self._watch
+
     async def _chunks(self, file: OpenFile) -> AsyncIterator[bytes]:
         try:
-            async for chunk in file.chunks:
+            async for chunk in file.chunks if self._watch is None else self._watch.watched(file.chunks):
                 yield chunk
         except FileUnavailable:
             self.unavailable = True

@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     media_hosts: tuple[str, ...] = MEDIA_HOSTS
     connect_timeout: float = Field(default=5.0, gt=0)
     timeout: float = Field(default=20.0, gt=0)
-    connections: int = Field(default=100, ge=1)
+    connections: int = Field(default=512, ge=1)  # more than calls and files at once
 
     refresh_before: float = Field(default=3600.0, ge=0)  # an access token lives 24 hours
     reauthorise_warning: float = Field(default=30 * 86400.0, ge=0)  # an authorization lives a year

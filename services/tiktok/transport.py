@@ -6,11 +6,14 @@ built by aiohttp, which writes the `+` of a conversation id as `%2B`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from services.tiktok import errors
 from services.tiktok.media import UploadForm
@@ -51,13 +54,18 @@ class Transport:
         self.base = settings.api_url.rstrip("/")
         self.pace = unpaced
         self._session: aiohttp.ClientSession | None = None
+        self._total = aiohttp.ClientTimeout(total=settings.timeout, connect=settings.connect_timeout)
+        # For a body that has a speed instead of a total.
+        self._streaming = aiohttp.ClientTimeout(
+            total=None, connect=settings.connect_timeout, sock_read=settings.timeout
+        )
 
     async def start(self) -> None:
         """Open the connection pool."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._settings.connections, keepalive_timeout=15),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout, connect=self._settings.connect_timeout),
+            timeout=self._total,
         )
 
     async def stop(self) -> None:
@@ -70,6 +78,14 @@ class Transport:
     def session(self) -> aiohttp.ClientSession:
         assert self._session is not None, "start() comes before the first call"
         return self._session
+
+    async def open(self, url: URL, headers: Mapping[str, str] | None) -> aiohttp.ClientResponse:
+        """The head of a file; whoever reads the rest watches its speed. Raises ProviderError."""
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                return await self.session.get(url, headers=headers, allow_redirects=False, timeout=self._streaming)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise ProviderError(errors.no_answer(sends=False)) from None
 
     async def as_account(
         self,
@@ -135,15 +151,20 @@ class Transport:
         if json is not None:
             sent_headers["Content-Type"] = "application/json"
         body = orjson.dumps(json) if json is not None else form.payload if form is not None else None
+        watch = form.watched(self._settings.timeout) if form is not None else nullcontext()
         try:
-            async with self.session.request(
-                endpoint.method,
-                self.base + endpoint.path,
-                params=query,
-                data=body,
-                headers=sent_headers,
-                allow_redirects=False,
-            ) as response:
+            async with (
+                watch,
+                self.session.request(
+                    endpoint.method,
+                    self.base + endpoint.path,
+                    params=query,
+                    data=body,
+                    headers=sent_headers,
+                    allow_redirects=False,
+                    timeout=self._streaming if form is not None else self._total,
+                ) as response,
+            ):
                 raw = await _read(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ProviderError(errors.unreachable()) from None

@@ -13,6 +13,7 @@ message is therefore decided by the aiohttp error underneath.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -31,12 +32,14 @@ from services.whatsapp.errors import answer_failure, failure_of, is_authenticati
 from services.whatsapp.settings import Settings
 from shared.channel import Account, Failure, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.media.transfers import Upload, whole
 from shared.policy.retry import retry_after
 
 Json = dict[str, Any]
 
 _JSON = {"Content-Type": "application/json"}
 _REDIRECTS = 3
+_REFUSAL = 65_536  # bytes of a refusal that are looked at
 _BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -117,7 +120,7 @@ class Session(httpx.AsyncClient):
             allow_redirects=False,
             timeout=waits or self._waits,
         ) as response:
-            body = await response.read()
+            body = await whole(response)
         if response.status >= 300:
             raise Refusal(response.status, body, response.headers)
         return Answer(response.status, body)
@@ -126,10 +129,19 @@ class Session(httpx.AsyncClient):
         """An answer to GET whose body is still to come."""
         timeout = {"connect": waits.sock_connect, "read": waits.sock_read, "pool": waits.connect}
         request = httpx.Request("GET", url, headers=self._own_headers, extensions={"timeout": timeout})
-        response = await self._shared.handle_async_request(request)
-        if response.status_code >= 300:
-            raise Refusal(response.status_code, await response.aread(), response.headers)
-        return response
+        async with asyncio.timeout(waits.total):  # the body has a speed instead, see whoever reads it
+            response = await self._shared.handle_async_request(request)
+            if response.status_code < 300:
+                return response
+            body = b""
+            try:
+                async for piece in response.aiter_bytes():
+                    body += piece
+                    if len(body) > _REFUSAL:
+                        break
+            finally:
+                await response.aclose()
+        raise Refusal(response.status_code, body, response.headers)
 
 
 class Client:
@@ -138,8 +150,8 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._base_url = f"{settings.graph_url.rstrip('/')}/{settings.graph_version}"
-        self._timeout = _timeout(settings, settings.send_timeout)
-        self._transfer_timeout = _timeout(settings, settings.transfer_timeout)
+        self._timeout = _timeout(settings, settings.send_timeout, settings.connect_timeout + settings.send_timeout)
+        self._transfer_timeout = _timeout(settings, settings.transfer_timeout, None)
         self._session: aiohttp.ClientSession | None = None
         self._transport: AiohttpTransport | None = None
         self._clients: OrderedDict[tuple[str, str], tuple[WhatsApp, Session]] = OrderedDict()
@@ -172,7 +184,13 @@ class Client:
 
     async def upload(self, account: Account, path: str, body: AsyncIterator[bytes], headers: Mapping[str, str]) -> Json:
         """A POST whose body is streamed. Raises ProviderError."""
-        return await self._request(account, "POST", path, content=body, headers=headers, waits=self._transfer_timeout)
+        waits = self._transfer_timeout
+        try:
+            async with Upload(self._settings.transfer_timeout) as upload:
+                content = upload.watched(body)
+                return await self._request(account, "POST", path, content=content, headers=headers, waits=waits)
+        except TimeoutError:
+            raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code="too_slow")) from None
 
     async def download(self, account: Account, url: str) -> Download:
         """Start fetching a file with the account's token. Raises Refusal, ProviderError."""
@@ -182,7 +200,7 @@ class Client:
                 detail = "The file lies on a host that is not Meta's."
                 raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail=detail))
             try:
-                response = await session.open(url, self._transfer_timeout)
+                response = await session.open(url, self._timeout)
             except Refusal as refusal:
                 if refusal.location is None or refusal.status >= 400:
                     raise
@@ -197,11 +215,15 @@ class Client:
     def _may_see_token(self, url: str) -> bool:
         """Meta's domains by https, the Graph API itself, and origins a setting names (`http://127.0.0.1:8080`)."""
         parts = urlsplit(url)
+        if "@" in parts.netloc or "\\" in url:
+            return False
         origin = f"{parts.scheme}://{parts.netloc}"
         graph = urlsplit(self._settings.graph_url)
         if origin == f"{graph.scheme}://{graph.netloc}" or origin in self._settings.media_hosts:
             return True
         host = parts.hostname or ""
+        if parts.netloc.lower() not in (host, f"{host}:443"):
+            return False
         return parts.scheme == "https" and any(
             host.endswith(entry) if entry.startswith(".") else host == entry for entry in self._settings.media_hosts
         )
@@ -281,9 +303,10 @@ def number_of(account: Account) -> str:
     return quote(external_id, safe="")
 
 
-def _timeout(settings: Settings, seconds: float) -> aiohttp.ClientTimeout:
+def _timeout(settings: Settings, silence: float, total: float | None) -> aiohttp.ClientTimeout:
+    """Without a `total` something else watches over the call."""
     return aiohttp.ClientTimeout(
-        sock_connect=settings.connect_timeout, sock_read=seconds, connect=settings.connect_timeout
+        total=total, sock_connect=settings.connect_timeout, sock_read=silence, connect=settings.connect_timeout
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from shared.channel import Failure
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
+from shared.policy.words import provider_words
 
 
 class Kind(Enum):
@@ -131,13 +132,7 @@ _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
 
 RULES: dict[int, Rule] = {code: rule for codes, rule in _ROWS for code in codes}
 
-# Numbers, user ids, addresses and quoted values: what a detail of Meta's may repeat of the message or its recipient.
-_PERSONAL = re.compile(
-    r"\+?\d[\d\s().-]{4,}\d|[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{6,}|\S+@\S+|https?://\S+|wamid\.\S+"
-    r"|\"[^\"]*[^\"\[\]a-z_.][^\"]*\"|“[^”]*”"
-)
 _CODE_PREFIX = re.compile(r"^\(#\d+\)\s*")
-_DETAIL_MAX = 300
 
 
 def failure_of(error: Mapping[str, Any], status: int | None = None) -> Failure:
@@ -192,7 +187,7 @@ def nothing_sent(failure: Failure) -> Failure:
 
 def scrubbed(text: str) -> str:
     """A sentence of Meta's without what identifies somebody."""
-    return _PERSONAL.sub("…", _CODE_PREFIX.sub("", text))[:_DETAIL_MAX]
+    return provider_words(_CODE_PREFIX.sub("", text))
 
 
 def _code(error: Mapping[str, Any]) -> int | None:

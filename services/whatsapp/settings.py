@@ -42,11 +42,11 @@ class Settings(BaseSettings):
     graph_version: str = Field(default="v26.0", pattern=r"^v\d+\.\d+$")
     media_hosts: tuple[str, ...] = (".facebook.com", ".fbsbx.com", ".fbcdn.net", ".whatsapp.net", ".whatsapp.com")
 
-    connections: int = Field(default=200, ge=1)
+    connections: int = Field(default=512, ge=1)  # more than calls and files at once
     clients: int = Field(default=10_000, ge=1, description="accounts whose client is kept ready")
     connect_timeout: float = Field(default=5.0, gt=0)
     send_timeout: float = Field(default=30.0, gt=0)
-    transfer_timeout: float = Field(default=60.0, gt=0, description="longest silence during an upload or download")
+    transfer_timeout: float = Field(default=60.0, gt=0, description="for the answer to a whole upload")
 
     @cached_property
     def _only_app(self) -> App | None:

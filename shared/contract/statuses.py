@@ -106,7 +106,9 @@ class MessageStatus(Model):
     provider_message_id: str | None = None
     occurred_at: Timestamp
     until: Timestamp | None = None  # of `deferred`
-    why: OptionalText = None  # of `deferred`: an error code, `not_before`, or `behind` one that waits already
+    why: OptionalText = (
+        None  # of `deferred`: an error code, `not_before`, `account_busy`, or `behind` one that waits already
+    )
     error: Error | None = None
     warnings: tuple[Warning, ...] = ()
     pricing: dict[str, Any] | None = None  # as the provider gave it

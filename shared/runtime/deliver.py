@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -37,7 +38,7 @@ from shared.runtime.jobs import (
     read_command,
     refusal_status,
 )
-from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
+from shared.runtime.prepare import Preparer, context_for, conversation_of, names_url, resolve_target, target_of
 from shared.runtime.sending import BILLING_RETRY, Park, Sender
 from shared.runtime.statuses import StatusBook
 from shared.state.client import StateUnavailable
@@ -298,7 +299,8 @@ class Deliverer:
         target = target_of(job.command)
         known = opened.targets.get(target.id) if target.id else None
         reference, warnings = resolve_target(job.command, target, known)
-        files = await self._preparer.files_of(job.account, job.command)
+        with self._sender.place(job) if names_url(job.command) else nullcontext():
+            files = await self._preparer.files_of(job.account, job.command)
         context = context_for(job.account, conversation, reference, files)
         calls = self._channel.plan(job.kind, job.command, context)
         if self._stopped(job, opened) is None:

@@ -13,6 +13,7 @@ from shared.contract.errors import Error, ErrorClass, ErrorCode, error
 from shared.contract.events import Message, MessageEdited
 from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.media.sniff import HEAD, sniff
+from shared.media.transfers import TooSlow, steady
 from shared.runtime.statuses import contract_error
 
 log = structlog.get_logger()
@@ -64,7 +65,7 @@ class _Reader:
         return self._digest.hexdigest()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
+        async for chunk in steady(self._chunks):
             self.size += len(chunk)
             if self.size > self._limit:
                 raise _TooLarge(self.size)
@@ -101,6 +102,8 @@ class FileFetcher:
         except _TooLarge as large:
             facts = {"limit": self._max_bytes, "actual": large.size}
             return failed(attachment, error(ErrorCode.FILE_TOO_LARGE, None, **facts))
+        except TooSlow as slow:
+            raise Unfetched("provider_too_slow", error(ErrorCode.FILE_UNAVAILABLE)) from slow
         except Exception as broken:  # the download, the store or the channel: what comes next is the same
             if not isinstance(broken, (BlobsUnavailable, OSError, TimeoutError)):
                 log.warning("file_failed", channel=self._channel.capabilities.channel, exc_info=broken)

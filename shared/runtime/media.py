@@ -29,6 +29,8 @@ from shared.stream.records import INJECTED, Record, header
 SHORT_WAIT = 2.0
 LONGEST_WAIT = 120.0
 ACCOUNT_SLOTS = 4  # files of one account at once, so that hanging ones leave room for the others
+QUICK_SLOTS, SLOW_SLOTS = 16, 32  # files at once: on their way to the store each may hold two parts of 5 MiB
+SLOTS = QUICK_SLOTS + SLOW_SLOTS + QUICK_SLOTS  # and as many again for what needs no place: to be read, parked, told
 IN_LANE_FOR = timedelta(seconds=8)  # of a message's life: a lane that waits longer fills the window for the others
 GIVE_UP_AFTER = timedelta(hours=1)  # of trouble at the provider
 ACCOUNT_PATIENCE = timedelta(hours=24)  # after receipt: providers keep files at least so long
@@ -83,7 +85,7 @@ class MediaFetcher:
         self._files = files
         self._topic = topics.inbound(channel)
         self._parking = parking
-        self._places = AccountPlaces(ACCOUNT_SLOTS)
+        self._places = AccountPlaces(ACCOUNT_SLOTS, QUICK_SLOTS, SLOW_SLOTS)
 
     async def admit(self, record: Record) -> None:
         """Return when the record's account has a free place, or the record needs none."""
@@ -117,10 +119,12 @@ class MediaFetcher:
 
     async def _in_turn(self, record: Record, message: Message | MessageEdited) -> _Wait | None:
         """Fetch in one of the account's places. Raises as `_fetch_all`, and NotNow when none is free."""
-        if self._places.stuck_for(message.account_id) < IN_LANE_FOR.total_seconds():
-            with self._places.taken(message.account_id):
-                return await self._fetch_all(record, message)
-        # All its downloads hang: in their lanes the others would fill the window in which other accounts' records come.
+        if not self._places.hangs(message.account_id):
+            with self._places.taken(message.account_id) as place:
+                wait = await self._fetch_all(record, message)
+                place.failed = wait is not None
+                return wait
+        # Its downloads hang: in their lanes the others would fill the window in which other accounts' records come.
         busy = Unfetched("account_busy", error(ErrorCode.FILE_UNAVAILABLE))
         now = datetime.now(UTC)
         again = now + _patience(busy, now - message.received_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import time
@@ -14,6 +14,7 @@ from shared.contract import ids
 from shared.contract.errors import Error, ErrorCode, error
 from shared.contract.events import Health
 from shared.contract.statuses import RANK, MessageStatus, Part, State
+from shared.policy import words
 from shared.policy.conversation import Conversation
 from shared.policy.windows import quota_of, rule_for
 from shared.runtime import ledger
@@ -159,7 +160,7 @@ class Outcomes:
     async def failed(self, step: Step, failure: Failure) -> None:
         """The provider refused for good: this part has failed, those behind it are not sent."""
         job = step.job
-        reason = contract_error(failure)
+        reason = contract_error(failure, _said(step))
         states = dict.fromkeys(step.parts, State.FAILED) or {0: State.FAILED}
         states |= dict.fromkeys(range(step.first + step.call.parts, step.of), State.CANCELLED)
         learned = self._book.correction(failure)
@@ -228,7 +229,7 @@ class Outcomes:
 
     async def uncertain(self, step: Step, failure: Failure) -> None:
         job = step.job
-        reason = contract_error(replace(failure, code=ErrorCode.UNCERTAIN))
+        reason = contract_error(replace(failure, code=ErrorCode.UNCERTAIN), _said(step))
         statuses = [
             self._book.status(
                 job.command, job.conversation_id, Part(index=part, of=max(step.of, 1)), State.UNCERTAIN, error=reason
@@ -281,3 +282,9 @@ def _file_refs(call: Call, receipt: Receipt) -> dict[str, str] | None:
 
 def _encoded(status: MessageStatus) -> str:
     return ledger.encode_part(status.state, status.to_json())
+
+
+def _said(step: Step) -> Iterator[str]:
+    """What a command and its call say of people and to them."""
+    command = step.job.command.model_dump(include={"content", "to", "actor"})
+    return words.strings([command, dict(step.call.params)])

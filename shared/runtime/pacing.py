@@ -65,9 +65,9 @@ class Pacer:
     """Grants moments to send, in the order they are asked for, among all replicas; `places` are for this one alone."""
 
     def __init__(
-        self, channel: Channel, store: Store, told: ToldRates, *, account_slots: int, short_wait: float
+        self, channel: Channel, store: Store, told: ToldRates, places: AccountPlaces, *, short_wait: float
     ) -> None:
-        self.places = AccountPlaces(account_slots)
+        self.places = places
         self._channel = channel
         self._name = channel.capabilities.channel
         self._store = store

@@ -1,63 +1,192 @@
-"""Places: how much of one account may be under way here, so that what hangs leaves room for the others."""
+"""Places: how much may be under way at others' servers, and how much of one account, so that what hangs leaves room."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict, deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from time import monotonic
 
 from shared.stream.errors import NotNow
 
 BUSY_SECONDS = 0.05
 PLACE_SECONDS = 1.0
+SLOW_SECONDS = 3.0  # under way for so long, a call is slow: nearly all take less than one
+REMEMBERED_SECONDS = 30.0  # after its last slow call an account is taken for slow
+
+
+@dataclass(slots=True)
+class _Account:
+    """What is under way of an account; `well` is when one of its calls last ended well, or its first one began."""
+
+    well: float
+    quick: int = 0
+    slow: int = 0
+    slow_until: float = 0.0  # how long it is taken for slow although nothing of it is
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """One call's place; `failed` is set by whom it has led nowhere."""
+
+    account_id: str
+    began: float
+    slow: bool = field(default=False)  # it is one of the places for slow calls
+    failed: bool = field(default=False)
 
 
 class AccountPlaces:
-    """The places of every account: so many each."""
+    """The places of a role in this process: `quick` ones, and `slow` ones for what takes long.
 
-    def __init__(self, each: int) -> None:
+    A call that has been under way for `SLOW_SECONDS` moves to the slow places, while there is room, and the account's
+    next calls begin there: however many accounts hang, they hold quick places for that long only. Of either kind an
+    account gets another one only while more are free than it has, and than a quarter of them all; its first one while
+    any is free. So a handful of busy accounts never takes the last ones, and the more there are, the less each has.
+    No account has more than `each`.
+    """
+
+    def __init__(self, each: int, quick: int, slow: int) -> None:
         self._each = each
-        self._under_way: Counter[str] = Counter()
-        self._moved: dict[str, float] = {}  # when a place was last taken or given back
-        self._queues: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._sizes = (quick, slow)
+        self._free = [quick, slow]
+        self._accounts: dict[str, _Account] = {}
+        self._young: OrderedDict[Place, None] = OrderedDict()  # in the order they were taken
+        self._crowded: OrderedDict[Place, None] = OrderedDict()  # slow calls in quick places: there was no room
+        self._remembered: OrderedDict[str, None] = OrderedDict()  # accounts taken for slow, the latest last
+        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def free(self, account_id: str) -> None:
-        """Return when the account has a free place: asking again and again would cost the others theirs.
+        """Return when the account may have a place: asking again and again would cost the others theirs.
 
-        Now and then also without: who was called may not have needed the place.
+        Now and then also without: who was called may not have needed the place. At once where the account hangs: its
+        turn may not come for long, and who asks has better to wait elsewhere.
         """
-        if self._under_way[account_id] < self._each:
+        self._age()
+        if self._may(account_id) is not None or self.hangs(account_id):
             return
-        queue, called = self._queues[account_id], asyncio.get_running_loop().create_future()
+        queue = self._queues.setdefault(account_id, deque())
+        called = asyncio.get_running_loop().create_future()
         queue.append(called)
         try:
-            await asyncio.wait((called,), timeout=PLACE_SECONDS)
+            await asyncio.wait((called,), timeout=self._until_next())
         finally:
             if not called.done():
                 queue.remove(called)
-            if not queue:
-                self._queues.pop(account_id, None)
+            if not queue and self._queues.get(account_id) is queue:
+                del self._queues[account_id]
 
-    def stuck_for(self, account_id: str) -> float:
-        """Seconds for which all of the account's places have been held by the same; 0 while one is free."""
-        full = self._under_way[account_id] >= self._each
-        return monotonic() - self._moved[account_id] if full else 0.0
+    def hangs(self, account_id: str) -> bool:
+        """Whether the account gets no place now because its calls take long and none of them ends well."""
+        self._age()
+        account = self._accounts.get(account_id)
+        if account is None or not self._is_slow(account) or self._may(account_id) is not None:
+            return False
+        return monotonic() - account.well >= SLOW_SECONDS
 
     @contextmanager
-    def taken(self, account_id: str) -> Iterator[None]:
-        """Hold one of the account's places. Raises NotNow when all are taken."""
-        if self._under_way[account_id] >= self._each:
+    def taken(self, account_id: str) -> Iterator[Place]:
+        """Hold one of the account's places. Raises NotNow when it may have none."""
+        self._age()
+        kind = self._may(account_id)
+        if kind is None:
             raise NotNow(BUSY_SECONDS, "account_busy")
-        self._under_way[account_id] += 1
-        self._moved[account_id] = monotonic()
+        now = monotonic()
+        account = self._accounts.setdefault(account_id, _Account(now))
+        place = Place(account_id, now, slow=bool(kind))
+        self._count(account, place, 1)
+        if not place.slow:
+            self._young[place] = None
         try:
-            yield
+            yield place
+        except BaseException:
+            place.failed = True
+            raise
         finally:
-            self._under_way[account_id] -= 1
-            self._moved[account_id] = monotonic()
-            if queue := self._queues.get(account_id):
+            self._give_back(account, place)
+
+    def _give_back(self, account: _Account, place: Place) -> None:
+        now = monotonic()
+        self._young.pop(place, None)
+        self._crowded.pop(place, None)
+        self._count(account, place, -1)
+        if not place.failed:
+            account.well = now
+        if now - place.began >= SLOW_SECONDS:
+            self._remember(place.account_id, account)
+        self._forget(place.account_id)
+        self._age()
+        self._call(place.account_id)
+
+    def _count(self, account: _Account, place: Place, one: int) -> None:
+        self._free[place.slow] -= one
+        if place.slow:
+            account.slow += one
+        else:
+            account.quick += one
+
+    def _may(self, account_id: str) -> int | None:
+        """Which kind of place the account may have now: 0 a quick one, 1 a slow one, None none."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            return 0 if self._free[0] > 0 else None
+        kind = int(self._is_slow(account))
+        has = account.slow if kind else account.quick
+        free = self._free[kind]
+        fair = free > 0 and (has == 0 or has < free - self._sizes[kind] // 4)
+        return kind if fair and account.quick + account.slow < self._each else None
+
+    @staticmethod
+    def _is_slow(account: _Account) -> bool:
+        return account.slow > 0 or account.slow_until > monotonic()
+
+    def _age(self) -> None:
+        """Move what has become slow, and forget who was slow long ago."""
+        now = monotonic()
+        while self._young and now - (place := next(iter(self._young))).began >= SLOW_SECONDS:
+            del self._young[place]
+            self._crowded[place] = None
+            self._remember(place.account_id, self._accounts[place.account_id])
+        while self._crowded and self._free[1] > 0:
+            place, _ = self._crowded.popitem(last=False)
+            account = self._accounts[place.account_id]
+            self._count(account, place, -1)
+            place.slow = True
+            self._count(account, place, 1)
+            self._call(place.account_id)
+        while self._remembered:
+            account_id = next(iter(self._remembered))
+            if self._accounts[account_id].slow_until > now:
+                break
+            del self._remembered[account_id]
+            self._forget(account_id)
+
+    def _remember(self, account_id: str, account: _Account) -> None:
+        account.slow_until = monotonic() + REMEMBERED_SECONDS
+        self._remembered[account_id] = None
+        self._remembered.move_to_end(account_id)
+
+    def _forget(self, account_id: str) -> None:
+        account = self._accounts[account_id]
+        if not account.quick and not account.slow and account_id not in self._remembered:
+            del self._accounts[account_id]
+
+    def _call(self, account_id: str) -> None:
+        """A place has become free: call who waits for it, of this account or else of the one that waits longest."""
+        if not self._queues:
+            return
+        for waiting in (account_id, *self._queues):
+            queue = self._queues.get(waiting)
+            if queue and self._may(waiting) is not None:
                 queue.popleft().set_result(None)
-            if not self._under_way[account_id]:
-                del self._under_way[account_id], self._moved[account_id]
+                self._queues.move_to_end(waiting)
+                if not queue:
+                    del self._queues[waiting]
+                return
+
+    def _until_next(self) -> float:
+        """Seconds after which something may have become free without anybody calling."""
+        oldest = next(iter(self._young), None)
+        aged = PLACE_SECONDS if oldest is None else oldest.began + SLOW_SECONDS - monotonic()
+        return min(PLACE_SECONDS, max(BUSY_SECONDS, aged))

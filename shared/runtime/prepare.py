@@ -160,6 +160,11 @@ class Preparer:
         return blob
 
 
+def names_url(command: Command) -> bool:
+    """Whether a file of the command has to be fetched from wherever its URL leads."""
+    return isinstance(command, MessageSend) and any(file.url for _, file in named_files(command.content))
+
+
 def _fits(file: File, found: str) -> bool:
     """Whether what a file is can be what the command says it is."""
     if found in _EXECUTABLE:

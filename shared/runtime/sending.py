@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic, perf_counter
@@ -52,6 +53,7 @@ MOST_QUESTIONS = 8  # about a message in doubt, in two minutes: its conversation
 CALLBACK_SECONDS = 10.0  # how long after an outage the provider's reports may still say what became of a message
 ECHO_SECONDS = 3600  # how long an equal text is taken for the echo of a call that was never answered
 BILLING_RETRY = timedelta(minutes=5)
+HANGING_RETRY = timedelta(seconds=10)
 _PASSING = frozenset({ErrorClass.TRANSIENT, ErrorClass.RATE, ErrorClass.UNCERTAIN})
 _MAY_BE_DUPLICATE = Warning(code=WarningCode.MAY_BE_DUPLICATE, detail="Sent again, as the command asks.")
 
@@ -213,6 +215,7 @@ class Sender:
         self.wait_for_provider(step.job)
         if not step.call.parts:
             return
+        self._park_if_it_hangs(step.job)
         try:
             await self._pacer.wait_for(
                 step.job.account,
@@ -233,6 +236,16 @@ class Sender:
             self._outages.check(job.account.account_id)
         except Held as held:
             raise Park(held.until, ErrorCode.PROVIDER_UNAVAILABLE, outage=True) from None
+
+    def place(self, job: Job) -> AbstractContextManager[object]:
+        """A place for what a command needs of somebody else's server. Raises NotNow, Park."""
+        self._park_if_it_hangs(job)
+        return self._pacer.places.taken(job.account.account_id)
+
+    def _park_if_it_hangs(self, job: Job) -> None:
+        """The account's calls hang: in their lanes its commands would fill the window for other accounts'."""
+        if self._pacer.places.hangs(job.account.account_id):
+            raise Park(datetime.now(UTC) + HANGING_RETRY, "account_busy")
 
     async def _claimed(self, step: Step) -> Receipt:
         """Claim the call, make it, and say how long it took.

@@ -32,11 +32,13 @@ from shared.runtime.ingress import Ingress
 from shared.runtime.jobs import LARGEST_RECORD, account_called, is_typing, lane_of, outage_group
 from shared.runtime.learning import Names, ToldRates
 from shared.runtime.logs import aiokafka_heard
+from shared.runtime.media import SLOTS as MEDIA_SLOTS
 from shared.runtime.media import MediaFetcher, message_lane
 from shared.runtime.normalise import Normaliser
 from shared.runtime.outages import Outages
 from shared.runtime.outcomes import Outcomes
 from shared.runtime.pacing import Pacer
+from shared.runtime.places import AccountPlaces
 from shared.runtime.preflight import Preflight
 from shared.runtime.prepare import Preparer
 from shared.runtime.pull import Puller
@@ -334,13 +336,14 @@ class Service:
     async def _start_deliver(self, world: _World, stack: AsyncExitStack) -> None:
         settings = self._config.deliver
         parking = Parking(world.stream, world.topics.parked(self._name), key_of=lambda record: record.key or b"")
-        typing = TypingIndicator(self._channel, world.accounts, world.store, world.book, world.health)
+        places = AccountPlaces(settings.account_slots, settings.slots, settings.slots)
+        typing = TypingIndicator(self._channel, world.accounts, world.store, world.book, world.health, places)
         stack.push_async_callback(typing.close)
         pacer = Pacer(
             self._channel,
             world.store,
             world.rates,
-            account_slots=settings.account_slots,
+            places,
             short_wait=settings.short_wait,
         )
         world.accounts.on_change(pacer.account_changed)
@@ -382,7 +385,7 @@ class Service:
 
         async def admitted(record: Record) -> None:
             if (account_id := account_called(record)) is not None:
-                await pacer.places.free(account_id)
+                await places.free(account_id)
 
         async def revoked(partitions: frozenset[Partition]) -> None:
             await parked.revoked(partitions)
@@ -395,7 +398,7 @@ class Service:
             world.topics.outbound(self._name),
             deliverer.handle,
             lane_of,
-            slots=settings.slots,
+            slots=3 * settings.slots,  # two for what has a place, quick or slow; one for what needs none
             on_overdue=deliverer.overdue,
             admit=admitted,
             bypass=is_typing,
@@ -432,7 +435,7 @@ class Service:
             world.topics.inbound(self._name),
             fetcher.handle,
             message_lane,
-            slots=16,
+            slots=MEDIA_SLOTS,
             admit=fetcher.admit,
             on_assigned=parked.assigned,
             on_revoked=parked.revoked,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from shared.contract.errors import Error, ErrorCode, error
 from shared.contract.events import ContactReachability, EventType
 from shared.contract.statuses import RANK, MessageStatus, Part, State
 from shared.contract.topics import Topics
+from shared.policy import words
 from shared.policy.conversation import from_fields
 from shared.runtime import ledger, metrics
 from shared.runtime.feed import StateFeed
@@ -53,13 +54,13 @@ def correlation(command_id: str, part: int) -> str:
     return named if len(named) <= LONGEST_CORRELATION else ids.part_message_id(command_id, part)
 
 
-def contract_error(failure: Failure) -> Error:
-    """A provider's failure as statuses carry it."""
+def contract_error(failure: Failure, said: Iterable[str] = ()) -> Error:
+    """A provider's failure as statuses carry it; `said` are the words of the command, which are not repeated."""
     return error(
         failure.code,
-        failure.detail,
+        failure.detail and words.without(failure.detail, said),
         provider_code=failure.provider_code,
-        trace_id=failure.trace_id,
+        trace_id=words.trace_id(failure.trace_id),
         **failure.facts,
     )
 

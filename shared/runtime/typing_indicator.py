@@ -23,9 +23,11 @@ from shared.runtime.accounts import AccountRegistry
 from shared.runtime.files import NoFiles
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import NotACommand, account_refusal, read_command
+from shared.runtime.places import AccountPlaces
 from shared.runtime.prepare import context_for
 from shared.runtime.statuses import StatusBook
 from shared.state.store import Store
+from shared.stream.errors import NotNow
 from shared.stream.records import Record
 
 log = structlog.get_logger()
@@ -58,7 +60,13 @@ class TypingIndicator:
     """Handles `typing.start` and `typing.stop` beside the lanes. Best effort: nothing is tried twice."""
 
     def __init__(
-        self, channel: Channel, accounts: AccountRegistry, store: Store, book: StatusBook, health: AccountsHealth
+        self,
+        channel: Channel,
+        accounts: AccountRegistry,
+        store: Store,
+        book: StatusBook,
+        health: AccountsHealth,
+        places: AccountPlaces,
     ) -> None:
         self._channel = channel
         self._rules = channel.capabilities.typing
@@ -67,6 +75,7 @@ class TypingIndicator:
         self._store = store
         self._book = book
         self._health = health
+        self._places = places
         self._every = self._rules.refresh_every or self._rules.lasts or LONGEST_SECONDS
         self._sessions: dict[str, _Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # one outlives its session while the provider is being called
@@ -182,7 +191,10 @@ class TypingIndicator:
             for call in self._channel.plan(
                 CommandType.TYPING_START, command, context_for(account, conversation, None, ())
             ):
-                await self._channel.perform(call, account, NoFiles())
+                with self._places.taken(account.account_id):
+                    await self._channel.perform(call, account, NoFiles())
+        except NotNow:
+            self._drop("busy")
         except Refused:
             self._drop("refused")
             session.failures = MOST_FAILURES

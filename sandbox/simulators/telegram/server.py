@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import orjson
 from aiohttp import web
 
-from sandbox.simulators.common import gateway_page
+from sandbox.simulators.common import gateway_page, leave_unread, trickle
 from sandbox.simulators.telegram.bodies import TooLarge, Upload, discard_uploads, read_parameters
 from sandbox.simulators.telegram.control import Control
 from sandbox.simulators.telegram.errors import (
@@ -61,6 +59,8 @@ class Server:
         parameters: Json = {}
         try:
             bot = self._authorised(token)
+            if self._left_unread(request, bot, method):
+                return await leave_unread(request)
             parameters = await read_parameters(request, self._world.spool)
         except ApiError as error:
             self._world.counters[f"answers_{error.code}"] += 1
@@ -73,6 +73,11 @@ class Server:
         finally:
             if request.content_type == "multipart/form-data":
                 self._discard_unused(parameters)
+
+    def _left_unread(self, request: web.BaseRequest, bot: Bot, method: str) -> bool:
+        if not self._world.faults.active or request.content_type != "multipart/form-data":
+            return False
+        return self._world.faults.take(frozenset({"unread"}), _facts(bot, method, {})) is not None
 
     def _discard_unused(self, parameters: Json) -> None:
         unused = {
@@ -135,9 +140,7 @@ class Server:
         if fault is None:
             return None
         if fault.kind == "hang":
-            # aiohttp tells a handler of a lost client only by cancelling it, which would also undo slow work.
-            while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+            await leave_unread(request)
         if fault.kind != "error":
             return _reset(request)
         if fault.html:
@@ -158,6 +161,9 @@ class Server:
         if stored is None:
             return _failure(NOT_FOUND)
         self._world.counters["downloads"] += 1
+        if slow := self._world.faults.take(frozenset({"trickle"}), _facts(bot, "download", {})):
+            content, kind = stored.upload.path.read_bytes(), "application/octet-stream"
+            return await trickle(request, content, kind, self._world.clock, slow.seconds)
         return web.FileResponse(stored.upload.path, headers={"Content-Type": "application/octet-stream"})
 
 

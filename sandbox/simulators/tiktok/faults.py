@@ -22,7 +22,8 @@ class CallFault(Fault):
     """A fault of a call or a delivery.
 
     `error` answers `code` in an envelope under `status`; without a code, a bare `status` of 400 and above, or
-    with `html` a gateway's page under any status, 200 included. `where` knows `endpoint` (a name of the tables),
+    with `html` a gateway's page under any status, 200 included. `where` knows `endpoint` (a name of the tables,
+    `file` for a download link),
     `business_id` and `conversation_id`; of webhooks `event`, `business_id` and `conversation_id`.
     """
 

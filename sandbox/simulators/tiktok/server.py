@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from sandbox.simulators.common import Clock, Fault
+from sandbox.simulators.common import Clock, Fault, leave_unread, trickle
 from sandbox.simulators.feed import Feed
 
 from . import oauth, reading, sending
@@ -114,7 +114,7 @@ class TikTokSimulator:
         if path.startswith("/_sim/"):
             return await self._control.serve(http)
         if path.startswith("/media/v1/"):
-            return self._file(http)
+            return await self._file(http)
         if path.startswith("/static/"):
             return self._static(http)
         if path == AUTHORIZE_PATH:
@@ -144,6 +144,8 @@ class TikTokSimulator:
         upload: Blob | None = None
         try:
             token = check.headers(http.headers, has_query=has_query)
+            if endpoint.multipart and self._left_unread(endpoint, token):
+                return await leave_unread(http)
             if endpoint.method == "GET":
                 params = check.query(http.query.items())
             elif endpoint.multipart:
@@ -192,6 +194,12 @@ class TikTokSimulator:
         }
         return self.platform.faults.take(ON_CALLS, facts)
 
+    def _left_unread(self, endpoint: Endpoint, token: str | None) -> bool:
+        if not self.platform.faults.active or token is None:
+            return False
+        facts = {"endpoint": endpoint.name, "business_id": self.platform.tokens.check(token).business_id}
+        return self.platform.faults.take(frozenset({"unread"}), facts) is not None
+
     def _take_turn(self, endpoint: Endpoint) -> None:
         """The app's rate, all accounts and endpoints together, over the last real second."""
         limit = self.options.queries_per_second
@@ -204,7 +212,7 @@ class TikTokSimulator:
             raise Rejected(Code.TOO_FREQUENT, "Too many requests, please try again later.")
         self._recent.append(now)
 
-    def _file(self, http: web.BaseRequest) -> web.StreamResponse:
+    async def _file(self, http: web.BaseRequest) -> web.StreamResponse:
         """A download link: the token travels in `x-user`, and nowhere else."""
         token = http.headers.get("x-user")
         try:
@@ -222,6 +230,9 @@ class TikTokSimulator:
             if isinstance(refusal, Malformed):
                 self.platform.ledger.record_violation(self.platform.now_ms(), "GET download_url", refusal.message)
             return web.Response(status=403, text=refusal.message)
+        slow = self.platform.faults.take(frozenset({"trickle"}), {"endpoint": "file", "business_id": business_id})
+        if slow is not None:
+            return await trickle(http, blob.path.read_bytes(), blob.content_type, self.platform.clock, slow.seconds)
         return web.FileResponse(blob.path, headers={"Content-Type": blob.content_type})
 
     def _static(self, http: web.BaseRequest) -> web.Response:

@@ -68,6 +68,7 @@ class GraphFaults(Faults):
     - `call`: send, read, upload, media, download, delete, node, block, subscribe, ... (the Graph call);
       `status` fails an accepted message later, by webhook; `webhook` is a delivery;
     - `method`, `id` (the path's node), `phone_number_id`; for sends also `type` and `to` (number, BSUID or group);
+      for downloads `waba_id`;
     - for webhooks `app_id`, `field`, `updates`.
     """
 

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from sandbox.simulators.common import gateway_page
+from sandbox.simulators.common import gateway_page, leave_unread
 from sandbox.simulators.whatsapp.behaviour import GraphFault
 from sandbox.simulators.whatsapp.core import BODY_KEPT, Call, Core
 from sandbox.simulators.whatsapp.errors import GraphError, Json, unknown_object
@@ -22,8 +22,9 @@ from sandbox.simulators.whatsapp.transfers import Transfers
 
 Work = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_MISBEHAVIOUR: Final = frozenset({"error", "refuse", "drop_answer", "hang", "slow"})
-_SILENT: Final = frozenset({"refuse", "drop_answer", "hang"})
+_MISBEHAVIOUR: Final = frozenset({"error", "refuse", "drop_answer", "hang", "slow", "unread"})
+_MISBEHAVIOUR_OF_FILES: Final = _MISBEHAVIOUR | {"trickle"}
+_SILENT: Final = frozenset({"refuse", "drop_answer", "hang", "unread"})
 _CONTENT: Final = frozenset(
     {100, 131008, 131009, 131021, 131051, 131062, 132000, 132001, 132005, 132008, 132012, 132018, 134100}
 )
@@ -136,6 +137,8 @@ class GraphAPI:
         """The planned misbehaviour that matches this request."""
         node = request.match_info.get("id", "")
         facts: dict[str, object] = {"call": name, "method": request.method, "id": node, "phone_number_id": node}
+        if name == "download":
+            facts["waba_id"] = self._account_of(request)
         if name == "send":
             try:
                 body = parse(await request.read())
@@ -144,7 +147,14 @@ class GraphAPI:
             if "status" in body:
                 facts["call"] = "read"
             facts |= {"type": body.get("type", "text"), "to": body.get("to") or body.get("recipient")}
-        return self._core.faults.find(_MISBEHAVIOUR, **facts)
+        kinds = _MISBEHAVIOUR_OF_FILES if name == "download" else _MISBEHAVIOUR
+        return self._core.faults.find(kinds, **facts)
+
+    def _account_of(self, request: web.Request) -> str | None:
+        """The account whose token this is, where it reaches no other."""
+        found = _BEARER.fullmatch(request.headers.get("Authorization", ""))
+        reached = self._core.world.tokens.get(found.group(1)) if found else None
+        return next(iter(reached)) if reached is not None and len(reached) == 1 else None
 
     async def _misbehave(self, request: web.Request, fault: GraphFault, work: Work) -> web.StreamResponse:
         match fault.kind:
@@ -152,6 +162,10 @@ class GraphAPI:
                 return self._planned_error(fault)
             case "hang":
                 await self._closing.wait()
+            case "unread":
+                await leave_unread(request)
+            case "trickle":
+                return await self._transfers.trickle(request, fault.seconds)
             case "drop_answer":
                 await work(request)
             case "slow":

@@ -103,6 +103,10 @@ class Provider(Protocol):
         """Plan a fault of sends: `error`, `slow`, `hang`, `refuse`, `drop_answer`."""
         ...
 
+    def slow_transfers(self, kind: str, account: Connected) -> None:
+        """Files of an account `trickle` on their way to us, or are left `unread` on their way from us."""
+        ...
+
     def behave(self) -> None:
         """End all planned faults."""
         ...

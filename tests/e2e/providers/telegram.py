@@ -68,6 +68,9 @@ class Telegram:
         where = {"method": "sendMessage", **settings.pop("where", {})}
         self.sim.faults.add(kind, where=where, **settings)
 
+    def slow_transfers(self, kind: str, account: Connected) -> None:
+        self.sim.faults.add(kind, where={"bot": account.handle})
+
     def behave(self) -> None:
         self.sim.faults.clear()
 

@@ -72,6 +72,9 @@ class TikTok:
         where = {"endpoint": "message/send", **settings.pop("where", {})}
         self.sim.platform.faults.active.append(CallFault(kind=kind, where=where, **settings))
 
+    def slow_transfers(self, kind: str, account: Connected) -> None:
+        self.sim.platform.faults.active.append(CallFault(kind=kind, where={"business_id": account.handle}))
+
     def behave(self) -> None:
         self.sim.platform.faults.clear()
 

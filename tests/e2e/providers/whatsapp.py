@@ -86,6 +86,12 @@ class WhatsApp:
         where = {"call": "send", **settings.pop("where", {})}
         self.sim.faults.add(kind, where=where, **settings)
 
+    def slow_transfers(self, kind: str, account: Connected) -> None:
+        where = {"waba_id": self.sim.world.number(account.handle).waba_id, "call": "download"}
+        if kind == "unread":
+            where = {"phone_number_id": account.handle, "call": "upload"}
+        self.sim.faults.add(kind, where=where)
+
     def behave(self) -> None:
         self.sim.faults.clear()
 

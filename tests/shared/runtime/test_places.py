@@ -8,7 +8,7 @@ from shared.runtime.places import AccountPlaces
 
 
 async def test_a_place_is_called_when_one_is_free() -> None:
-    places = AccountPlaces(32)
+    places = AccountPlaces(32, 128, 128)
     with places.taken("other"):
         await places.free("acc_1")
     held = [places.taken("acc_1") for _ in range(32)]

@@ -34,6 +34,7 @@ from shared.runtime.normalise import Normaliser
 from shared.runtime.outages import Outages
 from shared.runtime.outcomes import Outcomes
 from shared.runtime.pacing import Pacer
+from shared.runtime.places import AccountPlaces
 from shared.runtime.prepare import Preparer
 from shared.runtime.raw import RawWriter, set_aside
 from shared.runtime.sending import Sender
@@ -303,8 +304,9 @@ class Process:
         self.parking = Parking(log, topics.parked(name), key_of=lambda record: record.key or b"")
         self.health.on_recovery(lambda account_id: self.parking.wake(account_group(account_id)))
         self.preparer = Preparer(world.blobs, Fetcher(allow_private=True))
-        self.pacer = Pacer(channel, store, self.rates, account_slots=32, short_wait=SHORT_WAIT)
-        self.typing = TypingIndicator(channel, world.accounts, store, self.book, self.health)
+        places = AccountPlaces(32, 128, 128)
+        self.pacer = Pacer(channel, store, self.rates, places, short_wait=SHORT_WAIT)
+        self.typing = TypingIndicator(channel, world.accounts, store, self.book, self.health, places)
         self.outages = Outages(
             channel,
             world.accounts,
