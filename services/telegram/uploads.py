@@ -16,7 +16,7 @@ from shared.channel import FileUnavailable, OpenFile
 
 
 class FilePayload(Payload):
-    """A file of known size as a part of a body: `moved` is told of its pieces, `written` turns true when all have left."""
+    """A file of known size as a part of a body: `moved` hears of its pieces, `written` turns true behind the last."""
 
     _autoclose = True
 

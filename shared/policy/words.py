@@ -24,9 +24,7 @@ _WORD = re.compile(r"\w+")
 _WORDS_OF_NAME = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_]+")
 _NAME = re.compile(r"[A-Za-z][A-Za-z_.\[\]]*")
 _MEDIA_TYPE = re.compile(r"(?:image|video|audio|application|text|multipart)/[a-z.+-]{1,60}")
-_FILE_ENDINGS = frozenset(
-    "pdf jpg jpeg png gif webp mp3 mp4 ogg oga opus doc docx xls xlsx ppt pptx txt csv zip".split()
-)
+_FILE_NAME = re.compile(r".*\.(?:pdf|jpe?g|png|gif|webp|mp[34]|og[ga]|opus|docx?|xlsx?|pptx?|txt|csv|zip)", re.I)
 _EDGES = "()[]{}<>.,;:!?*#|'’"
 _TRACE_ID = re.compile(r"[A-Za-z0-9_+/=.:\-]{1,64}")
 _SHORTEST_OF_DIGITS = 16  # a trace id of digits alone: a shorter one may be somebody's number
@@ -194,7 +192,7 @@ def _is_plain_name(name: str) -> bool:
 def _is_field(name: str) -> bool:
     """Whether this is the name of a field or of a state (`text.body`, `PHOTO_INVALID`), not somebody's or a file's."""
     bare = name.strip(_EDGES)
-    if len(bare) > 60 or _NAME.fullmatch(bare) is None or bare.lower().rpartition(".")[2] in _FILE_ENDINGS:
+    if len(bare) > 60 or _NAME.fullmatch(bare) is None or _FILE_NAME.fullmatch(bare):
         return False
     parts = _words_of(bare)
     return any(part.lower() in _COMMON for part in parts) and (

@@ -29,7 +29,7 @@ from shared.stream.records import INJECTED, Record, header
 SHORT_WAIT = 2.0
 LONGEST_WAIT = 120.0
 ACCOUNT_SLOTS = 4  # files of one account at once, so that hanging ones leave room for the others
-QUICK_SLOTS, SLOW_SLOTS = 16, 32  # files at once: on their way to the store each may hold two parts of 5 MiB
+QUICK_SLOTS, SLOW_SLOTS = 24, 32  # files at once: on their way to the store each may hold two parts of 5 MiB
 SLOTS = QUICK_SLOTS + SLOW_SLOTS + QUICK_SLOTS  # and as many again for what needs no place: to be read, parked, told
 IN_LANE_FOR = timedelta(seconds=8)  # of a message's life: a lane that waits longer fills the window for the others
 GIVE_UP_AFTER = timedelta(hours=1)  # of trouble at the provider

@@ -42,7 +42,7 @@ class AccountPlaces:
 
     A call that has been under way for `SLOW_SECONDS` moves to the slow places, while there is room, and the account's
     next calls begin there: however many accounts hang, they hold quick places for that long only. Of either kind an
-    account gets another one only while more are free than it has, and than a quarter of them all; its first one while
+    account gets another one only while more are free than it has, half of them all not counted; its first one while
     any is free. So a handful of busy accounts never takes the last ones, and the more there are, the less each has.
     No account has more than `each`.
     """
@@ -134,7 +134,7 @@ class AccountPlaces:
         kind = int(self._is_slow(account))
         has = account.slow if kind else account.quick
         free = self._free[kind]
-        fair = free > 0 and (has == 0 or has < free - self._sizes[kind] // 4)
+        fair = free > 0 and (has == 0 or has < free - self._sizes[kind] // 2)
         return kind if fair and account.quick + account.slow < self._each else None
 
     @staticmethod
