@@ -176,24 +176,29 @@ class ControlError(Exception):
 
 
 async def trickle(
-    request: web.BaseRequest, content: bytes, content_type: str, clock: Clock, seconds: float
+    request: web.BaseRequest, content: bytes, content_type: str, clock: Clock, faults: Faults, fault: Fault
 ) -> web.StreamResponse:
-    """Answer at once with the head, then with a byte every `seconds` of clock time, while somebody listens."""
+    """Answer at once with the head, then with a byte every `seconds` of clock time; the rest once the fault ends."""
     response = web.StreamResponse(headers={"Content-Type": content_type, "Content-Length": str(len(content))})
     await response.prepare(request)
     for at in range(len(content)):
         if gone(request):
             break
+        if fault not in faults.active:
+            await response.write(content[at:])
+            break
         await response.write(content[at : at + 1])
-        await clock.sleep(seconds)
+        await clock.sleep(fault.seconds)
     return response
 
 
-async def leave_unread(request: web.BaseRequest) -> web.Response:
-    """Do nothing with a request until its client gives up; what is returned never leaves."""
+async def leave_unread(request: web.BaseRequest, faults: Faults, fault: Fault) -> web.Response:
+    """Do nothing with a request until its client gives up or the fault ends; what is returned never leaves."""
     # aiohttp tells a handler of a lost client only by cancelling it, which would also undo slow work.
-    while not gone(request):  # noqa: ASYNC110
+    while not gone(request) and fault in faults.active:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
+    if request.transport is not None:
+        request.transport.abort()
     return web.Response(status=500)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 from aiohttp import web
 
-from sandbox.simulators.common import gateway_page, leave_unread, trickle
+from sandbox.simulators.common import Fault, gateway_page, gone, leave_unread, trickle
 from sandbox.simulators.telegram.bodies import TooLarge, Upload, discard_uploads, read_parameters
 from sandbox.simulators.telegram.control import Control
 from sandbox.simulators.telegram.errors import (
@@ -59,8 +61,8 @@ class Server:
         parameters: Json = {}
         try:
             bot = self._authorised(token)
-            if self._left_unread(request, bot, method):
-                return await leave_unread(request)
+            if (fault := self._unread(request, bot, method)) is not None:
+                return await leave_unread(request, self._world.faults, fault)
             parameters = await read_parameters(request, self._world.spool)
         except ApiError as error:
             self._world.counters[f"answers_{error.code}"] += 1
@@ -74,10 +76,10 @@ class Server:
             if request.content_type == "multipart/form-data":
                 self._discard_unused(parameters)
 
-    def _left_unread(self, request: web.BaseRequest, bot: Bot, method: str) -> bool:
+    def _unread(self, request: web.BaseRequest, bot: Bot, method: str) -> Fault | None:
         if not self._world.faults.active or request.content_type != "multipart/form-data":
-            return False
-        return self._world.faults.take(frozenset({"unread"}), _facts(bot, method, {})) is not None
+            return None
+        return self._world.faults.take(frozenset({"unread"}), _facts(bot, method, {}))
 
     def _discard_unused(self, parameters: Json) -> None:
         unused = {
@@ -140,7 +142,9 @@ class Server:
         if fault is None:
             return None
         if fault.kind == "hang":
-            await leave_unread(request)
+            # aiohttp tells a handler of a lost client only by cancelling it, which would also undo slow work.
+            while not gone(request):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         if fault.kind != "error":
             return _reset(request)
         if fault.html:
@@ -163,7 +167,7 @@ class Server:
         self._world.counters["downloads"] += 1
         if slow := self._world.faults.take(frozenset({"trickle"}), _facts(bot, "download", {})):
             content, kind = stored.upload.path.read_bytes(), "application/octet-stream"
-            return await trickle(request, content, kind, self._world.clock, slow.seconds)
+            return await trickle(request, content, kind, self._world.clock, self._world.faults, slow)
         return web.FileResponse(stored.upload.path, headers={"Content-Type": "application/octet-stream"})
 
 

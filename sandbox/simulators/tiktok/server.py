@@ -144,8 +144,8 @@ class TikTokSimulator:
         upload: Blob | None = None
         try:
             token = check.headers(http.headers, has_query=has_query)
-            if endpoint.multipart and self._left_unread(endpoint, token):
-                return await leave_unread(http)
+            if endpoint.multipart and (unread := self._unread(endpoint, token)) is not None:
+                return await leave_unread(http, platform.faults, unread)
             if endpoint.method == "GET":
                 params = check.query(http.query.items())
             elif endpoint.multipart:
@@ -194,11 +194,11 @@ class TikTokSimulator:
         }
         return self.platform.faults.take(ON_CALLS, facts)
 
-    def _left_unread(self, endpoint: Endpoint, token: str | None) -> bool:
+    def _unread(self, endpoint: Endpoint, token: str | None) -> Fault | None:
         if not self.platform.faults.active or token is None:
-            return False
+            return None
         facts = {"endpoint": endpoint.name, "business_id": self.platform.tokens.check(token).business_id}
-        return self.platform.faults.take(frozenset({"unread"}), facts) is not None
+        return self.platform.faults.take(frozenset({"unread"}), facts)
 
     def _take_turn(self, endpoint: Endpoint) -> None:
         """The app's rate, all accounts and endpoints together, over the last real second."""
@@ -232,7 +232,8 @@ class TikTokSimulator:
             return web.Response(status=403, text=refusal.message)
         slow = self.platform.faults.take(frozenset({"trickle"}), {"endpoint": "file", "business_id": business_id})
         if slow is not None:
-            return await trickle(http, blob.path.read_bytes(), blob.content_type, self.platform.clock, slow.seconds)
+            content, faults = blob.path.read_bytes(), self.platform.faults
+            return await trickle(http, content, blob.content_type, self.platform.clock, faults, slow)
         return web.FileResponse(blob.path, headers={"Content-Type": blob.content_type})
 
     def _static(self, http: web.BaseRequest) -> web.Response:

@@ -163,9 +163,9 @@ class GraphAPI:
             case "hang":
                 await self._closing.wait()
             case "unread":
-                await leave_unread(request)
+                return await leave_unread(request, self._core.faults, fault)
             case "trickle":
-                return await self._transfers.trickle(request, fault.seconds)
+                return await self._transfers.trickle(request, fault)
             case "drop_answer":
                 await work(request)
             case "slow":

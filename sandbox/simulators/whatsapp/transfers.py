@@ -8,7 +8,7 @@ import orjson
 from aiohttp import BodyPartReader, web
 from aiohttp.multipart import MultipartReader
 
-from sandbox.simulators.common import trickle
+from sandbox.simulators.common import Fault, trickle
 from sandbox.simulators.whatsapp.core import Core
 from sandbox.simulators.whatsapp.errors import GraphError
 from sandbox.simulators.whatsapp.media import LARGEST, Media
@@ -72,13 +72,15 @@ class Transfers:
             raise refusal or GraphError(100, "The parameter file is required.")
         return web.Response(body=orjson.dumps({"id": media.id}), content_type="application/json")
 
-    async def trickle(self, request: web.Request, seconds: float) -> web.StreamResponse:
-        """A download of which a byte comes every `seconds`."""
+    async def trickle(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        """A download of which a byte comes now and then."""
         query = request.query
         media = self._core.media.resolve(query.get("mid", ""), query.get("ext", ""), query.get("hash", ""))
         if media is None:
             return web.Response(status=404, text="Not Found")
-        return await trickle(request, media.path.read_bytes(), media.mime_type, self._core.clock, seconds)
+        return await trickle(
+            request, media.path.read_bytes(), media.mime_type, self._core.clock, self._core.faults, fault
+        )
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """The bytes; 404 once the five minutes or the file are gone (401 without a token comes before)."""
