@@ -69,7 +69,7 @@ class TikTok:
         return thread.typing_until > self.sim.platform.now_ms()
 
     def fail_sends(self, kind: str, **settings: Any) -> None:
-        where = {"endpoint": "message/send", **settings.pop("where", {})}
+        where = {"endpoint": "send", **settings.pop("where", {})}
         self.sim.platform.faults.active.append(CallFault(kind=kind, where=where, **settings))
 
     def slow_transfers(self, kind: str, account: Connected) -> None:
