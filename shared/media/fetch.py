@@ -70,7 +70,8 @@ class Fetcher:
     def _open_session(self) -> ClientSession:
         if self._session is None:
             make_socket = None if self._allow_private else _public_socket
-            connector = TCPConnector(socket_factory=make_socket, limit=32, force_close=True)
+            # More than calls at once: what waits here waits for somebody else's web server.
+            connector = TCPConnector(socket_factory=make_socket, limit=512, force_close=True)
             self._session = ClientSession(connector=connector, timeout=_TIMEOUT, cookie_jar=DummyCookieJar())
         return self._session
 

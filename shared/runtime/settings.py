@@ -76,7 +76,7 @@ class DeliverSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DELIVER_")
 
-    slots: int = 128  # provider calls at once
+    slots: int = 128  # quick provider calls at once, and as many slow ones
     account_slots: int = 32  # of one account, so that a hanging one leaves room for the others
     short_wait: float = 5.0  # seconds a command waits in its lane; longer waits are parked
     patience: float = 24 * 3600.0  # seconds until a command without `not_after` expires
