@@ -10,7 +10,7 @@ from typing import Any
 from services.tiktok import inbound, outbound
 from services.tiktok.cache import Cache
 from services.tiktok.capabilities import capabilities
-from services.tiktok.client import SCOPES, Client
+from services.tiktok.client import SCOPES, SENDING, Client
 from services.tiktok.fingerprint import call_fingerprint, content_fingerprint
 from services.tiktok.history import history_items, referral_items
 from services.tiktok.settings import Settings
@@ -259,7 +259,9 @@ class TikTokChannel:
         missing = [scope for scope in SCOPES if scope.startswith("message.") and scope not in granted]
         if missing:
             detail = f"The owner has not granted {', '.join(missing)}."
-            return HealthChange(Health.DEGRADED, ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail)
+            # Without the right to send, every message would be refused (40001).
+            health = Health.REAUTH_REQUIRED if SENDING in missing else Health.DEGRADED
+            return HealthChange(health, ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail)
         ends = grant.refresh_expires_at
         if ends is not None and ends - self._clock() < self._settings.reauthorise_warning:
             days = max(0, int((ends - self._clock()) // 86400))

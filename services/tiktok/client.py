@@ -18,9 +18,10 @@ from shared.contract.errors import ErrorCode
 
 MAX_REDIRECTS = 3
 
+SENDING = "message.list.send"
 SCOPES = (
     "message.list.read",
-    "message.list.send",
+    SENDING,
     "message.list.manage",
     "user.info.basic",
     "user.info.username",

@@ -38,7 +38,7 @@ _SYSTEM = Rule(ErrorCode.PROVIDER_UNAVAILABLE, _ADAPTERS, unknown=True)
 
 CODES: dict[int, Rule] = {
     20001: Rule(ErrorCode.CONTENT_REJECTED, _ONE, unknown=True),  # "partly successful"
-    40001: Rule(ErrorCode.ACCOUNT_REAUTH_REQUIRED, _ADAPTERS, scope="account", health=Health.DEGRADED),  # permission
+    40001: _REAUTH,  # no permission: the owner has to grant it again
     40002: Rule(ErrorCode.CONTENT_REJECTED, _ADAPTERS),
     40007: Rule(ErrorCode.RECIPIENT_UNKNOWN, _ONE),
     40016: _RATE,

@@ -28,7 +28,7 @@ import orjson
 from httpx_aiohttp import AiohttpTransport
 from pywa_async.client import WhatsApp
 
-from services.whatsapp.errors import answer_failure, failure_of, is_authentication, nothing_sent
+from services.whatsapp.errors import About, answer_failure, failure_of, is_authentication, nothing_sent
 from services.whatsapp.settings import Settings
 from shared.channel import Account, Failure, ProviderError
 from shared.contract.errors import ErrorCode
@@ -177,18 +177,19 @@ class Client:
         path: str,
         body: Json | None = None,
         params: Mapping[str, str] | None = None,
+        about: About = About.NUMBER,
     ) -> Json:
-        """One Graph call with a JSON body; what came back. Raises ProviderError."""
+        """One Graph call with a JSON body; what came back. `about` reads a refusal. Raises ProviderError."""
         content = {} if body is None else {"content": orjson.dumps(body), "headers": _JSON}
-        return await self._request(account, method, path, params=params, **content)
+        return await self._request(account, method, path, about, params=params, **content)
 
     async def upload(self, account: Account, path: str, body: AsyncIterator[bytes], headers: Mapping[str, str]) -> Json:
         """A POST whose body is streamed. Raises ProviderError."""
         waits = self._transfer_timeout
         try:
             async with Upload(self._settings.transfer_timeout) as upload:
-                content = upload.watched(body)
-                return await self._request(account, "POST", path, content=content, headers=headers, waits=waits)
+                sent: Json = {"content": upload.watched(body), "headers": headers, "waits": waits}
+                return await self._request(account, "POST", path, About.UPLOAD, **sent)
         except TimeoutError:
             raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code="too_slow")) from None
 
@@ -230,19 +231,19 @@ class Client:
 
     # ------------------------------------------------------------------------------------------------ requests
 
-    async def _request(self, account: Account, method: str, path: str, **request: Any) -> Json:
+    async def _request(self, account: Account, method: str, path: str, about: About, **request: Any) -> Json:
         try:
-            return await self._attempt(account, method, path, **request)
+            return await self._attempt(account, method, path, about, **request)
         except ProviderError as refused:
             if is_authentication(refused.failure):
                 raise ProviderError(await self._confirmed(account, refused.failure)) from None
             raise
 
-    async def _attempt(self, account: Account, method: str, path: str, **request: Any) -> Json:
+    async def _attempt(self, account: Account, method: str, path: str, about: About, **request: Any) -> Json:
         try:
             answer = await self._client(account)[0].api.send_raw_request(method, path, **request)
         except Refusal as refusal:
-            failure = answer_failure(refusal.status, refusal.body)
+            failure = answer_failure(refusal.status, refusal.body, about)
             raise ProviderError(replace(failure, retry_after=refusal.retry_after or failure.retry_after)) from None
         except _BROKEN as broken:
             raise ProviderError(_transport_failure(broken)) from None
@@ -250,7 +251,7 @@ class Client:
             detail = "The answer could not be read."
             raise ProviderError(Failure(ErrorCode.UNCERTAIN, certain=False, detail=detail)) from None
         if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-            raise ProviderError(failure_of(answer["error"]))
+            raise ProviderError(failure_of(answer["error"], about=about))
         return answer if isinstance(answer, dict) else {}
 
     async def _confirmed(self, account: Account, failure: Failure) -> Failure:
@@ -260,7 +261,7 @@ class Client:
         """
         try:
             path = f"/{number_of(account)}"
-            await self._attempt(account, "GET", path, params={"fields": "id"})
+            await self._attempt(account, "GET", path, About.NUMBER, params={"fields": "id"})
         except ProviderError as again:
             if is_authentication(again.failure):
                 return failure

@@ -9,14 +9,13 @@ from urllib.parse import quote
 from services.whatsapp import wire
 from services.whatsapp.attachments import safe_filename, sha256_hex
 from services.whatsapp.client import Client, Download, Json, Refusal, number_of
-from services.whatsapp.errors import answer_failure, nothing_sent
+from services.whatsapp.errors import About, answer_failure, nothing_sent
 from shared.channel import Account, Failure, OpenFile, ProviderError
 from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
 
 _LARGEST = 100 * 1024 * 1024  # Meta hands over nothing larger (131052)
 _GONE = frozenset({401, 403, 404, 410})  # a media URL lives five minutes
-_UNKNOWN_OBJECT = frozenset({"33", "100"})
 
 
 async def open_media(client: Client, attachment: Attachment, account: Account) -> OpenFile:
@@ -29,7 +28,7 @@ async def open_media(client: Client, attachment: Attachment, account: Account) -
         download = await client.download(account, wire.text(described, "url") or "")
     except Refusal as refusal:
         if refusal.status not in _GONE:
-            raise ProviderError(nothing_sent(answer_failure(refusal.status, refusal.body))) from None
+            raise ProviderError(nothing_sent(answer_failure(refusal.status, refusal.body, About.MEDIA))) from None
         described = await _describe(client, account, media_id)
         download = await _last_try(client, account, described)
     mime_type = wire.text(described, "mime_type") or attachment.claimed_mime_type or "application/octet-stream"
@@ -54,12 +53,10 @@ async def _last_try(client: Client, account: Account, described: Json) -> Downlo
 async def _describe(client: Client, account: Account, media_id: str) -> Json:
     path = f"/{quote(media_id, safe='')}"
     try:
-        return await client.call(account, "GET", path, params={"phone_number_id": number_of(account)})
+        named = {"phone_number_id": number_of(account)}
+        return await client.call(account, "GET", path, params=named, about=About.MEDIA)
     except ProviderError as refused:
-        failure = nothing_sent(refused.failure)
-        if failure.provider_code in _UNKNOWN_OBJECT:  # of the file here, not of the number
-            failure = Failure(ErrorCode.FILE_UNAVAILABLE, provider_code=failure.provider_code)
-        raise ProviderError(failure) from None
+        raise ProviderError(nothing_sent(refused.failure)) from None
 
 
 async def _checked(download: Download, expected: str | None) -> AsyncIterator[bytes]:

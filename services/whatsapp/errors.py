@@ -1,7 +1,9 @@
 """Meta's error codes as data, and the one mapper for HTTP answers and for failed statuses.
 
 Codes, classes and advice follow Meta's error-code page (12 December 2025), the pages on groups, business-scoped user
-ids and Direct Send, and what pywa 4.5 adds. An unknown code is classed by its transport.
+ids and Direct Send, and what pywa 4.5 adds. Some codes say different things by their subcode, by the call that they
+answer or by their words (`CASES`). An unknown code is classed by its transport; in a failed status it is the
+recipient's side, for a refusal of the content would have come with the answer.
 """
 
 from __future__ import annotations
@@ -33,6 +35,17 @@ class Kind(Enum):
     OPS = "management calls only"
 
 
+class About(Enum):
+    """What a refusal is about: the call that it answers, or the message whose status tells it."""
+
+    MESSAGE = "a message"
+    TEMPLATE = "a template message"
+    UPLOAD = "an upload"
+    NUMBER = "the number itself"
+    MEDIA = "a received file"
+    STATUS = "a failed status"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What a code means here. `retry_after` in seconds; `scope` and `health` as in Failure."""
@@ -47,7 +60,8 @@ class Rule:
 _HOUR = 3600.0
 
 _AUTH = Rule(Kind.AUTH, ErrorCode.ACCOUNT_REAUTH_REQUIRED, scope="account", health=Health.REAUTH_REQUIRED)
-_PERM = Rule(Kind.PERM, ErrorCode.ACCOUNT_DISCONNECTED, scope="account", health=Health.DEGRADED)
+# Not degraded: nothing of the account goes out until somebody has given the permission back.
+_PERM = Rule(Kind.PERM, ErrorCode.ACCOUNT_DISCONNECTED, scope="account", health=Health.DISCONNECTED)
 _BILLING = Rule(Kind.ACCT, ErrorCode.ACCOUNT_BILLING_BLOCKED, scope="account", health=Health.BILLING_BLOCKED)
 _LOCKED = Rule(Kind.ACCT, ErrorCode.ACCOUNT_DISCONNECTED, scope="account", health=Health.DISCONNECTED)
 _SPAM = Rule(Kind.RATE, ErrorCode.RATE_LIMITED, _HOUR, "account", Health.DEGRADED)
@@ -57,6 +71,7 @@ _NUMBER_RATE = Rule(Kind.RATE, ErrorCode.RATE_LIMITED, 1.0, "account")
 _PAIR_RATE = Rule(Kind.RATE, ErrorCode.RATE_LIMITED, 6.0, "pair")
 _RETRY = Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE)
 _MAINTENANCE = Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE, 60.0, "account")
+_UNDELIVERED = Rule(Kind.RCPT, ErrorCode.UNDELIVERED)
 _UNDELIVERABLE = Rule(Kind.RCPT, ErrorCode.RECIPIENT_UNKNOWN)
 _HELD = Rule(Kind.RCPT, ErrorCode.QUOTA_EXHAUSTED)
 _EXPIRED = Rule(Kind.RCPT, ErrorCode.EXPIRED)
@@ -64,19 +79,19 @@ _OPTED_OUT = Rule(Kind.RCPT, ErrorCode.OPTED_OUT)
 _WINDOW = Rule(Kind.WIN, ErrorCode.WINDOW_CLOSED)
 _CONTENT = Rule(Kind.CONTENT, ErrorCode.CONTENT_REJECTED)
 _MEDIA = Rule(Kind.CONTENT, ErrorCode.FILE_TYPE_UNSUPPORTED)
+_NO_FILE = Rule(Kind.CONTENT, ErrorCode.FILE_UNAVAILABLE)
 _TEMPLATE = Rule(Kind.CONTENT, ErrorCode.TEMPLATE_INVALID)
 _PAUSED = Rule(Kind.CONTENT, ErrorCode.TEMPLATE_PAUSED)
 _OPS = Rule(Kind.OPS, ErrorCode.UNSUPPORTED_BY_CHANNEL)
 
 _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
     # Credentials and permission.
-    ((0, 102, 190), _AUTH),
+    ((0, 102, 190, 2500), _AUTH),
     ((3, 10, 131005), _PERM),
     (range(200, 300), _PERM),
     # Account, billing, policy.
     ((131042, 131044), _BILLING),
-    ((33, 368, 131031, 131045, 133010), _LOCKED),
-    ((131037,), Rule(Kind.ACCT, ErrorCode.ACCOUNT_DISCONNECTED, scope="account", health=Health.DEGRADED)),
+    ((33, 368, 131031, 131037, 131045, 133010), _LOCKED),
     ((131048, 131064), _SPAM),
     # Rates.
     ((4,), _APP_RATE),
@@ -91,6 +106,7 @@ _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
     ((134101,), Rule(Kind.RETRY, ErrorCode.PROVIDER_UNAVAILABLE, 600.0, "pair")),  # a new template, still syncing
     # Recipient.
     ((131020, 131021, 131026, 131030, 131041, 131062), _UNDELIVERABLE),
+    ((131036,), _UNDELIVERED),  # at least one of the contact's devices did not get it
     ((137000,), Rule(Kind.RCPT, ErrorCode.IDENTITY_CHANGED)),
     ((130472, 131049), _HELD),
     ((130497,), Rule(Kind.RCPT, ErrorCode.UNSUPPORTED_BY_CHANNEL)),
@@ -102,7 +118,7 @@ _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
     ((100, 131008, 131009, 131051, 131055, 132007, 132068, 134011, 135000), _CONTENT),
     ((139200, 2388318, 2388330), _CONTENT),  # Direct Send refused
     ((131053,), _MEDIA),
-    ((131014, 131052), Rule(Kind.CONTENT, ErrorCode.FILE_UNAVAILABLE)),  # 131014: older versions, a link
+    ((131014, 131052), _NO_FILE),  # 131014: older versions, a link
     ((131063, 132000, 132001, 132005, 132008, 132012, 132018, 134100), _TEMPLATE),
     ((132015, 132016), _PAUSED),
     # What failed statuses said before the Cloud API had codes of its own: 470 is today's 131047.
@@ -132,15 +148,50 @@ _ROWS: tuple[tuple[Iterable[int], Rule], ...] = (
 
 RULES: dict[int, Rule] = {code: rule for codes, rule in _ROWS for code in codes}
 
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A rule for a code where it has the subcode, is about this and says that; what is not given may be anything."""
+
+    code: int
+    rule: Rule
+    subcode: int | None = None
+    about: frozenset[About] = frozenset(About)
+    said: re.Pattern[str] | None = None
+
+    def fits(self, subcode: int | None, about: About, text: str) -> bool:
+        return self.subcode in (None, subcode) and about in self.about and (self.said is None or self._says(text))
+
+    def _says(self, text: str) -> bool:
+        return self.said is not None and self.said.search(text) is not None
+
+
+_MEDIA_ONLY = frozenset({About.MEDIA})
+_OF_THE_NUMBER = frozenset(About) - _MEDIA_ONLY
+_OF_A_TEMPLATE = frozenset({About.TEMPLATE})
+_TOLD = frozenset({About.STATUS})
+_NAMES_A_TEMPLATE = re.compile(r"\btemplates?\b", re.I)
+_LINK_FAILED = re.compile(r"web ?link|downloading media|\bhttp (?:status )?code\b|media ?url", re.I)
+
+# The first that fits counts, before the code's own rule.
+CASES: tuple[Case, ...] = (
+    Case(33, _NO_FILE, about=_MEDIA_ONLY),
+    Case(100, _NO_FILE, about=_MEDIA_ONLY),
+    # "Object with ID … does not exist, cannot be loaded due to missing permissions": the object is our number.
+    Case(100, _LOCKED, subcode=33, about=_OF_THE_NUMBER),
+    Case(100, _MEDIA, about=frozenset({About.UPLOAD})),  # "Param file must be a file with one of the following types"
+    *(Case(code, _TEMPLATE, about=_OF_A_TEMPLATE) for code in (100, 131008, 131009)),
+    *(Case(code, _TEMPLATE, about=_TOLD, said=_NAMES_A_TEMPLATE) for code in (100, 131008, 131009)),
+    Case(131053, _NO_FILE, said=_LINK_FAILED),
+)
+
 _CODE_PREFIX = re.compile(r"^\(#\d+\)\s*")
 
 
-def failure_of(error: Mapping[str, Any], status: int | None = None) -> Failure:
+def failure_of(error: Mapping[str, Any], status: int | None = None, about: About = About.NUMBER) -> Failure:
     """The failure that a Graph error object means: of an HTTP answer (then with its `status`) or of a webhook."""
-    code = _code(error)
-    rule = RULES.get(code) if code is not None else None
-    if rule is None:
-        rule = _by_transport(error, status)
+    code = _integer(error.get("code"))
+    rule = _rule(code, error, about) or (_UNDELIVERED if about is About.STATUS else _by_transport(error, status))
     trace = error.get("fbtrace_id")
     return Failure(
         code=rule.code,
@@ -153,7 +204,16 @@ def failure_of(error: Mapping[str, Any], status: int | None = None) -> Failure:
     )
 
 
-def answer_failure(status: int, body: bytes) -> Failure:
+def _rule(code: int | None, error: Mapping[str, Any], about: About) -> Rule | None:
+    """What the tables say of a code; None for one that nobody has described."""
+    if code is None:
+        return None
+    subcode, said = _integer(error.get("error_subcode")), "\n".join(_texts(error))
+    case = next((case for case in CASES if case.code == code and case.fits(subcode, about, said)), None)
+    return case.rule if case else RULES.get(code)
+
+
+def answer_failure(status: int, body: bytes, about: About = About.NUMBER) -> Failure:
     """The failure of an HTTP answer with an error status.
 
     Only a Graph error object says what happened. Without one, a 4xx comes from something in between that did not pass
@@ -165,7 +225,7 @@ def answer_failure(status: int, body: bytes) -> Failure:
         document = None
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, dict):
-        return failure_of(error, status)
+        return failure_of(error, status, about)
     if status == 429:
         return Failure(ErrorCode.RATE_LIMITED, provider_code="429", retry_after=60.0, scope="account")
     if status >= 500:
@@ -190,8 +250,7 @@ def scrubbed(text: str) -> str:
     return provider_words(_CODE_PREFIX.sub("", text))
 
 
-def _code(error: Mapping[str, Any]) -> int | None:
-    value = error.get("code")
+def _integer(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     try:
@@ -210,10 +269,13 @@ def _by_transport(error: Mapping[str, Any], status: int | None) -> Rule:
     return _CONTENT
 
 
-def _detail(error: Mapping[str, Any]) -> str | None:
+def _texts(error: Mapping[str, Any]) -> list[str]:
+    """What the error says, the most precise first."""
     data = error.get("error_data")
     details = data.get("details") if isinstance(data, dict) else data
-    for text in (details, error.get("details"), error.get("message"), error.get("title")):
-        if isinstance(text, str) and text.strip():
-            return scrubbed(text)
-    return None
+    found = (details, error.get("details"), error.get("message"), error.get("title"))
+    return [text for text in found if isinstance(text, str) and text.strip()]
+
+
+def _detail(error: Mapping[str, Any]) -> str | None:
+    return next(map(scrubbed, _texts(error)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.whatsapp.client import Client, Json, number_of
-from services.whatsapp.errors import failure_of, nothing_sent
+from services.whatsapp.errors import About, failure_of, nothing_sent
 from services.whatsapp.identity import is_bsuid, phone_alias, phone_digits
 from services.whatsapp.outbound import BLOCK, UNBLOCK
 from services.whatsapp.uploads import MediaIds, Upload
@@ -39,7 +39,8 @@ class Sender:
                 body = placed(body, "document.filename", name)
         if correlation and call.parts:
             body["biz_opaque_callback_data"] = correlation
-        answer = await self._client.call(account, "POST", f"/{number_of(account)}/messages", body)
+        about = About.TEMPLATE if body.get("type") == "template" else About.MESSAGE
+        answer = await self._client.call(account, "POST", f"/{number_of(account)}/messages", body, about=about)
         return _receipt(answer, learned, group=body.get("recipient_type") == "group") if call.parts else Receipt()
 
     async def _block(self, call: Call, account: Account) -> Receipt:

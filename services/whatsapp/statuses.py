@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.whatsapp import notices, wire
-from services.whatsapp.errors import failure_of
+from services.whatsapp.errors import About, failure_of
 from services.whatsapp.identity import RECIPIENT, Identity, identity
 from services.whatsapp.scope import Scope
 from services.whatsapp.wire import Json
@@ -59,8 +59,8 @@ def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
 def _failure(member: Json) -> Failure:
     errors = wire.objects(member, "errors")
     if not errors:
-        return Failure(ErrorCode.CONTENT_REJECTED, detail="WhatsApp reports a failure and gives no reason.")
-    return failure_of(errors[0])
+        return Failure(ErrorCode.UNDELIVERED, detail="WhatsApp reports a failure and gives no reason.")
+    return failure_of(errors[0], about=About.STATUS)
 
 
 def _consequences(item: ReceivedItem, update: StatusUpdate, person: Identity) -> list[Outcome]:

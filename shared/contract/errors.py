@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     RECIPIENT_UNKNOWN = "recipient_unknown"
     IDENTITY_CHANGED = "identity_changed"
     OPTED_OUT = "opted_out"
+    UNDELIVERED = "undelivered"
     ACCOUNT_REAUTH_REQUIRED = "account_reauth_required"
     ACCOUNT_BILLING_BLOCKED = "account_billing_blocked"
     ACCOUNT_DISCONNECTED = "account_disconnected"
@@ -107,6 +108,12 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
         "Make sure who it is, then send with the contact's new identity key.",
     ),
     ErrorCode.OPTED_OUT: ErrorFact(ErrorClass.RECIPIENT, False, "The contact has opted out of marketing messages."),
+    ErrorCode.UNDELIVERED: ErrorFact(
+        ErrorClass.RECIPIENT,
+        False,
+        "The channel took the message and could not bring it to the contact.",
+        "Try again later, or use another channel.",
+    ),
     ErrorCode.ACCOUNT_REAUTH_REQUIRED: ErrorFact(
         ErrorClass.ACCOUNT,
         True,

@@ -518,8 +518,10 @@ async def test_a_probe_tells_the_accounts_health(
 async def test_a_probe_misses_what_was_not_granted(sim: TikTokSimulator, channel: TikTokChannel) -> None:
     pair = sim.add_account("-0aOther", "other", scope=("user.info.basic", "message.list.read"))
     found = await channel.probe(account_of(pair))
-    assert found.health is Health.DEGRADED
+    assert found.health is Health.REAUTH_REQUIRED
     assert "message.list.send" in (found.detail or "")
+    pair = sim.add_account("-0aThird", "third", scope=("user.info.basic", "message.list.read", "message.list.send"))
+    assert (await channel.probe(account_of(pair))).health is Health.DEGRADED
 
 
 async def test_a_probe_that_gets_no_answer_says_nothing(

@@ -7,13 +7,14 @@ import json
 import pytest
 
 from services.whatsapp.channel import build
-from services.whatsapp.errors import RULES, Kind, answer_failure, failure_of
+from services.whatsapp.errors import CASES, RULES, About, Kind, answer_failure, failure_of
 from services.whatsapp.settings import Settings
 from shared.channel import Adjusts, Call, Failure
 from shared.contract.commands import File
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode
 from shared.contract.events import Health
 from shared.contract.statuses import WarningCode
+from shared.runtime.health import PAUSED
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,10 @@ from shared.contract.statuses import WarningCode
     [
         (190, ErrorCode.ACCOUNT_REAUTH_REQUIRED, "account", Health.REAUTH_REQUIRED),
         (0, ErrorCode.ACCOUNT_REAUTH_REQUIRED, "account", Health.REAUTH_REQUIRED),
-        (10, ErrorCode.ACCOUNT_DISCONNECTED, "account", Health.DEGRADED),
-        (294, ErrorCode.ACCOUNT_DISCONNECTED, "account", Health.DEGRADED),
+        (10, ErrorCode.ACCOUNT_DISCONNECTED, "account", Health.DISCONNECTED),
+        (294, ErrorCode.ACCOUNT_DISCONNECTED, "account", Health.DISCONNECTED),
+        (131005, ErrorCode.ACCOUNT_DISCONNECTED, "account", Health.DISCONNECTED),
+        (133010, ErrorCode.ACCOUNT_DISCONNECTED, "account", Health.DISCONNECTED),
         (131042, ErrorCode.ACCOUNT_BILLING_BLOCKED, "account", Health.BILLING_BLOCKED),
         (131031, ErrorCode.ACCOUNT_DISCONNECTED, "account", Health.DISCONNECTED),
         (368, ErrorCode.ACCOUNT_DISCONNECTED, "account", Health.DISCONNECTED),
@@ -35,6 +38,7 @@ from shared.contract.statuses import WarningCode
         (131057, ErrorCode.PROVIDER_UNAVAILABLE, "account", None),
         (131026, ErrorCode.RECIPIENT_UNKNOWN, "pair", None),
         (131030, ErrorCode.RECIPIENT_UNKNOWN, "pair", None),
+        (131036, ErrorCode.UNDELIVERED, "pair", None),
         (137000, ErrorCode.IDENTITY_CHANGED, "pair", None),
         (131047, ErrorCode.WINDOW_CLOSED, "pair", None),
         (131049, ErrorCode.QUOTA_EXHAUSTED, "pair", None),
@@ -63,6 +67,56 @@ def test_the_same_error_means_the_same_by_answer_and_by_status() -> None:
     answered = answer_failure(400, json.dumps({"error": error}).encode())
     assert answered.trace_id == "Aq1"
     assert answered.code is failure_of({"code": 131047, "title": "Re-engagement message"}).code
+
+
+_GONE = "Unsupported post request. Object with ID '220600' does not exist, cannot be loaded due to missing permissions."
+_LINK = "Downloading media from weblink failed with http code 404, status message Not Found"
+
+
+@pytest.mark.parametrize(
+    ("error", "about", "expected"),
+    [
+        *(({"code": 100, "error_subcode": 33, "message": _GONE}, about, ErrorCode.ACCOUNT_DISCONNECTED)
+          for about in (About.MESSAGE, About.TEMPLATE, About.UPLOAD, About.NUMBER)),
+        ({"code": "100", "error_subcode": "33"}, About.MESSAGE, ErrorCode.ACCOUNT_DISCONNECTED),
+        ({"code": 100, "error_subcode": 33, "message": _GONE}, About.MEDIA, ErrorCode.FILE_UNAVAILABLE),
+        ({"code": 33}, About.MEDIA, ErrorCode.FILE_UNAVAILABLE),
+        ({"code": 33}, About.MESSAGE, ErrorCode.ACCOUNT_DISCONNECTED),
+        ({"code": 100, "error_subcode": 2494010}, About.MESSAGE, ErrorCode.CONTENT_REJECTED),
+        ({"code": 100, "message": "Param file must be a file"}, About.UPLOAD, ErrorCode.FILE_TYPE_UNSUPPORTED),
+        ({"code": 100}, About.STATUS, ErrorCode.CONTENT_REJECTED),
+        ({"code": 100}, About.TEMPLATE, ErrorCode.TEMPLATE_INVALID),
+        ({"code": 131008}, About.TEMPLATE, ErrorCode.TEMPLATE_INVALID),
+        ({"code": 131009}, About.TEMPLATE, ErrorCode.TEMPLATE_INVALID),
+        ({"code": 131008}, About.MESSAGE, ErrorCode.CONTENT_REJECTED),
+        ({"code": 131009, "error_data": {"details": "Parameter missing in the template's button"}}, About.STATUS,
+         ErrorCode.TEMPLATE_INVALID),
+        ({"code": 131009, "error_data": {"details": "contemplated"}}, About.STATUS, ErrorCode.CONTENT_REJECTED),
+        ({"code": 131053, "error_data": {"details": _LINK}}, About.STATUS, ErrorCode.FILE_UNAVAILABLE),
+        ({"code": 131053, "error_data": {"details": _LINK}}, About.MESSAGE, ErrorCode.FILE_UNAVAILABLE),
+        ({"code": 131053, "error_data": {"details": "Uploaded as audio/mpeg, found text/plain"}}, About.STATUS,
+         ErrorCode.FILE_TYPE_UNSUPPORTED),
+        ({"code": 190, "error_subcode": 460}, About.MESSAGE, ErrorCode.ACCOUNT_REAUTH_REQUIRED),
+        ({"code": 777123}, About.STATUS, ErrorCode.UNDELIVERED),
+        ({"title": "no code at all"}, About.STATUS, ErrorCode.UNDELIVERED),
+        ({"code": 777123}, About.MESSAGE, ErrorCode.CONTENT_REJECTED),
+    ],
+)  # fmt: skip
+def test_what_a_code_means_depends_on_what_it_answers(
+    error: dict[str, object], about: About, expected: ErrorCode
+) -> None:
+    failure = failure_of(error, None if about is About.STATUS else 400, about)
+    assert failure.code is expected
+    paused = ERRORS[expected].error_class is ErrorClass.ACCOUNT
+    assert (failure.scope == "account", failure.health is not None) == (paused, paused)
+
+
+def test_what_means_the_account_pauses_it() -> None:
+    """A health that does not pause would have its commands tried again and again, at once."""
+    for rule in (*RULES.values(), *(case.rule for case in CASES)):
+        if ERRORS[rule.code].error_class is ErrorClass.ACCOUNT:
+            assert rule.health in PAUSED, rule
+            assert rule.scope == "account", rule
 
 
 def test_only_credentials_and_account_codes_touch_the_account() -> None:
