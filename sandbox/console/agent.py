@@ -62,7 +62,7 @@ class Agent:
 
     async def store(self, filename: str, mime_type: str, content: AsyncIterator[bytes]) -> dict[str, Any]:
         """Store a file; returns it as a command names it. Raises FileTooLarge."""
-        key, size = f"core/{uuid.uuid4().hex}", 0
+        key, size = f"{WORKSPACE}/core/{uuid.uuid4().hex}", 0
 
         async def counted() -> AsyncIterator[bytes]:
             nonlocal size

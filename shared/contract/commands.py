@@ -55,6 +55,8 @@ class Actor(Model):
 class File(Model):
     """A file to send: where it is (one of `blob`, `url`, `attachment_id`, `provider_ref`) and how it is meant.
 
+    A command's `blob` begins with its `workspace_id` and a slash; `attachment_id` is one of its account. Any other is
+    refused as a file that is not there (`file_unavailable`).
     `size` in bytes and `mime_type` are what the core knows; the connector sniffs before it believes.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 from uuid import UUID
 
@@ -74,3 +75,25 @@ def attachment_id(message: str, index: int, file: str | None = None) -> str:
 def blob_key(workspace_id: str, account_id: str, attachment: str) -> str:
     """Object key of an attachment: known before the file is, and free of personal data."""
     return f"{workspace_id}/{account_id}/{attachment[:2]}/{attachment}"
+
+
+# Object keys of the connectors' own, whatever a workspace may be called.
+OWN_BLOBS = frozenset({"raw-blob", "fetched"})
+# Nothing that a store, a file system or a URL might take for another place: controls, backslashes, and the signs that
+# make one up when they are decoded, once or twice.
+_ODD_KEY = re.compile(r"[\x00-\x1f\x7f\\]|%(?:2e|2f|5c|0|1|7f|25)", re.I)
+
+
+def is_blob_of(workspace_id: str, key: str) -> bool:
+    """Whether a command of a workspace may name this object key: it begins with `<workspace_id>/` and stays there.
+
+    The rest is any path without empty, `.` and `..` steps; the key has at most 1,024 bytes (the bound of S3).
+    """
+    first, *steps = key.split("/")
+    inside = first == workspace_id and first not in OWN_BLOBS and len(steps) > 0
+    return (
+        inside
+        and not any(step in ("", ".", "..") for step in steps)
+        and _ODD_KEY.search(key) is None
+        and len(key.encode("utf-8", "replace")) <= 1024
+    )

@@ -11,6 +11,7 @@ from shared.contract.commands import (
     MAX_FILES,
     Command,
     CommandType,
+    MessageEdit,
     MessageSend,
     OutInteractive,
     OutTemplate,
@@ -93,7 +94,7 @@ def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command
 def unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None:
     """Why the files of a command cannot go out, as far as the command itself tells: too many, too large, of a kind
     the channel has no way for."""
-    files = named_files(command.content) if isinstance(command, MessageSend) else []
+    files = named_files(command.content) if isinstance(command, MessageSend | MessageEdit) else []
     if len(files) > MAX_FILES:
         facts = {"field": "content.attachments", "limit": MAX_FILES, "actual": len(files)}
         return Refusal(ErrorCode.TOO_MANY_FILES, None, facts)

@@ -29,10 +29,19 @@ from shared.channel import (
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import rfc3339
-from shared.contract.commands import Command, CommandRefused, CommandType, MessageSend, parse_command
+from shared.contract.commands import (
+    Command,
+    CommandRefused,
+    CommandType,
+    MessageEdit,
+    MessageSend,
+    named_files,
+    parse_command,
+)
 from shared.contract.envelope import type_name
 from shared.contract.errors import ERRORS, ErrorCode, error
 from shared.policy.judge import unfit_files
+from shared.runtime.prepare import own_blob
 from shared.runtime.publish import event_envelope, status_envelope
 
 PLACEHOLDER_WORKSPACE = "workspace"
@@ -219,14 +228,16 @@ def plan(
 ) -> list[dict[str, Any]]:
     """The provider calls of one command as JSON-able dictionaries, or its refusal as the one entry.
 
-    A `context` beside the data may give `address`, `target`, `last_inbound` and account `settings`.
+    A `context` beside the data may give `address`, `target`, `last_inbound` and account `settings`. Whose files it
+    may name is known where the workspace is.
     """
     if not isinstance(document, dict):
         return [refused(ErrorCode.INVALID_COMMAND, "A command is a JSON object.")]
     ce_type, data, facts = read_command(document)
     name = channel.capabilities.channel
     data.setdefault("command_id", "command")
-    data["workspace_id"] = workspace_id or data.get("workspace_id") or PLACEHOLDER_WORKSPACE
+    known = workspace_id or data.get("workspace_id")
+    data["workspace_id"] = known or PLACEHOLDER_WORKSPACE
     data["account_id"] = account_id or data.get("account_id") or PLACEHOLDER_ACCOUNT
     try:
         kind, command = parse_command(ce_type, data)
@@ -235,10 +246,26 @@ def plan(
         verdict = unfit_files(channel.capabilities, command)
         if verdict is not None:
             return [refused(*verdict)]
-        return printable_calls(channel.plan(kind, command, _context(name, command, facts)))
+        context = _context(name, command, facts)
+        if known:
+            _only_own_files(context.account, command)
+        return printable_calls(channel.plan(kind, command, context))
     except (CommandRefused, Refused) as refusal:
-        known = refusal.facts if isinstance(refusal, Refused) else {"field": refusal.field}
-        return [refused(refusal.code, refusal.detail, known)]
+        told = refusal.facts if isinstance(refusal, Refused) else {"field": refusal.field}
+        return [refused(refusal.code, refusal.detail, told)]
+
+
+def _only_own_files(account: AccountRecord, command: Command) -> None:
+    """Refuse keys of another workspace, and what is no key. A bare name stands for any file: there is no store here.
+
+    Raises Refused.
+    """
+    content = command.content if isinstance(command, MessageSend | MessageEdit) else None
+    for field, file in named_files(content) if content else ():
+        bare = file.blob is not None and "/" not in file.blob
+        named = file.model_copy(update={"blob": f"{account.workspace_id}/{file.blob}"}) if bare else file
+        if own_blob(account, named) == "":
+            raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field)
 
 
 def refused(code: ErrorCode, detail: str | None, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:

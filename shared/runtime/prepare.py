@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from shared.channel import Account, Channel, Initiates, PlanContext, Refused, ReplyReference
 from shared.contract import ids
-from shared.contract.commands import Command, File, MarkRead, MessageSend, named_files
+from shared.contract.accounts import AccountRecord
+from shared.contract.commands import Command, File, MarkRead, MessageEdit, MessageSend, named_files
 from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
@@ -99,6 +100,16 @@ def resolve_target(
     )
 
 
+def own_blob(account: AccountRecord, file: File) -> str | None:
+    """The object key that a file of a command names: '' for one its workspace has no business with, None for a file
+    that is elsewhere."""
+    key = file.blob
+    if file.attachment_id is not None:
+        known = "/" not in file.attachment_id
+        key = ids.blob_key(account.workspace_id, account.account_id, file.attachment_id) if known else ""
+    return key if key is None or ids.is_blob_of(account.workspace_id, key) else ""
+
+
 class Preparer:
     """Makes the files of commands ready: fetched, measured, looked at."""
 
@@ -107,21 +118,25 @@ class Preparer:
         self._fetcher = fetcher
 
     async def files_of(self, account: Account, command: Command) -> tuple[File, ...]:
-        """The files of a command with their sizes and types as they are. Raises Refused."""
-        if not isinstance(command, MessageSend):
+        """The files of a command with their sizes and types as they are. Raises Refused.
+
+        A blob of another workspace, or of the connectors' own, is one that is not there: nothing tells them apart.
+        """
+        if not isinstance(command, MessageSend | MessageEdit):
             return ()
         named = named_files(command.content)
         return tuple([await self._prepared(account, command, field, file) for field, file in named])
 
     async def _prepared(self, account: Account, command: Command, field: str, file: File) -> File:
-        blob = file.blob
-        if file.attachment_id is not None:
-            blob = ids.blob_key(account.workspace_id, account.account_id, file.attachment_id)
-        elif file.url is not None:
+        if file.url is not None:
             blob = await self._fetched(account, command.command_id, file.url, field)
-        if blob is None:
+        elif (named := own_blob(account.record, file)) is None:
             return file
+        else:
+            blob = named
         try:
+            if not blob:
+                raise BlobMissing
             size = await self._blobs.size(blob)
             found = sniff(await self._blobs.head(blob, HEAD), file.filename) if size else None
         except BlobMissing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from tests.e2e.topics import SENT, eventually
-from tests.e2e.world import ChannelUnderTest, World, image, number
+from tests.e2e.world import WORKSPACE, ChannelUnderTest, World, image, number
 
 
 async def test_a_text_becomes_one_event(channel: ChannelUnderTest, world: World) -> None:
@@ -52,7 +52,7 @@ async def test_the_file_of_a_message_is_stored_as_it_was_sent(channel: ChannelUn
 
 async def test_a_photo_goes_out_from_the_blob_store(channel: ChannelUnderTest, world: World) -> None:
     person = await channel.person(await channel.account())
-    blob = await world.blobs.put_content("test", image())
+    blob = await world.blobs.put_content(f"{WORKSPACE}/test", image())
     attachment = {"blob": blob, "kind": "image", "filename": "Übersicht.jpg"}
     content = {"kind": "media", "text": "Here it is", "attachments": [attachment]}
     command = await channel.command(person, content=content)

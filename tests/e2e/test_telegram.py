@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests.e2e.conftest import REPLICAS
 from tests.e2e.providers import Person
 from tests.e2e.topics import SENT, eventually
-from tests.e2e.world import ChannelUnderTest, World, image, number
+from tests.e2e.world import WORKSPACE, ChannelUnderTest, World, image, number
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -79,7 +79,7 @@ async def test_an_album_goes_out_as_one_and_can_be_changed(telegram: ChannelUnde
     person = await telegram.person(await telegram.account())
     sim, bot = telegram.provider.sim, person.account.handle
     files = [
-        {"blob": await world.blobs.put_content("test", image()), "kind": "image", "filename": f"{n}.jpg"}
+        {"blob": await world.blobs.put_content(f"{WORKSPACE}/test", image()), "kind": "image", "filename": f"{n}.jpg"}
         for n in range(3)
     ]
     command = await telegram.command(person, content={"kind": "media", "text": "ours", "attachments": files})

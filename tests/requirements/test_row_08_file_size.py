@@ -13,6 +13,7 @@ from shared.contract.capabilities import Grade
 from shared.contract.content import AttachmentKind
 from shared.media.blobs import Blobs
 from tests.channels import goldens
+from tests.e2e.world import WORKSPACE
 from tests.requirements.inside import Channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -22,9 +23,9 @@ HEADS = {"image/jpeg": b"\xff\xd8\xff\xe0\x00\x10JFIF", "application/pdf": b"%PD
 
 def _file(channel: Channel, size: int, mime_type: str) -> str:
     """A file of this size in the blob store; its key. Sparse: nothing of it is written."""
-    key = f"sizes/{mime_type.replace('/', '-')}-{size}"
+    key = f"{WORKSPACE}/sizes/{mime_type.replace('/', '-')}-{size}"
     path = Path(channel.world.home) / "blobs" / key
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(HEADS[mime_type])
     os.truncate(path, size)
     return key

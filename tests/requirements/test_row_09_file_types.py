@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.e2e.world import WORKSPACE
 from tests.requirements.inside import Channel
 from tests.requirements.samples import EXE, FILES
 
@@ -48,7 +49,7 @@ def _table() -> dict[str, dict[str, str]]:
 
 
 async def _outcome(channel: Channel, person: object, extension: str, content: bytes) -> str:
-    blob = await channel.world.blobs.put_content("types", content)
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/types", content)
     file = {"blob": blob, "filename": f"file.{extension}"}
     answer = await channel.ask(person, content={"kind": "media", "attachments": [file]})  # type: ignore[arg-type]
     if not answer["accepted"]:
@@ -70,7 +71,7 @@ async def test_every_type_has_the_outcome_of_the_table(channel: Channel) -> None
 @pytest.mark.parametrize("extension", ["jpg", "pdf", "mp4"])
 async def test_a_program_under_another_name_is_refused(channel: Channel, extension: str) -> None:
     person = await channel.person(await channel.account())
-    blob = await channel.world.blobs.put_content("types", EXE)
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/types", EXE)
     file = {"blob": blob, "filename": f"holiday.{extension}"}
     error = await channel.refused(person, content={"kind": "media", "attachments": [file]})
     assert error["code"] == "file_type_mismatch"
@@ -80,7 +81,7 @@ async def test_a_program_under_another_name_is_refused(channel: Channel, extensi
 async def test_a_file_is_not_sent_as_what_it_is_not(channel: Channel, told: str, extension: str) -> None:
     person = await channel.person(await channel.account())
     refused_anyway = channel.name == "tiktok" and told != "image"
-    blob = await channel.world.blobs.put_content("types", FILES[extension])
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/types", FILES[extension])
     error = await channel.refused(
         person, content={"kind": "media", "attachments": [{"blob": blob, "kind": told, "filename": "a.jpg"}]}
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.channel import Call
-from tests.e2e.world import image
+from tests.e2e.world import WORKSPACE, image
 from tests.requirements.inside import Channel, Inside, opened
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -17,7 +17,7 @@ FILES = 50
 async def _album(channel: Channel, count: int) -> dict[str, Any]:
     files = []
     for number in range(count):
-        blob = await channel.world.blobs.put_content("album", image())
+        blob = await channel.world.blobs.put_content(f"{WORKSPACE}/album", image())
         files.append({"blob": blob, "kind": "image", "filename": f"{number:02}.jpg"})
     return {"kind": "media", "attachments": files}
 

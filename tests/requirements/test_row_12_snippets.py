@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.world import WORKSPACE
 from tests.requirements.inside import Channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -27,7 +28,10 @@ async def test_a_name_arrives_byte_for_byte_on_telegram(telegram: Channel) -> No
 async def _send(channel: Channel) -> list[Any]:
     person = await channel.person(await channel.account())
     files = [
-        {"blob": await channel.world.blobs.put_content("names", b"%PDF-1.7 " + bytes([number])), "filename": NAME}
+        {
+            "blob": await channel.world.blobs.put_content(f"{WORKSPACE}/names", b"%PDF-1.7 " + bytes([number])),
+            "filename": NAME,
+        }
         for number in b"12"
     ]
     command = await channel.command(person, content={"kind": "media", "text": "Both at once", "attachments": files})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.providers import NAMES
+from tests.e2e.world import WORKSPACE
 from tests.requirements.inside import Channel, Inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -29,7 +30,7 @@ async def test_free_text_reaches_the_contact_as_it_is(channel: Channel) -> None:
 async def test_so_does_a_caption(name: str, inbox: Inside) -> None:
     channel = await inbox.channel(name)
     person = await channel.person(await channel.account())
-    blob = await channel.world.blobs.put_content("captions", b"%PDF-1.7 something")
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/captions", b"%PDF-1.7 something")
     for text in TEXTS:
         file = {"blob": blob, "kind": "document", "filename": "a.pdf"}
         command = await channel.command(person, content={"kind": "media", "text": text, "attachments": [file]})

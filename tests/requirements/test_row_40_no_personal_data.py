@@ -22,6 +22,7 @@ from shared.runtime.logs import configure_logs
 from shared.state.client import Client
 from tests.e2e.providers import NAMES, Connected
 from tests.e2e.topics import eventually
+from tests.e2e.world import WORKSPACE
 from tests.requirements.inside import Channel, Inside, opened
 from tests.requirements.webhooks import BODY, Said, phone
 
@@ -106,7 +107,7 @@ async def _in(channel: Channel, account: Connected) -> None:
 async def _out(channel: Channel, account: Connected) -> None:
     """Texts and files, some of which fail in every way a call can fail."""
     people = await channel.people(account, PEOPLE)
-    blob = await channel.world.blobs.put_content("files", b"%PDF-1.7 " + TEXT.encode())
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/files", b"%PDF-1.7 " + TEXT.encode())
     how = {"code": 40002} if channel.name == "tiktok" else {"status": 400}
     channel.provider.fail_sends("error", probability=0.1, description=f"Bad Request: {TEXT}", **how)
     channel.provider.fail_sends("drop_answer", probability=0.05)

@@ -133,7 +133,7 @@ async def test_without_state_or_blobs_nothing_is_guessed(
         raise BlobsUnavailable
 
     monkeypatch.setattr(world.blobs, "size", away)
-    data = {"content": {"kind": "media", "attachments": [{"blob": "b"}]}}
+    data = {"content": {"kind": "media", "attachments": [{"blob": "ws_1/b"}]}}
     record = await world.command(**data)
     document = {"type": "message.send", "data": orjson.loads(record.value or b"")}
     assert await ask.document(document, 503) == {"unavailable": "blobs"}
@@ -196,7 +196,9 @@ async def some_event(chance: random.Random, world: World) -> None:
 
 async def test_what_preflight_says_is_what_is_then_sent(world: World, ask: Asked) -> None:
     chance = random.Random(7)
-    blobs = [await world.blob(b"text", key="b/1"), await world.blob(b"MZ program", key="b/2"), "b/gone"]
+    await world.blob(b"somebody else's", key="ws_2/b/1")
+    there = [await world.blob(b"text", key="ws_1/b/1"), await world.blob(b"MZ program", key="ws_1/b/2")]
+    blobs = [*there, "ws_1/b/gone", "ws_2/b/1"]
     answers: Counter[str] = Counter()
     for turn in range(1000):
         if chance.random() < 0.5:
