@@ -17,27 +17,27 @@ _MAX_VCARD = 2048  # bytes (core.telegram.org/bots/api#sendcontact)
 _MAX_ACCURACY = 1500.0  # metres (core.telegram.org/bots/api#sendlocation)
 
 
-def location_calls(content: OutLocation) -> list[Call]:
-    """The place, after its text where it has one. Raises Refused off the globe."""
+def location_calls(content: OutLocation, most: int) -> list[Call]:
+    """The place, after its text where it has one, of at most `most` messages. Raises Refused off the globe."""
     call = _place(content.location)
     place = content.location
     lost = [what for what, value in (("its link", place.url), ("following its moves", place.live_until)) if value]
     if lost:
         detail = f"The place goes out without {' and '.join(lost)}."
         call = replace(call, warnings=(Warning(code=WarningCode.CONVERTED, detail=detail),))
-    return [*_ahead(content.text), call]
+    return [*_ahead(content.text, most), call]
 
 
-def contact_calls(content: OutContacts) -> list[Call]:
+def contact_calls(content: OutContacts, most: int) -> list[Call]:
     """A message per card, after their text. Raises Refused for a card without a phone number: Telegram knows none."""
     cards = [_contact(_without_blanks(card), index) for index, card in enumerate(content.contacts)]
-    return [*_ahead(content.text), *cards]
+    return [*_ahead(content.text, most), *cards]
 
 
-def _ahead(text: str) -> list[Call]:
+def _ahead(text: str, most: int) -> list[Call]:
     if not is_visible(text):
         return []
-    first, *others = text_calls(text, ())
+    first, *others = text_calls(text, (), most)
     detail = "The text goes out ahead, as a message of its own."
     note = Warning(code=WarningCode.CAPTION_SEPARATED, detail=detail)
     return [replace(first, warnings=(*first.warnings, note)), *others]

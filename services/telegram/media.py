@@ -18,12 +18,14 @@ from shared.policy.text import length
 Params = dict[str, Any]
 
 
-def media_calls(content: OutMedia, files: Sequence[File], *, has_buttons: bool, field: str | None = None) -> list[Call]:
+def media_calls(
+    content: OutMedia, files: Sequence[File], most: int, *, has_buttons: bool, field: str | None = None
+) -> list[Call]:
     """The calls of a message with files, the last of which can carry a keyboard where there are buttons.
 
     A caption goes to the first file that takes one; a text that is too long for that, or that has to carry the
-    buttons because an album cannot, follows as a message of its own. Raises Refused, which names `field` where the
-    files are no attachments.
+    buttons because an album cannot, follows in at most `most` messages of its own. Raises Refused, which names
+    `field` where the files are no attachments.
     """
     sent = [outgoing(file, index, field) for index, file in enumerate(files)]
     groups = list(albums(sent))
@@ -35,7 +37,7 @@ def media_calls(content: OutMedia, files: Sequence[File], *, has_buttons: bool, 
     captioned = next((file for file in sent if file.takes_caption), None) if has_text and not separate else None
     calls = [_group_call(group, content, captioned, originals=content.attachments, sent=sent) for group in groups]
     if separate:
-        follow = text_calls(content.text, content.spans)
+        follow = text_calls(content.text, content.spans, most)
         detail = "The text follows the files as a message of its own."
         note = Warning(code=WarningCode.CAPTION_SEPARATED, detail=detail)
         calls[0] = Call(calls[0].method, calls[0].params, calls[0].files, calls[0].parts, (*calls[0].warnings, note))

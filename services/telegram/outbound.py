@@ -43,7 +43,7 @@ from shared.contract.commands import (
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
-from shared.policy.text import length
+from shared.policy.text import length, parts_allowed
 
 Params = dict[str, Any]
 
@@ -132,23 +132,24 @@ def _send(command: MessageSend, context: PlanContext, peer: Peer) -> list[Call]:
 
 def _content_calls(content: OutboundContent, context: PlanContext) -> tuple[list[Call], Rows, tuple[Warning, ...]]:
     """The calls of a content without recipient, its buttons, and warnings about the whole."""
+    most = parts_allowed(context.account.settings)
     match content:
-        case OutText():
-            return text_calls(content.text, content.spans, preview=content.preview_url), placed(content.buttons), ()
+        case OutText(text=text, spans=spans, preview_url=preview):
+            return text_calls(text, spans, most, preview=preview), placed(content.buttons), ()
         case OutMedia():
-            calls = media_calls(content, _files(content, context), has_buttons=any(content.buttons))
+            calls = media_calls(content, _files(content, context), most, has_buttons=any(content.buttons))
             return calls, placed(content.buttons), ()
         case OutInteractive():
             composed = compose(content)
             if content.header_file is None:
-                return text_calls(composed.text, composed.spans), composed.rows, composed.warnings
+                return text_calls(composed.text, composed.spans, most), composed.rows, composed.warnings
             media = _with_header(composed, content.header_file)
-            calls = media_calls(media, _files(media, context), has_buttons=True, field="content.header_file")
+            calls = media_calls(media, _files(media, context), most, has_buttons=True, field="content.header_file")
             return calls, composed.rows, composed.warnings
         case OutLocation():
-            return location_calls(content), (), ()
+            return location_calls(content, most), (), ()
         case OutContacts():
-            return contact_calls(content), (), ()
+            return contact_calls(content, most), (), ()
         case _:
             raise _unsupported_content(content)
 

@@ -22,7 +22,7 @@ from shared.contract.commands import Button, InteractiveKind, OutInteractive
 from shared.contract.content import Span, SpanKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
-from shared.policy.text import length, split_text
+from shared.policy.text import excess, length, split_text
 
 Params = dict[str, Any]
 Rows = Sequence[Sequence[tuple[str, Button]]]  # each button with the name of its field in the command
@@ -56,22 +56,32 @@ def text_fields(text: str, spans: Sequence[Span], names: tuple[str, str]) -> tup
     return fields, tuple(Warning(code=WarningCode.FORMATTING_DROPPED, detail=detail) for detail in details)
 
 
-def text_calls(text: str, spans: Sequence[Span], *, preview: bool | None = None) -> list[Call]:
-    """The messages of a text: as many as it takes. Raises Refused for a text that shows nothing."""
+def text_calls(text: str, spans: Sequence[Span], most: int, *, preview: bool | None = None) -> list[Call]:
+    """The messages of a text, at most `most`. Raises Refused for one that shows nothing or takes more."""
     rules = CAPABILITIES.text
-    parts = [part for part in split_text(text, rules.max_length, unit=rules.unit, spans=spans) if is_visible(part.text)]
+    _check_parts(text, most)
+    split = split_text(text, rules.max_length, unit=rules.unit, spans=spans, most=most)
+    parts = [part for part in split if is_visible(part.text)]
     if not parts:
         raise nothing_visible(text)
+    _check_parts(text, most, len(parts))
     calls = []
     for index, part in enumerate(parts):
         fields, warnings = text_fields(part.text, part.spans, ("text", "entities"))
         if preview is False:
             fields["link_preview_options"] = {"is_disabled": True}
         if len(parts) > 1 and not index:
-            split = Warning(code=WarningCode.TEXT_SPLIT, detail=f"The text goes out as {len(parts)} messages.")
-            warnings = (*warnings, split)
+            note = Warning(code=WarningCode.TEXT_SPLIT, detail=f"The text goes out as {len(parts)} messages.")
+            warnings = (*warnings, note)
         calls.append(Call("sendMessage", fields, warnings=warnings))
     return calls
+
+
+def _check_parts(text: str, most: int, parts: int = 0) -> None:
+    rules = CAPABILITIES.text
+    if too_long := excess("Telegram", rules.max_length, most, length(text, rules.unit), parts):
+        detail, figures = too_long
+        raise Refused(ErrorCode.TEXT_TOO_LONG, detail, field="content.text", **figures)
 
 
 class Composed(NamedTuple):

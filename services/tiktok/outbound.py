@@ -37,6 +37,7 @@ from shared.contract.commands import (
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.policy.text import parts_allowed
 
 METHOD = "business/message/send"
 IMAGE = "image"  # the parameter a file's media id goes into
@@ -138,7 +139,7 @@ class _Plan:
     def _text(self, text: str) -> None:
         if not text.strip():
             raise Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
-        bodies = pieces(text, self._capabilities.text.max_length)
+        bodies = pieces(text, self._capabilities.text.max_length, parts_allowed(self._context.account.settings))
         self._parts += [self._call("TEXT", text={"body": body}) for body in bodies]
         if len(bodies) > 1:
             self._warn(WarningCode.TEXT_SPLIT, f"The text went out as {len(bodies)} messages.")

@@ -17,6 +17,7 @@ from shared.channel import Call, PlanContext, Refused
 from shared.contract.commands import MessageSend
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.policy.text import excess, parts_allowed
 
 Json = dict[str, Any]
 
@@ -29,6 +30,7 @@ class Draft:
     def __init__(self, command: MessageSend, context: PlanContext) -> None:
         self.calls: list[Call] = []
         self.by_link = context.account.settings.get("media_by_link") is True
+        self.most_parts = parts_allowed(context.account.settings)
         self.recipient = recipient_of(command, context)
         self._conditions = _conditions(command, self.recipient)
         self._warnings: list[Warning] = []
@@ -69,6 +71,12 @@ class Draft:
         if fitted.message_type == "document" and name:
             found["filename"] = name
         return found, uploads
+
+    def check_length(self, text: str, parts: int = 0) -> None:
+        """Refuse a text that would take more messages than one command may make of it; `parts` once it is split."""
+        if too_long := excess("WhatsApp", CAPABILITIES.text.max_length, self.most_parts, len(text), parts):
+            detail, figures = too_long
+            raise Refused(ErrorCode.TEXT_TOO_LONG, detail, field="content.text", **figures)
 
     def _reply_of(self, command: MessageSend, context: PlanContext) -> str | None:
         if command.reply_to is None:

@@ -23,18 +23,28 @@ def add_text(draft: Draft, content: OutText) -> None:
     if not content.text.strip():
         raise Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
     if not any(content.buttons):
-        _add_pieces(draft, _pieces(draft, content.text, content.spans, _TEXT), content.preview_url)
+        _add_pieces(draft, _pieces(draft, content.text, content.spans), content.preview_url)
         return
-    *ahead, last = _pieces(draft, content.text, content.spans, BODY)
-    if ahead:
-        _add_pieces(draft, [part.text for part in split_text("".join(ahead), _TEXT)], content.preview_url)
+    draft.check_length(content.text)
+    *before, last = _marked_pieces(draft, content.text, content.spans, BODY)
+    ahead = [part.text for part in split_text("".join(before), _TEXT, most=draft.most_parts - 1)] if before else []
+    draft.check_length(content.text, len(ahead) + 1)
+    _add_pieces(draft, ahead, content.preview_url)
     add_buttons(draft, last, content.buttons)
 
 
 _TEXT = CAPABILITIES.text.max_length
 
 
-def _pieces(draft: Draft, text: str, spans: Sequence[Span], limit: int) -> list[str]:
+def _pieces(draft: Draft, text: str, spans: Sequence[Span]) -> list[str]:
+    """The text with its formatting as messages. Raises Refused where they are too many."""
+    draft.check_length(text)
+    pieces = _marked_pieces(draft, text, spans, _TEXT)
+    draft.check_length(text, len(pieces))
+    return pieces
+
+
+def _marked_pieces(draft: Draft, text: str, spans: Sequence[Span], limit: int) -> list[str]:
     """The text with its formatting, in as few pieces of at most `limit` as it takes."""
     shown, lost = marked_up(text, spans)
     if lost:
@@ -42,7 +52,7 @@ def _pieces(draft: Draft, text: str, spans: Sequence[Span], limit: int) -> list[
     if len(shown) <= limit:
         return [shown]
     marks = len(shown) - len(text)
-    parts = split_text(text, max(limit - marks, limit // 2), spans=spans)
+    parts = split_text(text, max(limit - marks, limit // 2), spans=spans, most=draft.most_parts)
     marked = [(marked_up(part.text, part.spans)[0], part.text) for part in parts if part.text.strip()]
     draft.warn(WarningCode.TEXT_SPLIT, "The text is longer than one message holds.")
     return [shown if len(shown) <= limit else plain for shown, plain in marked]
@@ -136,7 +146,7 @@ def add_contacts(draft: Draft, content: OutContacts) -> None:
 def _add_ahead(draft: Draft, text: str, spans: Sequence[Span] = ()) -> None:
     if text.strip():
         draft.warn(WarningCode.CAPTION_SEPARATED, "The text goes out ahead, as a message of its own.")
-        _add_pieces(draft, _pieces(draft, text, spans, _TEXT))
+        _add_pieces(draft, _pieces(draft, text, spans))
 
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)

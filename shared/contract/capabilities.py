@@ -34,13 +34,18 @@ class Source(Model):
 
 
 class TextRules(Model):
-    """Limits of text. `unit` is what the provider counts; `spans` says whether formatting survives."""
+    """Limits of text. `unit` is what the provider counts; `spans` says whether formatting survives.
+
+    A longer text goes out as several messages, `max_parts` of `max_length` at most (`settings.max_text_parts` of the
+    account); what is longer still is refused (`text_too_long`).
+    """
 
     max_length: int
     caption_max_length: int
     unit: Literal["code_points", "utf16"] = "code_points"
     spans: Grade = Grade.REJECTED
     splits: bool = True  # longer text goes out as several messages, never cut
+    max_parts: int = 10
 
 
 class FileRule(Model):

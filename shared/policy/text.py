@@ -1,16 +1,17 @@
 """Splitting of text that is longer than a channel takes, and counting it the way providers do.
 
 A part never ends inside a grapheme cluster (Unicode UAX #29), inside a span or a link that fits into one part, and
-ends at a paragraph, line, sentence or word where there is one. The parts rejoin exactly to the input.
+ends at a paragraph, line, sentence or word where there is one. The parts rejoin exactly to the input. How many of them
+a message may become is the account's to say.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import regex
 
@@ -29,7 +30,10 @@ _PARAGRAPH = regex.compile(r"(?r)\n[^\S\n]*\n")
 _LINE = regex.compile(r"(?r)\n")
 _SENTENCE = regex.compile(r"(?r)[.!?…][\"'”’»)\]]?\s|[。！？]")
 _WORD = regex.compile(r"(?r)\s")
+DEFAULT_PARTS = 10  # messages that one text may become
+_PARTS = range(1, 51)  # what an account may set instead: no more than a message may have files
 _BORDERS = (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
+_WORDS_ONLY: tuple[regex.Pattern[str], ...] = ()  # of the borders worth a part that is half empty: none
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 
 
@@ -70,13 +74,35 @@ def length(text: str, unit: Unit = "code_points") -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+def parts_allowed(settings: Mapping[str, Any]) -> int:
+    """Into how many messages an account's text may be split: `settings.max_text_parts`, 1 to 50, else 10."""
+    given = settings.get("max_text_parts")
+    return given if isinstance(given, int) and not isinstance(given, bool) and given in _PARTS else DEFAULT_PARTS
+
+
+def excess(channel: str, limit: int, most: int, actual: int, parts: int = 0) -> tuple[str, dict[str, int]] | None:
+    """Why a text is too long for `most` messages of `limit`, as a sentence and figures; None where it is not.
+
+    `channel` as people call it; `actual` is the text's length. Also a text within the limit may make too many parts:
+    the figures are those of the parts then.
+    """
+    noun = "part" if most == 1 else "parts"
+    said = f"{channel} takes at most {most * limit:,} characters in one message ({most} {noun} of {limit:,})"
+    if actual > most * limit:
+        return f"{said}; this text has {actual:,}.", {"limit": most * limit, "actual": actual}
+    if parts > most:
+        return f"{said}; this text has {actual:,} and makes {parts} parts.", {"limit": most, "actual": parts}
+    return None
+
+
 def split_text(
-    text: str, limit: int, *, unit: Unit = "code_points", spans: Sequence[Span] = ()
+    text: str, limit: int, *, unit: Unit = "code_points", spans: Sequence[Span] = (), most: int | None = None
 ) -> tuple[TextPart, ...]:
     """Parts of at most `limit` units that rejoin exactly to `text`; one part (also of an empty text) where it fits.
 
     Spans are clipped to the text and to each part; one that lies outside the text is left out. Only what is longer
-    than a whole part (a span, a link, a word, a cluster) is divided, and a cluster last of all.
+    than a whole part (a span, a link, a word, a cluster) is divided, and a cluster last of all. Where that makes more
+    than `most` parts, they end at any word, which fills them; also so there may be more than `most`.
     Raises ValueError for a limit below 2.
     """
     if limit < 2:
@@ -84,7 +110,10 @@ def split_text(
     inside = [span for span in spans if span.offset < len(text)]
     if length(text, unit) <= limit:
         return (TextPart(text, tuple(_clipped(inside, 0, len(text)))),)
-    cuts = list(_Splitter(text, limit, unit, inside).cuts())
+    splitter = _Splitter(text, limit, unit, inside)
+    cuts = list(splitter.cuts())
+    if most is not None and len(cuts) > most:
+        cuts = list(splitter.cuts(_WORDS_ONLY))
     return tuple(_parts(text, cuts, inside))
 
 
@@ -121,12 +150,12 @@ class _Splitter:
         whole += [match.span() for match in _LINKS.finditer(text)]
         self._protected = _Intervals([*clusters, *(stretch for stretch in whole if self._fits(*stretch))])
 
-    def cuts(self) -> Iterator[int]:
+    def cuts(self, borders: Sequence[regex.Pattern[str]] = _BORDERS) -> Iterator[int]:
         """The end of each part, in order; the last is the end of the text."""
         start = 0
         while start < len(self._text):
             end = self._window_end(start)
-            start = end if end == len(self._text) else self._cut(start, end)
+            start = end if end == len(self._text) else self._cut(start, end, borders)
             yield start
 
     def _fits(self, start: int, end: int) -> bool:
@@ -139,10 +168,10 @@ class _Splitter:
             return self._offsets.code_points(self._offsets.units(start) + self._limit)
         return min(start + self._limit, len(self._text))
 
-    def _cut(self, start: int, end: int) -> int:
+    def _cut(self, start: int, end: int, borders: Sequence[regex.Pattern[str]]) -> int:
         # A border in the first half is worth less than a fuller part.
         middle = start + (end - start) // 2
-        for border in _BORDERS:
+        for border in borders:
             if cut := self._last_border(border, start, end, middle):
                 return cut
         if cut := self._last_border(_WORD, start, end, start):

@@ -9,13 +9,15 @@ from pydantic import ValidationError
 from shared.channel import Channel, VariesByAccount
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Capabilities, Rate, Rates
+from shared.policy.text import parts_allowed
 
 
 def capabilities_of(channel: Channel, account: AccountRecord, told: Rate | None) -> Capabilities:
     """The capabilities of an account. `told` is the rate that the provider gave it, where it gave one.
 
     The operator has the last word: `told` replaces the channel's usual rate and none that the account's settings make,
-    and `settings.rates` replaces buckets by name; what is no rate is left out.
+    and `settings.rates` replaces buckets by name; what is no rate is left out. `settings.max_text_parts` says into how
+    many messages a text may be split.
     """
     found = channel.capabilities_of(account) if isinstance(channel, VariesByAccount) else channel.capabilities
     rates = found.rates
@@ -25,4 +27,7 @@ def capabilities_of(channel: Channel, account: AccountRecord, told: Rate | None)
     if isinstance(own, dict):
         with contextlib.suppress(ValidationError):
             rates = Rates.model_validate({**rates.model_dump(), **own})
-    return found if rates is found.rates else found.model_copy(update={"rates": rates})
+    most = parts_allowed(account.settings)
+    if rates is found.rates and most == found.text.max_parts:
+        return found
+    return found.model_copy(update={"rates": rates, "text": found.text.model_copy(update={"max_parts": most})})

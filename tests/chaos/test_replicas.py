@@ -149,7 +149,8 @@ async def test_messages_of_fifty_parts_are_killed_on_their_way(world: World, nam
     # All are killed at once on few cores, so that each is back only after seconds: as long as outside of tests, the
     # group waits for its members, and no rebalance takes the time in which parts are sent.
     channel = await loaded(world, name, KAFKA_SESSION_TIMEOUT="10")
-    people = await channel.people(await channel.account(), 24)
+    account = await channel.account(settings={"max_text_parts": PARTS})
+    people = await channel.people(account, 24)
     channel.provider.fail_sends("slow", seconds=0.02)  # fifty parts take a second: most kills cut some of them
     enough, kills = asyncio.Event(), count(1000)
     traffic = asyncio.gather(*(sending(channel, person, enough) for person in people))
