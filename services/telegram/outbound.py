@@ -21,6 +21,7 @@ from services.telegram.rendering import (
     text_calls,
     text_fields,
 )
+from services.telegram.shapes import check_references
 from shared.channel import Call, PlanContext, Refused
 from shared.contract import ids
 from shared.contract.base import AliasKind
@@ -55,6 +56,7 @@ _SKIN_TONES = range(0x1F3FB, 0x1F400)
 def plan(kind: CommandType, command: Command, context: PlanContext) -> list[Call]:
     """The calls of a command. Raises Refused."""
     peer = _recipient(command, context)
+    check_references(command)
     match command:
         case MessageSend():
             return _send(command, context, peer)

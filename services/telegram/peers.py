@@ -15,8 +15,8 @@ from shared.contract import ids
 CHANNEL = "telegram"
 
 _PEER = re.compile(
-    r"(?P<chat>-?\d{1,19}|@\w{3,64})"
-    r"(?::business:(?P<business>\S+?))?(?::topic:(?P<topic>\d+))?(?::direct:(?P<direct>\d+))?"
+    r"(?P<chat>-?[0-9]{1,19}|@\w{3,64})"
+    r"(?::business:(?P<business>\S+?))?(?::topic:(?P<topic>[0-9]{1,19}))?(?::direct:(?P<direct>-?[0-9]{1,19}))?"
 )
 _MESSAGE = re.compile(
     r"(?:(?P<chat>-?[0-9]{1,19}|@\w{3,64})(?::business:(?P<business>[^:\s]+))?:)?(?P<number>[0-9]{1,18})"

@@ -19,6 +19,7 @@ from services.tiktok.rendering import (
     post_item,
     with_options,
 )
+from services.tiktok.shapes import check_references
 from shared.channel import Call, PlanContext, Refused
 from shared.contract import ids
 from shared.contract.capabilities import Capabilities, Grade
@@ -52,6 +53,7 @@ TO_NOBODY = {
 
 def plan(kind: CommandType, command: Command, context: PlanContext, capabilities: Capabilities) -> Sequence[Call]:
     """The calls of a command, in order. Raises Refused."""
+    check_references(command)
     match kind:
         case CommandType.MESSAGE_SEND if isinstance(command, MessageSend):
             return _Plan(command, context, capabilities).calls()

@@ -11,6 +11,7 @@ from services.whatsapp.draft import Draft, message
 from services.whatsapp.interactive import add_interactive
 from services.whatsapp.recipient import in_group, recipient_of
 from services.whatsapp.rendering import add_contacts, add_location, add_media, add_text
+from services.whatsapp.shapes import check_references
 from services.whatsapp.templates import add_template
 from shared.channel import Call, Failure, PlanContext, Refused
 from shared.contract.commands import (
@@ -38,6 +39,7 @@ UNBLOCK = "unblock_users"
 
 def plan(kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
     """The calls that carry a command out. Raises Refused."""
+    check_references(command)
     if isinstance(command, MessageSend):
         return _send(command, context)
     if isinstance(command, ReactionSet):

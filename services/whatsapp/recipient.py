@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.whatsapp.capabilities import CHANNEL
 from services.whatsapp.identity import is_bsuid, is_personal_peer, phone_alias, phone_digits
+from services.whatsapp.shapes import SHAPES
 from shared.channel import PlanContext, Refused
 from shared.contract import ids
 from shared.contract.base import Alias, AliasKind
@@ -82,7 +83,7 @@ def peer_of(to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
 def _named(to: Sequence[Alias]) -> tuple[str | None, str | None, str | None]:
     """The phone number, the user id and the group among aliases."""
     phone = bsuid = parent = group = None
-    for alias in to:
+    for index, alias in enumerate(to):
         if is_bsuid(alias.value):
             if alias.kind is AliasKind.PARENT_BSUID:
                 parent = alias.value
@@ -91,6 +92,9 @@ def _named(to: Sequence[Alias]) -> tuple[str | None, str | None, str | None]:
         elif alias.kind in (AliasKind.PHONE, AliasKind.PROVIDER_ID):
             phone = phone or _international(alias.value)
         elif alias.kind is AliasKind.GROUP:
+            if not SHAPES.peer.fits(alias.value):
+                detail = "This is no id of a WhatsApp group."
+                raise Refused(ErrorCode.INVALID_COMMAND, detail, field=f"to.{index}.value")
             group = alias.value
     return phone, bsuid or parent, group
 

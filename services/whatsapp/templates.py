@@ -8,12 +8,14 @@ from typing import Any
 
 from services.whatsapp.capabilities import TEMPLATE_BUTTONS
 from services.whatsapp.draft import Draft, Json, required
+from services.whatsapp.shapes import SHAPES
 from shared.channel import Refused
 from shared.contract.commands import OutTemplate
 from shared.contract.errors import ErrorCode
 
 _FILES = ("image", "video", "gif", "document")
 
+_LINK = re.compile(r"https?://[^\s/]\S{0,1999}", re.I)
 # Meta refuses a parameter with any of these (132012, 132018).
 _FORBIDDEN = re.compile(r"[\n\r\t]| {5,}")
 
@@ -89,6 +91,18 @@ def _check_parameter(parameter: Mapping[str, Any], path: str) -> None:
     elif kind in _FILES and not (isinstance(given, Mapping) and (given.get("id") or given.get("link"))):
         detail = "A file of a template is named by the id of an upload or by a link."
         raise Refused(ErrorCode.TEMPLATE_INVALID, detail, field=f"{path}.{kind}")
+    elif kind in _FILES:
+        _check_file(given, f"{path}.{kind}")
+
+
+def _check_file(given: Any, path: str) -> None:
+    """What names a file of a template: an id of Meta's shape, an address that Meta can fetch."""
+    media_id, link = given.get("id"), given.get("link")
+    if media_id and not SHAPES.file.fits(str(media_id)):
+        raise Refused(ErrorCode.INVALID_COMMAND, "This is no id of a WhatsApp file.", field=f"{path}.id")
+    if link and not (isinstance(link, str) and _LINK.fullmatch(link)):
+        detail = "A link starts with https:// or http:// and has no blanks."
+        raise Refused(ErrorCode.INVALID_COMMAND, detail, field=f"{path}.link")
 
 
 def _body(content: OutTemplate, components: list[Json]) -> Json:
