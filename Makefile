@@ -5,7 +5,7 @@ SYNCED := .venv/.synced
 CHANNEL ?= telegram
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contract goldens chaos bench image clean
+.PHONY: help run test check fmt contract docs goldens chaos bench image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ fmt: $(SYNCED) ## format, and mend what ruff can mend
 
 contract: $(SYNCED) ## write shared/contract/published anew after a change of the contract
 	$(BIN)/python -m shared.contract.publish_schemas $(ARGS)
+
+docs: $(SYNCED) ## write docs/provider-errors.md anew after a change of a channel's errors
+	$(BIN)/python -m tests.provider_errors
 
 goldens: $(SYNCED) ## write the expectations of the golden files anew; read the difference before you commit it
 	GOLDENS=update $(BIN)/pytest -q tests/channels/test_goldens.py $(ARGS)
