@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 from asyncio import timeout
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from random import randrange
+from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +32,23 @@ _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "proxy_url", "pro
 _WHOLE_FILE = timedelta(hours=1)  # a file is read as slowly as the provider takes it; only silence is an outage
 
 
+# The shape of a key, wherever it is kept: what a directory and an object store both take. A segment is a file's name
+# (255 bytes in most file systems, of which the store needs some while it writes), the whole a key of S3 (1,024 bytes,
+# docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html) behind a prefix. `#1` at the end is how the library
+# names a file that is being written.
+LONGEST_KEY, LONGEST_SEGMENT = 900, 240
+_NO_KEY = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|$)|#\d*$")
+_ERRNO = re.compile(r"\(os error (\d+)\)")
+# What a file system says of a name that no file can have: too long, through a file or around in circles, a directory.
+_NO_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.EINVAL, errno.EILSEQ})
+_S3_CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
+_NO_KEY_OF_S3 = frozenset({"KeyTooLongError", "InvalidURI", "InvalidObjectName"})
+# A probe is large enough to need room on a disk, small enough to cost nothing; so many keys for all replicas, because
+# GCS takes one write a second of each (docs.cloud.google.com/storage/quotas#objects).
+_PROBE, _PROBES = b"\0" * 64 * 1024, 32
+_PROVED_SECONDS = 10.0  # for so long a probe that succeeded is believed, unless a call fails: writing is paid for
+
+
 class BlobMissing(Exception):
     """There is no blob of this key."""
 
@@ -36,22 +57,28 @@ class BlobsUnavailable(Exception):
     """The store does not answer, or refuses. Nothing is known about the blob."""
 
 
-class _Forbidden(BlobsUnavailable):
-    """The store answers, and refuses. S3 says so of a missing key, too, to whoever may not list the bucket."""
-
-
 class Blobs:
     """Blobs by key. Every method raises BlobsUnavailable, at the latest when the store has not answered for `patience`
     seconds; while a file is stored or streamed, that is for the next chunk of it."""
 
-    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
-        """`url`: `file:///directory`, `s3://bucket/prefix`, `gs://…`, `az://…`; credentials from the environment."""
+    def __init__(
+        self, url: str, *, patience: float = PATIENCE, on_failure: Callable[[str], None] = lambda kind: None
+    ) -> None:
+        """`url`: `file:///directory`, `s3://bucket/prefix`, `gs://…`, `az://…`; credentials from the environment.
+
+        `on_failure` is told of every failed call what kind of failure it was; it must be quick.
+        """
         self._patience, self._courtesy = patience, min(patience, _COURTESY)
+        self._on_failure = on_failure
+        self._probe_key = f".probe/{randrange(_PROBES)}"
+        self._proved_until = 0.0
         parts = urlsplit(url)
         if parts.scheme == "file":
-            Path(unquote(parts.path)).mkdir(parents=True, exist_ok=True)
+            self._directory: Path | None = Path(unquote(parts.path))
+            self._directory.mkdir(parents=True, exist_ok=True)
             self._store: Any = LocalStore(unquote(parts.path), mkdir=True)
         else:
+            self._directory = None
             silence = timedelta(seconds=patience)
             retries: Any = {"max_retries": _RETRIES, "retry_timeout": silence}
             self._store = from_url(url, client_options=_client_options(parts.scheme, silence), retry_config=retries)
@@ -62,19 +89,29 @@ class Blobs:
         try:
             async with timeout(self._patience):
                 yield
-        except PermissionDeniedError as refused:
-            raise _Forbidden(type(refused).__name__) from None
         except (BaseError, OSError) as away:
-            raise BlobsUnavailable(type(away).__name__) from None
+            self._proved_until = 0.0
+            kind = _kind_of(away)
+            self._on_failure(kind)
+            raise BlobsUnavailable(kind) from None
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[None]:
-        """One call about a blob that should be there."""
+    async def _reading(self, key: str) -> AsyncIterator[None]:
+        """One call about a blob that should be there. Raises BlobMissing for a key that no blob can have."""
+        if not is_key(key):
+            raise BlobMissing
         async with self._answering():
             try:
                 yield
-            except (FileNotFoundError, ValueError):  # a key that no blob can have is one that no blob has
-                raise BlobMissing from None
+            except (BaseError, OSError, ValueError) as refused:
+                none = isinstance(refused, FileNotFoundError) or _is_no_key(refused)
+                if isinstance(refused, ValueError) or (none and self._is_there()):
+                    raise BlobMissing from None
+                raise
+
+    def _is_there(self) -> bool:
+        """A directory that is gone holds no file, and says the same of each as if it alone were missing."""
+        return self._directory is None or self._directory.is_dir()
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Store what comes, all of it or nothing: an error of the iterator leaves no blob behind."""
@@ -100,49 +137,86 @@ class Blobs:
 
     async def size(self, key: str) -> int:
         """Bytes. Raises BlobMissing."""
-        async with self._reading():
+        async with self._reading(key):
             return int((await obstore.head_async(self._store, key))["size"])
 
     async def exists(self, key: str) -> bool:
-        """Whether there is such a blob, as far as the store lets us see."""
+        """Whether there is such a blob, as far as the store lets us see: S3 says 403 of one that is missing to whoever
+        may not list the bucket."""
         try:
-            await self.size(key)
-        except (BlobMissing, _Forbidden):
+            async with self._reading(key):
+                try:
+                    await obstore.head_async(self._store, key)
+                except PermissionDeniedError:
+                    return False
+        except BlobMissing:
             return False
         return True
 
     async def read(self, key: str) -> bytes:
         """All bytes of a small blob. Raises BlobMissing."""
-        async with self._reading():
+        async with self._reading(key):
             return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
 
     async def head(self, key: str, length: int) -> bytes:
         """The first bytes, at most `length`. Raises BlobMissing."""
-        async with self._reading():
+        async with self._reading(key):
             size = int((await obstore.head_async(self._store, key))["size"])
             end = min(size, length)
             return bytes(await obstore.get_range_async(self._store, key, start=0, end=end)) if end else b""
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
         """The bytes in chunks. Raises BlobMissing at the first."""
-        async with self._reading():
+        async with self._reading(key):
             found = await obstore.get_async(self._store, key)
             chunks = found.stream(min_chunk_size=CHUNK).__aiter__()
         while True:
-            async with self._reading():
+            async with self._reading(key):
                 chunk = await anext(chunks, None)
             if chunk is None:
                 return
             yield bytes(chunk)
 
     async def reachable(self) -> bool:
-        """Whether the store answers: asking for a key that need not exist is enough."""
+        """Whether the store keeps what it is given: it is written to and read from, every few seconds at the most."""
+        if monotonic() < self._proved_until:
+            return True
         try:
             async with timeout(self._courtesy):
-                await self.exists(".probe")
-        except (BlobsUnavailable, TimeoutError):
+                async with self._answering():
+                    await obstore.put_async(self._store, self._probe_key, _PROBE, use_multipart=False)
+                kept = await self.read(self._probe_key)
+        except (BlobsUnavailable, BlobMissing, TimeoutError):
             return False
-        return True
+        if kept == _PROBE:
+            self._proved_until = monotonic() + _PROVED_SECONDS
+        return kept == _PROBE
+
+
+def is_key(key: str) -> bool:
+    """Whether a blob can have this key; where it cannot, no store needs to be asked."""
+    try:
+        segments = [len(segment) for segment in key.encode().split(b"/")]
+    except UnicodeEncodeError:
+        return False
+    fits = max(segments) <= LONGEST_SEGMENT and sum(segments) + len(segments) - 1 <= LONGEST_KEY
+    return fits and _NO_KEY.search(key) is None
+
+
+def _is_no_key(error: Exception) -> bool:
+    """Whether the store says that no blob can have such a key: that is about the key, not about the store."""
+    said = str(error)
+    number, code = _ERRNO.search(said), _S3_CODE.search(said)
+    return (number is not None and int(number[1]) in _NO_NAME) or (code is not None and code[1] in _NO_KEY_OF_S3)
+
+
+def _kind_of(error: Exception) -> str:
+    """What to call a failure: `ENOSPC`, `AccessDenied`; where the store does not say, its type. Never a key."""
+    said = str(error)
+    if (number := _ERRNO.search(said)) is not None:
+        return errno.errorcode.get(int(number[1]), type(error).__name__)
+    code = _S3_CODE.search(said)
+    return code[1] if code is not None else type(error).__name__
 
 
 def _client_options(scheme: str, silence: timedelta) -> Any:

@@ -61,6 +61,9 @@ FILE_SECONDS = _histogram("file_seconds", "From publication to stored file.", _S
 PULLS = _counter("pulls_total", "Pulls of accounts without a webhook, by outcome.", "channel", "outcome")
 
 # all
+DEPENDENCY_UP = Gauge(
+    "dependency_up", "1 while what a service leans on does its work.", ["channel", "dependency"], registry=REGISTRY
+)
 DEAD_LETTERS = _counter("dead_letters_total", "Records put on the dead-letter topic, by code.", "channel", "code")
 RECORDS = _counter("records_total", "Records by what became of them.", "channel", "role", "outcome")
 STALLED = Gauge(

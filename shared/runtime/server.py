@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from shared.runtime import metrics
+from shared.runtime.dependencies import Dependencies
 from shared.runtime.settings import HttpSettings
 
 RETRY_AFTER_SECONDS = "5"
@@ -17,13 +18,18 @@ REQUESTS_SECONDS = 5.0
 # aiohttp waits as long again for a request that it has cancelled.
 LONGEST_STOP = 2 * REQUESTS_SECONDS
 CHECK_SECONDS = 1.0  # half of what Kubernetes waits for /readyz
+WATCH_SECONDS = 2.0  # between two looks of our own: what is away is said although nobody asks
 _ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class HealthChecks:
-    """What `/livez` and `/readyz` answer: liveness is the watchdog's, readiness names what is missing."""
+    """What `/livez` and `/readyz` answer: liveness is the watchdog's, readiness names what is missing.
 
-    def __init__(self) -> None:
+    Each dependency is said to be away once, and once to be back: see `Dependencies`.
+    """
+
+    def __init__(self, channel: str) -> None:
+        self._dependencies = Dependencies(channel)
         self._checks: dict[str, Callable[[], Awaitable[bool]]] = {}
         self._alive: list[Callable[[], bool]] = []
         self.accepting = False
@@ -40,11 +46,29 @@ class HealthChecks:
     def alive(self) -> bool:
         return all(check() for check in self._alive)
 
+    def failed(self, name: str, kind: str) -> None:
+        """A call of this dependency has failed, between two checks. Nobody would see it come back without a check."""
+        if name in self._checks:
+            self._dependencies.failed(name, kind)
+
     async def missing(self) -> list[str]:
         """Names of the dependencies that are away: all are asked at once, and have `CHECK_SECONDS` to answer."""
-        found = await asyncio.gather(*map(_in_time, self._checks.values()))
-        absent = [name for name, there in zip(self._checks, found, strict=True) if not there]
-        return absent if self.accepting else ["accepting", *absent]
+        found = await asyncio.gather(*map(_trouble, self._checks.values()))
+        absent = {name: why for name, why in zip(self._checks, found, strict=True) if why is not None}
+        if not self.accepting:  # what a start waits for has log lines of its own
+            return ["accepting", *absent]
+        for name in self._checks:
+            if name in absent:
+                self._dependencies.failed(name, absent[name])
+            else:
+                self._dependencies.answered(name)
+        return list(absent)
+
+    async def keep_watch(self) -> None:
+        """Look at everything now and then, until cancelled."""
+        while True:
+            await self.missing()
+            await asyncio.sleep(WATCH_SECONDS)
 
     @web.middleware
     async def gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -65,12 +89,13 @@ class HealthChecks:
         )
 
 
-async def _in_time(check: Callable[[], Awaitable[bool]]) -> bool:
+async def _trouble(check: Callable[[], Awaitable[bool]]) -> str | None:
+    """What keeps a dependency from being there, or None."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            return await check()
-    except TimeoutError:
-        return False
+            return None if await check() else "no answer"
+    except Exception as broken:  # a check that fails in its own way is no reason to end
+        return type(broken).__name__
 
 
 class Server:

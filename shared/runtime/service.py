@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 
 import structlog
@@ -121,9 +122,10 @@ def kafka_log(settings: KafkaSettings, client_id: str) -> KafkaLog:
     )
 
 
-def state_client(settings: StateSettings) -> Client:
+def state_client(settings: StateSettings, on_failure: Callable[[str], None] = lambda kind: None) -> Client:
     """The state store of a service's settings."""
-    return Client(settings.url.get_secret_value(), cluster=settings.cluster, timeout=settings.timeout)
+    url = settings.url.get_secret_value()
+    return Client(url, cluster=settings.cluster, timeout=settings.timeout, on_failure=on_failure)
 
 
 def topic_specs(topics: Topics, channel: str, partitions: int) -> list[TopicSpec]:
@@ -211,7 +213,7 @@ class Service:
         self._config = config
         self._roles = frozenset(config.service.roles)
         self._stop = asyncio.Event()
-        self._checks = HealthChecks()
+        self._checks = HealthChecks(self._name)
         self._dispatchers: dict[str, Dispatcher] = {}
         self._stalled: set[tuple[str, str]] = set()  # role and reason: told until they are zero, and then as zero
         self._readers: list[Dispatcher | Puller] = []
@@ -254,9 +256,10 @@ class Service:
         """Start in order; what is pushed on the stack stops in reverse."""
         config, topics = self._config, Topics(self._config.kafka.topic_prefix)
         stream = kafka_log(config.kafka, config.service.instance or f"{self._name}-connector")
-        state = state_client(config.state)
+        state = state_client(config.state, partial(self._checks.failed, "state"))
         stack.push_async_callback(state.close)
-        world = _World(self._channel, config, topics, stream, Store(state), Blobs(config.blobs.url))
+        blobs = Blobs(config.blobs.url, on_failure=partial(self._checks.failed, "blobs"))
+        world = _World(self._channel, config, topics, stream, Store(state), blobs)
         stack.push_async_callback(world.fetcher.close)
         self._require(world, state)
         # Listening comes first, so that whoever waits for us can ask what we wait for; webhooks get 503 till then.
@@ -276,6 +279,7 @@ class Service:
         stack.push_async_callback(self._stop_reading)
         stack.push_async_callback(listener.stop)  # the first to stop
         self._checks.accepting = True
+        self._spawn(self._checks.keep_watch(), stack)
         if Role.INGRESS in self._roles:
             self._spawn(self._register_webhooks(world), stack)
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from random import randrange
 from typing import Any, NamedTuple
 
 import libvalkey
 from valkey.asyncio import Connection, Valkey, ValkeyCluster
+from valkey.asyncio.connection import DefaultParser
 from valkey.exceptions import DataError, NoScriptError, ResponseError
 
+from shared.state import keys
+from shared.state.replies import coded, is_ours, kind_of
+
 _MAX_BATCH = 256
+_AGAIN_SECONDS = 0.2  # between two questions whether a server that hung answers again
+_PROBE_SECONDS = 1.0  # how long such a question waits
 
 
 class StateUnavailable(Exception):
-    """Valkey did not answer in time. Nothing is known about what it did."""
+    """Valkey did not answer in time, or refuses. Nothing is known about what it did; the text is what kind it was."""
 
 
 class _Unsendable(Exception):
@@ -42,15 +49,40 @@ class _Connection(Connection):
         return [b"".join([libvalkey.pack_command(tuple(command)) for command in commands])]
 
 
+def _parsing(parser: Any = DefaultParser) -> dict[str, Any]:
+    return {"parser_class": coded(parser)}
+
+
+def _cluster(url: str, options: dict[str, Any]) -> Any:
+    """It takes no parser, but passes on to its nodes what it has chosen itself."""
+    cluster: Any = ValkeyCluster.from_url(url, **options)
+    for node in (cluster, *cluster.nodes_manager.startup_nodes.values()):
+        node.connection_kwargs |= _parsing(node.connection_kwargs["parser_class"])
+    return cluster
+
+
 class Client:
     """Commands and scripts on one Valkey or Valkey Cluster.
 
     While one round trip is under way, calls gather for the next: a busy process sends few, large batches and an
-    idle one pays no delay. At most `max_waiting` calls gather; more are refused as StateUnavailable.
+    idle one pays no delay. At most `max_waiting` calls gather; more are refused as StateUnavailable. After a round
+    trip that was not answered in time, so is every call at once, until the server answers a PING: nobody waits for
+    longer than one round trip.
     """
 
-    def __init__(self, url: str, *, cluster: bool = False, timeout: float = 2.0, max_waiting: int = 20_000) -> None:
-        """`url` as in `valkey://host:6379/0`; `timeout` in seconds for connecting and for a round trip."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        cluster: bool = False,
+        timeout: float = 2.0,
+        max_waiting: int = 20_000,
+        on_failure: Callable[[str], None] = lambda kind: None,
+    ) -> None:
+        """`url` as in `valkey://host:6379/0`; `timeout` in seconds for connecting and for a round trip.
+
+        `on_failure` is told of every failed call what kind of failure it was; it must be quick.
+        """
         # No timeout per answer: one for the whole round trip costs less and says the same.
         options: dict[str, Any] = {
             "socket_connect_timeout": timeout,
@@ -59,21 +91,30 @@ class Client:
             "decode_responses": True,
         }
         self._timeout = timeout
-        self._connection: Any = (ValkeyCluster if cluster else Valkey).from_url(url, **options)
+        self._connection: Any = _cluster(url, options) if cluster else Valkey.from_url(url, **options, **_parsing())
         self._waiting: deque[_Waiting] = deque()
         self._max_waiting = max_waiting
         self._sender: asyncio.Task[None] | None = None
         self._hashes: dict[str, str] = {}
+        self._on_failure = on_failure
+        self._probe_key = keys.probe(randrange(keys.PROBES))
+        self._hung: asyncio.Task[None] | None = None  # asks until the server answers again
 
     async def close(self) -> None:
         if self._sender is not None:
             await self._sender
+        if self._hung is not None:
+            self._hung.cancel()
+            await asyncio.gather(self._hung, return_exceptions=True)
         await self._connection.aclose()
 
     async def reachable(self) -> bool:
+        """Whether the store does what is asked of it: it runs a script that writes, reads and leaves nothing behind."""
+        if self._hung is not None:
+            await asyncio.wait((self._hung,), timeout=self._timeout)
         try:
-            await self.call("PING")
-        except StateUnavailable:
+            await self.script(keys.PROBE, [self._probe_key], [keys.PROBED.ttl])
+        except (StateUnavailable, ResponseError):
             return False
         return True
 
@@ -90,8 +131,8 @@ class Client:
 
     def _put(self, arguments: tuple[Any, ...], script: str | None) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if len(self._waiting) >= self._max_waiting:
-            answer.set_exception(StateUnavailable("too many calls are waiting"))
+        if self._hung is not None or len(self._waiting) >= self._max_waiting:
+            self._settle(answer, StateUnavailable("no answer" if self._hung else "too many calls are waiting"))
             return answer
         self._waiting.append(_Waiting(arguments, answer, script))
         if self._sender is None or self._sender.done():
@@ -106,37 +147,64 @@ class Client:
                     whole = ("EVAL", waiting.script, *waiting.arguments[2:])
                     self._waiting.appendleft(_Waiting(whole, waiting.answer, None))
                 else:
-                    _settle(waiting.answer, answer)
+                    self._settle(waiting.answer, answer)
+            if self._hung is not None:
+                while self._waiting:
+                    self._settle(self._waiting.popleft().answer, StateUnavailable("no answer"))
 
     async def _round_trip(self, batch: Sequence[_Waiting]) -> Sequence[Any]:
         try:
-            pipeline = self._connection.pipeline(transaction=False)
-            for waiting in batch:
-                pipeline.execute_command(*waiting.arguments)
             async with asyncio.timeout(self._timeout):
-                answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
+                answers = await self._answers([waiting.arguments for waiting in batch])
         except (DataError, TypeError, UnicodeEncodeError) as unsendable:  # nothing has been sent, for one call's sake
             if len(batch) == 1:
                 return [_Unsendable(unsendable)]
             return [answer for waiting in batch for answer in await self._round_trip([waiting])]
+        except TimeoutError:
+            if self._hung is None:
+                self._hung = asyncio.create_task(self._until_answered(), name="state-probe")
+            return [StateUnavailable("no answer")] * len(batch)
         except Exception as failure:  # whatever it was, nobody may wait for ever
-            return [StateUnavailable(type(failure).__name__)] * len(batch)
+            return [StateUnavailable(kind_of(failure))] * len(batch)
+        if any(isinstance(answer, ResponseError) and kind_of(answer) == "READONLY" for answer in answers):
+            await self._leave()
         return answers
 
+    async def _answers(self, calls: Iterable[tuple[Any, ...]]) -> Sequence[Any]:
+        """The answers to a batch of calls, errors among them. Raises what the library raises."""
+        pipeline = self._connection.pipeline(transaction=False)
+        for arguments in calls:
+            pipeline.execute_command(*arguments)
+        answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
 
-def _settle(future: asyncio.Future[Any], answer: Any) -> None:
-    if future.done():
-        return
-    if not isinstance(answer, Exception):
-        future.set_result(answer)
-    elif isinstance(answer, _Unsendable):
-        future.set_exception(answer.cause)
-    elif isinstance(answer, StateUnavailable) or (isinstance(answer, ResponseError) and _is_ours(answer)):
-        future.set_exception(answer)
-    else:
-        future.set_exception(StateUnavailable(type(answer).__name__))
+    async def _until_answered(self) -> None:
+        """Ask a server that hung whether it answers again; a refusal is an answer, too: it keeps nobody waiting."""
+        while True:
+            try:
+                async with asyncio.timeout(min(self._timeout, _PROBE_SECONDS)):
+                    await self._answers([("PING",)])
+            except TimeoutError:
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            except Exception as failure:
+                self._on_failure(kind_of(failure))
+            break
+        self._hung = None
 
+    async def _leave(self) -> None:
+        """Connect anew: after a failover the name may lead to another server, and this one is a replica now."""
+        if isinstance(self._connection, Valkey):
+            await self._connection.connection_pool.disconnect(inuse_connections=False)
 
-def _is_ours(answer: ResponseError) -> bool:
-    """Whether an error answer is about the call, and not about the server's state."""
-    return not str(answer).startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "TRYAGAIN", "OOM"))
+    def _settle(self, future: asyncio.Future[Any], answer: Any) -> None:
+        if isinstance(answer, Exception) and not isinstance(answer, (_Unsendable, StateUnavailable)):
+            answer = answer if is_ours(answer) else StateUnavailable(kind_of(answer))
+        if isinstance(answer, StateUnavailable):
+            self._on_failure(str(answer))
+        if future.done():
+            return
+        if not isinstance(answer, Exception):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer.cause if isinstance(answer, _Unsendable) else answer)

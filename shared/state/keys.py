@@ -107,6 +107,7 @@ RATE = KeySpec(
     "the channel's usual rate until the provider is asked again",
 )
 SECRET = KeySpec("k", 400 * _DAY, "string: sealed rotating tokens of an account", "the account has to be reconnected")
+PROBED = KeySpec("y", 60, "what `/readyz` writes to see that it can; gone again before the probe ends", "nothing")
 
 ALL = (
     CONVERSATION,
@@ -125,6 +126,7 @@ ALL = (
     CURSOR,
     RATE,
     SECRET,
+    PROBED,
 )
 
 
@@ -189,7 +191,39 @@ def secret(channel: str, account_id: str) -> str:
     return f"{SECRET.prefix}:{{{digest(channel, account_id)}}}"
 
 
+PROBES = 64  # so many keys for all replicas, in so many slots
+
+
+def probe(number: int) -> str:
+    return f"{PROBED.prefix}:{{{number % PROBES}}}"
+
+
 # ---------------------------------------------------------------------------------------------------- scripts
+
+# Whether the store does what it will be asked to do: every command that is used anywhere, on a key that is gone again
+# at the end. KEYS: probe. ARGV: ttl in seconds.
+PROBE = """
+local key, ttl = KEYS[1], ARGV[1]
+redis.call('TIME')
+redis.call('SET', key, '1', 'EX', ttl)
+if redis.call('GET', key) ~= '1' or redis.call('EXISTS', key) ~= 1 then return redis.error_reply('PROBE not kept') end
+redis.call('EXPIRE', key, ttl, 'GT')
+redis.call('DEL', key)
+redis.call('HSET', key, 'field', '1')
+redis.call('HGET', key, 'field')
+redis.call('HGETALL', key)
+redis.call('HDEL', key, 'field')
+redis.call('ZADD', key, 1, 'member')
+redis.call('ZSCORE', key, 'member')
+redis.call('ZCARD', key)
+redis.call('ZRANGEBYSCORE', key, 0, 1)
+redis.call('ZREMRANGEBYSCORE', key, 2, 3)
+redis.call('ZREM', key, 'member')
+redis.call('RPUSH', key, '1')
+redis.call('LTRIM', key, -1, -1)
+redis.call('LRANGE', key, 0, -1)
+return redis.call('DEL', key)
+"""
 
 # KEYS: conversation, quota, cancel rules, then `seen` keys, then `message` keys of reply targets.
 # ARGV: ttl, number of seen keys, moment of an inbound that opens the window (or ''), its provider ref,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import subprocess
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -13,8 +16,9 @@ from aiohttp import web
 
 from shared.channel import FileUnavailable
 from shared.contract.commands import File
-from shared.media.blobs import CHUNK, BlobMissing, Blobs, BlobsUnavailable
+from shared.media.blobs import CHUNK, BlobMissing, Blobs, BlobsUnavailable, is_key
 from shared.runtime.files import BlobFiles, NoFiles
+from tests.shared.runtime.clock import Clock
 
 
 @pytest.fixture
@@ -80,23 +84,101 @@ async def test_content_is_kept_under_its_own_digest(blobs: Blobs) -> None:
     assert await blobs.read(first) == b"same"
 
 
-@pytest.mark.parametrize("key", ["none", "a/none", "../outside", "/etc/passwd", "a//b", "a/../../b", "nul\x00byte"])
+NO_KEYS = ("../outside", "/etc/passwd", "a//b", "a/../../b", "a/.", "a/", "", ".", "nul\x00byte", "line\nbreak", "a\\b")
+NO_NAMES = ("x" * 241, "é" * 121, "/".join(["x" * 200] * 5), "part#1", "\ud800", "text\x7f")
+
+
+@pytest.mark.parametrize("key", ["none", "a/none", *NO_KEYS, *NO_NAMES])
 async def test_a_key_that_no_blob_has_or_can_have(blobs: Blobs, key: str) -> None:
     for asked in (blobs.size(key), blobs.read(key), blobs.head(key, 1), content(blobs, key)):
         with pytest.raises(BlobMissing):
             await asked
 
 
+@pytest.mark.parametrize("key", ["a/directory", "a/file/below", "around", "around/x"])
+async def test_a_key_that_only_the_file_system_knows_to_be_none(tmp_path: Path, key: str) -> None:
+    told: list[str] = []
+    blobs = Blobs(tmp_path.as_uri(), on_failure=told.append)
+    (tmp_path / "a" / "directory").mkdir(parents=True)
+    (tmp_path / "a" / "file").write_bytes(b"x")
+    (tmp_path / "around").symlink_to("around")
+    for asked in (blobs.size(key), blobs.read(key), blobs.head(key, 1), content(blobs, key)):
+        with pytest.raises(BlobMissing):
+            await asked
+    assert not await blobs.exists(key)
+    assert told == []
+
+
+@pytest.mark.parametrize("key", ["ws_1/bot.1/att-ü😀 1", "x" * 240, "..a/b..", "%2e%2e/x", "a#b", "*?"])
+async def test_odd_keys_that_a_blob_can_have(blobs: Blobs, key: str) -> None:
+    assert is_key(key)
+    await blobs.put(key, chunks(b"x"))
+    assert await blobs.read(key) == b"x"
+
+
 async def test_a_store_that_is_away(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     blobs = Blobs(f"file://{tmp_path}/store")
     assert await blobs.reachable()
-    (tmp_path / "store").rmdir()
+    rmtree(tmp_path / "store")
+    with pytest.raises(BlobsUnavailable):  # a directory that is gone has lost no file
+        await blobs.size("k")
     (tmp_path / "store").write_text("a file stands where the directory was")
     with pytest.raises(BlobsUnavailable):
         await blobs.put("k", chunks(b"x"))
     with pytest.raises(BlobsUnavailable):
         await blobs.put_content("k", b"x")
+    with pytest.raises(BlobsUnavailable):
+        await blobs.read("k")
+    assert not await blobs.reachable()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a megabyte."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", where], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root can mount a small disk")
+    yield where
+    subprocess.run(["umount", where], check=True)
+
+
+async def test_a_full_disk_is_an_outage_that_names_itself(disk: Path) -> None:
+    told: list[str] = []
+    blobs = Blobs(disk.as_uri(), on_failure=told.append)
+    await blobs.put("kept", chunks(b"kept"))
+    assert await blobs.reachable()
+    with pytest.raises(BlobsUnavailable):
+        await blobs.put("large", chunks(b"x" * 2_000_000))
+    assert await blobs.reachable()  # what does not fit leaves nothing behind
+    (disk / "filler").write_bytes(b"x" * (1_048_576 - 80 * 1024))
+    with suppress(OSError), (disk / "rest").open("wb", 0) as rest:
+        while rest.write(b"x" * 4096):
+            pass
+    blobs = Blobs(disk.as_uri(), on_failure=told.append)  # nothing proved yet
+    assert not await blobs.reachable()
+    with pytest.raises(BlobsUnavailable):
+        await blobs.put_content("raw", b"x" * 5000)
+    assert await blobs.read("kept") == b"kept"
+    (disk / "filler").unlink()
+    assert await blobs.reachable()
+    assert await blobs.put_content("raw", b"x" * 5000)
+    assert set(told) == {"ENOSPC"}
+
+
+async def test_a_probe_writes_seldom_and_leaves_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("shared.media.blobs.monotonic", lambda: clock.ms / 1000)
+    blobs = Blobs(tmp_path.as_uri())
+    written = set()
+    for passed in (0.0, 5.0, 4.9, 0.2, 20.0):
+        clock.advance(passed)
+        assert await blobs.reachable()
+        (probe,) = (tmp_path / ".probe").iterdir()
+        written.add(probe.stat().st_mtime_ns)
+    assert len(written) == 3
 
 
 # ------------------------------------------------------------------------------------------------- S3
@@ -216,11 +298,11 @@ async def test_a_download_that_stalls_is_an_outage(s3: Callable[[int], Blobs], b
         await anext(stream)
 
 
-async def test_a_store_that_forbids_is_there_but_shows_no_blob(s3: Callable[[int], Blobs], bucket: Bucket) -> None:
+async def test_a_store_that_forbids_is_away_and_shows_no_blob(s3: Callable[[int], Blobs], bucket: Bucket) -> None:
     """S3 says 403 of a key that is missing when the bucket may not be listed."""
     bucket.refuses = True
     blobs = s3(bucket.port)
-    assert await blobs.reachable()
+    assert not await blobs.reachable()
     assert not await blobs.exists("k")
     with pytest.raises(BlobsUnavailable):
         await blobs.size("k")

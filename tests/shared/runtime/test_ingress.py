@@ -27,7 +27,7 @@ SETTINGS = HttpSettings(max_body=2000, body_timeout=0.05)
 
 
 async def serve(world: World) -> TestClient[Any, Any]:
-    checks = HealthChecks()
+    checks = HealthChecks(CHANNEL)
     checks.accepting = True
     server = Server(SETTINGS, checks, measure=lambda: None)
     server.add_routes(Ingress(world.channel, world.accounts, world.process.writer, SETTINGS).routes())

@@ -238,7 +238,7 @@ async def test_readiness_names_what_is_missing(log: MemoryLog, configure: Callab
 
 async def test_readiness_asks_all_at_once_and_waits_for_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.runtime.server.CHECK_SECONDS", 0.01)
-    checks, both = HealthChecks(), asyncio.Barrier(2)
+    checks, both = HealthChecks(CHANNEL), asyncio.Barrier(2)
 
     async def with_the_other() -> bool:
         await both.wait()
