@@ -212,6 +212,8 @@ def _is_no_key(error: Exception) -> bool:
 
 def _kind_of(error: Exception) -> str:
     """What to call a failure: `ENOSPC`, `AccessDenied`; where the store does not say, its type. Never a key."""
+    if isinstance(error, TimeoutError):
+        return "no answer"
     said = str(error)
     if (number := _ERRNO.search(said)) is not None:
         return errno.errorcode.get(int(number[1]), type(error).__name__)

@@ -94,6 +94,8 @@ async def _trouble(check: Callable[[], Awaitable[bool]]) -> str | None:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             return None if await check() else "no answer"
+    except TimeoutError:
+        return "no answer"
     except Exception as broken:  # a check that fails in its own way is no reason to end
         return type(broken).__name__
 

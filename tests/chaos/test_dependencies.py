@@ -19,6 +19,7 @@ from tests.e2e.load import Load
 from tests.e2e.providers import Person
 from tests.e2e.topics import SENT, eventually
 from tests.e2e.world import ChannelUnderTest, World, number
+from tests.shared.state.faults import FAULTS, connections_cut
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
@@ -53,6 +54,49 @@ async def test_valkey_stops_for_thirty_seconds(world: World, name: str, measured
     measured(**numbers(result))
     assert answer["missing"] == ["state"]
     result.assert_exact()
+
+
+@on_tansu
+@pytest.mark.parametrize("name", NAMES)
+async def test_valkey_refuses_in_every_way_one_after_the_other(world: World, name: str, measured: Measured) -> None:
+    """Each for ten seconds, twice as long as it takes to make a record a dead letter; and connections cut all the time."""
+    channel = await loaded(world, name)
+    faults = {**FAULTS, "connections_cut": (connections_cut, "")}
+    back: list[float] = []
+    async with flowing(channel, full=5000, per_second=30) as load:
+        for fault_name, (fault, _) in faults.items():
+            channel.service.balancer.answers.clear()
+            async with fault(world.state):
+                await asyncio.sleep(seconds(10))
+                if fault_name != "connections_cut":
+                    assert (await channel.service.readyz(channel.service.replicas[0]))["missing"] == ["state"], (
+                        fault_name
+                    )
+                assert channel.service.balancer.answers[503] == 0, fault_name
+            began = time.monotonic()
+            await _ready(channel)
+            back.append(time.monotonic() - began)
+    result = load.result()
+    lines = [line for replica in channel.service.replicas for line in replica.log_text().splitlines()]
+    said = Counter(kind for kind in ("dependency_away", "dependency_back") for line in lines if kind in line)
+    measured(
+        **numbers(result),
+        faults=len(faults),
+        dead_letters=len(channel.dead.all),
+        lines_away=said["dependency_away"],
+        lines_back=said["dependency_back"],
+        seconds_until_ready=round(max(back), 1),
+    )
+    assert channel.dead.all == []
+    result.assert_exact()
+
+
+async def _ready(channel: ChannelUnderTest) -> None:
+    """Every replica says so."""
+    async with asyncio.timeout(20):
+        for replica in channel.service.replicas:
+            while (await channel.service.readyz(replica))["missing"]:
+                await asyncio.sleep(0.05)
 
 
 @on_tansu
