@@ -58,6 +58,10 @@ class File(Model):
     A command's `blob` begins with its `workspace_id` and a slash; `attachment_id` is one of its account. Any other is
     refused as a file that is not there (`file_unavailable`).
     `size` in bytes and `mime_type` are what the core knows; the connector sniffs before it believes.
+
+    `blob` is a key of the blob store: segments between slashes, each of 1 to 240 bytes of UTF-8 and none of them `.` or
+    `..`, 900 bytes in all, without control characters and backslashes, and without `#` and digits at its end. Any other
+    is that of a file that is not there (`file_unavailable`).
     """
 
     blob: OptionalText = None

@@ -19,10 +19,11 @@ QUIET_SECONDS = 5.0
 
 @dataclass(slots=True)
 class _Known:
-    """`away_since` is None while it is there; both times in monotonic seconds."""
+    """`away_since` is None while it is there; both times in monotonic seconds. `missed` counts probes in a row."""
 
     away_since: float | None = None
     failed_at: float = 0.0
+    missed: int = 0
 
 
 class Dependencies:
@@ -42,9 +43,17 @@ class Dependencies:
             self._measure(name, False)
             log.warning("dependency_away", channel=self._channel, dependency=name, reply=kind)
 
+    def missed(self, name: str, kind: str) -> None:
+        """The probe of it has failed: away, when the next does, too. One may fail because the process had no time."""
+        known = self._of(name)
+        known.missed += 1
+        if known.missed > 1:
+            self.failed(name, kind)
+
     def answered(self, name: str) -> None:
         """The probe of it has succeeded: back, when nothing has failed for `QUIET_SECONDS`."""
         known, now = self._of(name), self._clock()
+        known.missed = 0
         if known.away_since is not None and now - known.failed_at >= QUIET_SECONDS:
             away = round(now - known.away_since, 1)
             known.away_since = None

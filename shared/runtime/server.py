@@ -59,7 +59,7 @@ class HealthChecks:
             return ["accepting", *absent]
         for name in self._checks:
             if name in absent:
-                self._dependencies.failed(name, absent[name])
+                self._dependencies.missed(name, absent[name])
             else:
                 self._dependencies.answered(name)
         return list(absent)

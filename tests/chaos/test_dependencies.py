@@ -59,7 +59,7 @@ async def test_valkey_stops_for_thirty_seconds(world: World, name: str, measured
 @on_tansu
 @pytest.mark.parametrize("name", NAMES)
 async def test_valkey_refuses_in_every_way_one_after_the_other(world: World, name: str, measured: Measured) -> None:
-    """Each for ten seconds, twice as long as it takes to make a record a dead letter; and connections cut all the time."""
+    """Each for ten seconds: a record that fails for four is a dead letter. The last cuts connections all the time."""
     channel = await loaded(world, name)
     faults = {**FAULTS, "connections_cut": (connections_cut, "")}
     back: list[float] = []
@@ -69,10 +69,9 @@ async def test_valkey_refuses_in_every_way_one_after_the_other(world: World, nam
             async with fault(world.state):
                 await asyncio.sleep(seconds(10))
                 if fault_name != "connections_cut":
-                    assert (await channel.service.readyz(channel.service.replicas[0]))["missing"] == ["state"], (
-                        fault_name
-                    )
-                assert channel.service.balancer.answers[503] == 0, fault_name
+                    answer = await channel.service.readyz(channel.service.replicas[0])
+                    assert "state" in answer["missing"], fault_name
+                assert 503 not in channel.service.balancer.answers, fault_name
             began = time.monotonic()
             await _ready(channel)
             back.append(time.monotonic() - began)

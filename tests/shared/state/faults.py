@@ -172,10 +172,10 @@ async def loading(server: ValkeyServer) -> AsyncIterator[None]:
         for number in range(_ENOUGH_KEYS):
             filling.set(f"filler:{number}", "x" * 100, ex=600)
         await filling.execute()
-        await operator.save()
+        await operator.shutdown(save=True)
+    await server.node.ended()
     usual = server.node._command
     server.node._command = [*usual, "--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"]
-    await server.node.kill()
     await server.node.start()
     server.node._command = usual
     try:

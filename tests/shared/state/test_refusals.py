@@ -169,6 +169,18 @@ async def test_a_probe_leaves_nothing_behind(alone: ValkeyServer) -> None:
 
 
 @on_one_loop
+async def test_the_rights_that_the_documentation_names_are_enough(alone: ValkeyServer) -> None:
+    operator = Client(alone.url)
+    await operator.call("ACL", "SETUSER", "connectors", "on", ">secret", "~*", "+@all", "-@dangerous")
+    client = Client(f"valkey://connectors:secret@{HOST}:{alone.port}/0")
+    assert await client.reachable()
+    await client.close()
+    wrong = Client(f"valkey://connectors:wrong@{HOST}:{alone.port}/0")
+    assert not await wrong.reachable()
+    await asyncio.gather(wrong.close(), operator.close())
+
+
+@on_one_loop
 async def test_nobody_waits_longer_than_one_round_trip_when_it_hangs(alone: ValkeyServer) -> None:
     client = Client(alone.url, timeout=0.5)
     assert await client.reachable()
