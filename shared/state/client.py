@@ -153,6 +153,8 @@ class Client:
                     self._settle(self._waiting.popleft().answer, StateUnavailable("no answer"))
 
     async def _round_trip(self, batch: Sequence[_Waiting]) -> Sequence[Any]:
+        if self._hung is not None:
+            return [StateUnavailable("no answer")] * len(batch)
         try:
             async with asyncio.timeout(self._timeout):
                 answers = await self._answers([waiting.arguments for waiting in batch])
