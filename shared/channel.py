@@ -8,7 +8,7 @@ are commands that `plan` turns into calls without parts, or refuses with `unsupp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -86,6 +86,24 @@ class RawItem:
     body: bytes
     account_id: str | None = None
     external_id: str | None = None
+
+
+# Meta sends at most 1,000 updates in a body, Telegram and TikTok one; a body of 4 MiB has room for so many.
+MOST_ITEMS = 20_000
+# Items repeat what they have in common: together they may be larger than their body, but not without a bound.
+MOST_ITEM_BYTES = 32 * 1024 * 1024
+
+
+def bounded(items: Iterable[RawItem]) -> list[RawItem]:
+    """The items of a body, made one after the other. Raises ValueError as soon as they are too many or too large."""
+    found: list[RawItem] = []
+    size = 0
+    for item in items:
+        size += len(item.body)
+        if len(found) == MOST_ITEMS or size > MOST_ITEM_BYTES:
+            raise ValueError(f"more than {MOST_ITEMS} items, or than {MOST_ITEM_BYTES} bytes of them")
+        found.append(item)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +315,9 @@ class Channel(Protocol):
     def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
         """Split an authentic body into items, each with its conversation key. No I/O.
 
-        Raises ValueError when the body cannot be read at all: it is then kept whole as a dead letter. `redrive`
-        splits it again; of the request only `route` and `body` are kept for that.
+        Raises ValueError when the body cannot be read at all, or would become too much (`bounded`): it
+        is then kept whole as a dead letter. `redrive` splits it again; of the request only `route` and `body` are kept
+        for that. Called in a thread of its own for a large body.
         """
         ...
 

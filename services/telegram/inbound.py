@@ -12,7 +12,17 @@ from services.telegram import business, messages, updates, wire
 from services.telegram.arrival import Arrival, Unreadable, arrival_of
 from services.telegram.notices import notice
 from services.telegram.peers import CHANNEL, conversation_key
-from shared.channel import Accounts, Event, Forbidden, Outcome, RawItem, ReceivedItem, UnknownRoute, WebhookRequest
+from shared.channel import (
+    Accounts,
+    Event,
+    Forbidden,
+    Outcome,
+    RawItem,
+    ReceivedItem,
+    UnknownRoute,
+    WebhookRequest,
+    bounded,
+)
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  the header's name
 
@@ -62,7 +72,7 @@ def unbatch(request: WebhookRequest) -> list[RawItem]:
         return [RawItem(_key(request.route, value), request.body, account_id=request.route)]
     if not isinstance(value, list):
         raise ValueError("the body is neither an update nor a list of updates")
-    return [raw_item(request.route, update) for update in value]
+    return bounded(raw_item(request.route, update) for update in value)
 
 
 def raw_item(account_id: str, update: Any) -> RawItem:

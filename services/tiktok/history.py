@@ -10,6 +10,8 @@ import orjson
 from services.tiktok.wire import moment
 from shared.channel import RawItem
 
+_MOST_PARTICIPANTS = 10
+
 
 def history_items(
     answer: Mapping[str, Any], business_id: str | None = None, conversation_id: str | None = None
@@ -19,7 +21,8 @@ def history_items(
     The business is taken from the participants where it is not given, the conversation of a row that names none is
     the one that was asked for. Raises ValueError when there is no message.
     """
-    participants = [p for p in _listed(answer.get("participants")) if isinstance(p, dict)]
+    # Every item brings them along; a conversation has two.
+    participants = [p for p in _listed(answer.get("participants")) if isinstance(p, dict)][:_MOST_PARTICIPANTS]
     if business_id is None:
         ours = (p.get("id") for p in participants if str(p.get("role")).upper() == "BUSINESS_ACCOUNT")
         business_id = next((str(found) for found in ours if found), None)

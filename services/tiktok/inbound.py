@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,7 +15,17 @@ from services.tiktok.notices import NOTICES, account_notice, authorization_remov
 from services.tiktok.received import Received, content_of
 from services.tiktok.settings import Settings
 from services.tiktok.wire import read_json
-from shared.channel import Event, Forbidden, Outcome, RawItem, ReceivedItem, StatusUpdate, UnknownRoute, WebhookRequest
+from shared.channel import (
+    Event,
+    Forbidden,
+    Outcome,
+    RawItem,
+    ReceivedItem,
+    StatusUpdate,
+    UnknownRoute,
+    WebhookRequest,
+    bounded,
+)
 from shared.contract.content import UnsupportedContent
 from shared.contract.events import ConversationRead, EventType
 from shared.contract.statuses import State
@@ -98,17 +108,17 @@ def unbatch(body: bytes) -> Sequence[RawItem]:
     document = read_json(body)
     if isinstance(document, dict):
         if (answer := _history_answer(document)) is not None:
-            return history_items(answer)
-        return _split_content(document, body) if document else _none()
+            return bounded(history_items(answer))
+        return bounded(_split_content(document, body)) if document else _none()
     if not isinstance(document, list) or not any(isinstance(entry, dict) and entry for entry in document):
         return _none()
-    items: list[RawItem] = []
-    for entry in document:
-        if isinstance(entry, dict) and entry:
-            items.extend(_split_content(entry, orjson.dumps(entry)))
-        else:
-            items.append(RawItem(key="unknown", body=orjson.dumps(entry)))
-    return items
+    return bounded(item for entry in document for item in _split_entry(entry))
+
+
+def _split_entry(entry: Any) -> Iterable[RawItem]:
+    if isinstance(entry, dict) and entry:
+        return _split_content(entry, orjson.dumps(entry))
+    return [RawItem(key="unknown", body=orjson.dumps(entry))]
 
 
 def _none() -> Sequence[RawItem]:
@@ -120,7 +130,7 @@ def _history_answer(document: dict[str, Any]) -> dict[str, Any] | None:
     return data if isinstance(data, dict) and isinstance(data.get("messages"), list) else None
 
 
-def _split_content(envelope: dict[str, Any], body: bytes) -> list[RawItem]:
+def _split_content(envelope: dict[str, Any], body: bytes) -> Iterator[RawItem]:
     try:
         content = content_of(envelope["content"]) if "content" in envelope else envelope
     except ValueError:
@@ -128,11 +138,11 @@ def _split_content(envelope: dict[str, Any], body: bytes) -> list[RawItem]:
     account = envelope.get("user_openid")
     external_id = str(account) if isinstance(account, str | int) and account else None
     if isinstance(content, list) and content:
-        return [
-            RawItem(_key(part, external_id), orjson.dumps({**envelope, "content": part}), external_id=external_id)
-            for part in content
-        ]
-    return [RawItem(_key(content, external_id), body, external_id=external_id)]
+        for part in content:
+            part_body = orjson.dumps({**envelope, "content": part})
+            yield RawItem(_key(part, external_id), part_body, external_id=external_id)
+    else:
+        yield RawItem(_key(content, external_id), body, external_id=external_id)
 
 
 def _key(content: Any, external_id: str | None) -> str:

@@ -18,7 +18,7 @@ from services.whatsapp import wire
 from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, identity
 from services.whatsapp.persons import Contacts, key_of, wrote_ourselves
 from services.whatsapp.wire import Json
-from shared.channel import RawItem
+from shared.channel import RawItem, bounded
 
 # Lists of a value, the key of their members in a raw item, and where a member names its person.
 _LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -42,16 +42,18 @@ class _Poisoned(RawItem):
 
 def unbatch(body: bytes) -> list[RawItem]:
     """Every message, status and other fact of a body. Raises ValueError when nothing in it can be read."""
-    document = _loads(body)
-    found: list[RawItem] = []
-    for change in _changes(document):
-        if isinstance(change, RawItem):
-            found.append(change)
-        else:
-            found.extend(_items(*change))
+    found = bounded(_split(_loads(body)))
     if found and all(isinstance(item, _Poisoned) for item in found):
         raise ValueError("nothing in it can be read")
     return found
+
+
+def _split(document: Any) -> Iterator[RawItem]:
+    for change in _changes(document):
+        if isinstance(change, RawItem):
+            yield change
+        else:
+            yield from _items(*change)
 
 
 def _loads(body: bytes) -> Any:

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import structlog
 from aiohttp import web
 
-from shared.channel import AnswersWebhook, Channel, Forbidden, UnknownRoute, WebhookRequest
+from shared.channel import AnswersWebhook, Channel, Forbidden, RawItem, UnknownRoute, WebhookRequest
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
+from shared.runtime.bodies import Bodies, BodyRefused
 from shared.runtime.raw import RawWriter, reason_of
 from shared.runtime.server import RETRY_AFTER_SECONDS
-from shared.runtime.settings import HttpSettings
 from shared.stream.errors import LogUnavailable
 
 log = structlog.get_logger()
 
 
+# Bodies from this size are proven and split beside the event loop, one after the other.
+LARGE = 128 * 1024
+# Commas and brackets of the largest body that is split: one of 4 MiB in which every member has 10 bytes.
+MOST_MEMBERS = 400_000
+# Items that are put on the topic in one go.
+SLICE = 500
+
+T = TypeVar("T")
+
+
 class Ingress:
     """The webhook endpoint of one channel: `/webhooks/<channel>[/<route>]`."""
 
-    def __init__(self, channel: Channel, accounts: AccountRegistry, writer: RawWriter, http: HttpSettings) -> None:
+    def __init__(self, channel: Channel, accounts: AccountRegistry, writer: RawWriter, bodies: Bodies) -> None:
         self._channel = channel
         self._accounts = accounts
         self._writer = writer
-        self._body_timeout = http.body_timeout
-        self._max_body = http.max_body
+        self._bodies = bodies
+        self._beside = ThreadPoolExecutor(1, "large-bodies")
         self._name = name = channel.capabilities.channel
         self._answers = {
-            status: metrics.WEBHOOKS.labels(name, str(status)) for status in (200, 401, 404, 408, 413, 503)
+            status: metrics.WEBHOOKS.labels(name, str(status)) for status in (200, 400, 401, 404, 408, 413, 415, 503)
         }
         self._seconds = metrics.WEBHOOK_SECONDS.labels(name)
         self._unreadable = metrics.UNREADABLE.labels(name)
@@ -45,51 +58,50 @@ class Ingress:
         return routes
 
     async def _post(self, request: web.Request) -> web.Response:
-        body = await self._body(request)
-        if isinstance(body, int):
-            return self._answer(body)
-        started = time.perf_counter()
-        webhook = _webhook(request, body)
         try:
-            self._channel.authenticate(webhook, self._accounts)
+            async with self._bodies.of(request) as body:
+                started = time.perf_counter()
+                status = await self._taken(_webhook(request, body))
+                self._seconds.observe(time.perf_counter() - started)
+        except BodyRefused as refused:
+            return self._answer(refused.status)
         except Forbidden:
             return self._answer(401)
         except UnknownRoute:
             return self._answer(404)
-        status = await self._keep(webhook)
-        self._seconds.observe(time.perf_counter() - started)
         return self._answer(status)
 
-    async def _keep(self, webhook: WebhookRequest) -> int:
+    async def _taken(self, webhook: WebhookRequest) -> int:
+        """The status to answer. Raises Forbidden, UnknownRoute."""
+        await self._run(webhook, lambda: self._channel.authenticate(webhook, self._accounts))
         trace = webhook.headers.get("traceparent")
         try:
             try:
-                items = self._channel.unbatch(webhook)
+                items = await self._run(webhook, lambda: self._items(webhook))
             except Exception as unreadable:  # a bug of ours, too, must not make the provider hold back what follows
                 if not isinstance(unreadable, ValueError):
                     log.error("unbatch_failed", channel=self._name, exc_info=unreadable)
                 self._unreadable.inc()
                 await self._writer.write_unreadable(webhook.route, webhook.body, reason_of(unreadable))
                 return 200
-            await self._writer.write(items, trace)
+            for first in range(0, len(items), SLICE):
+                await self._writer.write(items[first : first + SLICE], trace)
         except LogUnavailable:
             return 503
         return 200
 
-    async def _body(self, request: web.Request) -> bytes | int:
-        """The body, or the status to answer instead."""
-        length = request.content_length
-        if length is not None and length > self._max_body:
-            return 413
-        try:
-            if request.content.is_eof():  # it came with the head, as most do: nothing to wait for
-                return await request.read()
-            async with asyncio.timeout(self._body_timeout):
-                return await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return 413
-        except TimeoutError:
-            return 408
+    def _items(self, webhook: WebhookRequest) -> Sequence[RawItem]:
+        """The items of a body. Raises ValueError for one that cannot be split, or not without harm to the others."""
+        body = webhook.body
+        if len(body) >= LARGE and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_MEMBERS:
+            raise ValueError(f"more than {MOST_MEMBERS} members")
+        return self._channel.unbatch(webhook)
+
+    async def _run(self, webhook: WebhookRequest, work: Callable[[], T]) -> T:
+        """The outcome of something pure about a body, which does not hold the event loop when the body is large."""
+        if len(webhook.body) < LARGE:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._beside, work)
 
     def _answer(self, status: int) -> web.Response:
         self._answers[status].inc()
@@ -109,10 +121,17 @@ class Ingress:
 
 
 def _webhook(request: web.Request, body: bytes) -> WebhookRequest:
-    return WebhookRequest(
-        method=request.method,
-        route=request.match_info.get("route", ""),
-        query=request.query,
-        headers={name.lower(): value for name, value in request.headers.items()},
-        body=body,
-    )
+    """The request as channels read it. Raises Forbidden or UnknownRoute for bytes that are no UTF-8."""
+    route = request.match_info.get("route", "")
+    if not _is_text(route):
+        raise UnknownRoute
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    query = request.query
+    if not all(_is_text(name) and _is_text(value) for told in (headers, query) for name, value in told.items()):
+        raise Forbidden
+    return WebhookRequest(method=request.method, route=route, query=query, headers=headers, body=body)
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: aiohttp makes lone surrogates of bytes that are none."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)

@@ -25,6 +25,7 @@ OVERTAKING = frozenset({CommandType.MESSAGE_CANCEL, CommandType.CONTACT_BLOCK, C
 _OVERTAKING_TYPES = frozenset(f"channels.{kind}.v1".encode() for kind in OVERTAKING)
 _TYPING_PREFIX = b"channels.typing."
 LARGEST_RECORD = LARGEST_MESSAGE - OVERHEAD_BYTES  # bytes of key and value; the rest is for headers
+TOO_LARGE = f"A command has at most {LARGEST_RECORD} bytes."
 _ACCOUNT_GROUP = "account "
 _OUTAGE_GROUP = "outage "
 
@@ -109,7 +110,7 @@ def read_command(record: Record) -> tuple[CommandType, Command, str | None]:
     if not isinstance(data.get("command_id"), str) or not data["command_id"]:
         raise NotACommand("no command_id")
     if len(record.key or b"") + len(record.value or b"") > LARGEST_RECORD:  # it could neither wait nor be kept
-        raise CommandRefused(ErrorCode.INVALID_COMMAND, f"A command has at most {LARGEST_RECORD} bytes.")
+        raise CommandRefused(ErrorCode.INVALID_COMMAND, TOO_LARGE)
     kind, command = parse_command(found.get("type", ""), data)
     return kind, command, traceparent_of(found.get("traceparent"))
 

@@ -18,11 +18,13 @@ from shared.policy.conversation import from_fields
 from shared.policy.judge import judge
 from shared.policy.windows import quota_of, rule_for
 from shared.runtime.accounts import AccountRegistry
+from shared.runtime.bodies import Bodies, BodyRefused
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
-from shared.runtime.jobs import OVERTAKING, account_refusal
+from shared.runtime.jobs import LARGEST_RECORD, OVERTAKING, TOO_LARGE, account_refusal
 from shared.runtime.offline import printable_calls, read_command
 from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
+from shared.runtime.server import RETRY_AFTER_SECONDS
 from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
@@ -39,6 +41,7 @@ class Preflight:
         preparer: Preparer,
         health: AccountsHealth,
         identities: Identities,
+        bodies: Bodies,
     ) -> None:
         self._channel = channel
         self._accounts = accounts
@@ -46,10 +49,21 @@ class Preflight:
         self._preparer = preparer
         self._health = health
         self._identities = identities
+        self._bodies = bodies
 
     async def post(self, request: web.Request) -> web.Response:
         try:
-            document = orjson.loads(await request.read())
+            async with self._bodies.of(request) as body:
+                return await self._answered(body)
+        except BodyRefused as refused:
+            retry = {"Retry-After": RETRY_AFTER_SECONDS} if refused.status == 503 else {}
+            return web.Response(status=refused.status, headers=retry)
+
+    async def _answered(self, body: bytes) -> web.Response:
+        if len(body) > LARGEST_RECORD:
+            return _answer(200, _refused(ErrorCode.INVALID_COMMAND, TOO_LARGE, {}))
+        try:
+            document = orjson.loads(body)
         except orjson.JSONDecodeError:
             document = None
         if not isinstance(document, dict):

@@ -10,7 +10,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from shared.runtime import metrics
+from shared.runtime.bodies import Bodies
 from shared.runtime.dependencies import Dependencies
+from shared.runtime.listener import listen
 from shared.runtime.settings import HttpSettings
 
 RETRY_AFTER_SECONDS = "5"
@@ -106,6 +108,7 @@ class Server:
     def __init__(self, settings: HttpSettings, health: HealthChecks, measure: Callable[[], None]) -> None:
         self._settings = settings
         self._measure = measure
+        self.bodies = Bodies(settings)
         self._app = web.Application(client_max_size=settings.max_body, middlewares=[health.gate])
         self._app.add_routes(
             [
@@ -115,6 +118,13 @@ class Server:
             ]
         )
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, once it has started."""
+        assert self._listening is not None
+        return int(self._listening.sockets[0].getsockname()[1])
 
     def add_routes(self, routes: list[web.RouteDef]) -> None:
         """Before `start`."""
@@ -122,22 +132,19 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address cannot be had."""
-        self._runner = web.AppRunner(
-            self._app,
-            access_log=None,
-            keepalive_timeout=75.0,
-            handler_cancellation=False,
-            shutdown_timeout=REQUESTS_SECONDS,
-        )
+        self._runner = web.AppRunner(self._app, handler_cancellation=False, shutdown_timeout=REQUESTS_SECONDS)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._settings.host, self._settings.port, backlog=1024).start()
+        self._listening = await listen(self._runner, self._settings)
 
     async def stop(self) -> None:
         """Stop listening; requests under way have `REQUESTS_SECONDS` to end. Idempotent."""
         runner, self._runner = self._runner, None
+        if self._listening is not None:
+            self._listening.close()
         if runner is not None:
             await runner.cleanup()
 
     async def _metrics(self, _: web.Request) -> web.Response:
         self._measure()
+        metrics.BYTES_IN_FLIGHT.set(self.bodies.held)
         return web.Response(body=metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})

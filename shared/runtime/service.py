@@ -22,6 +22,7 @@ from shared.media.fetch import Fetcher
 from shared.runtime import answers, metrics, server, typing_indicator
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.answers import Answers
+from shared.runtime.bodies import Bodies
 from shared.runtime.call_pace import CallPace
 from shared.runtime.contacts import ContactNames
 from shared.runtime.deliver import Deliverer
@@ -304,10 +305,10 @@ class Service:
         if Role.INGRESS in self._roles:
             if isinstance(self._channel, NeedsSecrets) and (missing := self._channel.missing_secrets()):
                 log.warning("webhooks_refused", channel=self._name, missing_settings=list(missing))
-            ingress = Ingress(self._channel, world.accounts, world.writer, self._config.http)
+            ingress = Ingress(self._channel, world.accounts, world.writer, listener.bodies)
             listener.add_routes(ingress.routes())
         if Role.DELIVER in self._roles:
-            listener.add_routes([world.preflight_route()])
+            listener.add_routes([world.preflight_route(listener.bodies)])
         await listener.start()
         stack.push_async_callback(listener.stop)
         return listener
@@ -617,6 +618,8 @@ class _World:
     async def tables_live(self) -> bool:
         return bool(self._tables) and all(table.health == "live" for table in self._tables)
 
-    def preflight_route(self) -> web.RouteDef:
-        preflight = Preflight(self.channel, self.accounts, self.store, self.preparer, self.health, self.identities)
+    def preflight_route(self, bodies: Bodies) -> web.RouteDef:
+        preflight = Preflight(
+            self.channel, self.accounts, self.store, self.preparer, self.health, self.identities, bodies
+        )
         return web.post("/v1/preflight", preflight.post)

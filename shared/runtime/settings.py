@@ -67,6 +67,9 @@ class HttpSettings(BaseSettings):
     port: int = 8080
     max_body: int = 4 * 1024 * 1024  # bytes; the largest body a provider documents is 3 MB
     body_timeout: float = 10.0  # seconds a client may take to send a body
+    head_timeout: float = 10.0  # seconds it may take from its first byte, or from connecting, to the body
+    max_in_flight: int = 64 * 1024 * 1024  # bytes of all bodies held at once; beyond it, 503
+    max_connections: int = 1000  # beyond it, the one that has kept us waiting longest is closed
     public_url: str | None = None  # https base under which providers reach us; registers webhooks at start
     drain_delay: float = 0.0  # seconds between "not ready" and closing, for the load balancer to notice
 

@@ -30,7 +30,7 @@ async def serve(world: World) -> TestClient[Any, Any]:
     checks = HealthChecks(CHANNEL)
     checks.accepting = True
     server = Server(SETTINGS, checks, measure=lambda: None)
-    server.add_routes(Ingress(world.channel, world.accounts, world.process.writer, SETTINGS).routes())
+    server.add_routes(Ingress(world.channel, world.accounts, world.process.writer, server.bodies).routes())
     client: TestClient[Any, Any] = TestClient(TestServer(server._app))
     await client.start_server()
     return client

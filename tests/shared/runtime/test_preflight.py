@@ -17,8 +17,10 @@ from shared.channel import HealthChange
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.media.blobs import BlobsUnavailable
+from shared.runtime.bodies import Bodies
 from shared.runtime.offline import printable_calls
 from shared.runtime.preflight import Preflight
+from shared.runtime.settings import HttpSettings
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import WINDOW, PlainChannel, VaryingChannel, item
 from tests.shared.runtime.world import ACCOUNT, CONVERSATION, Away, World, soon
@@ -55,7 +57,13 @@ async def world(make_world: MakeWorld) -> World:
 async def asking(world: World) -> AsyncIterator[Asked]:
     process = world.process
     preflight = Preflight(
-        world.channel, world.accounts, world.store, process.preparer, process.health, process.identities
+        world.channel,
+        world.accounts,
+        world.store,
+        process.preparer,
+        process.health,
+        process.identities,
+        Bodies(HttpSettings()),
     )
     app = web.Application()
     app.add_routes([web.post("/v1/preflight", preflight.post)])
