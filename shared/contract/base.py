@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     StringConstraints,
 )
@@ -45,6 +47,69 @@ def _blank_is_absent(value: Any) -> Any:
     return None if value == "" else value
 
 
+_INT64 = 2**63
+_DEEPEST = 100  # levels of what a command hands through; writers of JSON give up at 254
+
+
+def flaw_of(value: Any) -> tuple[str, str] | None:
+    """Where in a document something stands that cannot be written as JSON, and what: (path, sentence); None if nowhere.
+
+    A number that is none or has more than 64 bits, half a surrogate pair, too many levels.
+    """
+    left: list[tuple[Any, tuple[str, ...]]] = [(value, ())]
+    while left:
+        found, path = left.pop()
+        members: list[tuple[Any, Any]] = []
+        wrong = ""
+        match found:
+            case dict():
+                members = list(found.items())
+            case list() | tuple():
+                members = list(enumerate(found))
+            case float() if not math.isfinite(found):
+                wrong = "It is not a finite number."
+            case int() if not -_INT64 <= found < _INT64:
+                wrong = "The number has more than 64 bits."
+            case str() if not is_text(found):
+                wrong = "It has half of a character."
+        if any(isinstance(name, str) and not is_text(name) for name, _ in members):
+            members, wrong = [], "A name in it has half of a character."
+        elif members and len(path) == _DEEPEST:
+            members, wrong = [], f"It is nested more than {_DEEPEST} levels deep."
+        if wrong:
+            return ".".join(path[:4]), wrong
+        left.extend((inner, (*path, str(name)[:40])) for name, inner in reversed(members))
+    return None
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: lone surrogates cannot."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _in_64_bits(value: int) -> int:
+    if not -_INT64 <= value < _INT64:
+        raise ValueError("a number of more than 64 bits")
+    return value
+
+
+def _writable(value: dict[str, Any]) -> dict[str, Any]:
+    if found := flaw_of(value):
+        raise ValueError(found[1])
+    return value
+
+
+Count = Annotated[int, Field(ge=0), AfterValidator(_in_64_bits)]
+Integer = Annotated[int, AfterValidator(_in_64_bits)]
+# What is handed to the provider as it is.
+JsonObject = Annotated[dict[str, Any], AfterValidator(_writable)]
+
 OptionalText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
 
 # Ids travel in record keys, headers and log lines: printable, bounded, no blanks.
@@ -57,7 +122,7 @@ WorkspaceId = AccountId
 class Model(BaseModel):
     """A contract model: immutable, tolerant of fields it does not know (additions are not a break)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False)
 
     def to_json(self) -> bytes:
         """The record value: UTF-8 JSON without absent fields."""

@@ -9,7 +9,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from shared.contract.base import AccountId, Alias, Identifier, Model, OptionalText, Origin, Timestamp, WorkspaceId
+from shared.contract.base import (
+    AccountId,
+    Alias,
+    Count,
+    Identifier,
+    Integer,
+    JsonObject,
+    Model,
+    OptionalText,
+    Origin,
+    Timestamp,
+    WorkspaceId,
+)
 from shared.contract.content import AttachmentKind, ContactCard, Place, Span
 from shared.contract.envelope import parse_type
 from shared.contract.errors import ErrorCode
@@ -71,10 +83,10 @@ class File(Model):
     kind: AttachmentKind | None = None
     filename: OptionalText = None
     mime_type: OptionalText = None
-    size: int | None = Field(default=None, ge=0)
+    size: Count | None = None
     sha256: OptionalText = None
-    width: int | None = None
-    height: int | None = None
+    width: Integer | None = None
+    height: Integer | None = None
     duration: float | None = None
     spoiler: bool = False
 
@@ -147,7 +159,7 @@ class OutTemplate(Model):
     language: str = Field(min_length=1)
     category: OptionalText = None  # marketing, utility, authentication, where the core knows it
     parameters: tuple[str, ...] | dict[str, str] | None = None
-    components: tuple[dict[str, Any], ...] = ()
+    components: tuple[JsonObject, ...] = ()
 
 
 class InteractiveKind(StrEnum):
@@ -177,7 +189,7 @@ class OutInteractive(Model):
     button: OptionalText = None  # the label that opens a list or a flow
     sections: tuple[Section, ...] = ()
     cards: tuple[Card, ...] = ()
-    flow: dict[str, Any] | None = None
+    flow: JsonObject | None = None
     catalog_id: OptionalText = None
     product_id: OptionalText = None
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.contract.base import Contact, Model, OptionalText, Timestamp
+from shared.contract.base import Contact, Integer, Model, OptionalText, Timestamp
 from shared.contract.errors import Error
 
 
@@ -36,8 +36,8 @@ class Span(Model):
     """A stretch of `text`: offset and length in Unicode code points."""
 
     kind: SpanKind
-    offset: int = Field(ge=0)
-    length: int = Field(ge=1)
+    offset: Integer = Field(ge=0)
+    length: Integer = Field(ge=1)
     url: str | None = None
     language: str | None = None  # of a `pre` block
     user_id: str | None = None  # of a `mention` without a username

@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from shared.channel import AnswersWebhook, Channel, Forbidden, RawItem, UnknownRoute, WebhookRequest
+from shared.contract.base import is_text
 from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry
 from shared.runtime.bodies import Bodies, BodyRefused
@@ -121,17 +122,15 @@ class Ingress:
 
 
 def _webhook(request: web.Request, body: bytes) -> WebhookRequest:
-    """The request as channels read it. Raises Forbidden or UnknownRoute for bytes that are no UTF-8."""
+    """The request as channels read it.
+
+    Raises Forbidden or UnknownRoute for bytes that are no UTF-8, of which aiohttp makes lone surrogates.
+    """
     route = request.match_info.get("route", "")
-    if not _is_text(route):
+    if not is_text(route):
         raise UnknownRoute
     headers = {name.lower(): value for name, value in request.headers.items()}
     query = request.query
-    if not all(_is_text(name) and _is_text(value) for told in (headers, query) for name, value in told.items()):
+    if not all(is_text(name) and is_text(value) for told in (headers, query) for name, value in told.items()):
         raise Forbidden
     return WebhookRequest(method=request.method, route=route, query=query, headers=headers, body=body)
-
-
-def _is_text(value: str) -> bool:
-    """Whether it can be written as UTF-8: aiohttp makes lone surrogates of bytes that are none."""
-    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import orjson
 
 from shared.channel import Account
 from shared.contract import ids
+from shared.contract.base import flaw_of, is_text
 from shared.contract.commands import Command, CommandRefused, CommandType, parse_command
 from shared.contract.envelope import attributes
 from shared.contract.errors import ErrorCode, error
@@ -25,9 +27,13 @@ OVERTAKING = frozenset({CommandType.MESSAGE_CANCEL, CommandType.CONTACT_BLOCK, C
 _OVERTAKING_TYPES = frozenset(f"channels.{kind}.v1".encode() for kind in OVERTAKING)
 _TYPING_PREFIX = b"channels.typing."
 LARGEST_RECORD = LARGEST_MESSAGE - OVERHEAD_BYTES  # bytes of key and value; the rest is for headers
+LONGEST_ID = 512
 TOO_LARGE = f"A command has at most {LARGEST_RECORD} bytes."
 _ACCOUNT_GROUP = "account "
 _OUTAGE_GROUP = "outage "
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC)  # a day short of the calendar's end, so that it can be rounded up
+_LATEST_MS = int(_LATEST.timestamp() * 1000)
 
 
 class NotACommand(ValueError):
@@ -101,27 +107,52 @@ def is_typing(record: Record) -> bool:
 def read_command(record: Record) -> tuple[CommandType, Command, str | None]:
     """The command of a record, and its trace. Raises NotACommand, or CommandRefused with a status to publish."""
     found = attributes(record.headers)
-    try:
-        data = orjson.loads(record.value or b"")
-    except orjson.JSONDecodeError:
-        raise NotACommand("not JSON") from None
-    if not isinstance(data, dict):
-        raise NotACommand("not an object")
-    if not isinstance(data.get("command_id"), str) or not data["command_id"]:
-        raise NotACommand("no command_id")
+    data, flaw = _data(record)
+    if flaw is not None:
+        field, sentence = flaw
+        raise CommandRefused(ErrorCode.INVALID_COMMAND, f"{field}: {sentence}", field)
     if len(record.key or b"") + len(record.value or b"") > LARGEST_RECORD:  # it could neither wait nor be kept
         raise CommandRefused(ErrorCode.INVALID_COMMAND, TOO_LARGE)
     kind, command = parse_command(found.get("type", ""), data)
     return kind, command, traceparent_of(found.get("traceparent"))
 
 
+def _data(record: Record) -> tuple[dict[str, Any], tuple[str, str] | None]:
+    """The data of a record that names a command, and what in it is no JSON. Raises NotACommand."""
+    flaw = None
+    try:
+        data = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        # Many a writer of JSON lets numbers that are none and half characters pass; whose command it is can be read.
+        data = _read_leniently(record.value or b"")
+        flaw = flaw_of(data)
+        if flaw is None:
+            raise NotACommand("not JSON") from None
+    if not isinstance(data, dict):
+        raise NotACommand("not an object")
+    if (command_id := _answerable(data.get("command_id"))) is None:
+        raise NotACommand("no command_id")
+    return {**data, "command_id": command_id}, flaw
+
+
+def _read_leniently(value: bytes) -> Any:
+    try:
+        return json.loads(value, parse_int=float) if len(value) <= LARGEST_RECORD else None
+    except (ValueError, RecursionError):
+        raise NotACommand("not JSON") from None
+
+
+def _answerable(value: Any) -> str | None:
+    """An id that a status can repeat."""
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_ID and is_text(value) else None
+
+
 def refusal_status(channel: str, record: Record, refusal: CommandRefused) -> MessageStatus:
     """The `rejected` status of a record that names a command but is none."""
-    data: dict[str, Any] = orjson.loads(record.value or b"{}")
+    data, _ = _data(record)
 
     def text(name: str) -> str | None:
-        value = data.get(name)
-        return value if isinstance(value, str) and value else None
+        return _answerable(data.get(name))
 
     command_id = data["command_id"]
     return MessageStatus(
@@ -152,6 +183,8 @@ def account_refusal(account: Account | None, command: Command) -> CommandRefused
 def expiry(record: Record, command: Command, patience: float) -> datetime:
     """When a command is not worth sending any more: its own word, or `patience` seconds after it could be sent."""
     if command.not_after is not None:
-        return command.not_after
-    queued = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
-    return max(queued, command.not_before or queued) + timedelta(seconds=patience)
+        return min(command.not_after, _LATEST)
+    sent_at = min(max(record.timestamp_ms, 0), _LATEST_MS)
+    queued = _EPOCH + timedelta(milliseconds=sent_at)
+    since = min(max(queued, command.not_before or queued), _LATEST)
+    return since + min(timedelta(seconds=patience), _LATEST - since)
