@@ -46,6 +46,9 @@ ENTITY_OF_KIND = {
 FOUND_BY_TELEGRAM = frozenset(
     {SpanKind.MENTION, SpanKind.HASHTAG, SpanKind.COMMAND, SpanKind.EMAIL, SpanKind.PHONE, SpanKind.LINK}
 )
+_LONGEST_NAME = 64  # of a user; core.telegram.org does not say it, its servers cut there
+_LONGEST_ADDRESS = 4096  # what a message has room for
+_BLANK = re.compile(r"\s")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!\d)")  # before digits it is a host and its port
 
 
@@ -99,7 +102,7 @@ def _entity(text: str, span: Span) -> dict[str, Any] | None:
     if plain := ENTITY_OF_KIND.get(span.kind):
         return {"type": plain, "language": span.language} if plain == "pre" and span.language else {"type": plain}
     if span.kind is SpanKind.MENTION and span.user_id and span.user_id.isdigit():
-        name = text[span.offset : span.offset + span.length]
+        name = text[span.offset : span.offset + min(span.length, _LONGEST_NAME)]
         return {"type": "text_mention", "user": {"id": int(span.user_id), "is_bot": False, "first_name": name}}
     if span.kind is SpanKind.CUSTOM_EMOJI and span.custom_emoji_id:
         return {"type": "custom_emoji", "custom_emoji_id": span.custom_emoji_id}
@@ -113,7 +116,7 @@ def _is_found(text: str, span: Span) -> bool:
     if span.kind not in FOUND_BY_TELEGRAM or span.user_id is not None:
         return False
     address = re.sub(r"(?i)^(mailto|tel):", "", span.url or "")
-    return address in text[span.offset : span.offset + span.length]
+    return address in text[span.offset : span.offset + min(span.length, _LONGEST_ADDRESS)]
 
 
 def link_of(address: str | None) -> str | None:
@@ -132,7 +135,7 @@ def link_of(address: str | None) -> str | None:
         parts.port  # noqa: B018  raises for a port that is none
     except ValueError:
         return None
-    if any(c.isspace() for c in link) or (bare and parts.username is not None):
+    if _BLANK.search(link) or (bare and parts.username is not None):
         return None
     own = parts.scheme in ("tg", "ton")
     return link if own or (parts.scheme in ("http", "https") and "." in host.strip(".")) else None

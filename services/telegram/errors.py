@@ -247,6 +247,7 @@ RULES: tuple[Rule, ...] = (
 
 _ALBUM_ITEM = re.compile(r'failed to send message #\d+ with the error message "(?P<inner>.*)"', re.DOTALL)
 _RETRY_AFTER = re.compile(r"retry after (\d{1,6})")
+_READ_MAX = 1000  # of a description; Telegram's own are sentences
 _RULES_BY_NAME = {f"{rule.status} {rule.pattern}": rule for rule in RULES}
 
 
@@ -262,7 +263,7 @@ class Answer:
 
 def rule_of(answer: Answer) -> Rule | None:
     """The rule for an answer, or None for an error nobody has described."""
-    description = answer.description.lower()
+    description = answer.description[:_READ_MAX].lower()
     if inner := _ALBUM_ITEM.search(description):
         description = inner["inner"]
     for rule in RULES:
@@ -273,7 +274,7 @@ def rule_of(answer: Answer) -> Rule | None:
 
 def failure_of(answer: Answer, method: str) -> Failure | None:
     """What an answer means for a call of `method`; None when what was asked for holds already."""
-    if answer.status == 429 or (waiting := _RETRY_AFTER.search(answer.description.lower())):
+    if answer.status == 429 or (waiting := _RETRY_AFTER.search(answer.description[:_READ_MAX].lower())):
         wait = answer.retry_after or (float(waiting[1]) if answer.status != 429 and waiting else None)
         # Telegram does not say what it limits; a call without a chat can only concern the bot.
         scope = "pair" if is_send(method) or method.startswith("edit") else "account"

@@ -25,12 +25,10 @@ _SCHEME = re.compile(r"(?i)^(tel|mailto):")
 
 def vcard_fields(vcard: str) -> dict[str, list[str]]:
     """The fields of a `ContactCard` that a vCard fills, each with its values in their order."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     for name, value in _properties(vcard):
-        values = found.setdefault(name, [])
-        if value not in values:
-            values.append(value)
-    return found
+        found.setdefault(name, {})[value] = None
+    return {name: list(values) for name, values in found.items()}
 
 
 def _properties(vcard: str) -> Iterator[tuple[str, str]]:

@@ -45,9 +45,23 @@ def plain(text: str, spans: Sequence[Span]) -> str:
     return text
 
 
+_GOES_ON = re.compile(r"[.,:;]?[\w/?#&=%~+-]")
+_LONGEST_ADDRESS = 2048
+_MOST_PLACES = 50  # where an address is looked for
+
+
 def _shows(text: str, url: str) -> bool:
     # The whole address: one that another begins with is not shown by that other.
-    return re.search(re.escape(url) + r"(?![.,:;]?[\w/?#&=%~+-])", text) is not None
+    if len(url) > _LONGEST_ADDRESS:
+        return False
+    at = -1
+    for _ in range(_MOST_PLACES):
+        at = text.find(url, at + 1)
+        if at < 0:
+            return False
+        if _GOES_ON.match(text, at + len(url)) is None:
+            return True
+    return False
 
 
 def listed(rows: Sequence[Sequence[Button]]) -> list[Button]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from shared.contract.content import Span, SpanKind
 
+_LINE_END = re.compile("\n")
 _MARKS = {
     SpanKind.BOLD: "*",
     SpanKind.ITALIC: "_",
@@ -46,6 +48,7 @@ def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
     """
     inserts: dict[int, tuple[str, str]] = {}
     quoted: set[int] = set()
+    quoted_up_to = 0
     lost = False
     # Longer spans first: they open outside and close outside.
     for span in sorted(spans, key=lambda s: (s.offset, -s.length)):
@@ -62,7 +65,10 @@ def marked_up(text: str, spans: Sequence[Span]) -> tuple[str, bool]:
             continue
         if span.kind is SpanKind.QUOTE and _whole_lines(text, start, end):
             first = text.rfind("\n", 0, start) + 1
-            quoted.update({first, *(at for at in range(start + 1, end) if text[at - 1] == "\n")})
+            quoted.add(first)
+            # Spans come in their order: lines that another quote has marked are not looked at again.
+            quoted.update(at.end() for at in _LINE_END.finditer(text, max(start, quoted_up_to), end - 1))
+            quoted_up_to = max(quoted_up_to, end - 1)
             continue
         mark = _MARKS.get(span.kind)
         broken = "\n" in text[start:end] and span.kind is not SpanKind.PRE

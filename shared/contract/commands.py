@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from shared.contract.base import (
     AccountId,
@@ -27,6 +27,7 @@ from shared.contract.envelope import parse_type
 from shared.contract.errors import ErrorCode
 
 MAX_FILES = 50
+MAX_SPANS = 1000
 
 
 class CommandType(StrEnum):
@@ -129,10 +130,19 @@ class Card(Model):
     buttons: tuple[Button, ...] = ()
 
 
+def _not_too_many(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    if len(spans) > MAX_SPANS:
+        raise ValueError(f"a text has at most {MAX_SPANS} spans")
+    return spans
+
+
+Spans = Annotated[tuple[Span, ...], AfterValidator(_not_too_many)]
+
+
 class OutText(Model):
     kind: Literal["text"] = "text"
     text: str = Field(min_length=1)
-    spans: tuple[Span, ...] = ()
+    spans: Spans = ()
     preview_url: bool | None = None
     buttons: tuple[tuple[Button, ...], ...] = ()  # rows of inline buttons
 
@@ -142,7 +152,7 @@ class OutMedia(Model):
 
     kind: Literal["media"] = "media"
     text: str = ""
-    spans: tuple[Span, ...] = ()
+    spans: Spans = ()
     attachments: tuple[File, ...] = Field(min_length=1)
     buttons: tuple[tuple[Button, ...], ...] = ()
 

@@ -22,7 +22,7 @@ _PATTERNS = (
     re.compile(r"(?i)\bbearer\s+\S+"),
     re.compile(r"\+\d[\d ()./-]{5,}\d"),  # phone numbers as people write them
     re.compile(r"(?<![A-Za-z0-9])[1-9]\d{8,14}(?![A-Za-z0-9])"),  # phone numbers and chat ids
-    re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"),  # addresses
+    re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+"),  # addresses
 )
 _SMALLEST_ID = 100_000_000  # numbers beyond it may be somebody's
 

@@ -30,6 +30,7 @@ from shared.stream.log import Log, Stored, acknowledged
 from shared.stream.records import Record
 
 RETRY_SECONDS = 1.0
+LARGE = 128 * 1024  # bytes; what is larger is read beside the event loop
 Report = Callable[[Account, StatusUpdate, str | None], Awaitable[None]]
 Notice = Callable[[Account, HealthChange], Awaitable[None]]
 Answer = Callable[[Account, Event], None]
@@ -95,7 +96,10 @@ class Normaliser:
             raise NotNow(RETRY_SECONDS, "blobs_unavailable") from None
         try:
             items = [ReceivedItem(account.record, body, raw.received_at, record.offset) for account in accounts]
-            outcomes = [self._channel.normalise(item) for item in items]
+            if len(body) < LARGE:
+                outcomes = [self._channel.normalise(item) for item in items]
+            else:
+                outcomes = [await asyncio.to_thread(self._channel.normalise, item) for item in items]
         except ValueError as unreadable:
             await self._give_up(record, "unreadable", reason_of(unreadable))
             return
