@@ -6,11 +6,12 @@ import asyncio
 from collections import deque
 from functools import partial
 
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.log import Stored
+from shared.stream.producer import TOO_LARGE
 
 
 class Acks:
@@ -72,6 +73,6 @@ def translated(error: BaseException | None) -> LogUnavailable | RecordTooLarge:
 
     A missing right or an unknown topic is `LogUnavailable` too: nothing was stored, and an operator can mend it.
     """
-    if isinstance(error, (MessageSizeTooLargeError, RecordTooLargeError)):
+    if isinstance(error, TOO_LARGE):
         return RecordTooLarge("the record is larger than the log accepts")
     return LogUnavailable(type(error).__name__ if isinstance(error, (KafkaError, OSError)) else "cancelled")

@@ -11,6 +11,10 @@ class RecordTooLarge(ValueError):
     """The record is larger than the log accepts; sending it again will not help."""
 
 
+class NoSuchPartition(LogUnavailable, ValueError):
+    """The topic has fewer partitions than the record's place says: it was made anew, or others have grown."""
+
+
 class NotNow(Exception):
     """Raised by a handler whose dependency is away: ask again in `retry_after` seconds; not a failed try.
 

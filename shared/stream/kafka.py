@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from shared.stream.acks import Acks, translated
+from shared.stream.describing import describe, never_create_topics
 from shared.stream.embedded import consumer_class
-from shared.stream.errors import LogUnavailable, RecordTooLarge
+from shared.stream.errors import LogUnavailable, NoSuchPartition, RecordTooLarge
 from shared.stream.kafka_consumer import KafkaConsumer, ends, follow, read_partition
-from shared.stream.log import CaughtUp, Rebalanced, Stored, TopicSpec
+from shared.stream.log import CaughtUp, Described, Rebalanced, Stored, TopicSpec
 from shared.stream.partitioner import partition_of
+from shared.stream.producer import HealingProducer
 from shared.stream.records import Headers, Record
 
 T = TypeVar("T")
+Observe = Callable[[str, str], None]
+
 # Headers and framing around the largest key and value: a dead letter must fit where its record did.
 OVERHEAD_BYTES = 65_536
 FETCH_WAIT_MS = 100
 FOLLOW_WAIT_MS = 500
+BATCH_BYTES = 16_384
+# aiokafka's five minutes are how long it would take to notice a topic that is back, or has grown.
+METADATA_AGE_MS = 10_000
 # aiokafka cannot ask for the broker's default.
 REPLICAS = 3
 # Of three: what is acknowledged survives the loss of any broker, and one may be away without stopping anything.
 IN_SYNC = 2
+
+never_create_topics()
+
+
+def _unobserved(what: str, about: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,9 @@ class KafkaLog:
     """See `Log`. Every wait for the broker is bounded by `send_timeout` seconds.
 
     `idempotent` is for real brokers; the embedded one has no `InitProducerId`, and is read by `EmbeddedConsumer`.
-    A key and value larger than `max_record_bytes` together are refused before they are sent.
+    A key and value larger than `max_record_bytes` together are refused before they are sent; so is, once the topic has
+    been described, what makes a larger batch than the topic takes. `observe` is told ("too_large", topic) and
+    ("renewed", why) when the producer had to begin anew.
     """
 
     def __init__(
@@ -73,6 +89,7 @@ class KafkaLog:
         rebalance_timeout: float = 30.0,
         session_timeout: float = 10.0,
         max_record_bytes: int = 1_048_576,
+        observe: Observe = _unobserved,
     ) -> None:
         self.rebalance_timeout = rebalance_timeout
         self._send_timeout = send_timeout
@@ -82,18 +99,22 @@ class KafkaLog:
         self._connection: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
             "client_id": client_id,
+            "metadata_max_age_ms": METADATA_AGE_MS,
             **(security or Security()).options(),
         }
-        self._producer: AIOKafkaProducer | None = None
+        self._observe = observe
+        self._largest: dict[str, int] = {}
+        self._producer: HealingProducer | None = None
         self._renewing = asyncio.Lock()
         self._acks = Acks(send_timeout)
 
     async def start(self) -> None:
-        producer = AIOKafkaProducer(
-            acks="all",
+        producer = HealingProducer(
+            renewed=partial(self._observe, "renewed"),
             enable_idempotence=self._idempotent,
             request_timeout_ms=int(self._send_timeout * 1000),
             max_request_size=self._max_bytes + OVERHEAD_BYTES,
+            max_batch_size=self._batch_bytes(),
             **self._connection,
         )
         try:
@@ -139,10 +160,36 @@ class KafkaLog:
             configs["min.insync.replicas"] = str(IN_SYNC)
         return NewTopic(topic.name, topic.partitions, min(REPLICAS, brokers), topic_configs=configs)
 
+    async def describe(self, topics: Sequence[str]) -> dict[str, Described]:
+        producer = await self._ready_producer()
+        found = await self._within(describe(producer.client, topics, settings=self._idempotent))
+        for name, topic in found.items():
+            if topic.largest is not None:
+                self._largest[name] = topic.largest
+        producer.limit_batches(self._batch_bytes())
+        return found
+
+    def _batch_bytes(self) -> int:
+        """No batch of several records is too large for any topic."""
+        return min((BATCH_BYTES, *self._largest.values()))
+
+    def takes(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
+        return self._fits(topic, key, value, batch_size(key, value, headers))
+
+    def _fits(self, topic: str, key: bytes | None, value: bytes | None, size: int) -> bool:
+        own = len(key or b"") + len(value or b"") <= self._max_bytes and size <= self._max_bytes + OVERHEAD_BYTES
+        return own and size <= self._largest.get(topic, size)
+
+    def _refused(self, topic: str, size: int, sent: asyncio.Future[Stored]) -> None:
+        """Remember that the broker takes less than we knew: a limit may be lowered at any time."""
+        if not sent.cancelled() and isinstance(sent.exception(), RecordTooLarge):
+            self._observe("too_large", topic)
+            self._largest[topic] = min(self._largest.get(topic, size), size - 1)
+
     async def partitions(self, topic: str) -> int:
         return await self._count(await self._ready_producer(), topic)
 
-    async def _count(self, producer: AIOKafkaProducer, topic: str) -> int:
+    async def _count(self, producer: HealingProducer, topic: str) -> int:
         known = producer.client.cluster.partitions_for_topic(topic)
         return len(known or await self._within(producer.partitions_for(topic)))
 
@@ -167,20 +214,24 @@ class KafkaLog:
         headers: Headers = (),
         partition: int | None = None,
     ) -> asyncio.Future[Stored]:
-        if len(key or b"") + len(value or b"") > self._max_bytes:
+        size = batch_size(key, value, headers)
+        if not self._fits(topic, key, value, size):
+            self._observe("too_large", topic)
             raise RecordTooLarge("the record is larger than the log accepts")
         producer = await self._ready_producer()
         count = await self._count(producer, topic)
         if partition is None and key is not None:
             partition = partition_of(key, count)
         elif partition is not None and not 0 <= partition < count:
-            raise ValueError(f"{topic} has no partition {partition}")
+            raise NoSuchPartition(f"{topic} has no partition {partition}")
         try:
             # Bounded by the producer's own request timeout: a timer of ours on top would cost as much as the send.
             sent = await producer.send(topic, value, key, partition, headers=list(headers))
         except (KafkaError, OSError) as error:
             raise translated(error) from error
-        return self._acks.promise(sent)
+        stored = self._acks.promise(sent)
+        stored.add_done_callback(partial(self._refused, topic, size))
+        return stored
 
     async def flush(self) -> None:
         await self._within((await self._ready_producer()).flush())
@@ -237,18 +288,18 @@ class KafkaLog:
         except LogUnavailable:
             return False
 
-    async def _ready_producer(self) -> AIOKafkaProducer:
+    async def _ready_producer(self) -> HealingProducer:
         producer = self._producer
         if producer is None:
             raise LogUnavailable("not started")
-        sender = producer._sender.sender_task
-        if sender is not None and not sender.done():
+        if producer.alive:
             return producer
-        # Fenced, or out of sequence after the broker lost data: this producer will never send again.
+        # Its task has died of something that it could not heal, such as a right that was taken away.
         async with self._renewing:
             if self._producer is producer:
                 await _close(producer, 0)
                 await self.start()
+                self._observe("renewed", "dead")
         return await self._ready_producer()
 
     async def _within(self, step: Coroutine[Any, Any, T] | asyncio.Future[T]) -> T:
@@ -260,7 +311,13 @@ class KafkaLog:
             raise translated(error) from error
 
 
-async def _close(producer: AIOKafkaProducer, patience: float) -> None:
+def batch_size(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Bytes of a batch of this one record at the most: what `max.message.bytes` of a topic is about."""
+    size: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, list(headers))
+    return size
+
+
+async def _close(producer: HealingProducer, patience: float) -> None:
     """Stop a producer, flushing for at most `patience` seconds; without a broker aiokafka would flush for ever."""
     try:
         async with asyncio.timeout(patience):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from shared.stream.errors import LogUnavailable
 from shared.stream.log import CaughtUp, Rebalanced
 from shared.stream.records import Partition, Record
+
+logger = logging.getLogger(__name__)
 
 # Naming no partition means all of them to aiokafka; naming this one means none.
 NOTHING = TopicPartition("", 0)
@@ -38,6 +41,8 @@ class KafkaConsumer:
         self._on_revoked = on_revoked
         self._patience = patience
         self._settled = False
+        self._next: dict[Partition, int] = {}
+        self._changing = asyncio.Lock()
         self._woken = asyncio.Event()
         self._reading: asyncio.Future[dict[TopicPartition, list[ConsumerRecord]]] | None = None
 
@@ -55,6 +60,7 @@ class KafkaConsumer:
 
     async def _assigned(self, partitions: frozenset[Partition]) -> None:
         self._settled = True
+        self._next.clear()
         await self._on_assigned(partitions)
         self.wake()
 
@@ -65,19 +71,43 @@ class KafkaConsumer:
             # assignment that nobody asked for yet.
             self._reading.cancel()
             await asyncio.wait((self._reading,))
-        await self._on_revoked(partitions)
+        async with self._changing:
+            await self._on_revoked(partitions)
 
     async def poll(self, partitions: Collection[Partition], max_records: int, patience: float) -> Sequence[Record]:
         consumer = self._started()
         named = [TopicPartition(*partition) for partition in partitions] or [NOTHING]
         try:
-            if self._settled and (batch := await consumer.getmany(*named, max_records=max_records)):
-                return _records(batch)
-            return _records(await self._wait(named, max_records, patience))
+            batch = await consumer.getmany(*named, max_records=max_records) if self._settled else {}
+            records = _records(batch or await self._wait(named, max_records, patience))
+            if self._begins_anew(records):
+                await self._begin_anew(records)
+                return ()
         except KafkaError as error:
-            if error.retriable or isinstance(error, KafkaTimeoutError):
-                raise LogUnavailable(type(error).__name__) from error
-            raise
+            if consumer._coordinator._coordination_task.done():  # a bug: nobody keeps the membership any more
+                raise
+            # A right that was taken away, too: it is given back by somebody, and everything goes on.
+            raise LogUnavailable(type(error).__name__) from error
+        for record in records:
+            self._next[record.source] = record.offset + 1
+        return records
+
+    def _begins_anew(self, records: Sequence[Record]) -> bool:
+        """A topic that was deleted and made again counts from zero; so does one that has lost its end."""
+        firsts = {record.source: record.offset for record in reversed(records)}
+        return any(offset < self._next.get(partition, 0) for partition, offset in firsts.items())
+
+    async def _begin_anew(self, records: Sequence[Record]) -> None:
+        """Give all partitions up and take them again, as in a rebalance; these records are read once more."""
+        logger.warning("a topic begins anew: its offsets have gone back")
+        consumer = self._started()
+        ours = frozenset(Partition(*partition) for partition in consumer.assignment())
+        async with self._changing:
+            for first in {record.source: record for record in reversed(records)}.values():
+                consumer.seek(TopicPartition(*first.source), first.offset)
+            self._next.clear()
+            await self._on_revoked(ours)
+            await self._on_assigned(ours)
 
     async def _wait(
         self, named: list[TopicPartition], max_records: int, patience: float
@@ -181,7 +211,9 @@ async def read_partition(
 
 
 async def follow(consumer: AIOKafkaConsumer, topic: str, *, patience: float) -> AsyncIterator[Record | CaughtUp]:
-    """See `Log.follow`. Raises LogUnavailable after `patience` seconds without progress before it caught up."""
+    """See `Log.follow`. Raises LogUnavailable after `patience` seconds without progress before it caught up, and when
+    the topic is deleted or has grown: following begins anew then.
+    """
     async for records in _read(consumer, topic, None, patience):
         if records is None:
             yield CaughtUp(topic)
@@ -210,9 +242,10 @@ async def _read(
         if only is not None:
             return
         yield None
-        while True:
+        while consumer._client.cluster.partitions_for_topic(topic) == {key.partition for key in partitions}:
             if batch := await consumer.getmany(timeout_ms=1000, max_records=READ_AT_ONCE):
                 yield _records(batch)
+        raise LogUnavailable("the topic is gone, or has other partitions now")
     except (KafkaError, OSError) as error:
         raise LogUnavailable(type(error).__name__) from error
     finally:

@@ -22,6 +22,19 @@ class TopicSpec:
     retention_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A topic as the broker has it.
+
+    `largest`: bytes of the largest batch it takes, None where the broker does not say. `trouble`: why nothing can be
+    stored on it now, in a few words, or None.
+    """
+
+    partitions: int
+    largest: int | None = None
+    trouble: str | None = None
+
+
 class Stored(NamedTuple):
     """Where the broker put a record."""
 
@@ -91,6 +104,15 @@ class Log(Protocol):
     async def ensure_topics(self, topics: Iterable[TopicSpec]) -> None:
         """Create the topics that do not exist; one that exists is left as it is."""
 
+    async def describe(self, topics: Sequence[str]) -> Mapping[str, Described]:
+        """These topics, but for those that do not exist. Creates none, and sends by what it finds from now on.
+
+        Raises LogUnavailable.
+        """
+
+    def takes(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
+        """Whether a record is small enough for a topic, as far as is known."""
+
     async def partitions(self, topic: str) -> int:
         """How many partitions the topic has. Raises LogUnavailable when it is not known in time."""
 
@@ -107,7 +129,7 @@ class Log(Protocol):
     ) -> Stored:
         """Append a record and wait until all in-sync replicas have it.
 
-        Raises LogUnavailable within the send timeout, RecordTooLarge and ValueError (no such partition) at once.
+        Raises LogUnavailable within the send timeout, RecordTooLarge and NoSuchPartition at once.
         """
 
     async def enqueue(
@@ -151,7 +173,10 @@ class Log(Protocol):
         """All records of a partition from its start to its end at the time of the call."""
 
     def follow(self, topic: str) -> AsyncIterator[Record | CaughtUp]:
-        """All partitions from the beginning, without a group, then live. Says `CaughtUp` once."""
+        """All partitions from the beginning, without a group, then live. Says `CaughtUp` once.
+
+        Raises LogUnavailable.
+        """
 
     async def reachable(self) -> bool:
         """Whether the broker answers now (bounded by the send timeout)."""

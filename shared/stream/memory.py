@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.stream.errors import LogUnavailable, RecordTooLarge
-from shared.stream.log import CaughtUp, Rebalanced, Stored, TopicSpec
+from shared.stream.errors import LogUnavailable, NoSuchPartition, RecordTooLarge
+from shared.stream.log import CaughtUp, Described, Rebalanced, Stored, TopicSpec
 from shared.stream.partitioner import partition_of
 from shared.stream.records import Headers, Partition, Record
 
@@ -20,6 +20,7 @@ class MemoryLog:
     def __init__(self, *, rebalance_timeout: float = 30.0, max_record_bytes: int = 1_048_576) -> None:
         self.rebalance_timeout = rebalance_timeout
         self.available = True
+        self.limits: dict[str, int] = {}
         self._max_bytes = max_record_bytes
         self._topics: dict[str, list[list[Record]]] = {}
         self._groups: dict[str, _Group] = {}
@@ -47,6 +48,14 @@ class MemoryLog:
             raise LogUnavailable("the topic is not known")
         return self._topics[topic]
 
+    async def describe(self, topics: Sequence[str]) -> dict[str, Described]:
+        self._check()
+        return {name: Described(len(self._topics[name])) for name in topics if name in self._topics}
+
+    def takes(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
+        """Here the headers cost nothing; `limits` has what single topics take, in bytes of key and value."""
+        return len(key or b"") + len(value or b"") <= self.limits.get(topic, self._max_bytes)
+
     async def partitions(self, topic: str) -> int:
         return len(self._partitions(topic))
 
@@ -62,13 +71,13 @@ class MemoryLog:
         partition: int | None = None,
     ) -> Stored:
         partitions = self._partitions(topic)
-        if len(key or b"") + len(value or b"") > self._max_bytes:
+        if not self.takes(topic, key, value, headers):
             raise RecordTooLarge("the record is larger than the log accepts")
         count = len(partitions)
         if partition is None:
             partition = next(self._keyless) % count if key is None else partition_of(key, count)
         if not 0 <= partition < count:
-            raise ValueError(f"{topic} has no partition {partition}")
+            raise NoSuchPartition(f"{topic} has no partition {partition}")
         stored = Stored(partition, len(partitions[partition]))
         now_ms = time.time_ns() // 1_000_000
         partitions[partition].append(Record(topic, *stored, key, value, tuple(headers), now_ms))

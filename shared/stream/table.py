@@ -10,6 +10,7 @@ from typing import Literal
 
 from shared.stream.errors import LogUnavailable
 from shared.stream.log import CaughtUp, Log
+from shared.stream.records import Record
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,10 @@ class Table:
     """Follows `topic` and calls `apply(key, value or None)` for every record, in order per key.
 
     A record for which `apply` raises is skipped, after `on_rejected()`: one bad record must not hide the others. After
-    an interruption the topic is read anew; keys that have vanished meanwhile are applied as None.
+    an interruption the topic is read anew; keys that have vanished meanwhile are applied as None, unless the topic
+    itself has: one that begins anew says nothing of the keys it does not have.
+
+    Where the topic has grown, a key may stand in two partitions: the later record counts.
     """
 
     def __init__(
@@ -42,7 +46,8 @@ class Table:
         self._topic = topic
         self._apply = apply
         self._on_rejected = on_rejected
-        self._present: set[bytes] = set()
+        self._present: dict[bytes, tuple[int, int]] = {}  # partition and time of a key's record
+        self._last: dict[int, int] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -77,25 +82,41 @@ class Table:
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _follow(self) -> None:
-        before, self._present = self._present, set()
+        before, self._present = self._present, {}
+        last, self._last = self._last, {}
         try:
             async for item in self._log.follow(self._topic):
                 if isinstance(item, CaughtUp):
-                    for key in before - self._present:
-                        self._change(key, None)
-                    before = set()
+                    vanished = before.keys() - self._present
+                    if any(self._last.get(number, -1) < offset for number, offset in last.items()):
+                        logger.warning("%s begins anew; keys that are kept: %d", self._topic, len(vanished))
+                    else:
+                        for key in vanished:
+                            self._apply_one(key, None)
+                        before = {}
+                    last = {}
                     self.health = "live"
                     self.ready.set()
-                elif item.key is not None:
-                    self._change(item.key, item.value)
+                else:
+                    self._take(item)
         finally:
-            self._present |= before
+            self._present = before | self._present
+            self._last = self._last | last
 
-    def _change(self, key: bytes, value: bytes | None) -> None:
-        if value is None:
-            self._present.discard(key)
+    def _take(self, record: Record) -> None:
+        self._last[record.partition] = record.offset
+        if record.key is None:
+            return
+        number, then = self._present.get(record.key, (record.partition, 0))
+        if number != record.partition and then > record.timestamp_ms:
+            return
+        if record.value is None:
+            self._present.pop(record.key, None)
         else:
-            self._present.add(key)
+            self._present[record.key] = (record.partition, record.timestamp_ms)
+        self._apply_one(record.key, record.value)
+
+    def _apply_one(self, key: bytes, value: bytes | None) -> None:
         try:
             self._apply(key, value)
         except Exception as error:
