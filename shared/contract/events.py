@@ -52,6 +52,7 @@ class EventData(Model):
     sequence: int | None = None
     backfill: bool = False
     observed: bool = False
+    shortened: bool | None = None  # true: too large for the topic, so words are cut or facts left out
 
 
 class Message(EventData):
@@ -179,6 +180,7 @@ class AccountHealth(Model):
     occurred_at: Timestamp
     error: Error | None = None
     detail: OptionalText = None
+    shortened: bool | None = None  # as of events
 
 
 DATA_OF: dict[EventType, type[EventData]] = {

@@ -114,6 +114,7 @@ class MessageStatus(Model):
     pricing: dict[str, Any] | None = None  # as the provider gave it
     file_refs: dict[str, str] | None = None  # blob → the provider's id of it: send it again by `provider_ref`
     rollup: Rollup | None = None
+    shortened: bool | None = None  # true: too large for the topic, so words are cut or facts left out
 
 
 STATUS_TYPE = "message.status"

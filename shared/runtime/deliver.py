@@ -179,6 +179,8 @@ class Deliverer:
         """The record as a job; None when it has been answered already (refused, or kept as a dead letter)."""
         try:
             kind, command, traceparent = read_command(record)
+            if record.offset != INJECTED and not self._parking.takes(record, command.command_id.encode()):
+                raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command is larger than what can be made to wait.")
             account = self._accounts.get(command.account_id)
             if account is None:
                 self._accounts.expect(record)

@@ -26,7 +26,8 @@ from shared.stream.records import Record, header
 OVERTAKING = frozenset({CommandType.MESSAGE_CANCEL, CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK})
 _OVERTAKING_TYPES = frozenset(f"channels.{kind}.v1".encode() for kind in OVERTAKING)
 _TYPING_PREFIX = b"channels.typing."
-LARGEST_RECORD = LARGEST_MESSAGE - OVERHEAD_BYTES  # bytes of key and value; the rest is for headers
+# Bytes of key and value; the rest is for headers. A topic may take less: `Parking.takes`.
+LARGEST_RECORD = LARGEST_MESSAGE - OVERHEAD_BYTES
 LONGEST_ID = 512
 TOO_LARGE = f"A command has at most {LARGEST_RECORD} bytes."
 _ACCOUNT_GROUP = "account "

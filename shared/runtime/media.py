@@ -21,7 +21,7 @@ from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import account_called, account_group, lane_group
 from shared.runtime.places import AccountPlaces
 from shared.runtime.publish import event_envelope, publish
-from shared.stream.errors import LogUnavailable, NotNow
+from shared.stream.errors import LogUnavailable, NotNow, RecordTooLarge
 from shared.stream.log import Log
 from shared.stream.parking import Parking
 from shared.stream.records import INJECTED, Record, header
@@ -216,7 +216,10 @@ class MediaFetcher:
         paused = wait.trouble.of_account and self._health.why_paused(message.account_id) is not None
         group = account_group(message.account_id) if wait.trouble.of_account else lane_group(record)
         until_ms = ceil(wait.until.timestamp() * 1000)
-        await self._parking.park(noted, message_lane(record), until_ms, wait.trouble.why, group)
+        try:
+            await self._parking.park(noted, message_lane(record), until_ms, wait.trouble.why, group)
+        except RecordTooLarge:  # it waits in its lane, until its time is up
+            raise NotNow(SHORT_WAIT, wait.trouble.why) from None
         if paused and self._health.why_paused(message.account_id) is None:
             self._parking.wake(group)  # it has recovered while this was being written
 

@@ -72,6 +72,21 @@ STALLED = Gauge(
     "stalled_lanes", "Keys whose record waits, by what for.", ["channel", "role", "reason"], registry=REGISTRY
 )
 OPEN_RECORDS = Gauge("open_records", "Records read and not done with.", ["channel", "role"], registry=REGISTRY)
+TOPIC_MISSING = Gauge(
+    "topic_missing",
+    "1 while a topic is missing, or nothing can be stored on it.",
+    ["channel", "topic"],
+    registry=REGISTRY,
+)
+TOO_LARGE = _counter(
+    "records_too_large_total",
+    "Records larger than their topic takes: shortened, or kept elsewhere.",
+    "channel",
+    "topic",
+)
+PRODUCER_RENEWALS = _counter(
+    "producer_renewals_total", "Times the Kafka producer began anew, by why.", "channel", "why"
+)
 REJECTED = _counter("rejected_table_records_total", "Records of a table that could not be used.", "channel", "topic")
 ACCOUNTS = Gauge("accounts", "Accounts by health.", ["channel", "health"], registry=REGISTRY)
 ANOMALIES = _counter("anomalies_total", "Facts that contradict what we knew.", "channel", "kind")

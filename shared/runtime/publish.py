@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from asyncio import Future
+from dataclasses import replace
 from datetime import datetime
+
+import structlog
 
 from shared.channel import Event, StatusUpdate
 from shared.contract import ids
@@ -12,17 +15,40 @@ from shared.contract.base import Model, rfc3339
 from shared.contract.envelope import Envelope, source, type_name
 from shared.contract.errors import error
 from shared.contract.statuses import STATUS_TYPE, MessageStatus
+from shared.runtime.shorten import shortened
+from shared.stream.errors import RecordTooLarge
 from shared.stream.log import Log, Stored
 
-
-async def publish(log: Log, topic: str, envelope: Envelope) -> Stored:
-    """Send an envelope and wait for the ack. Raises LogUnavailable."""
-    return await log.send(topic, envelope.key, envelope.data.to_json(), envelope.headers())
+log = structlog.get_logger()
 
 
-async def enqueue(log: Log, topic: str, envelope: Envelope) -> Future[Stored]:
-    """Send an envelope; await the result for the ack. Raises LogUnavailable."""
-    return await log.enqueue(topic, envelope.key, envelope.data.to_json(), envelope.headers())
+async def publish(stream: Log, topic: str, envelope: Envelope) -> Stored:
+    """Send an envelope and wait for the ack. Raises as `enqueue` does."""
+    return await (await enqueue(stream, topic, envelope))
+
+
+async def enqueue(stream: Log, topic: str, envelope: Envelope) -> Future[Stored]:
+    """Send an envelope; await the result for the ack. What is too large for the topic is sent `shortened`.
+
+    Raises LogUnavailable, and RecordTooLarge for what cannot be shortened enough; so does the ack, when the topic takes
+    less than was known: tried again, it is shortened.
+    """
+    try:
+        return await stream.enqueue(topic, envelope.key, envelope.data.to_json(), envelope.headers())
+    except RecordTooLarge:
+        short = _short(stream, topic, envelope)
+        return await stream.enqueue(topic, short.key, short.data.to_json(), short.headers())
+
+
+def _short(stream: Log, topic: str, envelope: Envelope) -> Envelope:
+    def fits(data: Model) -> bool:
+        return stream.takes(topic, envelope.key, data.to_json(), envelope.headers())
+
+    data = shortened(envelope.data, fits) if "shortened" in type(envelope.data).model_fields else None
+    if data is None:
+        raise RecordTooLarge("the record is larger than the log accepts, and cannot be shortened")
+    log.warning("record_shortened", topic=topic, type=envelope.type, id=envelope.id)
+    return replace(envelope, data=data)
 
 
 def event_envelope(channel: str, event: Event, traceparent: str | None = None) -> Envelope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
 from aiohttp import web
@@ -21,6 +21,7 @@ REQUESTS_SECONDS = 5.0
 LONGEST_STOP = 2 * REQUESTS_SECONDS
 CHECK_SECONDS = 1.0  # half of what Kubernetes waits for /readyz
 WATCH_SECONDS = 2.0  # between two looks of our own: what is away is said although nobody asks
+Check = Callable[[], Awaitable[bool | Sequence[str]]]
 _ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
 
 
@@ -32,13 +33,18 @@ class HealthChecks:
 
     def __init__(self, channel: str) -> None:
         self._dependencies = Dependencies(channel)
-        self._checks: dict[str, Callable[[], Awaitable[bool]]] = {}
+        self._checks: dict[str, Check] = {}
+        self._warnings: list[Callable[[], Sequence[str]]] = []
         self._alive: list[Callable[[], bool]] = []
         self.accepting = False
 
-    def require(self, name: str, check: Callable[[], Awaitable[bool]]) -> None:
-        """Ready only while `check` answers true."""
+    def require(self, name: str, check: Check) -> None:
+        """Ready only while `check` answers true, or names nothing that is missing."""
         self._checks[name] = check
+
+    def warn(self, about: Callable[[], Sequence[str]]) -> None:
+        """Said on `/readyz`, and no reason to be left alone."""
+        self._warnings.append(about)
 
     def watch(self, alive: Callable[[], bool]) -> None:
         """Alive only while `alive` answers true."""
@@ -55,16 +61,16 @@ class HealthChecks:
 
     async def missing(self) -> list[str]:
         """Names of the dependencies that are away: all are asked at once, and have `CHECK_SECONDS` to answer."""
-        found = await asyncio.gather(*map(_trouble, self._checks.values()))
-        absent = {name: why for name, why in zip(self._checks, found, strict=True) if why is not None}
+        found = await asyncio.gather(*(_trouble(name, check) for name, check in self._checks.items()))
+        absent = [what for trouble in found for what in trouble]
         if not self.accepting:  # what a start waits for has log lines of its own
             return ["accepting", *absent]
-        for name in self._checks:
-            if name in absent:
-                self._dependencies.missed(name, absent[name])
+        for name, trouble in zip(self._checks, found, strict=True):
+            if trouble:
+                self._dependencies.missed(name, next(iter(trouble.values())))
             else:
                 self._dependencies.answered(name)
-        return list(absent)
+        return absent
 
     async def keep_watch(self) -> None:
         """Look at everything now and then, until cancelled."""
@@ -86,20 +92,27 @@ class HealthChecks:
         missing = await self.missing()
         return web.Response(
             status=503 if missing else 200,
-            body=orjson.dumps({"ready": not missing, "missing": missing}),
+            body=orjson.dumps({"ready": not missing, "missing": missing, **self._warned()}),
             content_type="application/json",
         )
 
+    def _warned(self) -> dict[str, list[str]]:
+        warnings = [warning for about in self._warnings for warning in about()]
+        return {"warnings": warnings} if warnings else {}
 
-async def _trouble(check: Callable[[], Awaitable[bool]]) -> str | None:
-    """What keeps a dependency from being there, or None."""
+
+async def _trouble(name: str, check: Check) -> dict[str, str]:
+    """What is missing of a dependency, and why; nothing where it is there."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            return None if await check() else "no answer"
+            answer = await check()
     except TimeoutError:
-        return "no answer"
+        answer = False
     except Exception as broken:  # a check that fails in its own way is no reason to end
-        return type(broken).__name__
+        return {name: type(broken).__name__}
+    if isinstance(answer, bool):
+        return {} if answer else {name: "no answer"}
+    return dict.fromkeys(answer, "missing")
 
 
 class Server:

@@ -58,13 +58,14 @@ from shared.runtime.settings import (
 )
 from shared.runtime.statuses import StatusBook
 from shared.runtime.tokens import SealedTokens
+from shared.runtime.topic_watch import TopicWatch
 from shared.runtime.typing_indicator import TypingIndicator
 from shared.runtime.upkeep import AccountProbes, AccountTeller, ParkedRecords
 from shared.state.client import Client
 from shared.state.store import Store
 from shared.stream.deadletter import Brake, DeadLetters
 from shared.stream.dispatcher import Dispatcher
-from shared.stream.errors import LogUnavailable
+from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.kafka import KafkaLog, Security
 from shared.stream.log import Log, TopicSpec
 from shared.stream.parking import Parking
@@ -105,8 +106,16 @@ def longest_stop(http: HttpSettings, kafka: KafkaSettings) -> float:
     return listener + readers + calls + kafka.send_timeout  # the producer's last flush
 
 
-def kafka_log(settings: KafkaSettings, client_id: str) -> KafkaLog:
-    """The log of a service's settings."""
+def kafka_log(settings: KafkaSettings, client_id: str, channel: str = "") -> KafkaLog:
+    """The log of a service's settings; what happens to it is counted as the channel's."""
+
+    def observe(what: str, about: str) -> None:
+        if what == "too_large":
+            metrics.TOO_LARGE.labels(channel, about).inc()
+        else:
+            metrics.PRODUCER_RENEWALS.labels(channel, about).inc()
+            log.warning("kafka_producer_renewed", channel=channel, why=about)
+
     tls = ssl.create_default_context(cafile=settings.ssl_cafile) if "SSL" in settings.security_protocol else None
     password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
     return KafkaLog(
@@ -120,6 +129,7 @@ def kafka_log(settings: KafkaSettings, client_id: str) -> KafkaLog:
         rebalance_timeout=REBALANCE_SECONDS,
         session_timeout=settings.session_timeout,
         max_record_bytes=LARGEST_RECORD,
+        observe=observe,
     )
 
 
@@ -256,13 +266,14 @@ class Service:
     async def _start(self, stack: AsyncExitStack) -> None:
         """Start in order; what is pushed on the stack stops in reverse."""
         config, topics = self._config, Topics(self._config.kafka.topic_prefix)
-        stream = kafka_log(config.kafka, config.service.instance or f"{self._name}-connector")
+        stream = kafka_log(config.kafka, config.service.instance or f"{self._name}-connector", self._name)
         state = state_client(config.state, partial(self._checks.failed, "state"))
         stack.push_async_callback(state.close)
         blobs = Blobs(config.blobs.url, on_failure=partial(self._checks.failed, "blobs"))
         world = _World(self._channel, config, topics, stream, Store(state), blobs)
         stack.push_async_callback(world.fetcher.close)
-        self._require(world, state)
+        watch = TopicWatch(self._name, stream, topics)
+        self._require(world, state, watch)
         # Listening comes first, so that whoever waits for us can ask what we wait for; webhooks get 503 till then.
         listener = await self._listen(world, stack)
         await connect(stream)
@@ -270,6 +281,8 @@ class Service:
         if config.kafka.create_topics:
             await stream.ensure_topics(topic_specs(topics, self._name, config.kafka.partitions))
         await require_topics(stream, topics, self._name)
+        await watch.look()
+        self._spawn(watch.run(), stack)
         await world.follow_tables(stack)
         lend_state(self._channel, world.store, world.sealing_key)
         await self._channel.start()
@@ -284,8 +297,10 @@ class Service:
         if Role.INGRESS in self._roles:
             self._spawn(self._register_webhooks(world), stack)
 
-    def _require(self, world: _World, state: Client) -> None:
+    def _require(self, world: _World, state: Client, watch: TopicWatch) -> None:
         self._checks.require("kafka", world.stream.reachable)
+        self._checks.require("topics", watch.missing)
+        self._checks.warn(watch.uneven)
         if self._roles - {Role.INGRESS}:
             self._checks.require("state", state.reachable)
             self._checks.require("blobs", world.blobs.reachable)
@@ -491,11 +506,14 @@ class Service:
 
         async def poisoned(record: Record, bug: Exception) -> None:
             log.error("record_poisoned", channel=self._name, role=role, exc_info=bug)
-            await world.dead.put(record, "internal", type(bug).__name__)
-            metrics.DEAD_LETTERS.labels(self._name, "internal").inc()
+            too_large = isinstance(bug, RecordTooLarge)
+            code = "too_large" if too_large else "internal"
+            await world.dead.put(record, code, type(bug).__name__)
+            metrics.DEAD_LETTERS.labels(self._name, code).inc()
             if also_poisoned is not None:
                 await also_poisoned(record)
-            brake.strike()
+            if not too_large:  # what an operator's limit keeps out is no bug of ours
+                brake.strike()
 
         def observe(outcome: str, record: Record, seconds: float) -> None:
             metrics.RECORDS.labels(self._name, role, outcome).inc()

@@ -23,7 +23,7 @@ from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.dispatcher import Dispatcher
-from shared.stream.errors import LogUnavailable
+from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.log import Log
 from shared.stream.parking import Parking
 from shared.stream.records import Partition
@@ -246,6 +246,8 @@ class AccountTeller:
                 except (LogUnavailable, StateUnavailable):
                     self._changed[account_id] = None
                     await asyncio.sleep(_LONGEST_NAP)
+                except RecordTooLarge:  # told again when the account changes, or by the next start
+                    log.error("capabilities_not_told", account_id=account_id, why="too large for the topic")
             self._woken.clear()
             await self._woken.wait()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 
 from shared.stream.errors import BrakePulled, LogUnavailable, RecordTooLarge
@@ -12,6 +14,7 @@ from shared.stream.records import Headers, Partition, Record, header
 
 PREFIX = "dl_"
 BLOB = PREFIX + "blob"
+HEADERS = PREFIX + "headers"
 LONGEST_DETAIL = 500
 BATCH = 100
 
@@ -62,7 +65,8 @@ class DeadLetters:
         """Keep the record: key, value and headers as they are, and why and whence in `dl_` headers.
 
         `dl_code, dl_detail, dl_topic, dl_partition, dl_offset, dl_time` (Unix milliseconds) are text; `dl_blob`
-        says where a value is that was too large, and the letter's own is empty then. Returns after the ack. `detail`
+        says where a value is that was too large, and the letter's own is empty then; where that is not enough, too,
+        `dl_headers` says where key and headers are (JSON, the bytes as base64). Returns after the ack. `detail`
         must hold no personal data: an exception's type, not its text. Raises LogUnavailable, and BrakePulled (after
         the ack) beyond the brake's limit.
         """
@@ -81,10 +85,18 @@ class DeadLetters:
         try:
             await self._log.send(topic, record.key, value, headers)
         except RecordTooLarge:
-            blob = await self._aside(record.value or b"")
-            await self._log.send(topic, record.key, b"", (*headers, (BLOB, blob.encode())))
+            await self._put_aside(topic, record, headers)
         if self._brake is not None:
             self._brake.strike()
+
+    async def _put_aside(self, topic: str, record: Record, headers: Headers) -> None:
+        blob = (BLOB, (await self._aside(record.value or b"")).encode())
+        try:
+            await self._log.send(topic, record.key, b"", (*headers, blob))
+        except RecordTooLarge:
+            around = (HEADERS, (await self._aside(_packed(record))).encode())
+            about = tuple(header for header in headers if header[0].startswith(PREFIX))
+            await self._log.send(topic, None, b"", (*about, blob, around))
 
     async def redrive(
         self,
@@ -154,9 +166,21 @@ class DeadLetters:
             else:
                 again = (to or source.decode(), record.key, record.value, _original(record))
                 sent += 1
-            acks.append(await self._log.enqueue(*again))
+            try:
+                acks.append(await self._log.enqueue(*again))
+            except RecordTooLarge:  # for where it came from: it stays here
+                sent -= 1
+                acks.append(await self._log.enqueue(record.topic, record.key, record.value, record.headers))
         await asyncio.gather(*acks)
         return sent
+
+
+def _packed(record: Record) -> bytes:
+    def text(value: bytes | None) -> str | None:
+        return None if value is None else b64encode(value).decode()
+
+    headers = [[name, text(value)] for name, value in record.headers]
+    return json.dumps({"key": text(record.key), "headers": headers}).encode()
 
 
 def _original(record: Record) -> Headers:

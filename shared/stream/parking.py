@@ -18,6 +18,8 @@ from shared.stream.records import INJECTED, Headers, Record
 logger = logging.getLogger(__name__)
 
 PREFIX = "park_"
+_LONGEST_REASON = 200  # characters of a reason, and of a group beside the record's key
+_FAR = 2**53  # a number as long as any time or offset
 
 
 @dataclass(eq=False, slots=True)
@@ -105,6 +107,12 @@ class Parking:
         """This very id is parked, beside its key's queue."""
         parked = self._parked.get(record_id)
         return parked is not None and parked.beside
+
+    def takes(self, record: Record, record_id: bytes) -> bool:
+        """Whether the record is small enough to be parked: the topic may take less than the source does."""
+        room = "x" * (_LONGEST_REASON + len(record.key or b""))
+        headers = _pack(record, _FAR, room, room, (_FAR, _FAR), _FAR, beside=True)
+        return self._log.takes(self.topic, record_id, record.value, headers)
 
     async def park(
         self,
