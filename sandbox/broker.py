@@ -12,7 +12,7 @@ import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -184,11 +184,17 @@ class Tansu(Broker):
 
 
 class Kafka(Broker):
-    """Apache Kafka 4.x in KRaft mode; every node is broker and controller."""
+    """Apache Kafka 4.x in KRaft mode; the first `controllers` nodes (all, unless said) are controllers, too.
 
-    def __init__(self, brokers: int = 1) -> None:
+    `settings` go before those that are made here.
+    """
+
+    def __init__(
+        self, brokers: int = 1, *, controllers: int | None = None, settings: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__([free_port() for _ in range(brokers)])
-        self._controllers = [free_port() for _ in range(brokers)]
+        self._controllers = [free_port() for _ in range(brokers if controllers is None else controllers)]
+        self._given = dict(settings or {})
 
     async def prepare(self) -> list[Node]:
         jars = await resolve_jars()
@@ -210,13 +216,17 @@ class Kafka(Broker):
     def _settings(self, number: int, home: Path) -> dict[str, object]:
         replicas = len(self.ports)
         voters = ",".join(f"{n}@{HOST}:{port}" for n, port in enumerate(self._controllers))
-        return {
-            "process.roles": "broker,controller",
+        controls = number < len(self._controllers)
+        listeners = [f"PLAINTEXT://{HOST}:{self.ports[number]}"]
+        if controls:
+            listeners.append(f"CONTROLLER://{HOST}:{self._controllers[number]}")
+        made = {
+            "process.roles": "broker,controller" if controls else "broker",
             "node.id": number,
             "controller.quorum.voters": voters,
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{HOST}:{self.ports[number]},CONTROLLER://{HOST}:{self._controllers[number]}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.ports[number]}",
+            "listeners": ",".join(listeners),
+            "advertised.listeners": listeners[0],
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": home / "data",
             "auto.create.topics.enable": "false",
@@ -233,6 +243,7 @@ class Kafka(Broker):
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
         }
+        return made | self._given
 
 
 async def resolve_jars() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -28,7 +29,7 @@ SESSION_SECONDS = {Kafka: 3.0, Tansu: 2.0}
 _numbers = itertools.count()
 
 
-def connect(broker: Broker, **settings: float) -> KafkaLog:
+def connect(broker: Broker, **settings: Any) -> KafkaLog:
     """A log on this broker, not started."""
     return KafkaLog(
         broker.bootstrap,

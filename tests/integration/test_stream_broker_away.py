@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ on_kafka = pytest.mark.parametrize("broker", [KAFKA], indirect=True)
 
 
 @asynccontextmanager
-async def connected(broker: Broker, **settings: float) -> AsyncIterator[KafkaLog]:
+async def connected(broker: Broker, **settings: Any) -> AsyncIterator[KafkaLog]:
     log = connect(broker, send_timeout=PATIENCE, **settings)
     await log.start()
     yield log
