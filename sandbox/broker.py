@@ -29,7 +29,7 @@ POM = ROOT / "sandbox" / "kafka" / "pom.xml"
 JARS = ROOT / ".cache" / "kafka"
 # A test broker lives for a minute: a small heap, the cheap collector and no optimising compiler start fastest.
 JVM = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 
 
 class BrokerFailed(RuntimeError):

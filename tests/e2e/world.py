@@ -339,7 +339,9 @@ async def running(broker: Broker) -> AsyncIterator[World]:
 
 
 def make_broker(name: str) -> Broker:
-    """`tansu` or `kafka`."""
+    """`tansu`, `kafka`, or `cluster`: three brokers, the first of which is the controller."""
+    if name == "cluster":
+        return Kafka(3, controllers=1)
     return Tansu() if name == "tansu" else Kafka()
 
 
