@@ -236,6 +236,31 @@ async def test_readiness_names_what_is_missing(log: MemoryLog, configure: Callab
         assert (await running.get("/readyz"))[0] == 200
 
 
+async def test_readiness_names_a_topic_that_is_gone_and_warns_of_uneven_ones(
+    log: MemoryLog, configure: Callable[..., ServiceConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.runtime.topic_watch.WATCH_SECONDS", 0.01)
+    async with started(PlainChannel(), configure(), log) as running:
+        parked = TOPICS.parked(CHANNEL)
+        was = log._topics.pop(parked)
+        await eventually_answers(running, (503, {"ready": False, "missing": [f"topic {parked}"]}))
+        assert (await running.get("/livez"))[0] == 200
+        log._topics[parked] = was
+        await eventually_answers(running, (200, {"ready": True, "missing": []}))
+        log._topics[parked] = [*was, []]
+        async with asyncio.timeout(5):
+            while "warnings" not in (answer := (await running.get("/readyz"))[1]):
+                await asyncio.sleep(0.01)
+        assert answer["ready"] is True
+        assert f"{parked} {len(was) + 1}" in answer["warnings"]
+
+
+async def eventually_answers(running: Any, wanted: tuple[int, Any]) -> None:
+    async with asyncio.timeout(5):
+        while await running.get("/readyz") != wanted:
+            await asyncio.sleep(0.01)
+
+
 async def test_readiness_asks_all_at_once_and_waits_for_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.runtime.server.CHECK_SECONDS", 0.01)
     checks, both = HealthChecks(CHANNEL), asyncio.Barrier(2)
