@@ -12,7 +12,7 @@ import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -184,17 +184,11 @@ class Tansu(Broker):
 
 
 class Kafka(Broker):
-    """Apache Kafka 4.x in KRaft mode; the first `controllers` nodes (all, unless said) are controllers, too.
+    """Apache Kafka 4.x in KRaft mode; the first `controllers` nodes (all, unless said) are controllers, too."""
 
-    `settings` go before those that are made here.
-    """
-
-    def __init__(
-        self, brokers: int = 1, *, controllers: int | None = None, settings: Mapping[str, object] | None = None
-    ) -> None:
+    def __init__(self, brokers: int = 1, *, controllers: int | None = None) -> None:
         super().__init__([free_port() for _ in range(brokers)])
         self._controllers = [free_port() for _ in range(brokers if controllers is None else controllers)]
-        self._given = dict(settings or {})
 
     async def prepare(self) -> list[Node]:
         jars = await resolve_jars()
@@ -220,7 +214,7 @@ class Kafka(Broker):
         listeners = [f"PLAINTEXT://{HOST}:{self.ports[number]}"]
         if controls:
             listeners.append(f"CONTROLLER://{HOST}:{self._controllers[number]}")
-        made = {
+        return {
             "process.roles": "broker,controller" if controls else "broker",
             "node.id": number,
             "controller.quorum.voters": voters,
@@ -243,7 +237,6 @@ class Kafka(Broker):
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
         }
-        return made | self._given
 
 
 async def resolve_jars() -> Path:

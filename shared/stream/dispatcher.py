@@ -31,6 +31,24 @@ def _every(partition: Partition) -> bool:
     return True
 
 
+class Saying:
+    """One line when something cannot be done, and one when it can be again."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._lasts = False
+
+    def begins(self, error: Exception) -> None:
+        if not self._lasts:
+            logger.warning("%s: %s", self._what, error)
+        self._lasts = True
+
+    def ends(self) -> None:
+        if self._lasts:
+            logger.info("no more: %s", self._what)
+        self._lasts = False
+
+
 class Dispatcher:
     """One consumer of a group with a lane per key (of one partition: a key must always come on the same one).
 
@@ -204,15 +222,17 @@ class Dispatcher:
         return sum(len(share.lanes) for share in self._shares.values())
 
     async def _poll(self) -> None:
+        away = Saying("cannot read")
         while not self._stopping:
             self.heartbeat = self._clock()
             generation = self._generation
             try:
                 records = await self._consumer.poll(self._wanted(), self._quantum, POLL_SECONDS)
             except LogUnavailable as error:
-                logger.warning("cannot read: %s", error)
+                away.begins(error)
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
+            away.ends()
             if self._error is not None:
                 raise self._error
             # Fetched for partitions that have been given up meanwhile: their next owner reads them again.
@@ -298,12 +318,14 @@ class Dispatcher:
                 self._die(error)
 
     async def _commit_regularly(self) -> None:
+        away = Saying("cannot commit")
         while True:
             await asyncio.sleep(self._commit_interval)
             try:
                 await self._commit(self._shares.values())
+                away.ends()
             except LogUnavailable as error:
-                logger.warning("cannot commit yet: %s", error)
+                away.begins(error)
             except Exception as error:
                 self._die(error)
                 return

@@ -87,6 +87,7 @@ class KafkaConsumer:
             if consumer._coordinator._coordination_task.done():  # a bug: nobody keeps the membership any more
                 raise
             # A right that was taken away, too: it is given back by somebody, and everything goes on.
+            _revive(consumer)
             raise LogUnavailable(type(error).__name__) from error
         for record in records:
             self._next[record.source] = record.offset + 1
@@ -156,6 +157,14 @@ class KafkaConsumer:
         if self._consumer is None:
             raise LogUnavailable("not started")
         return self._consumer
+
+
+def _revive(consumer: AIOKafkaConsumer) -> None:
+    """Join the group anew when nobody sends heartbeats any more: aiokafka's task dies of a right that is missing."""
+    coordinator = consumer._coordinator
+    tasks = (coordinator._heartbeat_task, coordinator._commit_refresh_task)
+    if any(task is not None and task.done() and not task.cancelled() and task.exception() for task in tasks):
+        coordinator.request_rejoin()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -12,10 +12,10 @@ from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from sandbox.broker import Broker
 
-ANY, READ, WRITE, DENY = 1, 3, 4, 2
+ANY, ALL, READ, WRITE = 1, 2, 3, 4
+DENY, ALLOW = 2, 3
 TOPIC, GROUP = 2, 3
 _LITERAL = 3
-EVERYBODY = "User:ANONYMOUS"
 
 
 class Operator:
@@ -46,13 +46,15 @@ class Operator:
     async def topics(self) -> list[str]:
         return await self._admin.list_topics()
 
-    async def deny(self, kind: int, name: str, operation: int) -> None:
-        """Take a right from everybody."""
-        request = CreateAclsRequest(kind, name, _LITERAL, EVERYBODY, "*", operation, DENY)
-        for code, *_ in (await self._admin._send_request(request)).creation_responses:
-            assert not code, for_code(code)
+    async def deny(self, user: str, kind: int, name: str, operation: int) -> None:
+        """Take one right to a topic or a group from a user who has all others."""
+        for permission, right in ((ALLOW, ALL), (DENY, operation)):
+            request = CreateAclsRequest(kind, name, _LITERAL, f"User:{user}", "*", right, permission)
+            for code, *_ in (await self._admin._send_request(request)).creation_responses:
+                assert not code, for_code(code)
 
     async def give_back(self, kind: int, name: str) -> None:
+        """Where nothing is said of a topic or a group, everybody has all rights to it."""
         await self._admin._send_request(DeleteAclsRequest(kind, name, _LITERAL, None, None, ANY, ANY))
 
 

@@ -21,6 +21,12 @@ Unique = Callable[[str], str]
 pytestmark = pytest.mark.parametrize("broker", [KAFKA], indirect=True)
 
 
+@pytest.fixture(autouse=True)
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has changed about a topic is noticed within a second, not within ten."""
+    monkeypatch.setattr("shared.stream.kafka.METADATA_AGE_MS", 1000)
+
+
 async def test_a_record_too_large_costs_nobody_else_anything(broker: Broker, unique: Unique) -> None:
     """The limit is not known here, so the broker refuses whole batches: of one, and of several that are small."""
     told: list[tuple[str, str]] = []
