@@ -27,7 +27,7 @@ from sandbox.valkey import ValkeyServer
 from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics
 from shared.runtime.accounts import apply_accounts
-from shared.runtime.sealing import new_key, public_key, seal
+from shared.runtime.sealing import new_key, public_key, seal_credentials
 from shared.runtime.service import topic_specs
 from shared.state.client import Client
 from shared.state.store import Store
@@ -127,7 +127,8 @@ class Stage:
         return ("-m", "cProfile", "-o", str(self._profiles / f"{of.name}-{roles.replace(',', '-')}.pstats"))
 
     def _sealed(self, entry: dict[str, Any]) -> AccountRecord:
-        return AccountRecord(**entry, sealed=seal(entry.pop("credentials"), public_key(self.sealing_key)))
+        credentials = entry.pop("credentials")
+        return seal_credentials(credentials, AccountRecord(**entry), public_key(self.sealing_key))
 
     @asynccontextmanager
     async def bare(self, of: Profile, roles: str, *, provider: str = "") -> AsyncIterator[Side]:

@@ -23,7 +23,7 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime.accounts import apply_accounts
-from shared.runtime.sealing import new_key, public_key, seal
+from shared.runtime.sealing import new_key, public_key, seal_credentials
 from shared.stream.kafka import KafkaLog
 from shared.stream.log import TopicSpec
 
@@ -215,7 +215,7 @@ class World:
 
     def _sealed(self, entry: dict[str, Any]) -> AccountRecord:
         credentials = entry.pop("credentials")
-        return AccountRecord(**entry, sealed=seal(credentials, public_key(self._sealing_key)))
+        return seal_credentials(credentials, AccountRecord(**entry), public_key(self._sealing_key))
 
 
 def _taken(port: int) -> bool:

@@ -79,13 +79,15 @@ class RawItem:
     """One item of a webhook body: everything that is ordered together has one `key`.
 
     `account_id` is ours; `external_id` the provider's name for the account where the payload has only that.
-    `key` is made of what the payload alone tells and holds no personal data.
+    `key` is made of what the payload alone tells and holds no personal data. `app` is the app whose secret has proven
+    the body, where the channel has several (`HasApps`).
     """
 
     key: str
     body: bytes
     account_id: str | None = None
     external_id: str | None = None
+    app: str | None = None
 
 
 # Meta sends at most 1,000 updates in a body, Telegram and TikTok one; a body of 4 MiB has room for so many.
@@ -460,6 +462,15 @@ class NeedsSecrets(Protocol):
 
     def missing_secrets(self) -> Sequence[str]:
         """The variables that are not set and without which webhooks are refused or cannot be registered. No I/O."""
+        ...
+
+
+@runtime_checkable
+class HasApps(Protocol):
+    """A channel whose webhooks are proven by the secrets of several apps, each with accounts of its own."""
+
+    def app_of(self, account: AccountRecord) -> str:
+        """The app that may tell of the account: an item with another `RawItem.app` is refused. Pure."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from services.whatsapp import batch, inbound, outbound
 from services.whatsapp.capabilities import CAPABILITIES, capabilities_of
@@ -11,7 +12,7 @@ from services.whatsapp.downloads import open_media
 from services.whatsapp.errors import is_authentication
 from services.whatsapp.recipient import peer_of
 from services.whatsapp.sending import Sender
-from services.whatsapp.settings import Settings
+from services.whatsapp.settings import DEFAULT_APP, Settings
 from services.whatsapp.throughput import FIELDS, rate_of_number
 from services.whatsapp.wire import Json
 from shared.channel import (
@@ -66,7 +67,13 @@ class WhatsApp:
         return self._settings.missing_secrets()
 
     def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
-        return batch.unbatch(request.body)
+        app = self._settings.app_key(request.route)
+        items = batch.unbatch(request.body)
+        return items if app is None else [replace(item, app=app) for item in items]
+
+    def app_of(self, account: AccountRecord) -> str:
+        """The key of its Meta app; the one without a key where the account names none."""
+        return str(account.settings.get("app") or DEFAULT_APP)
 
     def normalise(self, item: ReceivedItem) -> Sequence[Outcome]:
         return inbound.normalise(item)

@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         given = {"WHATSAPP_APP_SECRET": self.app_secret, "WHATSAPP_VERIFY_TOKEN": self.verify_token}
         return tuple(name for name, secret in given.items() if secret is None or not secret.get_secret_value())
 
+    def app_key(self, route: str) -> str | None:
+        """The key of the app whose webhooks come in on a route; None where there is only one app."""
+        keys = set(self.apps) | ({DEFAULT_APP} if self._only_app is not None else set())
+        return (route or DEFAULT_APP) if len(keys) > 1 else None
+
     def app(self, route: str) -> App | None:
         """The app whose webhooks come in on a route."""
         key = route or DEFAULT_APP

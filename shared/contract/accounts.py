@@ -14,7 +14,10 @@ class AccountRecord(Model):
 
     `external_id` is the provider's own id of the account, by which batches are routed (phone number id, business id,
     bot id); `parent_id` that of what several accounts belong to (a WhatsApp Business Account): what is told of it is
-    told of each of them. `sealed` holds the credentials (a JSON object), sealed to the connectors' public key.
+    told of each of them. The first account of an `external_id` has it; another is refused until the first is removed.
+    `sealed` holds the credentials, sealed to the connectors' public key: `v2:` and base64 of a sealed box over a JSON
+    object with `channel`, `workspace_id`, `account_id` and `credentials` (an object of texts). It opens in this record
+    only. Base64 of a sealed box over the bare `credentials` is read as well, until it is written anew.
     """
 
     account_id: AccountId

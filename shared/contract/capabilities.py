@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.contract.base import Model
+from shared.contract.base import Model, OptionalText, Timestamp
 from shared.contract.commands import CommandType, InteractiveKind
 from shared.contract.content import AttachmentKind
 from shared.contract.events import EventType
@@ -164,9 +164,16 @@ CAPABILITIES_TYPE = "account.capabilities"
 
 
 class CapabilityRecord(Model):
-    """The record of an account on `channels.capabilities`."""
+    """The record of an account on `channels.capabilities`.
+
+    `served_since` says since when the account has been served under these names of the provider: an `external_id` that
+    several accounts have is that of the one which has had it longest.
+    """
 
     workspace_id: str
     account_id: str
+    external_id: OptionalText = None
+    parent_id: OptionalText = None
+    served_since: Timestamp | None = None
     content_hash: str
     capabilities: Capabilities

@@ -42,6 +42,8 @@ class ErrorCode(StrEnum):
     ACCOUNT_REAUTH_REQUIRED = "account_reauth_required"
     ACCOUNT_BILLING_BLOCKED = "account_billing_blocked"
     ACCOUNT_DISCONNECTED = "account_disconnected"
+    ACCOUNT_TAKEN = "account_taken"
+    ACCOUNT_SEALED = "account_sealed"
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     UNCERTAIN = "uncertain"
@@ -128,6 +130,18 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
     ),
     ErrorCode.ACCOUNT_DISCONNECTED: ErrorFact(
         ErrorClass.ACCOUNT, True, "The account is not connected to the channel.", "Connect the account."
+    ),
+    ErrorCode.ACCOUNT_TAKEN: ErrorFact(
+        ErrorClass.ACCOUNT,
+        True,
+        "The channel's account is connected already, as another account.",
+        "Remove the other one first.",
+    ),
+    ErrorCode.ACCOUNT_SEALED: ErrorFact(
+        ErrorClass.ACCOUNT,
+        True,
+        "The account's credentials cannot be opened.",
+        "Connect the account again.",
     ),
     ErrorCode.RATE_LIMITED: ErrorFact(ErrorClass.RATE, True, "The channel limits how fast this account may send."),
     ErrorCode.PROVIDER_UNAVAILABLE: ErrorFact(ErrorClass.TRANSIENT, True, "The channel does not answer at the moment."),

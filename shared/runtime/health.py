@@ -25,6 +25,7 @@ _CODES = {
     Health.BILLING_BLOCKED: ErrorCode.ACCOUNT_BILLING_BLOCKED,
     Health.DISCONNECTED: ErrorCode.ACCOUNT_DISCONNECTED,
 }
+_REFUSALS = frozenset({ErrorCode.ACCOUNT_TAKEN, ErrorCode.ACCOUNT_SEALED})  # what a record is refused for
 
 
 class AccountsHealth:
@@ -37,8 +38,10 @@ class AccountsHealth:
         self._topic = topics.account_health
         self._rates = rates
         self._known: dict[str, Health] = {}
+        self._refused: set[str] = set()
         self._recovered: list[Callable[[str], None]] = []
         self._degraded: list[Callable[[str], None]] = []
+        self._removed: list[Callable[[str], None]] = []
 
     def on_degraded(self, callback: Callable[[str], None]) -> None:
         """Called with the account id when an account is said to be degraded, by whichever replica."""
@@ -47,6 +50,14 @@ class AccountsHealth:
     def on_recovery(self, callback: Callable[[str], None]) -> None:
         """Called with the account id when a paused account may send again."""
         self._recovered.append(callback)
+
+    def on_removal(self, callback: Callable[[str], None]) -> None:
+        """Called with the account id when somebody says that the account is removed."""
+        self._removed.append(callback)
+
+    def refused(self, account_id: str) -> bool:
+        """Whether the last that was said of the account is that its record is refused."""
+        return account_id in self._refused
 
     def of(self, account_id: str) -> Health:
         """The health; an account that nobody complained of is connected."""
@@ -64,10 +75,11 @@ class AccountsHealth:
             return
         record = AccountHealth.model_validate_json(value)
         if record.channel == self._channel:
-            self._set(record.account_id, record.health)
+            self._set(record.account_id, record.health, record.error.code if record.error else None)
 
-    def _set(self, account_id: str, health: Health) -> None:
+    def _set(self, account_id: str, health: Health, code: ErrorCode | None = None) -> None:
         before = self._known.get(account_id)
+        (self._refused.add if code in _REFUSALS else self._refused.discard)(account_id)
         if health is before:
             return
         self._known[account_id] = health
@@ -79,10 +91,14 @@ class AccountsHealth:
         if health is Health.DEGRADED:
             for callback in self._degraded:
                 callback(account_id)
+        if health is Health.REMOVED:
+            for callback in self._removed:
+                callback(account_id)
 
     def _forget(self, account_id: str) -> None:
         """Nothing is known of the account any more; it may be another channel's, of which nothing was."""
         before = self._known.pop(account_id, None)
+        self._refused.discard(account_id)
         if before is not None:
             metrics.ACCOUNTS.labels(self._channel, before).dec()
         if before in PAUSED:
@@ -126,5 +142,5 @@ class AccountsHealth:
         )
         told = fact_envelope(HEALTH_TYPE, self._channel, account_id, account_id, record.occurred_at, record)
         await publish(self._log, self._topic, told)
-        self._set(account_id, change.health)
+        self._set(account_id, change.health, code)
         log.info("account_health", account_id=account_id, health=change.health)

@@ -14,7 +14,8 @@ from aiohttp import web
 from shared.channel import AnswersWebhook, Channel, Forbidden, RawItem, UnknownRoute, WebhookRequest
 from shared.contract.base import is_text
 from shared.runtime import metrics
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts import AccountRegistry, AccountSealed
+from shared.runtime.apps import may_all_be_told
 from shared.runtime.bodies import Bodies, BodyRefused
 from shared.runtime.raw import RawWriter, reason_of
 from shared.runtime.server import RETRY_AFTER_SECONDS
@@ -70,6 +71,8 @@ class Ingress:
             return self._answer(401)
         except UnknownRoute:
             return self._answer(404)
+        except AccountSealed:  # the secret is in a record that we cannot open: others can, or we later
+            return self._answer(503)
         return self._answer(status)
 
     async def _taken(self, webhook: WebhookRequest) -> int:
@@ -85,6 +88,8 @@ class Ingress:
                 self._unreadable.inc()
                 await self._writer.write_unreadable(webhook.route, webhook.body, reason_of(unreadable))
                 return 200
+            if not may_all_be_told(self._channel, items, self._accounts):
+                return 401
             for first in range(0, len(items), SLICE):
                 await self._writer.write(items[first : first + SLICE], trace)
         except LogUnavailable:

@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,11 +17,17 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from shared.channel import Account, Channel, ProviderError, ReadsHistory, RegistersWebhook
+from shared.channel import Channel, ProviderError, ReadsHistory, RegistersWebhook
 from shared.contract import ids
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime.accounts import AccountRegistry, InvalidAccountsFile, apply_accounts, read_accounts_file
+from shared.runtime.accounts import (
+    AccountRegistry,
+    InvalidAccountsFile,
+    Standing,
+    apply_accounts,
+    read_accounts_file,
+)
 from shared.runtime.backfill import backfill
 from shared.runtime.cli import add_offline_commands, run_offline
 from shared.runtime.logs import configure_logs
@@ -43,12 +50,14 @@ from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable
+from shared.stream.log import Log
 from shared.stream.table import Table
 
 log = structlog.get_logger()
 
 S = TypeVar("S", bound=BaseSettings)
 _OFFLINE = ("normalise", "plan", "capabilities")
+_WITHOUT_A_KEY = (("accounts", "new-key"), ("redrive", None))
 
 
 def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: list[str] | None = None) -> int:
@@ -67,6 +76,11 @@ def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: lis
             where = ".".join(str(step) for step in problem["loc"]).upper()
             sys.stderr.write(f"setting {_prefix(invalid.title, settings)}{where}: {problem['msg']}\n")
         return 2
+    try:
+        _require_key(config, parsed)
+    except CannotOpen as unusable:
+        sys.stderr.write(f"setting SEALING_KEY: {unusable}\n")
+        return 2
     configure_logs(config.service.log_level)
     try:
         return uvloop.run(_COMMANDS[parsed.command](channel, config, parsed))
@@ -76,6 +90,19 @@ def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: lis
     except Exception as bug:  # its text may be somebody's: the log says what and where
         log.critical("died", command=parsed.command, exc_info=bug)
         return 1
+
+
+def _require_key(config: ServiceConfig, parsed: argparse.Namespace) -> None:
+    """Raises CannotOpen when what is asked cannot be done without the sealing key, or the key is none.
+
+    Every role needs it, ingress as well: secrets of webhooks are among the credentials, and one rule is easier to keep
+    than one for each channel.
+    """
+    key = config.service.private_key
+    if key is None and parsed.command == "run":
+        raise CannotOpen("is not set: no credentials can be opened without it; `accounts new-key` makes one")
+    if key is not None and (parsed.command, getattr(parsed, "action", None)) not in _WITHOUT_A_KEY:
+        public_key(key)
 
 
 def _prefix(title: str, settings: object) -> str:
@@ -174,19 +201,34 @@ async def _webhook(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
     return status
 
 
-async def _known_accounts(channel: Channel, config: ServiceConfig) -> list[Account]:
-    key = config.service.private_key
+async def _known_accounts(channel: Channel, config: ServiceConfig) -> AccountRegistry:
+    """Raises CannotOpen when it is the key that is wrong."""
     name, topics = channel.capabilities.channel, Topics(config.kafka.topic_prefix)
-    registry = AccountRegistry(name, key)
+    registry = AccountRegistry(name, config.service.private_key)
     stream = kafka_log(config.kafka, "webhook-command")
     await connect(stream)
     try:
         await require_topics(stream, topics, name)
-        async with Table(stream, topics.accounts, registry.apply) as table:
-            await table.ready.wait()
+        async with _followed(stream, topics, registry):
+            pass
     finally:
         await stream.stop()
-    return list(registry)
+    return registry
+
+
+@asynccontextmanager
+async def _followed(stream: Log, topics: Topics, registry: AccountRegistry) -> AsyncIterator[None]:
+    """Inside, all accounts are known and followed. Raises CannotOpen when it is the key that is wrong."""
+    async with Table(stream, topics.capabilities, registry.apply_claim) as claims:
+        await claims.ready.wait()
+        async with Table(stream, topics.accounts, registry.apply) as accounts:
+            await accounts.ready.wait()
+            if registry.locked_out:
+                raise CannotOpen("SEALING_KEY is not set, or not the key that the accounts are sealed to")
+            for account_id, standing in registry.standings().items():
+                if standing not in (Standing.OPENED, Standing.OLD_FORMAT):
+                    sys.stderr.write(f"{account_id}: left out, its record is {standing}\n")
+            yield
 
 
 async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
@@ -216,8 +258,7 @@ async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespac
     await connect(stream)
     try:
         await require_topics(stream, topics, channel.capabilities.channel)
-        async with Table(stream, topics.accounts, registry.apply) as table:
-            await table.ready.wait()
+        async with _followed(stream, topics, registry):
             used = await rebuild(channel, registry, stream, Store(state), Blobs(config.blobs.url), topics)
     except StateUnavailable:
         sys.stderr.write("the state store does not answer\n")
@@ -234,7 +275,8 @@ async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Na
         sys.stderr.write("This channel's provider shows no history.\n")
         return 2
     name = channel.capabilities.channel
-    account = next((a for a in await _known_accounts(channel, config) if a.account_id == parsed.account), None)
+    accounts = await _known_accounts(channel, config)
+    account = accounts.served(parsed.account)
     prefix = ids.conversation_id(name, parsed.account, "")
     if account is None or not (parsed.conversation or prefix).startswith(prefix):
         sys.stderr.write("no such account, or not its conversation\n")
@@ -246,7 +288,7 @@ async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Na
     blobs = Blobs(config.blobs.url)
     dead = DeadLetters(stream, lambda _: topics.deadletter(name), aside=set_aside(blobs))
     writer = RawWriter(name, stream, topics, blobs, dead)
-    lend_state(channel, Store(state), config.service.private_key)
+    lend_state(channel, Store(state), accounts, config.service.private_key)
     since = datetime.now(UTC) - timedelta(days=parsed.days)
     await connect(stream)
     await channel.start()

@@ -132,8 +132,8 @@ class MediaFetcher:
 
     async def _fetch_all(self, record: Record, message: Message | MessageEdited) -> _Wait | None:
         """Fetch what is left, in order; None when all files have come to an end. Raises NotNow, LogUnavailable."""
-        account = self._accounts.get(message.account_id)
-        if account is None:
+        account = self._accounts.served(message.account_id)
+        if account is None and not self._accounts.is_sealed(message.account_id):
             self._accounts.expect(record)
         attachments: tuple[Attachment, ...] = getattr(message.content, "attachments", ())
         pending = [one for one in attachments if one.status is AttachmentStatus.PENDING and one.provider_ref]
@@ -153,6 +153,8 @@ class MediaFetcher:
     async def _fetch(
         self, account: Account | None, message: Message | MessageEdited, attachment: Attachment
     ) -> Attachment:
+        if account is None and self._accounts.is_sealed(message.account_id):
+            raise Unfetched("account_sealed", error(ErrorCode.ACCOUNT_SEALED))
         if account is None:
             return failed(attachment, error(ErrorCode.FILE_UNAVAILABLE))
         if self._health.of(account.account_id) is Health.REAUTH_REQUIRED:  # the provider would only say so again

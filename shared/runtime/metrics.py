@@ -89,6 +89,9 @@ PRODUCER_RENEWALS = _counter(
 )
 REJECTED = _counter("rejected_table_records_total", "Records of a table that could not be used.", "channel", "topic")
 ACCOUNTS = Gauge("accounts", "Accounts by health.", ["channel", "health"], registry=REGISTRY)
+ACCOUNT_RECORDS = Gauge(
+    "account_records", "Account records by how they stand here.", ["channel", "standing"], registry=REGISTRY
+)
 ANOMALIES = _counter("anomalies_total", "Facts that contradict what we knew.", "channel", "kind")
 
 

@@ -16,7 +16,8 @@ from shared.media.blobs import BlobMissing, Blobs, BlobsUnavailable
 from shared.policy.conversation import Conversation, from_fields
 from shared.policy.windows import rule_for
 from shared.runtime import metrics
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts import AccountRegistry, AccountSealed
+from shared.runtime.apps import may_tell_of
 from shared.runtime.enrich import FROM_CONTACT, Enriched, enrich, fields_of, target_of
 from shared.runtime.feed import StateFeed
 from shared.runtime.identity import Identities
@@ -31,6 +32,7 @@ from shared.stream.records import Record
 
 RETRY_SECONDS = 1.0
 LARGE = 128 * 1024  # bytes; what is larger is read beside the event loop
+SEALED_PATIENCE = 120.0  # seconds that items wait for one account's record to be mended, where others can be opened
 Report = Callable[[Account, StatusUpdate, str | None], Awaitable[None]]
 Notice = Callable[[Account, HealthChange], Awaitable[None]]
 Answer = Callable[[Account, Event], None]
@@ -82,10 +84,17 @@ class Normaliser:
     async def handle(self, record: Record) -> None:
         """Handle one raw record. Raises NotNow while Kafka, Valkey or the blob store is away."""
         raw = read_raw(record)
-        accounts = self._accounts.find(raw.account_id, raw.external_id)
+        try:
+            accounts = self._accounts.find(raw.account_id, raw.external_id)
+        except AccountSealed:
+            await self._while_sealed(record, raw)
+            return
         if not accounts:
             self._accounts.expect(record)
             await self._give_up(record, "unknown_account", "no account of this name")
+            return
+        if not all(may_tell_of(self._channel, raw.app, account.record) for account in accounts):
+            await self._give_up(record, "foreign_app", "told by an app that is not the account's")
             return
         try:
             body = record.value or b"" if raw.blob is None else await self._blobs.read(raw.blob)
@@ -110,6 +119,16 @@ class Normaliser:
             raise NotNow(RETRY_SECONDS, "state_unavailable") from None
         except LogUnavailable:
             raise NotNow(RETRY_SECONDS, "log_unavailable") from None
+
+    async def _while_sealed(self, record: Record, raw: RawRecord) -> None:
+        """Wait while our key may be the wrong one, or the record a moment's mistake. One that stays shut is not to fill
+        the window that others' records come in by: what concerns it is kept, and sent back by hand. Raises NotNow.
+        """
+        named = self._accounts.names_of(raw.account_id, raw.external_id)
+        waited = max(map(self._accounts.sealed_for, named), default=0.0)
+        if self._accounts.locked_out or waited < SEALED_PATIENCE:
+            raise AccountSealed
+        await self._give_up(record, "account_sealed", "the account's record cannot be opened")
 
     async def _tell(self, account: Account, outcomes: Sequence[Outcome], raw: RawRecord) -> None:
         await self._publish(account, [o for o in outcomes if isinstance(o, Event)], raw)

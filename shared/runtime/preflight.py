@@ -17,7 +17,7 @@ from shared.media.blobs import BlobsUnavailable
 from shared.policy.conversation import from_fields
 from shared.policy.judge import judge
 from shared.policy.windows import quota_of, rule_for
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts import AccountRegistry, AccountSealed
 from shared.runtime.bodies import Bodies, BodyRefused
 from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
@@ -78,6 +78,8 @@ class Preflight:
             return _answer(503, {"unavailable": "state"})
         except BlobsUnavailable:
             return _answer(503, {"unavailable": "blobs"})
+        except AccountSealed:
+            return _answer(503, {"unavailable": "account"})
 
     async def _judged(self, document: dict[str, Any]) -> dict[str, Any]:
         ce_type, data, _ = read_command(document)

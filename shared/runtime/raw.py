@@ -34,6 +34,7 @@ class RawRecord:
     received_at: datetime
     traceparent: str | None
     blob: str | None
+    app: str | None
 
 
 class RawWriter:
@@ -106,6 +107,8 @@ def _headers(item: RawItem, received: bytes, trace: bytes) -> Headers:
         headers.append(("account_id", item.account_id.encode()))
     if item.external_id is not None:
         headers.append(("external_id", item.external_id.encode()))
+    if item.app is not None:
+        headers.append(("app", item.app.encode()))
     return tuple(headers)
 
 
@@ -125,6 +128,7 @@ def read_raw(record: Record) -> RawRecord:
         received_at=datetime.fromtimestamp(millis / 1000, UTC),
         traceparent=traceparent_of(_text(given.get("traceparent"))),
         blob=_text(given.get("blob")),
+        app=_text(given.get("app")),
     )
 
 

@@ -20,7 +20,7 @@ from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.policy.conversation import Conversation
 from shared.runtime import ledger
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts import AccountRegistry, AccountSealed
 from shared.runtime.identity import Identities
 from shared.runtime.normalise import Normaliser
 from shared.runtime.statuses import About
@@ -85,6 +85,8 @@ async def _read_again(reader: Normaliser, record: Record) -> None:
     while True:
         try:
             await reader.handle(record)
+            return
+        except AccountSealed:  # whoever can open it, later, brings it back
             return
         except NotNow as wait:
             if wait.why == "state_unavailable":

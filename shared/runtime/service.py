@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import Fetcher
 from shared.runtime import answers, metrics, server, typing_indicator
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts import AccountRegistry, Standing, log_standings
 from shared.runtime.answers import Answers
 from shared.runtime.bodies import Bodies
 from shared.runtime.call_pace import CallPace
@@ -197,10 +198,10 @@ async def connect(stream: Log) -> None:
         await stream.start()
 
 
-def lend_state(channel: Channel, store: Store, sealing_key: str | None) -> None:
+def lend_state(channel: Channel, store: Store, accounts: AccountRegistry, sealing_key: str | None) -> None:
     """Give a channel what it shares with its other replicas: tokens that rotate, the rate of the whole app."""
     if isinstance(channel, KeepsTokens) and sealing_key is not None:
-        channel.use_tokens(SealedTokens(channel.capabilities.channel, store, sealing_key))
+        channel.use_tokens(SealedTokens(channel.capabilities.channel, store, sealing_key, accounts.current))
     if isinstance(channel, PacesCalls):
         channel.use_pace(CallPace(channel, store))
 
@@ -227,6 +228,7 @@ class Service:
         self._checks = HealthChecks(self._name)
         self._dispatchers: dict[str, Dispatcher] = {}
         self._stalled: set[tuple[str, str]] = set()  # role and reason: told until they are zero, and then as zero
+        self._accounts: AccountRegistry | None = None
         self._readers: list[Dispatcher | Puller] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -284,7 +286,8 @@ class Service:
         await watch.look()
         self._spawn(watch.run(), stack)
         await world.follow_tables(stack)
-        lend_state(self._channel, world.store, world.sealing_key)
+        await self._with_the_right_key(world.accounts)
+        lend_state(self._channel, world.store, world.accounts, world.sealing_key)
         await self._channel.start()
         stack.push_async_callback(self._channel.stop)
         for role in (Role.NORMALISE, Role.DELIVER, Role.MEDIA, Role.PULL):
@@ -305,9 +308,29 @@ class Service:
             self._checks.require("state", state.reachable)
             self._checks.require("blobs", world.blobs.reachable)
         self._checks.require("accounts", world.tables_live)
+        self._checks.require("sealing_key", world.key_opens)
+        self._accounts = world.accounts
         self._checks.watch(lambda: all(monotonic() - reader.heartbeat < STALLED_SECONDS for reader in self._readers))
 
+    async def _with_the_right_key(self, accounts: AccountRegistry) -> None:
+        """Return when the key opens accounts. A replica that cannot open them joins no group, so that none of their
+        conversations comes to it while others can carry them on.
+        """
+        log_standings(self._name, accounts)
+        if not accounts.locked_out:
+            return
+        log.error("sealing_key_does_not_open", channel=self._name, variable="SEALING_KEY")
+        changed = asyncio.Event()
+        accounts.on_standing(lambda *_: changed.set())
+        while accounts.locked_out:
+            changed.clear()
+            await changed.wait()
+        log.info("sealing_key_opens", channel=self._name)
+
     def _measure(self) -> None:
+        standings = Counter(self._accounts.standings().values()) if self._accounts else {}
+        for standing in Standing:
+            metrics.ACCOUNT_RECORDS.labels(self._name, standing).set(standings.get(standing, 0))
         now = {(role, why): n for role, d in self._dispatchers.items() for why, n in d.stalled.items()}
         self._stalled |= now.keys()
         for role, why in self._stalled:
@@ -621,7 +644,8 @@ class _World:
         self._tables: list[Table] = []
 
     async def follow_tables(self, stack: AsyncExitStack) -> None:
-        """Follow accounts and their health; returns when both are known."""
+        """Follow whose a name is, accounts and their health; returns when all are known."""
+        await self.table(stack, self.topics.capabilities, self.accounts.apply_claim)
         await self.table(stack, self.topics.accounts, self.accounts.apply)
         await self.table(stack, self.topics.account_health, self.health.apply)
 
@@ -632,6 +656,9 @@ class _World:
         stack.push_async_callback(table.stop)
         await table.ready.wait()
         self._tables.append(table)
+
+    async def key_opens(self) -> bool:
+        return not self.accounts.locked_out
 
     async def tables_live(self) -> bool:
         return bool(self._tables) and all(table.health == "live" for table in self._tables)

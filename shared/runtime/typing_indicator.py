@@ -91,6 +91,9 @@ class TypingIndicator:
         except (NotACommand, CommandRefused):
             self._drop("invalid")
             return
+        if self._accounts.is_sealed(command.account_id):
+            self._drop("account_sealed")
+            return
         account = self._accounts.get(command.account_id)
         if (
             not isinstance(command, Typing)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from time import time
+from random import uniform
+from time import monotonic, time
 
 import structlog
 from prometheus_client import Gauge
 
 from shared.channel import Account, Channel, HealthChange, Probes, ProviderError
 from shared.contract.capabilities import CAPABILITIES_TYPE, CapabilityRecord
+from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.contract.topics import Topics
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts import AccountRegistry, Standing
 from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import account_group, account_in_outage, account_of
 from shared.runtime.learning import ToldRates
@@ -33,6 +35,12 @@ log = structlog.get_logger()
 _LONGEST_NAP = 1.0
 _NOT_OURS_YET = 0.05
 _PROBES_AT_ONCE = 32
+DOUBT_SECONDS = 1.0  # replicas hear of a change one by one: before one contradicts another it waits so long, or twice
+
+_REFUSALS = {
+    Standing.TAKEN: (ErrorCode.ACCOUNT_TAKEN, "Another account has this external_id."),
+    Standing.SEALED_FOR_ANOTHER: (ErrorCode.ACCOUNT_SEALED, "What is sealed in it belongs to another account."),
+}
 
 
 def wake_recovered(parking: Parking, health: AccountsHealth, try_first: Callable[[str], None] | None = None) -> None:
@@ -74,6 +82,7 @@ class ParkedRecords:
         self._told_full: frozenset[int] = frozenset()
         health.on_recovery(self._wake)
         accounts.on_change(lambda account_id, account: None if account else self._wake(account_id))
+        accounts.on_standing(lambda account_id, _: self._wake(account_id))  # it may be opened now
 
     def _wake(self, account_id: str) -> None:
         self._parking.wake(account_group(account_id))
@@ -155,7 +164,7 @@ class AccountProbes:
             while await self._changes_before(next_round):
                 for account_id in list(self._mended):
                     self._mended.discard(account_id)
-                    if (mended := self._accounts.get(account_id)) is not None:
+                    if (mended := self._accounts.served(account_id)) is not None:
                         await self._probe(self._channel, mended)
 
     async def _round(self, prober: Probes) -> None:
@@ -197,7 +206,11 @@ class AccountProbes:
 
 
 class AccountTeller:
-    """Keeps `channels.capabilities` in step with the accounts, and says of those that go that they are gone."""
+    """Keeps `channels.capabilities` in step with the accounts, and says of those that go that they are gone.
+
+    Of an account whose record this replica cannot open it says nothing. What another replica has said wrongly, because
+    it could not, is said anew: capabilities that were taken away, an account that is removed and yet there.
+    """
 
     def __init__(
         self,
@@ -215,15 +228,24 @@ class AccountTeller:
         self._rates = rates
         self._log = log_
         self._topic = topics.capabilities
-        self._changed = dict.fromkeys(account.account_id for account in accounts)
+        self._changed = dict.fromkeys(accounts.standings())
+        self._doubted: dict[str, float] = {}  # account → when to look at it (monotonic seconds)
         self._woken = asyncio.Event()
         self._told: dict[str, CapabilityRecord] = {}
         accounts.on_change(self._note)
+        accounts.on_standing(self._note)
         rates.on_change(self._note)
+        health.on_removal(self._doubt)
 
-    def _note(self, account_id: str, _: Account | None = None) -> None:
+    def _note(self, account_id: str, _: object = None) -> None:
         self._changed[account_id] = None
         self._woken.set()
+
+    def _doubt(self, account_id: str) -> None:
+        """What was said of the account may be wrong; not every replica is to say so in the same moment."""
+        if account_id not in self._doubted:
+            self._doubted[account_id] = monotonic() + uniform(DOUBT_SECONDS, 2 * DOUBT_SECONDS)
+            self._woken.set()
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """One record of the topic: what has been told is not told again."""
@@ -233,6 +255,10 @@ class AccountTeller:
             self._told.pop(account_id, None)
         elif record.capabilities.channel == self._name:
             self._told[account_id] = record
+        else:
+            return
+        if (account_id in self._told) is not (self._accounts.served(account_id) is not None):
+            self._doubt(account_id)
 
     async def run(self) -> None:
         """Until cancelled. Begins with those that have come or gone while nobody was there."""
@@ -242,34 +268,67 @@ class AccountTeller:
                 account_id = next(iter(self._changed))
                 del self._changed[account_id]
                 try:
-                    await self._tell(account_id, self._accounts.get(account_id))
+                    await self._tell(account_id)
                 except (LogUnavailable, StateUnavailable):
                     self._changed[account_id] = None
                     await asyncio.sleep(_LONGEST_NAP)
                 except RecordTooLarge:  # told again when the account changes, or by the next start
                     log.error("capabilities_not_told", account_id=account_id, why="too large for the topic")
             self._woken.clear()
-            await self._woken.wait()
+            await self._nap()
 
-    async def _tell(self, account_id: str, account: Account | None) -> None:
+    async def _nap(self) -> None:
+        """Until something changes, or something doubtful is to be looked at."""
+        wait = min(self._doubted.values()) - monotonic() if self._doubted else None
+        try:
+            async with asyncio.timeout(None if wait is None else max(0.0, wait)):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+        now = monotonic()
+        for account_id in [name for name, due in self._doubted.items() if due <= now]:
+            del self._doubted[account_id]
+            self._changed[account_id] = None
+
+    async def _tell(self, account_id: str) -> None:
+        standing, account = self._accounts.standing(account_id), self._accounts.served(account_id)
+        if standing is None:
+            await self._tell_gone(account_id)
+        elif account is not None:
+            await self._tell_capabilities(account)
+        elif (refusal := _REFUSALS.get(standing)) and (record := self._accounts.record_of(account_id)):
+            await self._health.set(record.workspace_id, account_id, HealthChange(Health.DISCONNECTED, *refusal))
+
+    async def _tell_gone(self, account_id: str) -> None:
         told = self._told.get(account_id)
-        if account is None:
-            if told is not None:
-                await self._health.set(told.workspace_id, account_id, HealthChange(Health.REMOVED))
-                await self._log.send(self._topic, account_id.encode(), None)
-                self._told.pop(account_id, None)
-            return
-        if self._health.of(account_id) is Health.REMOVED:
+        if told is not None:
+            await self._health.set(told.workspace_id, account_id, HealthChange(Health.REMOVED))
+            await self._log.send(self._topic, account_id.encode(), None)
+            self._told.pop(account_id, None)
+
+    async def _tell_capabilities(self, account: Account) -> None:
+        account_id, told = account.account_id, self._told.get(account.account_id)
+        if self._health.of(account_id) is Health.REMOVED or self._health.refused(account_id):
             await self._health.learn(account, HealthChange(Health.CONNECTED))
         capabilities = capabilities_of(self._channel, account.record, await self._rates.of(account.record))
+        now = datetime.now(UTC)
         record = CapabilityRecord(
             workspace_id=account.workspace_id,
             account_id=account_id,
+            external_id=account.record.external_id,
+            parent_id=account.record.parent_id,
+            served_since=self._accounts.served_since(account_id) or now,
             content_hash=capabilities.content_hash,
             capabilities=capabilities,
         )
-        if told is not None and (told.workspace_id, told.content_hash) == (record.workspace_id, record.content_hash):
+        if told is not None and _says_the_same(told, record):
             return
-        said = fact_envelope(CAPABILITIES_TYPE, self._name, account_id, account_id, datetime.now(UTC), record)
+        said = fact_envelope(CAPABILITIES_TYPE, self._name, account_id, account_id, now, record)
         await publish(self._log, self._topic, said)
         self._told[account_id] = record
+
+
+def _says_the_same(told: CapabilityRecord, record: CapabilityRecord) -> bool:
+    """Since when is not compared: where two replicas have said it, the last one counts for both."""
+    ours, theirs = (one.model_dump(exclude={"capabilities", "served_since"}) for one in (record, told))
+    return ours == theirs and told.served_since is not None

@@ -25,7 +25,7 @@ from shared.contract.envelope import type_name
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime.accounts import apply_accounts
-from shared.runtime.sealing import new_key, public_key, seal
+from shared.runtime.sealing import new_key, public_key, seal_credentials
 from shared.runtime.service import topic_specs
 from shared.stream.kafka import KafkaLog
 from shared.stream.log import Stored
@@ -292,7 +292,7 @@ class World:
 
     def sealed(self, fields: dict[str, Any], credentials: dict[str, str]) -> AccountRecord:
         """An account record as an operator writes it."""
-        return AccountRecord(**fields, sealed=seal(credentials, public_key(self.sealing_key)))
+        return seal_credentials(credentials, AccountRecord(**fields), public_key(self.sealing_key))
 
     async def apply(self, *records: AccountRecord) -> None:
         """Write accounts; the replicas follow without a restart."""

@@ -18,7 +18,7 @@ from shared.runtime.contacts import ContactNames
 from shared.runtime.identity import Identities
 from shared.runtime.normalise import Normaliser
 from shared.runtime.raw import RawWriter, set_aside
-from shared.runtime.sealing import new_key, public_key, seal
+from shared.runtime.sealing import new_key, public_key, seal_credentials
 from shared.runtime.service import topic_specs
 from shared.state.client import Client
 from shared.state.store import Store
@@ -65,8 +65,7 @@ class Inside:
 
     async def start(self, account: Account) -> None:
         await self.log.ensure_topics(topic_specs(TOPICS, "tiktok", 1))
-        sealed = seal(dict(account.credentials), public_key(KEY))
-        record = account.record.model_copy(update={"sealed": sealed})
+        record = seal_credentials(account.credentials, account.record, public_key(KEY))
         await self.log.send(TOPICS.accounts, record.account_id.encode(), record.to_json())
         self.accounts.apply(record.account_id.encode(), record.to_json())
 

@@ -9,8 +9,9 @@ from unittest.mock import Mock
 import pytest
 from pydantic import ValidationError
 
-from shared.channel import Account
+from shared.channel import Account, ProviderError
 from shared.contract.accounts import AccountRecord
+from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
 from shared.runtime.accounts import AccountRegistry, InvalidAccountsFile, apply_accounts, read_accounts_file
 from shared.runtime.sealing import CannotOpen, new_key, public_key, seal, unseal
@@ -151,8 +152,13 @@ def test_sealing_twice_looks_different() -> None:
     assert "very-secret" not in first
 
 
+def tokens(world: World, key: str = KEY, *, current: bool = True) -> SealedTokens:
+    """Tokens as a replica with this key has them; `current`: it can open the account's newest record."""
+    return SealedTokens(CHANNEL, world.store, key, lambda _: current)
+
+
 async def test_tokens_are_sealed_and_change_only_from_what_was_seen(world: World) -> None:
-    ours, theirs = SealedTokens(CHANNEL, world.store, KEY), SealedTokens(CHANNEL, world.store, KEY)
+    ours, theirs = tokens(world), tokens(world)
     assert await ours.get("acc_1") is None
     assert await ours.replace("acc_1", None, "one")
     assert await theirs.get("acc_1") == "one"
@@ -165,23 +171,35 @@ async def test_tokens_are_sealed_and_change_only_from_what_was_seen(world: World
 
 
 async def test_of_two_replacements_at_once_one_wins(world: World) -> None:
-    stores = [SealedTokens(CHANNEL, world.store, KEY) for _ in range(5)]
+    stores = [tokens(world) for _ in range(5)]
     await stores[0].replace("acc_1", None, "old")
     won = await asyncio.gather(*(store.replace("acc_1", "old", f"new-{n}") for n, store in enumerate(stores)))
     assert won.count(True) == 1
     assert await stores[0].get("acc_1") == f"new-{won.index(True)}"
 
 
-async def test_tokens_of_another_key_count_as_absent(world: World) -> None:
-    await SealedTokens(CHANNEL, world.store, new_key()).replace("acc_1", None, "theirs")
-    ours = SealedTokens(CHANNEL, world.store, KEY)
+async def test_tokens_of_a_former_key_count_as_absent(world: World) -> None:
+    await tokens(world, new_key()).replace("acc_1", None, "theirs")
+    ours = tokens(world)
     assert await ours.get("acc_1") is None
     assert await ours.replace("acc_1", None, "ours")
     assert await ours.get("acc_1") == "ours"
 
 
+async def test_tokens_of_the_new_key_are_left_alone_by_who_has_the_old_one(world: World) -> None:
+    await tokens(world).replace("acc_1", None, "theirs")
+    with_old_key = tokens(world, new_key(), current=False)
+    for asked in (with_old_key.get("acc_1"), with_old_key.replace("acc_1", None, "ours")):
+        with pytest.raises(ProviderError) as refused:
+            await asked
+        assert refused.value.failure.code is ErrorCode.PROVIDER_UNAVAILABLE
+        assert refused.value.failure.certain
+    assert await tokens(world).get("acc_1") == "theirs"
+    assert await with_old_key.get("acc_2") is None
+
+
 async def test_one_replica_at_a_time_refreshes(world: World) -> None:
-    ours, theirs = SealedTokens(CHANNEL, world.store, KEY), SealedTokens(CHANNEL, world.store, KEY)
+    ours, theirs = tokens(world), tokens(world)
     async with ours.exclusive("acc_1") as held, theirs.exclusive("acc_1") as other, theirs.exclusive("acc_2") as free:
         assert (held, other, free) == (True, False, True)
     async with theirs.exclusive("acc_1") as held:

@@ -22,7 +22,7 @@ from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime import main
 from shared.runtime.raw import RawWriter, set_aside
-from shared.runtime.sealing import new_key, public_key, unseal
+from shared.runtime.sealing import Opened, new_key, public_key, unseal_credentials
 from shared.runtime.service import topic_specs
 from shared.stream.deadletter import DeadLetters
 from shared.stream.memory import MemoryLog
@@ -226,7 +226,8 @@ def test_accounts_are_applied(
     assert run("accounts", "apply", str(file)) == 0
     assert capsys.readouterr().out.splitlines() == ["written: a", "unchanged: -", "removed: -"]
     (record,) = read(log, TOPICS.accounts)
-    assert unseal(AccountRecord.model_validate_json(record.value or b"").sealed or "", key) == {"token": "secret"}
+    written = AccountRecord.model_validate_json(record.value or b"")
+    assert unseal_credentials(written, key) == Opened({"token": "secret"}, bound=True)
     file.write_text("[]")
     assert run("accounts", "apply", str(file), "--prune") == 0
     assert "removed: a" in capsys.readouterr().out

@@ -25,7 +25,7 @@ from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
 from shared.runtime import answers, main, service, typing_indicator
-from shared.runtime.sealing import new_key, public_key, seal
+from shared.runtime.sealing import new_key, public_key, seal_credentials
 from shared.runtime.server import LONGEST_STOP, HealthChecks
 from shared.runtime.service import Service, ServiceConfig, topic_specs
 from shared.runtime.settings import (
@@ -56,8 +56,8 @@ from tests.shared.runtime.plain_channel import (
 TOPICS = Topics()
 KEY = new_key()
 PROOF = {"x-secret": SECRET}
-ACCOUNT = AccountRecord(
-    account_id="acc_1", workspace_id="ws_1", channel=CHANNEL, sealed=seal({"token": "t"}, public_key(KEY))
+ACCOUNT = seal_credentials(
+    {"token": "t"}, AccountRecord(account_id="acc_1", workspace_id="ws_1", channel=CHANNEL), public_key(KEY)
 )
 
 
@@ -350,7 +350,7 @@ async def test_a_stalled_poll_loop_is_seen(
 async def test_metrics_say_what_waits_for_what_and_which_table_records_are_no_use(
     log: MemoryLog, configure: Callable[..., ServiceConfig]
 ) -> None:
-    waiting = f'stalled_lanes{{channel="{CHANNEL}",reason="account_unknown",role="deliver"}}'
+    waiting = f'stalled_lanes{{channel="{CHANNEL}",reason="account_sealed",role="deliver"}}'
     still_open = f'open_records{{channel="{CHANNEL}",role="deliver"}}'
     rejected = f'rejected_table_records_total{{channel="{CHANNEL}",topic="{TOPICS.accounts}"}}'
     async with started(PlainChannel(), configure(), log) as running:
@@ -361,7 +361,8 @@ async def test_metrics_say_what_waits_for_what_and_which_table_records_are_no_us
         await running.command("message.send", command_id="c1", content={"kind": "text", "text": "hi"}, **there)
         await running.until_measured(waiting, 1)
         assert (await running.metrics())[still_open] == 1
-        await log.send(TOPICS.accounts, b"acc_2", ACCOUNT.model_copy(update={"account_id": "acc_2"}).to_json())
+        mended = seal_credentials({"token": "t"}, ACCOUNT.model_copy(update={"account_id": "acc_2"}), public_key(KEY))
+        await log.send(TOPICS.accounts, b"acc_2", mended.to_json())
         await running.until_measured(waiting, 0)
         await running.until_measured(still_open, 0)
 

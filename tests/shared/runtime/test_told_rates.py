@@ -154,7 +154,7 @@ async def test_a_restart_does_not_publish_the_usual_rate_in_between(slow: World)
     before = len([record async for record in slow.records(slow.topics.capabilities)])
     async with telling(slow):
         slow.account(ACCOUNT.model_copy(update={"display_name": "same as before"}))
-        slow.account(ACCOUNT.model_copy(update={"account_id": "acc_3"}))
+        slow.account(ACCOUNT.model_copy(update={"account_id": "acc_3", "external_id": "ext-3"}))
         await until(lambda: len(slow.process.rates._known) >= 2)
     assert before == 2
     assert (await published(slow))["acc_1"] == 1000

@@ -281,7 +281,7 @@ async def test_a_probe_without_an_answer_says_nothing(probed: World, trouble: Ex
 
 
 async def test_a_hanging_probe_does_not_hold_up_the_others(make_world: MakeWorld) -> None:
-    accounts = [ACCOUNT.model_copy(update={"account_id": f"acc_{n}"}) for n in range(200)]
+    accounts = [ACCOUNT.model_copy(update={"account_id": f"acc_{n}", "external_id": f"ext-{n}"}) for n in range(200)]
     world = await make_world(ProbingChannel(), accounts=accounts)
     never = asyncio.Event()
     probe = prober(world).probe
@@ -349,7 +349,7 @@ async def test_capabilities_are_told_per_account_and_once(world: World) -> None:
     async with telling(world):
         await eventually(world, "acc_1", "acc_2")
         world.account(ACCOUNT.model_copy(update={"display_name": "another name"}))
-        world.account(ACCOUNT.model_copy(update={"account_id": "acc_3"}))
+        world.account(ACCOUNT.model_copy(update={"account_id": "acc_3", "external_id": "ext-3"}))
         await eventually(world, "acc_1", "acc_2", "acc_3")
     assert await written(world) == 3
 
@@ -403,7 +403,7 @@ async def test_capabilities_wait_for_the_log(world: World) -> None:
     async with telling(world):
         await eventually(world, "acc_1", "acc_2")
         world.log.available = False
-        world.account(ACCOUNT.model_copy(update={"account_id": "acc_3"}))
+        world.account(ACCOUNT.model_copy(update={"account_id": "acc_3", "external_id": "ext-3"}))
         await asyncio.sleep(0.02)
         world.log.available = True
         await eventually(world, "acc_1", "acc_2", "acc_3")
