@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
-import pytest
 
+from sandbox.simulators.whatsapp.webhooks import sign
 from shared.contract.accounts import AccountRecord
 from shared.contract.events import HEALTH_TYPE
 from shared.runtime.sealing import new_key, public_key, seal, seal_credentials
@@ -213,9 +214,36 @@ async def test_another_accounts_sealed_text_is_refused(channel: ChannelUnderTest
     assert sent["state"] in SENT
 
 
-@pytest.mark.parametrize("roles", ["ingress", "ingress,normalise,deliver,media,pull"])
-@pytest.mark.parametrize("key", ["", "no key at all"])
-async def test_nothing_starts_without_a_key(channel: ChannelUnderTest, roles: str, key: str) -> None:
-    said = await channel.run("run", status=2, SEALING_KEY=key, ROLES=roles)
-    assert said.startswith("setting SEALING_KEY: ")
-    assert "no key at all" not in said
+async def test_nothing_starts_without_a_key(world: World) -> None:
+    channel = await world.channel("whatsapp")
+    assert (await channel.run("run", status=2, SEALING_KEY="")).startswith("setting SEALING_KEY: is not set")
+
+
+async def test_one_app_does_not_speak_of_anothers_numbers(world: World) -> None:
+    """A body that the secret of app A has proven is refused whole when it concerns a number of app B."""
+    channel = await world.channel("whatsapp")
+    apps = {"a": {"secret": "secret of a"}, "b": {"secret": "secret of b"}}
+    ours = [await channel.account(connect=False, settings={"app": app}) for app in apps]
+    unnamed = await channel.account(connect=False)
+    odd = replica(channel, world, ROLES="ingress", WHATSAPP_APPS=json.dumps(apps))
+    await odd.start()
+    try:
+        await odd.ready(channel.service.session)
+        before = len(channel.raw.all)
+        for app in apps:
+            for account in (*ours, unnamed):
+                about = account.record.external_id or ""
+                value = {"metadata": {"phone_number_id": about}, "statuses": [{"id": f"wamid.{number()}"}]}
+                entry = {"id": "1", "changes": [{"field": "messages", "value": value}]}
+                body = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+                headers = {"X-Hub-Signature-256": sign(apps[app]["secret"], body)}
+                url = f"{odd.url}/webhooks/whatsapp/{app}"
+                async with channel.service.session.post(url, data=body, headers=headers) as answer:
+                    assert answer.status == (200 if account.record.settings.get("app") == app else 401)
+        await eventually(lambda: len(channel.raw.all) >= before + len(apps), what="what each said of its own")
+        said = [dict(seen.record.headers) for seen in channel.raw.all[before:]]
+        assert [(h["app"], h["external_id"].decode()) for h in said] == [
+            (account.record.settings["app"].encode(), account.record.external_id) for account in ours
+        ]
+    finally:
+        await odd.kill()

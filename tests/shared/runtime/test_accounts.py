@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from unittest.mock import Mock
 
+import orjson
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from shared.channel import Account, ProviderError
 from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
-from shared.runtime.accounts import AccountRegistry, InvalidAccountsFile, apply_accounts, read_accounts_file
-from shared.runtime.sealing import CannotOpen, new_key, public_key, seal, unseal
+from shared.runtime.accounts import (
+    AccountRegistry,
+    AccountSealed,
+    InvalidAccountsFile,
+    Standing,
+    apply_accounts,
+    read_accounts_file,
+)
+from shared.runtime.sealing import (
+    CannotOpen,
+    Opened,
+    SealedForAnother,
+    new_key,
+    public_key,
+    seal,
+    seal_credentials,
+    unseal,
+    unseal_credentials,
+)
 from shared.runtime.tokens import SealedTokens
 from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
@@ -134,6 +154,168 @@ async def test_one_bad_record_on_the_topic_hides_no_other(registry: AccountRegis
                 await asyncio.sleep(0)
 
 
+# ---------------------------------------------------------------------------------------------- left alone, refused
+
+
+def bound(key: str = KEY, **facts: object) -> AccountRecord:
+    return seal_credentials(SECRET, record(**facts), public_key(key))  # type: ignore[arg-type]
+
+
+def try_to_put(registry: AccountRegistry, *records: AccountRecord) -> None:
+    for one in records:
+        with contextlib.suppress(ValueError):
+            put(registry, one)
+
+
+def claim(registry: AccountRegistry, one: AccountRecord, since: str) -> None:
+    """What a replica has told of an account that it serves."""
+    names = {"external_id": one.external_id, "parent_id": one.parent_id, "served_since": since}
+    told = {"workspace_id": one.workspace_id, "capabilities": {"channel": CHANNEL}, **names}
+    registry.apply_claim(one.account_id.encode(), orjson.dumps({k: v for k, v in told.items() if v}))
+
+
+def test_what_cannot_be_opened_is_not_gone(registry: AccountRegistry) -> None:
+    told: list[str] = []
+    registry.on_change(lambda account_id, _: told.append(account_id))
+    try_to_put(registry, bound(new_key(), external_id="x"))
+    registry.apply(b"other", bound(account_id="other").to_json())
+    for ask in (lambda: registry.get("acc_1"), lambda: registry.find("acc_1", None), lambda: registry.find(None, "x")):
+        with pytest.raises(AccountSealed):
+            ask()
+    assert (registry.standing("acc_1"), registry.served("acc_1"), told) == (Standing.SEALED, None, ["other"])
+    put(registry, bound(external_id="x"))
+    assert (registry.standing("acc_1"), told) == (Standing.OPENED, ["other", "acc_1"])
+    registry.apply(b"acc_1", None)
+    assert (registry.get("acc_1"), registry.standing("acc_1")) == (None, None)
+
+
+def test_a_newer_record_that_cannot_be_opened_leaves_the_older_and_is_not_current(registry: AccountRegistry) -> None:
+    put(registry, bound())
+    assert registry.current("acc_1")
+    try_to_put(registry, bound(new_key()))
+    assert registry.get("acc_1") is not None
+    assert not registry.current("acc_1")
+    assert not registry.locked_out
+
+
+@pytest.mark.parametrize(
+    ("workspaces", "locked_out"),
+    [
+        ({"w": [False]}, True),
+        ({"w": [True, False]}, False),
+        ({"w": [True, False, False]}, True),
+        ({"w": [True, True], "broken": [False] * 50}, False),
+        ({"v": [True], "w": [True], "broken": [False] * 50}, False),
+        ({"v": [False] * 9 + [True], "w": [False], "x": [True]}, True),
+        ({}, False),
+    ],
+)
+def test_one_workspace_does_not_lock_the_others_out(
+    registry: AccountRegistry, workspaces: dict[str, list[bool]], locked_out: bool
+) -> None:
+    for workspace_id, opens in workspaces.items():
+        for number, ours in enumerate(opens):
+            one = record(f"{workspace_id}_{number}", workspace_id=workspace_id)
+            try_to_put(registry, seal_credentials(SECRET, one, public_key(KEY if ours else new_key())))
+    put(registry, record("without credentials"[:7], workspace_id="y"))
+    assert registry.locked_out is locked_out
+
+
+@pytest.mark.parametrize("field", ["account_id", "workspace_id", "channel"])
+def test_what_is_sealed_opens_in_no_other_record(field: str) -> None:
+    ours = bound()
+    assert unseal_credentials(ours, KEY) == Opened(SECRET, bound=True)
+    with pytest.raises(SealedForAnother):
+        unseal_credentials(ours.model_copy(update={field: "another"}), KEY)
+    with pytest.raises(CannotOpen):
+        unseal_credentials(ours, new_key())
+
+
+def test_a_copy_is_refused_and_the_old_form_is_read(registry: AccountRegistry) -> None:
+    put(registry, bound(), sealed(account_id="old"))
+    copy = bound().model_copy(update={"account_id": "thief"})
+    with pytest.raises(SealedForAnother):
+        put(registry, copy)
+    assert registry.get("thief") is None
+    assert registry.standings() == {
+        "acc_1": Standing.OPENED,
+        "old": Standing.OLD_FORMAT,
+        "thief": Standing.SEALED_FOR_ANOTHER,
+    }
+
+
+FIRST = record("first", external_id="x")
+SECOND = record("second", external_id="x", workspace_id="ws_2")
+
+
+@pytest.mark.parametrize("order", [(FIRST, SECOND), (SECOND, FIRST)])
+@pytest.mark.parametrize("claims_first", [True, False])
+def test_the_first_keeps_the_name_whatever_is_read_first(
+    registry: AccountRegistry, order: tuple[AccountRecord, ...], claims_first: bool
+) -> None:
+    if claims_first:
+        claim(registry, FIRST, "2026-01-01T00:00:00.000Z")
+    put(registry, *order)
+    if not claims_first:
+        claim(registry, SECOND, "2026-01-02T00:00:00.000Z")
+        claim(registry, FIRST, "2026-01-01T00:00:00.000Z")
+    put(registry, FIRST.model_copy(update={"display_name": "later on the topic"}))
+    assert [a.account_id for a in registry.find(None, "x")] == ["first"]
+    assert (registry.get("second"), registry.standing("second")) == (None, Standing.TAKEN)
+    assert [a.account_id for a in registry] == ["first"]
+    registry.apply_claim(b"first", None)  # by a replica that could not open it
+    assert registry.get("second") is None
+    registry.apply(b"first", None)
+    assert [a.account_id for a in registry.find(None, "x")] == ["second"]
+
+
+def test_an_account_that_takes_another_name_on_is_refused_and_back_with_its_own(registry: AccountRegistry) -> None:
+    own = SECOND.model_copy(update={"external_id": "y"})
+    claim(registry, own, "2025-01-01T00:00:00.000Z")
+    claim(registry, FIRST, "2026-01-01T00:00:00.000Z")
+    put(registry, own, FIRST, SECOND)
+    assert registry.get("second") is None
+    assert [a.account_id for a in registry.find(None, "x")] == ["first"]
+    put(registry, own)
+    assert [a.account_id for a in registry.find(None, "y")] == ["second"]
+
+
+def test_a_name_holds_for_who_cannot_be_opened_or_read(registry: AccountRegistry) -> None:
+    claim(registry, FIRST, "2026-01-01T00:00:00.000Z")
+    with pytest.raises(ValidationError):
+        registry.apply(b"first", b"nonsense")
+    put(registry, SECOND)
+    assert registry.standing("second") is Standing.TAKEN
+    with pytest.raises(AccountSealed):
+        registry.find(None, "x")
+    damaged = seal_credentials(SECRET, FIRST, public_key(new_key()))
+    try_to_put(registry, damaged)
+    assert registry.standing("second") is Standing.TAKEN
+
+
+def test_who_never_could_be_opened_comes_behind_who_can(registry: AccountRegistry) -> None:
+    try_to_put(registry, seal_credentials(SECRET, SECOND, public_key(new_key())))
+    put(registry, FIRST)
+    assert [a.account_id for a in registry.find(None, "x")] == ["first"]
+
+
+def test_naming_anothers_number_as_parent_brings_nothing(registry: AccountRegistry) -> None:
+    listener = record("listener", external_id="y", parent_id="x", workspace_id="ws_2")
+    sibling = record("sibling", external_id="z", parent_id="x")
+    claim(registry, FIRST, "2026-01-01T00:00:00.000Z")
+    put(registry, listener, FIRST, sibling)
+    assert [a.account_id for a in registry.find(None, "x")] == ["first", "sibling"]
+    assert [a.account_id for a in registry.find(None, "y")] == ["listener"]
+
+
+def test_naming_anothers_parent_as_external_id_is_refused(registry: AccountRegistry) -> None:
+    number = record("number", external_id="n", parent_id="waba")
+    shared = record("shared", external_id="m", parent_id="waba", workspace_id="ws_3")
+    put(registry, number, shared, record("thief", external_id="waba", workspace_id="ws_2"))
+    assert [a.account_id for a in registry.find(None, "waba")] == ["number", "shared"]
+    assert registry.standing("thief") is Standing.TAKEN
+
+
 # -------------------------------------------------------------------------------------------------------- sealing
 
 
@@ -244,6 +426,31 @@ async def test_a_file_is_applied_once(tmp_path: Path) -> None:
     assert account.credentials == {"token": "rotated"}
 
 
+async def test_the_old_form_is_written_anew(tmp_path: Path) -> None:
+    log, file = await accounts_log(), write(tmp_path, GOOD)
+    (first, second) = read_accounts_file(file, KEY)
+    old = first.model_copy(update={"sealed": seal(SECRET, public_key(KEY))})
+    await apply_accounts(log, TOPICS, [old, second], KEY)
+    assert (await apply_accounts(log, TOPICS, read_accounts_file(file, KEY), KEY))["written"] == ["acc_1"]
+    assert (await apply_accounts(log, TOPICS, read_accounts_file(file, KEY), KEY))["written"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (bound(new_key()), "accounts[0].sealed: damaged, or sealed to another key than that of SEALING_KEY"),
+        (bound().model_copy(update={"account_id": "thief"}), "accounts[0].sealed: sealed for another channel"),
+    ],
+)
+def test_what_the_connectors_could_not_open_is_refused_by_its_place(
+    tmp_path: Path, given: AccountRecord, says: str
+) -> None:
+    file = write(tmp_path, yaml.safe_dump([orjson.loads(given.to_json())]))
+    with pytest.raises(InvalidAccountsFile) as raised:
+        read_accounts_file(file, KEY)
+    assert str(raised.value).startswith(says)
+
+
 async def test_pruning_removes_this_channels_accounts_only(tmp_path: Path) -> None:
     log = await accounts_log()
     await apply_accounts(log, TOPICS, [record("old"), record("acc_2"), record("theirs", channel="other")], KEY)
@@ -275,6 +482,7 @@ async def test_what_cannot_be_read_on_the_topic_is_written_anew(tmp_path: Path) 
         ("- {account_id: a, workspace_id: w, channel: plain, mode: push}", "accounts[0].mode:"),
         ("- {account_id: a, workspace_id: w, channel: plain, credentials: very-secret}", "credentials: not an object"),
         (GOOD.replace("acc_2", "acc_1"), "account_id given twice: acc_1"),
+        (GOOD.replace("channel: plain,", "channel: plain, external_id: x,"), "same external_id: acc_1, acc_2"),
     ],
 )
 def test_a_bad_file_is_refused_by_its_place(tmp_path: Path, text: str, says: str) -> None:

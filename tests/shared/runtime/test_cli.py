@@ -22,7 +22,7 @@ from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime import main
 from shared.runtime.raw import RawWriter, set_aside
-from shared.runtime.sealing import Opened, new_key, public_key, unseal_credentials
+from shared.runtime.sealing import Opened, new_key, public_key, seal_credentials, unseal_credentials
 from shared.runtime.service import topic_specs
 from shared.stream.deadletter import DeadLetters
 from shared.stream.memory import MemoryLog
@@ -214,6 +214,41 @@ def test_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     monkeypatch.setenv("SEALING_KEY", key)
     assert run("accounts", "public-key") == 0
     assert capsys.readouterr().out.strip() == public_key(key)
+
+
+@pytest.mark.parametrize("roles", ["ingress", "normalise,deliver"])
+@pytest.mark.parametrize("key", ["", "no key at all", "c2hvcnQ="])
+def test_nothing_starts_without_a_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], roles: str, key: str
+) -> None:
+    monkeypatch.setenv("ROLES", roles)
+    monkeypatch.setenv("SEALING_KEY", key)
+    monkeypatch.setattr(main, "Service", None)  # it does not come so far
+    assert run() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("setting SEALING_KEY: ")
+    assert not key or key not in said
+
+
+def test_a_key_that_is_none_is_said_before_anything_is_written(
+    tmp_path: Path, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEALING_KEY", "c2hvcnQ=")
+    assert run("accounts", "apply", str(tmp_path / "accounts.yaml")) == 2
+    assert capsys.readouterr().err.startswith("setting SEALING_KEY: not a private key")
+    assert run("accounts", "new-key") == 0
+
+
+def test_a_key_that_opens_nothing_ends_what_needs_the_accounts(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = AccountRecord(account_id="a", workspace_id="w", channel=CHANNEL)
+    sealed = seal_credentials({"token": "t"}, record, public_key(new_key()))
+    asyncio.run(log.send(TOPICS.accounts, b"a", sealed.to_json()))
+    monkeypatch.setenv("HTTP_PUBLIC_URL", "https://hooks.example")
+    monkeypatch.setenv("SEALING_KEY", new_key())
+    assert run("webhook", "check", channel=RegisteringChannel()) == 1
+    assert "SEALING_KEY" in capsys.readouterr().err
 
 
 def test_accounts_are_applied(
