@@ -80,6 +80,7 @@ class AccountRegistry:
         self._records: dict[str, Standing] = {}
         self._sealed_since: dict[str, float] = {}
         self._workspaces: dict[str, str] = {}
+        self._locked_out: bool | None = None  # not known since a record has changed
         self._owners = Owners()
         self._standings: dict[str, Standing] = {}
         self._changed: list[Changed] = []
@@ -167,10 +168,12 @@ class AccountRegistry:
         Every workspace has one vote, which its accounts share: no tenant can take the others down with records that
         are damaged.
         """
-        votes: dict[str, list[int]] = {}
-        for account_id, workspace_id in self._workspaces.items():
-            votes.setdefault(workspace_id, []).append(self.is_sealed(account_id))
-        return sum(sum(sealed) / len(sealed) for sealed in votes.values()) > len(votes) / 2
+        if self._locked_out is None:
+            votes: dict[str, list[bool]] = {}
+            for account_id, workspace_id in self._workspaces.items():
+                votes.setdefault(workspace_id, []).append(self.is_sealed(account_id))
+            self._locked_out = sum(sum(sealed) / len(sealed) for sealed in votes.values()) > len(votes) / 2
+        return self._locked_out
 
     # --- fed by tables
 
@@ -258,6 +261,7 @@ class AccountRegistry:
 
     def _settle(self, account_ids: Iterable[str]) -> None:
         """Serve what is to be served of these accounts, and tell of those where that is something else now."""
+        self._locked_out = None
         for account_id in sorted(account_ids):
             taken = self._owners.taken(account_id)
             self._serve(account_id, None if taken else self._accounts.get(account_id))

@@ -1,4 +1,4 @@
-"""Replicas with a wrong sealing key, beside the right one and alone: nothing is lost, rejected or said of the accounts."""
+"""A replica with a wrong sealing key, beside the right one and alone: nothing is lost, rejected or said wrongly."""
 
 from __future__ import annotations
 
