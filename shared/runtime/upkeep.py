@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from random import uniform
-from time import monotonic, time
+from time import time
 
 import structlog
 from prometheus_client import Gauge
@@ -229,7 +229,7 @@ class AccountTeller:
         self._log = log_
         self._topic = topics.capabilities
         self._changed = dict.fromkeys(accounts.standings())
-        self._doubted: dict[str, float] = {}  # account → when to look at it (monotonic seconds)
+        self._doubted: dict[str, float] = {}  # account → when to look at it (the loop's time)
         self._woken = asyncio.Event()
         self._told: dict[str, CapabilityRecord] = {}
         accounts.on_change(self._note)
@@ -244,7 +244,8 @@ class AccountTeller:
     def _doubt(self, account_id: str) -> None:
         """What was said of the account may be wrong; not every replica is to say so in the same moment."""
         if account_id not in self._doubted:
-            self._doubted[account_id] = monotonic() + uniform(DOUBT_SECONDS, 2 * DOUBT_SECONDS)
+            now = asyncio.get_running_loop().time()
+            self._doubted[account_id] = now + uniform(DOUBT_SECONDS, 2 * DOUBT_SECONDS)
             self._woken.set()
 
     def apply(self, key: bytes, value: bytes | None) -> None:
@@ -279,13 +280,12 @@ class AccountTeller:
 
     async def _nap(self) -> None:
         """Until something changes, or something doubtful is to be looked at."""
-        wait = min(self._doubted.values()) - monotonic() if self._doubted else None
         try:
-            async with asyncio.timeout(None if wait is None else max(0.0, wait)):
+            async with asyncio.timeout_at(min(self._doubted.values(), default=None)):
                 await self._woken.wait()
         except TimeoutError:
             pass
-        now = monotonic()
+        now = asyncio.get_running_loop().time()
         for account_id in [name for name, due in self._doubted.items() if due <= now]:
             del self._doubted[account_id]
             self._changed[account_id] = None
@@ -303,8 +303,7 @@ class AccountTeller:
         told = self._told.get(account_id)
         if told is not None:
             await self._health.set(told.workspace_id, account_id, HealthChange(Health.REMOVED))
-            await self._log.send(self._topic, account_id.encode(), None)
-            self._told.pop(account_id, None)
+            await self._log.send(self._topic, account_id.encode(), None)  # the table forgets it when it reads that
 
     async def _tell_capabilities(self, account: Account) -> None:
         account_id, told = account.account_id, self._told.get(account.account_id)
@@ -324,8 +323,13 @@ class AccountTeller:
         if told is not None and _says_the_same(told, record):
             return
         said = fact_envelope(CAPABILITIES_TYPE, self._name, account_id, account_id, now, record)
-        await publish(self._log, self._topic, said)
+        # Noted before it is sent: what others write after it is read by the table, and stands.
         self._told[account_id] = record
+        try:
+            await publish(self._log, self._topic, said)
+        except LogUnavailable:
+            self._told.pop(account_id, None)
+            raise
 
 
 def _says_the_same(told: CapabilityRecord, record: CapabilityRecord) -> bool:
