@@ -9,11 +9,12 @@ from time import monotonic
 
 import structlog
 
-from shared.channel import Account, Accounts, Channel, ChecksSending, Failure, HealthChange, ProviderError
+from shared.channel import Account, Channel, ChecksSending, Failure, HealthChange, ProviderError
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode
 from shared.contract.events import Health
 from shared.policy.breaker import CircuitBreaker
 from shared.runtime import metrics
+from shared.runtime.accounts import AccountRegistry
 from shared.runtime.health import PAUSED, AccountsHealth
 from shared.stream.errors import LogUnavailable
 
@@ -46,7 +47,7 @@ class Outages:
     def __init__(
         self,
         channel: Channel,
-        accounts: Accounts,
+        accounts: AccountRegistry,
         health: AccountsHealth,
         wake: Wake,
         *,
@@ -151,7 +152,7 @@ class Outages:
         began = self._clock()
         try:
             while (breaker := self._breakers.get(account_id)) is not None and not breaker.closed:
-                account = self._accounts.get(account_id)
+                account = self._accounts.served(account_id)
                 if account is None:
                     break
                 if not breaker.open:

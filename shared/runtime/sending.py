@@ -35,7 +35,7 @@ from shared.policy.conversation import Conversation
 from shared.policy.retry import backoff
 from shared.policy.windows import quota_of, rule_for
 from shared.runtime import ledger, metrics
-from shared.runtime.health import AccountsHealth
+from shared.runtime.health import PAUSED, AccountsHealth
 from shared.runtime.jobs import Job
 from shared.runtime.ledger import CallEntry
 from shared.runtime.outages import Held, Outages
@@ -424,13 +424,15 @@ class Sender:
                 await self._retract(step)
                 await self._pacer.hold_back(step.job.account, step.job.conversation_id, failure.scope, wait)
                 self._later(wait, ErrorCode.RATE_LIMITED)
-            case ErrorClass.ACCOUNT if failure.health is not None:
+            case ErrorClass.ACCOUNT if failure.health in PAUSED:
                 await self._retract(step)
                 await self._health.learn(step.job.account, HealthChange(failure.health, failure.code))
                 until = datetime.now(UTC) + BILLING_RETRY if failure.health is Health.BILLING_BLOCKED else None
                 raise Park(until, failure.code)
             case ErrorClass.TRANSIENT | ErrorClass.ACCOUNT:  # what says nothing sure of the account passes
                 await self._retract(step)
+                if failure.health is not None:
+                    await self._health.learn(step.job.account, HealthChange(failure.health, failure.code))
                 self._again(step, failure.code, failure.retry_after)
 
     def _again(self, step: Step, why: ErrorCode, retry_after: float | None = None) -> None:

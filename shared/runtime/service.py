@@ -227,6 +227,7 @@ class Service:
         self._stop = asyncio.Event()
         self._checks = HealthChecks(self._name)
         self._dispatchers: dict[str, Dispatcher] = {}
+        self._parked: dict[str, ParkedRecords] = {}
         self._stalled: set[tuple[str, str]] = set()  # role and reason: told until they are zero, and then as zero
         self._accounts: AccountRegistry | None = None
         self._readers: list[Dispatcher | Puller] = []
@@ -304,6 +305,7 @@ class Service:
         self._checks.require("kafka", world.stream.reachable)
         self._checks.require("topics", watch.missing)
         self._checks.warn(watch.uneven)
+        self._checks.warn(self._waiting)
         if self._roles - {Role.INGRESS}:
             self._checks.require("state", state.reachable)
             self._checks.require("blobs", world.blobs.reachable)
@@ -326,6 +328,14 @@ class Service:
             changed.clear()
             await changed.wait()
         log.info("sealing_key_opens", channel=self._name)
+
+    def _waiting(self) -> list[str]:
+        """What stands still here, for `/readyz`: lanes by what they wait for, partitions that are read no further."""
+        stalled = [
+            f"{role}: {n} wait for {why}" for role, d in self._dispatchers.items() for why, n in d.stalled.items()
+        ]
+        full = [f"{role}: partition {number} is full" for role, p in self._parked.items() for number in sorted(p.full)]
+        return [*stalled, *full]
 
     def _measure(self) -> None:
         standings = Counter(self._accounts.standings().values()) if self._accounts else {}
@@ -425,6 +435,7 @@ class Service:
 
         gauges = metrics.PARKED.labels(self._name), metrics.PARKING_FULL.labels(self._name, Role.DELIVER)
         parked = ParkedRecords(parking, world.accounts, world.health, *gauges, try_first=outages.try_first)
+        self._parked[Role.DELIVER] = parked
 
         async def admitted(record: Record) -> None:
             if (account_id := account_called(record)) is not None:
@@ -462,6 +473,7 @@ class Service:
         parking = Parking(world.stream, world.topics.parked_files(self._name), key_of=message_lane)
         gauges = metrics.PARKED_FILES.labels(self._name), metrics.PARKING_FULL.labels(self._name, Role.MEDIA)
         parked = ParkedRecords(parking, world.accounts, world.health, *gauges)
+        self._parked[Role.MEDIA] = parked
         fetcher = MediaFetcher(
             self._name,
             world.accounts,

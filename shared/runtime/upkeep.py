@@ -95,6 +95,11 @@ class ParkedRecords:
     async def revoked(self, partitions: frozenset[Partition]) -> None:
         self._parking.drop(partition.number for partition in partitions)
 
+    @property
+    def full(self) -> frozenset[int]:
+        """The partitions of which no more is read, because too much of them waits."""
+        return self._parking.full
+
     def has_room(self, partition: Partition) -> bool:
         return self._parking.has_room(partition.number)
 
