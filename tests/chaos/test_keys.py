@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 async def test_a_wrong_key_beside_the_right_one_and_alone(world: World, name: str, measured: Measured) -> None:
     channel = await world.channel(name, 2)
     account = await channel.account()
-    people = await channel.people(account, 10)
+    people = await channel.people(account, 50)  # TikTok takes ten messages from each window
     sick = replica(channel, world, SEALING_KEY=new_key())
     await sick.start()
     try:
