@@ -23,6 +23,7 @@ from shared.channel import (
     WebhookRequest,
     bounded,
 )
+from shared.contract.base import flaw_of
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  the header's name
 
@@ -76,8 +77,12 @@ def unbatch(request: WebhookRequest) -> list[RawItem]:
 
 
 def raw_item(account_id: str, update: Any) -> RawItem:
-    """The raw item of one decoded update."""
-    return RawItem(_key(account_id, update), orjson.dumps(update), account_id=account_id)
+    """The raw item of one decoded update. Raises ValueError for one nested beyond what can be written again."""
+    try:
+        body = orjson.dumps(update)
+    except orjson.JSONEncodeError:
+        raise ValueError("nested too deeply") from None
+    return RawItem(_key(account_id, update), body, account_id=account_id)
 
 
 def _key(account_id: str, update: Any) -> str:
@@ -105,9 +110,14 @@ def _first(payload: dict[str, Any], paths: Sequence[tuple[str, ...]], kind: type
     return None
 
 
+_DEEPEST = 200  # levels; what is deeper cannot be published
+
+
 def normalise(item: ReceivedItem) -> list[Outcome]:
     """The events of one update. Raises ValueError for bytes that are no JSON."""
     update = wire.load(item.body)
+    if item.body.count(b"{") + item.body.count(b"[") > _DEEPEST and flaw_of(update, _DEEPEST):
+        raise ValueError("nested too deeply")
     if not isinstance(update, dict):
         return [notice(arrival_of(item, {}), "unknown_update", "Telegram sent something that is no update")]
     arrival = arrival_of(item, update)

@@ -11,6 +11,7 @@ import orjson
 from services.whatsapp import contact_facts, messages, notices, statuses
 from services.whatsapp.settings import Settings
 from shared.channel import Forbidden, Outcome, ReceivedItem, UnknownRoute, WebhookRequest
+from shared.contract.base import flaw_of
 
 
 def authenticate(settings: Settings, request: WebhookRequest) -> None:
@@ -56,6 +57,9 @@ _READERS = {
 }
 
 
+_DEEPEST = 200  # levels; what is deeper cannot be published
+
+
 def normalise(item: ReceivedItem) -> Sequence[Outcome]:
     """What one raw item means. Raises ValueError for bytes that are no item."""
     try:
@@ -64,6 +68,8 @@ def normalise(item: ReceivedItem) -> Sequence[Outcome]:
         raise ValueError("not JSON") from None
     if not isinstance(raw, dict) or not raw:
         raise ValueError("not an object")
+    if item.body.count(b"{") + item.body.count(b"[") > _DEEPEST and flaw_of(raw, _DEEPEST):
+        raise ValueError("nested too deeply")
     for name, read in _READERS.items():
         if name in raw:
             member = raw[name]

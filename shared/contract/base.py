@@ -51,7 +51,7 @@ _INT64 = 2**63
 _DEEPEST = 100  # levels of what a command hands through; writers of JSON give up at 254
 
 
-def flaw_of(value: Any) -> tuple[str, str] | None:
+def flaw_of(value: Any, deepest: int = _DEEPEST) -> tuple[str, str] | None:
     """Where in a document something stands that cannot be written as JSON, and what: (path, sentence); None if nowhere.
 
     A number that is none or has more than 64 bits, half a surrogate pair, too many levels.
@@ -74,8 +74,8 @@ def flaw_of(value: Any) -> tuple[str, str] | None:
                 wrong = "It has half of a character."
         if any(isinstance(name, str) and not is_text(name) for name, _ in members):
             members, wrong = [], "A name in it has half of a character."
-        elif members and len(path) == _DEEPEST:
-            members, wrong = [], f"It is nested more than {_DEEPEST} levels deep."
+        elif members and len(path) == deepest:
+            members, wrong = [], f"It is nested more than {deepest} levels deep."
         if wrong:
             return ".".join(path[:4]), wrong
         left.extend((inner, (*path, str(name)[:40])) for name, inner in reversed(members))

@@ -93,12 +93,12 @@ async def come_again(name: str, port: int, path: bytes) -> None:
             await asyncio.sleep(0.5)
             continue
         listening = asyncio.ensure_future(reader.readline())
-        with suppress(ConnectionError):
-            await asyncio.wait(
-                [asyncio.ensure_future(visit(reader, writer, path)), listening], return_when="FIRST_COMPLETED"
-            )
-        with suppress(ConnectionError):
+        visiting = asyncio.ensure_future(visit(reader, writer, path))
+        await asyncio.wait([visiting, listening], return_when="FIRST_COMPLETED")
+        with suppress(OSError):
             said = (await listening).partition(b" ")[2][:3].decode() or said
+        visiting.cancel()
+        await asyncio.gather(visiting, return_exceptions=True)  # how a stranger is sent away is no matter
         answers[f"{name} {said}"] += 1
         writer.close()
         await asyncio.sleep(0.1)

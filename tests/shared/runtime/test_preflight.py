@@ -255,3 +255,21 @@ async def test_what_an_account_may_is_its_own(make_world: MakeWorld) -> None:
         assert (await ask.about(category="utility"))["refused"]["field"] == "category"
         world.account(ACCOUNT.model_copy(update={"settings": {"able": {"direct_send": ("utility",)}}}))
         assert (await ask.about(category="utility"))["accepted"] is True
+
+
+async def test_whatever_is_asked_is_answered(ask: Asked) -> None:
+    odd: list[Any] = [
+        b"", b"null", b"[]", b"\xff", b"{", b"[" * 100_000, b'{"data":' * 2000 + b"1" + b"}" * 2000, b'{"data":NaN}',
+    ]  # fmt: skip
+    for document in odd:
+        await ask.document(document, status=400)
+    deep: Any = {}
+    for _ in range(200):
+        deep = {"a": deep}
+    values = [None, True, "", "\x00", "a b", -1, 1.5, 1e300, 2**63, [], {}, [None], deep, "9999-12-31T23:59:59.999999Z"]
+    for field in ("command_id", "account_id", "conversation_id", "to", "not_before", "not_after", "content", "actor"):
+        for value in values:
+            await ask.about(**{"text": "hello", field: value} if field != "content" else {"content": value})
+    for value in values:
+        for whole in ({"type": value}, {"data": value}, {"type": "message.send", "data": {"content": value}}):
+            await ask.document(whole)
