@@ -17,6 +17,7 @@ from shared.runtime import metrics
 from shared.runtime.accounts import AccountRegistry, AccountSealed
 from shared.runtime.apps import may_all_be_told
 from shared.runtime.bodies import Bodies, BodyRefused
+from shared.runtime.listener import Connection
 from shared.runtime.raw import RawWriter, reason_of
 from shared.runtime.server import RETRY_AFTER_SECONDS
 from shared.stream.errors import LogUnavailable
@@ -64,6 +65,8 @@ class Ingress:
             async with self._bodies.of(request) as body:
                 started = time.perf_counter()
                 status = await self._taken(_webhook(request, body))
+                if isinstance(request.protocol, Connection):
+                    request.protocol.proven = True
                 self._seconds.observe(time.perf_counter() - started)
         except BodyRefused as refused:
             return self._answer(refused.status)

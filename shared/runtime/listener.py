@@ -26,18 +26,23 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 class Connections:
-    """All connections of the listener. Beyond `most`, the one that has kept us waiting longest makes way."""
+    """All connections of the listener. Beyond `most`, the one that has kept us waiting longest makes way.
+
+    Those that have brought something genuine make way last: a load balancer's connections outlive any number of others.
+    """
 
     def __init__(self, settings: HttpSettings) -> None:
         self._most = min(settings.max_connections, _descriptors(settings.max_connections))
         self.head_timeout = settings.head_timeout
         self._open: set[Connection] = set()
-        self._waited_for: dict[Connection, None] = {}  # whose turn it is, the longest first
+        # Whose turn it is, the longest first.
+        self._strangers: dict[Connection, None] = {}
+        self._proven: dict[Connection, None] = {}
 
     def opened(self, connection: Connection) -> None:
         if len(self._open) >= self._most:
             metrics.CONNECTIONS_CLOSED.inc()
-            longest = next(iter(self._waited_for), None)
+            longest = next(iter(self._strangers or self._proven), None)
             if longest is None:  # all others have asked and wait for us
                 connection.force_close()
                 return
@@ -48,26 +53,28 @@ class Connections:
 
     def closed(self, connection: Connection) -> None:
         self._open.discard(connection)
-        self._waited_for.pop(connection, None)
+        self.was_asked(connection)
 
     def waits_for(self, connection: Connection) -> None:
         """It is the client's turn."""
         if connection in self._open:
-            self._waited_for[connection] = None
+            (self._proven if connection.proven else self._strangers)[connection] = None
 
     def was_asked(self, connection: Connection) -> None:
         """It is our turn."""
-        self._waited_for.pop(connection, None)
+        self._strangers.pop(connection, None)
+        self._proven.pop(connection, None)
 
 
 class Connection(web.RequestHandler):
     """One connection: aiohttp's, with an eye on how it is used."""
 
-    __slots__ = ("_before", "_head_size", "_in_head", "_late", "_others")
+    __slots__ = ("_before", "_head_size", "_in_head", "_late", "_others", "proven")
 
     def __init__(self, manager: web.Server, others: Connections, **options: Any) -> None:
         super().__init__(manager, **options)
         self._others = others
+        self.proven = False  # has brought something genuine
         self._in_head = True
         self._head_size = 0
         self._before = b""

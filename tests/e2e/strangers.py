@@ -101,7 +101,7 @@ async def come_again(name: str, port: int, path: bytes) -> None:
         await asyncio.gather(visiting, return_exceptions=True)  # how a stranger is sent away is no matter
         answers[f"{name} {said}"] += 1
         writer.close()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(10.0 if name == "idle" else 0.1)
 
 
 async def attack(port: int, seconds: float, scale: float, path: bytes) -> None:

@@ -338,6 +338,17 @@ async def test_connections_have_a_bound_and_the_oldest_idle_one_makes_way(opened
         assert await there[-1].status() == 200
 
 
+async def test_who_has_proven_himself_outlives_strangers(opened: Open) -> None:
+    door = await opened(max_connections=20)
+    known = await door.connect()
+    await known.say(post())
+    assert await known.status() == 200
+    async with visitors(door, 200):
+        await known.say(post())
+        assert await known.status() == 200
+    known.leave()
+
+
 async def eventually(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not true():

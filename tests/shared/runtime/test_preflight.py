@@ -266,10 +266,12 @@ async def test_whatever_is_asked_is_answered(ask: Asked) -> None:
     deep: Any = {}
     for _ in range(200):
         deep = {"a": deep}
+    ours = {"workspace_id": "ws_1", "account_id": "acc_1", "conversation_id": CONVERSATION}
+    data = {**ours, "command_id": "c", "content": {"kind": "text", "text": "hello"}}
     values = [None, True, "", "\x00", "a b", -1, 1.5, 1e300, 2**63, [], {}, [None], deep, "9999-12-31T23:59:59.999999Z"]
     for field in ("command_id", "account_id", "conversation_id", "to", "not_before", "not_after", "content", "actor"):
         for value in values:
-            await ask.about(**{"text": "hello", field: value} if field != "content" else {"content": value})
+            await ask.document({"type": "message.send", "data": {**data, field: value}})
     for value in values:
         for whole in ({"type": value}, {"data": value}, {"type": "message.send", "data": {"content": value}}):
             await ask.document(whole)
