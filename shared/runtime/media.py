@@ -32,6 +32,7 @@ ACCOUNT_SLOTS = 4  # files of one account at once, so that hanging ones leave ro
 QUICK_SLOTS, SLOW_SLOTS = 24, 32  # files at once: on their way to the store each may hold two parts of 5 MiB
 SLOTS = QUICK_SLOTS + SLOW_SLOTS + QUICK_SLOTS  # and as many again for what needs no place: to be read, parked, told
 IN_LANE_FOR = timedelta(seconds=8)  # of a message's life: a lane that waits longer fills the window for the others
+HANGING_WAIT = timedelta(seconds=15)  # about as long as a download that does not move is let be
 GIVE_UP_AFTER = timedelta(hours=1)  # of trouble at the provider
 ACCOUNT_PATIENCE = timedelta(hours=24)  # after receipt: providers keep files at least so long
 _TOLD = "files_told"
@@ -127,7 +128,7 @@ class MediaFetcher:
         # Its downloads hang: in their lanes the others would fill the window in which other accounts' records come.
         busy = Unfetched("account_busy", error(ErrorCode.FILE_UNAVAILABLE))
         now = datetime.now(UTC)
-        again = now + _patience(busy, now - message.received_at)
+        again = now + max(HANGING_WAIT, _patience(busy, now - message.received_at))
         return _Wait(busy, _number(record, _TOLD) or 0, again, _since(record))
 
     async def _fetch_all(self, record: Record, message: Message | MessageEdited) -> _Wait | None:

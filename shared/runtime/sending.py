@@ -53,7 +53,7 @@ MOST_QUESTIONS = 8  # about a message in doubt, in two minutes: its conversation
 CALLBACK_SECONDS = 10.0  # how long after an outage the provider's reports may still say what became of a message
 ECHO_SECONDS = 3600  # how long an equal text is taken for the echo of a call that was never answered
 BILLING_RETRY = timedelta(minutes=5)
-HANGING_RETRY = timedelta(seconds=10)
+HANGING_RETRY = timedelta(seconds=30)  # sooner than a hanging call is cut there is nothing new, and each wait is told
 _PASSING = frozenset({ErrorClass.TRANSIENT, ErrorClass.RATE, ErrorClass.UNCERTAIN})
 _MAY_BE_DUPLICATE = Warning(code=WarningCode.MAY_BE_DUPLICATE, detail="Sent again, as the command asks.")
 

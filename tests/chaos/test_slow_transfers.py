@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 import pytest
 
-from tests.chaos.conftest import Measured, count
+from tests.chaos.conftest import Measured, count, seconds
 from tests.chaos.test_dependencies import on_tansu
 from tests.chaos.test_replicas import LOADED
 from tests.e2e.providers import NAMES, Person
@@ -46,6 +47,7 @@ async def test_transfers_of_eight_accounts_that_do_not_move_delay_no_other(
     await file_latencies(channel, free, 20)
     idle, idle_files = await _both(channel, free)
     commands = await harm(channel, slow, TRANSFERS)
+    await asyncio.sleep(seconds(10))  # what they cost in coming is not what this is about
     beside, beside_files = await _both(channel, free)
     figures = {
         "p99_of_messages_idle_ms": percentile(idle, 99),

@@ -92,7 +92,7 @@ async def opened(world: World) -> AsyncIterator[Open]:
     servers: list[Server] = []
 
     async def open_(**settings: Any) -> Door:
-        checks = HealthChecks()
+        checks = HealthChecks("whatsapp")
         checks.accepting = True
         server = Server(HttpSettings(port=0, **settings), checks, measure=lambda: None)
         server.add_routes(Ingress(world.channel, world.accounts, world.process.writer, server.bodies).routes())
