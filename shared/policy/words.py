@@ -70,7 +70,8 @@ unauthorized unavailable unblock undeliverable under unexpected unknown unproces
 unverified up update updates upgraded upload uploaded url us usage use used user username users using utf valid
 validation value values verification verified version via video violated violates violation violations visible
 voice waba waiting was way we web webhook webpage went were what whats whatsapp when where which while who whole
-width will window with within without write written wrong yes yet you your zero
+weblink width will window with within without write written wrong yes yet you your zero
+certificates downloading participant participants unsigned uploading
 """
 _COMMON = frozenset(_VOCABULARY.split())
 

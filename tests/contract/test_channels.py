@@ -81,7 +81,7 @@ def test_every_declared_command_has_a_golden(name: str) -> None:
     contents = [d["content"] for d in data if isinstance(d.get("content"), dict)]
     # Typing is shown by the runtime through `show_typing`; cancelling and blocking need no plan.
     planned = {c for c in capabilities.commands if c.partition(".")[0] in ("message", "reaction", "conversation")}
-    assert planned - {"message.cancel"} <= types
+    assert planned - {"message.cancel", "message.resend"} <= types
     files = {f.get("kind") for c in contents for f in c.get("attachments", ())}
     assert {kind for kind, rule in capabilities.files.items() if rule.grade is not Grade.REJECTED} <= files
     interactive = {c.get("interactive", "buttons") for c in contents if c.get("kind") == "interactive"}
