@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from shared.contract.capabilities import (
@@ -21,6 +22,7 @@ from shared.contract.commands import CommandType, InteractiveKind
 from shared.contract.content import AttachmentKind
 from shared.contract.events import EventType
 from shared.contract.statuses import State
+from shared.policy.choices import Room
 
 CHANNEL = "whatsapp"
 MIB = 1024 * 1024
@@ -47,6 +49,31 @@ PRODUCTS = 30
 URL = 2000
 CONTACT_CARDS = 257
 TEMPLATE_BUTTONS = 10
+REPLIES = 3
+LIST_LABEL = "…"  # opens a list that was none in the command, in whatever language it speaks
+
+_ROOM = Room(
+    channel="WhatsApp",
+    buttons=REPLIES,
+    title=BUTTON_TITLE,
+    id=BUTTON_ID,
+    alone=frozenset({"url"}),
+    rows=ROWS,
+    row_title=ROW_TITLE,
+    row_description=ROW_DESCRIPTION,
+    row_id=ROW_ID,
+    section_title=SECTION_TITLE,
+)
+_ROOM_DIRECT = replace(_ROOM, rows=0)  # without a template Meta takes no lists
+_ROOM_IN_GROUP = Room(channel="A WhatsApp group", buttons=0, title=None)
+
+
+def room_of(*, group: bool, direct: bool) -> Room:
+    """What can be tapped: in a group nothing, and no lists in a message sent directly (`MessageSend.category`)."""
+    if group:
+        return _ROOM_IN_GROUP
+    return _ROOM_DIRECT if direct else _ROOM
+
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 DOCUMENT_TYPES = (

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.whatsapp.capabilities import CAPABILITIES
+from services.whatsapp.capabilities import CAPABILITIES, room_of
 from services.whatsapp.files import Fitted, filename_of
 from services.whatsapp.recipient import Recipient, recipient_of
 from shared.channel import Call, PlanContext, Refused
 from shared.contract.commands import MessageSend
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.policy.choices import Arranged, Misfit, Placed, arranged, unusable
 from shared.policy.text import excess, parts_allowed
 
 Json = dict[str, Any]
@@ -32,6 +33,8 @@ class Draft:
         self.by_link = context.account.settings.get("media_by_link") is True
         self.most_parts = parts_allowed(context.account.settings)
         self.recipient = recipient_of(command, context)
+        self.strict = command.strict
+        self.room = room_of(group=bool(self.recipient.group), direct=command.category is not None)
         self._conditions = _conditions(command, self.recipient)
         self._warnings: list[Warning] = []
         self._reply = self._reply_of(command, context)
@@ -39,6 +42,27 @@ class Draft:
     def warn(self, code: WarningCode, detail: str) -> None:
         """Say on the next call what differs from the command."""
         self._warnings.append(Warning(code=code, detail=detail))
+
+    def degrade(self, misfit: Misfit, code: WarningCode, instead: str) -> None:
+        """Say what is done instead of what WhatsApp has no room for. Raises Refused where the command is strict."""
+        if self.strict:
+            raise Refused(misfit.code, misfit.detail, **misfit.facts)
+        self.warn(code, f"{misfit.detail} {instead}")
+
+    def arrange(self, placed: Placed) -> Arranged:
+        """How buttons go out. Raises Refused for one that nobody could use, or where the command is strict."""
+        if wrong := unusable(placed):
+            raise Refused(wrong.code, wrong.detail, **wrong.facts)
+        way = arranged(placed, self.room)
+        for misfit in way.misfits[:1]:
+            if way.shape == "list" and not way.lines:
+                self.degrade(misfit, WarningCode.BUTTONS_AS_LIST, "They go out as a list.")
+            elif way.shape == "list":
+                self.degrade(misfit, WarningCode.BUTTONS_AS_LIST, "They go out as a list, the others as lines of text.")
+            else:
+                which = "Some" if way.tappable else "The buttons"
+                self.degrade(misfit, WarningCode.BUTTONS_DROPPED, f"{which} go out as lines of text.")
+        return way
 
     def add(
         self,

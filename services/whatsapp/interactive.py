@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from services.whatsapp import capabilities as limits
 from services.whatsapp.draft import Draft, Json, checked, counted, distinct, required
@@ -11,6 +11,7 @@ from services.whatsapp.files import Fitted, fit
 from shared.channel import Refused
 from shared.contract.commands import Button, Card, File, InteractiveKind, OutInteractive, Section
 from shared.contract.errors import ErrorCode
+from shared.policy.choices import Arranged, Placed, row_of
 
 Uploads = dict[str, Fitted]
 
@@ -19,8 +20,8 @@ _BUTTONS = "content.buttons"
 _HEADER_FILES = frozenset({"image", "video", "document"})
 
 
-def add_interactive(draft: Draft, content: OutInteractive) -> None:
-    """Add an interactive message. Raises Refused with the field, its limit and what was given."""
+def add_rendered(draft: Draft, content: OutInteractive) -> None:
+    """Add an interactive message as it is. Raises Refused with the field, its limit and what was given."""
     render = _RENDERERS.get(content.interactive)
     if render is None:
         detail = f"WhatsApp has no {content.interactive.value} messages."
@@ -29,12 +30,20 @@ def add_interactive(draft: Draft, content: OutInteractive) -> None:
     draft.add("interactive", interactive, uploads)
 
 
-def add_buttons(draft: Draft, text: str, rows: Sequence[Sequence[Button]], header: Fitted | None = None) -> None:
-    """Add a text, or a captioned file, with rows of buttons under it: replies, or one link."""
-    content = OutInteractive(text=text, header_file=header.file if header else None)
-    placed = {f"content.buttons.{r}.{i}": button for r, row in enumerate(rows) for i, button in enumerate(row)}
-    link = [button.kind for button in placed.values()] == ["url"]
-    interactive, uploads = (_cta_url if link else _buttons)(draft, content, placed)
+def placed_rows(rows: Sequence[Sequence[Button]]) -> Placed:
+    """The buttons of a text or of files by their fields."""
+    return {f"{_BUTTONS}.{r}.{i}": button for r, row in enumerate(rows) for i, button in enumerate(row)}
+
+
+def add_tappable(draft: Draft, content: OutInteractive, way: Arranged) -> None:
+    """Add a message with what is to be tapped under its text: replies, one link, or a list of them."""
+    if way.shape == "list":
+        rows = tuple(row_of(button, draft.room) for button in way.tappable.values())
+        made = {"button": content.button or limits.LIST_LABEL, "sections": (Section(rows=rows),)}
+        interactive, uploads = _list(draft, content.model_copy(update=made))
+    else:
+        link = [button.kind for button in way.tappable.values()] == ["url"]
+        interactive, uploads = (_cta_url if link else _buttons)(draft, content, way.tappable)
     draft.add("interactive", interactive, uploads)
 
 
@@ -84,7 +93,11 @@ def _file_header(draft: Draft, file: File, field: str, path: str) -> tuple[Json,
 # ---------------------------------------------------------------------------------------------------- buttons
 
 
-Placed = Mapping[str, Button]  # by the fields of the command they stand in
+def placed_in(content: OutInteractive) -> Placed:
+    """The buttons of an interactive message by their fields; those of a link message are links."""
+    opens = content.interactive is InteractiveKind.CTA_URL
+    links = [b.model_copy(update={"kind": "url"}) if opens and b.kind == "reply" else b for b in content.buttons]
+    return _placed(links, _BUTTONS)
 
 
 def _placed(buttons: Sequence[Button], field: str) -> Placed:
@@ -96,7 +109,7 @@ def _replies(buttons: Placed, field: str) -> list[Json]:
         if button.kind != "reply":
             detail = f"A {button.kind} button cannot stand here."
             raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field=f"{where}.kind")
-    counted(len(buttons), field, most=3)
+    counted(len(buttons), field, most=limits.REPLIES)
     titles = {f"{at}.title": checked(b.title, limits.BUTTON_TITLE, f"{at}.title") for at, b in buttons.items()}
     # A button without an id answers with its title.
     ids = {f"{at}.id": checked(b.id or b.title, limits.BUTTON_ID, f"{at}.id").strip() for at, b in buttons.items()}
@@ -116,18 +129,18 @@ def _link(buttons: Placed, field: str) -> Json:
     return {"name": "cta_url", "parameters": {"display_text": title, "url": url}}
 
 
-def _buttons(draft: Draft, content: OutInteractive, placed: Placed | None = None) -> tuple[Json, Uploads]:
+def _buttons(draft: Draft, content: OutInteractive, placed: Placed) -> tuple[Json, Uploads]:
     frame = _frame("button", content)
     uploads = _with_header(draft, frame, content)
-    replies = _replies(placed or _placed(content.buttons, _BUTTONS), _BUTTONS)
+    replies = _replies(placed, _BUTTONS)
     frame["action"] = {"buttons": [{"type": "reply", "reply": reply} for reply in replies]}
     return frame, uploads
 
 
-def _cta_url(draft: Draft, content: OutInteractive, placed: Placed | None = None) -> tuple[Json, Uploads]:
+def _cta_url(draft: Draft, content: OutInteractive, placed: Placed) -> tuple[Json, Uploads]:
     frame = _frame("cta_url", content)
     uploads = _with_header(draft, frame, content)
-    frame["action"] = _link(placed or _placed(content.buttons, _BUTTONS), _BUTTONS)
+    frame["action"] = _link(placed, _BUTTONS)
     return frame, uploads
 
 
@@ -321,9 +334,7 @@ def _catalog(draft: Draft, content: OutInteractive) -> tuple[Json, Uploads]:
 
 
 _RENDERERS: dict[InteractiveKind, Callable[[Draft, OutInteractive], tuple[Json, Uploads]]] = {
-    InteractiveKind.BUTTONS: _buttons,
     InteractiveKind.LIST: _list,
-    InteractiveKind.CTA_URL: _cta_url,
     InteractiveKind.LOCATION_REQUEST: _location_request,
     InteractiveKind.CONTACT_REQUEST: _contact_request,
     InteractiveKind.FLOW: _flow,

@@ -8,10 +8,10 @@ from typing import Any
 
 from services.whatsapp.capabilities import BODY, DIRECT_SEND
 from services.whatsapp.draft import Draft, message
-from services.whatsapp.interactive import add_interactive
 from services.whatsapp.recipient import in_group, recipient_of
 from services.whatsapp.rendering import add_contacts, add_location, add_media, add_text
 from services.whatsapp.shapes import check_references
+from services.whatsapp.tappable import add_interactive
 from services.whatsapp.templates import add_template
 from shared.channel import Call, Failure, PlanContext, Refused
 from shared.contract.commands import (

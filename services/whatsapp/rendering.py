@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from services.whatsapp.capabilities import BODY, CAPABILITIES, CONTACT_CARDS
+from services.whatsapp.capabilities import BODY, CAPABILITIES, CONTACT_CARDS, LIST_BODY
 from services.whatsapp.draft import Draft, Json, counted
 from services.whatsapp.files import Fitted, fit
-from services.whatsapp.interactive import add_buttons
+from services.whatsapp.interactive import add_tappable, placed_rows
 from services.whatsapp.markup import marked_up
 from shared.channel import Refused
-from shared.contract.commands import MAX_FILES, File, OutContacts, OutLocation, OutMedia, OutText
+from shared.contract.commands import MAX_FILES, File, OutContacts, OutInteractive, OutLocation, OutMedia, OutText
 from shared.contract.content import AttachmentKind, ContactCard, Span
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import WarningCode
+from shared.policy.choices import Arranged, as_lines, with_lines
 from shared.policy.text import split_text
 
 
@@ -22,15 +23,22 @@ def add_text(draft: Draft, content: OutText) -> None:
     """Add a text, in several messages only where one cannot hold it; its buttons hang on the last words."""
     if not content.text.strip():
         raise Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
-    if not any(content.buttons):
-        _add_pieces(draft, _pieces(draft, content.text, content.spans), content.preview_url)
-        return
-    draft.check_length(content.text)
-    *before, last = _marked_pieces(draft, content.text, content.spans, BODY)
+    way = draft.arrange(placed_rows(content.buttons))
+    text = with_lines(content.text, as_lines(way.lines))
+    if way.tappable:
+        _add_tappable_text(draft, content.model_copy(update={"text": text}), way)
+    else:
+        _add_pieces(draft, _pieces(draft, text, content.spans), content.preview_url)
+
+
+def _add_tappable_text(draft: Draft, content: OutText, way: Arranged) -> None:
+    text = content.text
+    draft.check_length(text)
+    *before, last = _marked_pieces(draft, text, content.spans, LIST_BODY if way.shape == "list" else BODY)
     ahead = [part.text for part in split_text("".join(before), _TEXT, most=draft.most_parts - 1)] if before else []
-    draft.check_length(content.text, len(ahead) + 1)
+    draft.check_length(text, len(ahead) + 1)
     _add_pieces(draft, ahead, content.preview_url)
-    add_buttons(draft, last, content.buttons)
+    add_tappable(draft, OutInteractive(text=last), way)
 
 
 _TEXT = CAPABILITIES.text.max_length
@@ -79,7 +87,7 @@ def add_media(draft: Draft, content: OutMedia, files: Sequence[File]) -> None:
     fitted = [fit(file, f"content.attachments.{index}") for index, file in enumerate(files)]
     text, lost = marked_up(content.text, content.spans) if content.text.strip() else ("", False)
     if any(content.buttons):
-        _add_with_buttons(draft, content, fitted, text)
+        _add_with_buttons(draft, content, files, fitted)
         return
     captioned = next((index for index, file in enumerate(fitted) if file.takes_caption), None)
     if text and (captioned is None or len(text) > CAPABILITIES.text.caption_max_length):
@@ -91,17 +99,22 @@ def add_media(draft: Draft, content: OutMedia, files: Sequence[File]) -> None:
         _add_file(draft, file, text if index == captioned else "")
 
 
-def _add_with_buttons(draft: Draft, content: OutMedia, fitted: Sequence[Fitted], text: str) -> None:
+def _add_with_buttons(draft: Draft, content: OutMedia, files: Sequence[File], fitted: Sequence[Fitted]) -> None:
     """One file goes on top of the buttons; several, or one that cannot, go ahead of them."""
-    if not text:
+    way = draft.arrange(placed_rows(content.buttons))
+    text = with_lines(content.text, as_lines(way.lines))
+    if not way.tappable:
+        add_media(draft, content.model_copy(update={"text": text, "buttons": ()}), files)
+        return
+    if not text.strip():
         raise Refused(ErrorCode.CONTENT_REJECTED, "WhatsApp's buttons need a text.", field="content.text")
-    first = fitted[0]
-    if len(fitted) == 1 and text and len(text) <= BODY and first.message_type in _UNDER_BUTTONS:
-        add_buttons(draft, text, content.buttons, first)
+    first, shown = fitted[0], marked_up(text, content.spans)[0]
+    if way.shape == "buttons" and len(fitted) == 1 and len(shown) <= BODY and first.message_type in _UNDER_BUTTONS:
+        add_tappable(draft, OutInteractive(text=shown, header_file=first.file), way)
         return
     for file in fitted:
         _add_file(draft, file, "")
-    add_text(draft, OutText(text=content.text, spans=content.spans, buttons=content.buttons))
+    _add_tappable_text(draft, OutText(text=text, spans=content.spans), way)
 
 
 _UNDER_BUTTONS = frozenset({"image", "video", "document"})

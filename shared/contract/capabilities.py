@@ -108,7 +108,11 @@ class Rates(Model):
 
 
 class Interactive(Model):
+    """A kind of interactive message. What goes beyond its figures goes out another way, with a warning; `degraded`
+    says that it always does."""
+
     kind: InteractiveKind
+    grade: Grade = Grade.NATIVE
     max_buttons: int | None = None
     max_title: int | None = None
     max_rows: int | None = None

@@ -282,15 +282,24 @@ class MessageSend(Command):
     """`identity_key` is that of the contact (`Contact.identity_key`) whom somebody has confirmed: to another one the
     message is refused (`identity_changed`). `category` sends a message that is no template as what it says it is
     (`utility`), also while no window is open, where the account may (`Capabilities.direct_send`).
+    `degrade_policy` says what becomes of what a channel cannot show as it is meant (too many buttons, titles too long,
+    links beside replies, lists, headers, requests): `degrade` sends it another way, with a warning, `strict` refuses.
+    Absent, it is as `reply_policy`.
     """
 
     content: OutboundContent
     reply_to: ReplyTarget | None = None
     reply_policy: Literal["degrade", "strict"] = "degrade"
+    degrade_policy: Literal["degrade", "strict"] | None = None
     on_uncertain: Literal["report", "resend"] = "report"
     silent: bool = False  # deliver without a notification, where the channel can
     identity_key: OptionalText = None
     category: OptionalText = None
+
+    @property
+    def strict(self) -> bool:
+        """Whether what cannot be shown as it is meant is refused."""
+        return (self.degrade_policy or self.reply_policy) == "strict"
 
 
 class MessageEdit(Command):

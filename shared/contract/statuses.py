@@ -61,7 +61,9 @@ class WarningCode(StrEnum):
     TEXT_SPLIT = "text_split"
     CAPTION_SEPARATED = "caption_separated"
     FORMATTING_DROPPED = "formatting_dropped"
-    BUTTONS_DROPPED = "buttons_dropped"
+    BUTTONS_DROPPED = "buttons_dropped"  # nothing to tap: they are lines of the text
+    BUTTONS_AS_LIST = "buttons_as_list"
+    HEADER_IN_TEXT = "header_in_text"  # also a footer: a line of the text
     SENT_AS_DOCUMENT = "sent_as_document"
     CONVERTED = "converted"
     RECOMPRESSED = "recompressed"
