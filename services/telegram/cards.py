@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from services.telegram.rendering import is_visible, text_calls
-from services.telegram.vcards import vcard_fields
 from shared.channel import Call, Refused
 from shared.contract.commands import OutContacts, OutLocation
 from shared.contract.content import ContactCard, Place
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.policy.vcards import read_vcard
 
 _MAX_VCARD = 2048  # bytes (core.telegram.org/bots/api#sendcontact)
 _MAX_ACCURACY = 1500.0  # metres (core.telegram.org/bots/api#sendlocation)
@@ -66,10 +66,10 @@ def _place(place: Place) -> Call:
 
 def _without_blanks(card: ContactCard) -> ContactCard:
     names = {name: _visible(getattr(card, name)) for name in ("name", "given_name", "family_name", "organisation")}
-    said = vcard_fields(card.vcard or "")
-    phones = tuple(phone for phone in card.phones or said.get("phones", ()) if is_visible(phone))
+    said = read_vcard(card.vcard)
+    phones = tuple(phone for phone in card.phones or said.phones if is_visible(phone))
     if not any(names.values()):
-        names["name"] = next(iter(said.get("name", ())), None)
+        names |= {"name": said.name, "organisation": next(iter(said.organisations), None)}
     return card.model_copy(update={**names, "phones": phones})
 
 

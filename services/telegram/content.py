@@ -13,7 +13,6 @@ from services.telegram.entities import spans_of
 from services.telegram.people import name_of_chat
 from services.telegram.rich import Flattened
 from services.telegram.service import CUSTOM_CONTENT, SERVICE_MESSAGES
-from services.telegram.vcards import vcard_fields
 from shared.contract.base import Timestamp
 from shared.contract.content import (
     AttachmentKind,
@@ -29,6 +28,8 @@ from shared.contract.content import (
     TextContent,
     UnsupportedContent,
 )
+from shared.policy.vcards import read_vcard
+
 
 # Fields of a message that say how it came or looks, not what it says; whatever else is left over is content.
 _NO_CONTENT = frozenset(
@@ -220,7 +221,7 @@ def _contact(message: wire.Message, attachments: Attachments, sent_at: Timestamp
     card = message.contact or wire.SharedContact()
     name = f"{card.first_name or ''} {card.last_name or ''}".strip()
     known = ", ".join(filter(None, (name, card.phone_number)))
-    more = vcard_fields(card.vcard or "")
+    more = read_vcard(card.vcard)
     return ContactsContent(
         text=f"Contact: {known}" if known else "Contact",
         contacts=(
@@ -228,12 +229,12 @@ def _contact(message: wire.Message, attachments: Attachments, sent_at: Timestamp
                 name=name,
                 given_name=card.first_name,
                 family_name=card.last_name,
-                phones=_phones(card.phone_number, more.get("phones", [])),
-                emails=tuple(more.get("emails", ())),
-                urls=tuple(more.get("urls", ())),
-                addresses=tuple(more.get("addresses", ())),
-                organisation=next(iter(more.get("organisation", ())), None),
-                birthday=next(iter(more.get("birthday", ())), None),
+                phones=_phones(card.phone_number, more.phones),
+                emails=tuple(more.emails),
+                urls=tuple(more.urls),
+                addresses=tuple(more.addresses),
+                organisation=next(iter(more.organisations), None),
+                birthday=next(iter(more.birthdays), None),
                 vcard=card.vcard,
                 provider_id=None if card.user_id is None else str(card.user_id),
                 verified=is_own_contact(message),

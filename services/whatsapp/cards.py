@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from services.whatsapp import wire
 from services.whatsapp.wire import Json
 from shared.contract.content import ContactCard
-
-# Lines of a vCard; phones put a label's lines in groups, as `item1.TEL`.
-_FORMATTED_NAME, _TELEPHONE, _EMAIL = (
-    re.compile(rf"^(?:[\w-]+\.)?{name}(?:;[^:\r\n]*)?:(.*\S)", re.I | re.M) for name in ("FN", "TEL", "EMAIL")
-)
-_WHATSAPP_ID = re.compile(r"^(?:[\w-]+\.)?TEL;[^:\r\n]*\bwaid=(\d+)", re.I | re.M)
-_ESCAPED = re.compile(r"\\([\\,;:])")
-
+from shared.policy.vcards import read_vcard
 
 def cards_of(message: Json) -> tuple[ContactCard, ...]:
     """The cards of a `contacts` message."""
@@ -38,22 +29,22 @@ def _card(entry: Json, own: bool) -> ContactCard:
     )
     phones = wire.objects(entry, "phones")
     vcard = wire.text(entry, "vcard")
-    named = _FORMATTED_NAME.search(vcard or "")
+    said = read_vcard(vcard)
     return ContactCard(
         name=wire.text(name, "formatted_name")
         or wire.text(entry, "name")
-        or (_ESCAPED.sub(r"\1", named[1].strip()) if named else None)
-        or (" ".join(parts) or None),
-        given_name=wire.text(name, "first_name"),
-        family_name=wire.text(name, "last_name"),
-        phones=_named(entry, "phones", "phone", "wa_id") or tuple(_TELEPHONE.findall(vcard or "")),
-        emails=_named(entry, "emails", "email") or tuple(_EMAIL.findall(vcard or "")),
-        urls=_named(entry, "urls", "url"),
-        addresses=tuple(address for address in addresses if address),
-        organisation=wire.text(wire.obj(entry, "org"), "company"),
-        birthday=wire.text(entry, "birthday"),
+        or next(iter(said.names), None)
+        or (" ".join(parts) or said.name),
+        given_name=wire.text(name, "first_name") or said.given_name,
+        family_name=wire.text(name, "last_name") or said.family_name,
+        phones=_named(entry, "phones", "phone", "wa_id") or tuple(said.phones),
+        emails=_named(entry, "emails", "email") or tuple(said.emails),
+        urls=_named(entry, "urls", "url") or tuple(said.urls),
+        addresses=tuple(address for address in addresses if address) or tuple(said.addresses),
+        organisation=wire.text(wire.obj(entry, "org"), "company") or next(iter(said.organisations), None),
+        birthday=wire.text(entry, "birthday") or next(iter(said.birthdays), None),
         vcard=vcard,
-        provider_id=next(iter(wire.texts(phones, "wa_id", "user_id") or _WHATSAPP_ID.findall(vcard or "")), None),
+        provider_id=next(iter(wire.texts(phones, "wa_id", "user_id") or said.whatsapp_ids.values()), None),
         verified=True if own else None,
     )
 
@@ -71,8 +62,8 @@ def own_card(message: Json) -> Json | None:
 def own_numbers(card: Json) -> tuple[str, ...]:
     """The numbers of a card, WhatsApp's own spelling first."""
     phones = wire.texts(wire.objects(card, "phones"), "wa_id", "phone")
-    vcard = wire.text(card, "vcard") or ""
-    return phones or (*_WHATSAPP_ID.findall(vcard), *_TELEPHONE.findall(vcard))
+    said = read_vcard(wire.text(card, "vcard"))
+    return phones or (*said.whatsapp_ids.values(), *said.phones)
 
 
 def shown(card: ContactCard) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from services.whatsapp.capabilities import BODY, CAPABILITIES, CONTACT_CARDS, LIST_BODY
 from services.whatsapp.draft import Draft, Json, counted
 from services.whatsapp.files import Fitted, fit
+from services.whatsapp.identity import phone_digits
 from services.whatsapp.interactive import add_tappable, placed_rows
 from services.whatsapp.markup import marked_up
 from shared.channel import Refused
@@ -17,6 +19,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.statuses import WarningCode
 from shared.policy.choices import Arranged, as_lines, with_lines
 from shared.policy.text import split_text
+from shared.policy.vcards import VCard, read_vcard
 
 
 def add_text(draft: Draft, content: OutText) -> None:
@@ -163,10 +166,14 @@ def _add_ahead(draft: Draft, text: str, spans: Sequence[Span] = ()) -> None:
 
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DAY_OF_VCARD = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:T.*)?", re.ASCII | re.S)
+_SAME_NUMBER = 7  # digits at the end; before them, WhatsApp's ids and numbers differ in some countries
 
 
 def _card(card: ContactCard, field: str) -> Json:
-    """Meta wants the formatted name and at least one part of it."""
+    """Meta wants the formatted name and at least one part of it. What only the card's vCard says is taken from there."""
+    said = read_vcard(card.vcard)
+    card = _completed(card, said)
     parts = " ".join(part for part in (card.given_name, card.family_name) if part)
     formatted = next(filter(str.strip, (card.name or "", parts, card.organisation or "")), None)
     if formatted is None:
@@ -176,7 +183,9 @@ def _card(card: ContactCard, field: str) -> Json:
     if not card.given_name and not card.family_name:
         name["first_name"] = formatted
     body: Json = {"name": {key: value for key, value in name.items() if value}}
-    lists = (("phones", "phone", card.phones), ("emails", "email", card.emails), ("urls", "url", card.urls))
+    if phones := _phones(card, said):
+        body["phones"] = phones
+    lists = (("emails", "email", card.emails), ("urls", "url", card.urls))
     for key, entry, values in lists:
         if values:
             body[key] = [{entry: value} for value in values]
@@ -190,3 +199,30 @@ def _card(card: ContactCard, field: str) -> Json:
             raise Refused(ErrorCode.INVALID_COMMAND, detail, field=f"{field}.birthday")
         body["birthday"] = card.birthday
     return body
+
+
+def _completed(card: ContactCard, said: VCard) -> ContactCard:
+    """The card with what only its vCard says."""
+    known: dict[str, Any] = {
+        "phones": tuple(said.phones),
+        "emails": tuple(said.emails),
+        "urls": tuple(said.urls),
+        "addresses": tuple(said.addresses),
+        "organisation": next(iter(said.organisations), None),
+        "birthday": next(("-".join(d.groups()) for b in said.birthdays if (d := _DAY_OF_VCARD.fullmatch(b))), None),
+    }
+    if not any(part and part.strip() for part in (card.name, card.given_name, card.family_name)):
+        known |= {"name": said.name, "given_name": said.given_name, "family_name": said.family_name}
+        return card.model_copy(update={name: getattr(card, name) or value for name, value in known.items()})
+    return card.model_copy(update={name: value for name, value in known.items() if value and not getattr(card, name)})
+
+
+def _phones(card: ContactCard, said: VCard) -> list[Json]:
+    """The card's numbers; by `wa_id` the contact can write to one, else it can only invite the person."""
+    ids = list(filter(None, (phone_digits(card.provider_id or ""), *said.whatsapp_ids.values())))
+    phones: list[Json] = []
+    for phone in card.phones or [f"+{known}" for known in ids[:1]]:
+        digits = re.sub(r"\D", "", phone)[-_SAME_NUMBER:]
+        wa_id = next((known for known in ids if len(digits) == _SAME_NUMBER and known.endswith(digits)), None)
+        phones.append({"phone": phone, "wa_id": wa_id} if wa_id else {"phone": phone})
+    return phones
