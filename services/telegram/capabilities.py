@@ -114,8 +114,11 @@ CAPABILITIES = Capabilities(
     contacts=Grade.NATIVE,
     interactive=(
         Interactive(kind=InteractiveKind.BUTTONS, max_buttons=MAX_BUTTONS),
-        Interactive(kind=InteractiveKind.LIST, max_rows=MAX_BUTTONS),
+        Interactive(kind=InteractiveKind.LIST, grade=Grade.CONVERTED, max_rows=MAX_BUTTONS),
         Interactive(kind=InteractiveKind.CTA_URL, max_buttons=MAX_BUTTONS),
+        # In private chats; elsewhere a text without the button that asks.
+        Interactive(kind=InteractiveKind.LOCATION_REQUEST),
+        Interactive(kind=InteractiveKind.CONTACT_REQUEST),
     ),
     receipts=(State.SENT,),
     initiates="never",
@@ -177,6 +180,11 @@ CAPABILITIES = Capabilities(
         Source(figure="album of 2-10", source=f"{_API}#sendmediagroup", checked=_READ),
         Source(figure="video note ≤ 60 s, square", source=f"{_API}#sendvideonote", checked=_READ),
         Source(figure="callback data 1-64 bytes", source=f"{_API}#inlinekeyboardbutton", checked=_READ),
+        Source(
+            figure="asking for a number or a place: private chats only",
+            source=f"{_API}#keyboardbutton",
+            checked="2026-11-27",
+        ),
         Source(
             figure="100 buttons, 8 in a row",
             source="python-telegram-bot 22.8, constants.InlineKeyboardMarkupLimit",

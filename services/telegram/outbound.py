@@ -8,19 +8,10 @@ from typing import Any
 
 from services.telegram.capabilities import CAPABILITIES, MAX_QUOTE, REACTIONS
 from services.telegram.cards import contact_calls, location_calls
+from services.telegram.keyboards import Composed, compose, under
 from services.telegram.media import edited_media, media_calls
 from services.telegram.peers import CHANNEL, Peer, message_number, parse_peer, peer_of_address
-from services.telegram.rendering import (
-    Composed,
-    Rows,
-    compose,
-    is_visible,
-    keyboard,
-    nothing_visible,
-    placed,
-    text_calls,
-    text_fields,
-)
+from services.telegram.rendering import is_visible, nothing_visible, text_calls, text_fields
 from services.telegram.shapes import check_references
 from shared.channel import Call, PlanContext, Refused
 from shared.contract import ids
@@ -29,6 +20,7 @@ from shared.contract.commands import (
     Command,
     CommandType,
     File,
+    InteractiveKind,
     MarkRead,
     MessageDelete,
     MessageEdit,
@@ -116,8 +108,7 @@ def _number(value: str) -> int | str:
 
 
 def _send(command: MessageSend, context: PlanContext, peer: Peer) -> list[Call]:
-    calls, rows, warnings = _content_calls(command.content, context)
-    markup, changed = keyboard(rows, peer)
+    calls, markup, warnings = _content_calls(command, context, peer)
     common = _conversation(peer)
     if command.silent:
         common["disable_notification"] = True
@@ -128,30 +119,36 @@ def _send(command: MessageSend, context: PlanContext, peer: Peer) -> list[Call]:
     reply, dropped = _reply(command, context, peer)
     first = planned[0]
     params = {**first.params, "reply_parameters": reply} if reply else first.params
-    planned[0] = replace(first, params=params, warnings=(*first.warnings, *warnings, *changed, *dropped))
+    planned[0] = replace(first, params=params, warnings=(*first.warnings, *warnings, *dropped))
     return planned
 
 
-def _content_calls(content: OutboundContent, context: PlanContext) -> tuple[list[Call], Rows, tuple[Warning, ...]]:
-    """The calls of a content without recipient, its buttons, and warnings about the whole."""
+def _content_calls(
+    command: MessageSend, context: PlanContext, peer: Peer
+) -> tuple[list[Call], Params | None, tuple[Warning, ...]]:
+    """The calls of a content without recipient, what can be tapped under it, and warnings about the whole."""
+    content = command.content
     most = parts_allowed(context.account.settings)
     match content:
         case OutText(text=text, spans=spans, preview_url=preview):
-            return text_calls(text, spans, most, preview=preview), placed(content.buttons), ()
-        case OutMedia():
-            calls = media_calls(content, _files(content, context), most, has_buttons=any(content.buttons))
-            return calls, placed(content.buttons), ()
+            shown = under(text, content.buttons, peer, strict=command.strict)
+            return text_calls(shown.text, spans, most, preview=preview), shown.markup, shown.warnings
+        case OutMedia(text=text):
+            shown = under(text, content.buttons, peer, strict=command.strict)
+            media = content.model_copy(update={"text": shown.text})
+            calls = media_calls(media, _files(media, context), most, has_buttons=shown.markup is not None)
+            return calls, shown.markup, shown.warnings
         case OutInteractive():
-            composed = compose(content)
+            composed = compose(content, peer, strict=command.strict)
             if content.header_file is None:
-                return text_calls(composed.text, composed.spans, most), composed.rows, composed.warnings
+                return text_calls(composed.text, composed.spans, most), composed.markup, composed.warnings
             media = _with_header(composed, content.header_file)
             calls = media_calls(media, _files(media, context), most, has_buttons=True, field="content.header_file")
-            return calls, composed.rows, composed.warnings
+            return calls, composed.markup, composed.warnings
         case OutLocation():
-            return location_calls(content, most), (), ()
+            return location_calls(content, most), None, ()
         case OutContacts():
-            return contact_calls(content, most), (), ()
+            return contact_calls(content, most), None, ()
         case _:
             raise _unsupported_content(content)
 
@@ -198,31 +195,32 @@ def _target(context: PlanContext, what: str, peer: Peer) -> int:
     return number
 
 
+_NOT_UNDER_AN_EDIT = frozenset({InteractiveKind.CONTACT_REQUEST, InteractiveKind.LOCATION_REQUEST})
+
+
 def _edit(command: MessageEdit, context: PlanContext, peer: Peer) -> Call:
     params = {**_chat(peer), "message_id": _target(context, "edit", peer)}
-    warnings: tuple[Warning, ...] = ()
     match command.content:
         case OutText(text=text, spans=spans, buttons=buttons):
-            rows = placed(buttons)
-            call = _edited_text(text, spans, preview=command.content.preview_url)
-        case OutInteractive(header_file=header):
-            composed = compose(command.content)
-            rows, warnings = composed.rows, composed.warnings
+            shown = under(text, buttons, peer, strict=False)
+            call = _edited_text(shown.text, spans, preview=command.content.preview_url)
+        case OutInteractive(header_file=header, interactive=kind) if kind not in _NOT_UNDER_AN_EDIT:
+            shown = compose(command.content, peer, strict=False)
             if header is None:
-                call = _edited_text(composed.text, composed.spans)
+                call = _edited_text(shown.text, shown.spans)
             else:
-                media = _with_header(composed, header)
+                media = _with_header(shown, header)
                 call = edited_media(media, _files(media, context), "content.header_file")
-        case OutMedia(buttons=buttons):
-            rows = placed(buttons)
-            call = edited_media(command.content, _files(command.content, context))
+        case OutMedia(text=text, buttons=buttons):
+            shown = under(text, buttons, peer, strict=False)
+            media = command.content.model_copy(update={"text": shown.text})
+            call = edited_media(media, _files(media, context))
         case _:
             detail = f"Telegram cannot edit {command.content.kind} messages."
             raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, field="content.kind")
-    markup, changed = keyboard(rows, peer)
-    if markup:
-        params["reply_markup"] = markup
-    return replace(call, params={**params, **call.params}, warnings=(*call.warnings, *warnings, *changed))
+    if shown.markup:
+        params["reply_markup"] = shown.markup
+    return replace(call, params={**params, **call.params}, warnings=(*call.warnings, *shown.warnings))
 
 
 def _edited_text(text: str, spans: Any, preview: bool | None = None) -> Call:
