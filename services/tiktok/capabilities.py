@@ -86,6 +86,11 @@ def capabilities(settings: Settings) -> Capabilities:
         interactive=(
             Interactive(kind=InteractiveKind.BUTTONS, max_buttons=CARD_BUTTONS, max_title=LINK_TITLE),
             Interactive(kind=InteractiveKind.CARD, max_buttons=CARD_BUTTONS, max_title=LINK_TITLE),
+            # Lines of text, or a text that asks.
+            Interactive(kind=InteractiveKind.LIST, grade=Grade.DEGRADED),
+            Interactive(kind=InteractiveKind.CTA_URL, grade=Grade.DEGRADED),
+            Interactive(kind=InteractiveKind.LOCATION_REQUEST, grade=Grade.DEGRADED),
+            Interactive(kind=InteractiveKind.CONTACT_REQUEST, grade=Grade.DEGRADED),
         ),
         receipts=(State.SENT, State.READ),
         reads_up_to=True,

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.tiktok.capabilities import QUOTA
+from services.tiktok.capabilities import CARD_BUTTONS, QUOTA
 from services.tiktok.received import Received
 from services.tiktok.rendering import (
+    ROOM,
     card,
     card_title,
     check_image,
-    fits_card,
-    listed,
     pieces,
     plain,
     post_item,
-    with_options,
+    too_long_for_a_card,
 )
 from services.tiktok.shapes import check_references
 from shared.channel import Call, PlanContext, Refused
@@ -38,6 +37,17 @@ from shared.contract.commands import (
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.policy.choices import (
+    Misfit,
+    Placed,
+    arranged,
+    as_lines,
+    buttons_of,
+    list_misfit,
+    listing,
+    unusable,
+    with_lines,
+)
 from shared.policy.text import parts_allowed
 
 METHOD = "business/message/send"
@@ -93,6 +103,18 @@ def _recipient(command: Command, context: PlanContext) -> str:
     return peer
 
 
+_REQUESTS = frozenset({InteractiveKind.LOCATION_REQUEST, InteractiveKind.CONTACT_REQUEST})
+
+
+def _placed(rows: Sequence[Sequence[Button]]) -> Placed:
+    return {f"content.buttons.{r}.{i}": button for r, row in enumerate(rows) for i, button in enumerate(row)}
+
+
+def _check_usable(placed: Placed) -> None:
+    if wrong := unusable(placed):
+        raise Refused(wrong.code, wrong.detail, **wrong.facts)
+
+
 def _params(message_type: str, recipient: str, **content: Any) -> dict[str, Any]:
     return {"recipient_type": "CONVERSATION", "recipient": recipient, "message_type": message_type, **content}
 
@@ -116,7 +138,7 @@ class _Plan:
         content = self._command.content
         match content:
             case OutText():
-                self._text_with_buttons(plain(content.text, content.spans), listed(content.buttons))
+                self._text_with_buttons(plain(content.text, content.spans), _placed(content.buttons))
                 self._formatting_dropped(bool(content.spans))
             case OutMedia():
                 self._media(content)
@@ -151,26 +173,39 @@ class _Plan:
             self._text(text)
             self._warn(WarningCode.CAPTION_SEPARATED, "The text went out as a message of its own.")
 
-    def _text_with_buttons(self, text: str, buttons: Sequence[Button]) -> None:
-        if buttons and fits_card(text, buttons):
-            self._parts.append(self._call("TEMPLATE", template=card(text, buttons, InteractiveKind.BUTTONS, "content")))
+    def _text_with_buttons(
+        self, text: str, placed: Placed, kind: InteractiveKind = InteractiveKind.BUTTONS, field: str = "content"
+    ) -> None:
+        """A card where text and buttons fit one, else a text with the buttons as lines."""
+        _check_usable(placed)
+        misfits = [*arranged(placed, ROOM).misfits, *filter(None, [too_long_for_a_card(text, field)])]
+        if placed and not misfits and text.strip():
+            self._parts.append(self._call("TEMPLATE", template=card(text, placed.values(), kind)))
             return
-        self._text(with_options(text, buttons) if buttons and text.strip() else text)
-        if buttons:
-            self._warn(WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
+        if placed and misfits:
+            self._degrade(misfits[0], WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
+        self._text(with_lines(text, as_lines(placed.values())) if placed and text.strip() else text)
+
+    def _degrade(self, misfit: Misfit, code: WarningCode, instead: str) -> None:
+        if self._command.strict:
+            raise Refused(misfit.code, misfit.detail, **misfit.facts)
+        self._warn(code, f"{misfit.detail} {instead}")
 
     def _media(self, content: OutMedia) -> None:
         files = self._context.files or content.attachments
         limit = self._capabilities.files_per_message
         if len(files) > limit:
             raise Refused(ErrorCode.TOO_MANY_FILES, field="content.attachments", limit=limit, actual=len(files))
-        buttons = listed(content.buttons)
+        placed = _placed(content.buttons)
+        _check_usable(placed)
+        if placed:
+            detail = "TikTok has no buttons under files."
+            misfit = Misfit(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": "content.buttons"})
+            self._degrade(misfit, WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
         text = plain(content.text, content.spans)
-        self._caption(with_options(text, buttons) if buttons else text)
+        self._caption(with_lines(text, as_lines(placed.values())) if placed else text)
         for index, file in enumerate(files):
             self._image(file, f"content.attachments.{index}")
-        if buttons:
-            self._warn(WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
         self._formatting_dropped(bool(content.spans))
 
     def _image(self, file: File, field: str) -> None:
@@ -189,18 +224,50 @@ class _Plan:
             )
         if content.header_file is not None:
             self._image(content.header_file, "content.header_file")
-        if content.buttons or not content.cards:
-            title = card_title(content)
-            self._parts.append(
-                self._call("TEMPLATE", template=card(title, content.buttons, content.interactive, "content"))
-            )
+        kind = content.interactive
+        if kind in _REQUESTS:
+            detail = f"TikTok has no {kind.value.replace('_', ' ')} messages."
+            misfit = Misfit(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": "content.interactive"})
+            self._degrade(misfit, WarningCode.BUTTONS_DROPPED, "The text went out without a button.")
+            self._text(card_title(content))
+        elif kind is InteractiveKind.LIST:
+            self._list(content)
+        elif content.buttons or not content.cards:
+            self._card(card_title(content), content.buttons, kind, "content")
         for index, entry in enumerate(content.cards):
             field = f"content.cards.{index}"
             if entry.file is not None:
                 self._image(entry.file, f"{field}.file")
-            self._parts.append(
-                self._call("TEMPLATE", template=card(entry.text, entry.buttons, content.interactive, field))
-            )
+            self._card(entry.text, entry.buttons, kind, field)
+
+    def _card(self, text: str, buttons: Sequence[Button], kind: InteractiveKind, field: str) -> None:
+        if not text.strip():
+            raise Refused(ErrorCode.INVALID_COMMAND, "A card needs a text.", field=f"{field}.text")
+        if not buttons:
+            detail = f"A card has 1 to {CARD_BUTTONS} buttons."
+            raise Refused(ErrorCode.INVALID_COMMAND, detail, field=f"{field}.buttons", limit=1, actual=0)
+        opens = kind is InteractiveKind.CTA_URL  # also where a button does not say so again
+        links = [b.model_copy(update={"kind": "url"}) if opens and b.kind == "reply" else b for b in buttons]
+        self._text_with_buttons(text, {f"{field}.buttons.{i}": b for i, b in enumerate(links)}, kind, field)
+
+    def _list(self, content: OutInteractive) -> None:
+        """A list: a card's buttons where that says all of it, else lines."""
+        text = card_title(content)
+        rows = buttons_of(content)
+        said = any(part.title or any(row.description for row in part.rows) for part in content.sections)
+        if not rows:
+            raise Refused(ErrorCode.INVALID_COMMAND, "A list needs rows.", field="content.sections")
+        if not text.strip():
+            raise Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
+        as_card = not (said or too_long_for_a_card(text, "content") or arranged(rows, ROOM).misfits)
+        if misfit := list_misfit(content, ROOM):
+            what = "a card's buttons" if as_card else "lines of text"
+            code = WarningCode.CONVERTED if as_card else WarningCode.BUTTONS_DROPPED
+            self._degrade(misfit, code, f"The rows went out as {what}.")
+        if as_card:
+            self._text_with_buttons(text, rows)
+        else:
+            self._text(with_lines(text, listing(content)))
 
     # --------------------------------------------------------------------------------------------- around them
 

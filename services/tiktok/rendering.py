@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +14,7 @@ from shared.contract.capabilities import FileRule
 from shared.contract.commands import Button, File, InteractiveKind, OutInteractive
 from shared.contract.content import AttachmentKind, Span, SpanKind
 from shared.contract.errors import ErrorCode
+from shared.policy.choices import Misfit, Room, longer
 from shared.policy.text import excess, length, split_text
 
 # ----------------------------------------------------------------------------------------------------- text
@@ -64,31 +65,6 @@ def _shows(text: str, url: str) -> bool:
     return False
 
 
-def listed(rows: Sequence[Sequence[Button]]) -> list[Button]:
-    """The buttons of a text or of files, whether they go out as such or as lines. Raises Refused for an empty one."""
-    for r, row in enumerate(rows):
-        for i, button in enumerate(row):
-            field = f"content.buttons.{r}.{i}"
-            _titled(button, field)
-            if button.kind in ("url", "web_app") and not button.url:
-                raise Refused(ErrorCode.INVALID_COMMAND, "A link button needs an address.", field=f"{field}.url")
-            if button.kind == "phone" and not any(map(str.isdigit, button.value or button.title)):
-                raise Refused(ErrorCode.INVALID_COMMAND, "A phone button needs a number.", field=f"{field}.value")
-    return [button for row in rows for button in row]
-
-
-def _titled(button: Button, field: str) -> None:
-    if not button.title.strip():
-        raise Refused(ErrorCode.INVALID_COMMAND, "A button needs a title.", field=f"{field}.title")
-
-
-def with_options(text: str, buttons: Sequence[Button]) -> str:
-    """The text with buttons that cannot be shown as such written under it."""
-    shown = ((button.title, button.url or button.value) for button in buttons)
-    lines = [f"• {title}: {what}" if what else f"• {title}" for title, what in shown]
-    return "\n".join([*([text] if text.strip() else []), *lines])
-
-
 # ---------------------------------------------------------------------------------------------------- files
 
 _SAME_TYPE = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
@@ -133,63 +109,28 @@ def check_image(file: File, rules: dict[AttachmentKind, FileRule], field: str) -
 # ---------------------------------------------------------------------------------------------------- cards
 
 
-def card(title: str, buttons: Sequence[Button], kind: InteractiveKind, field: str) -> dict[str, Any]:
-    """A Q&A card. Raises Refused with the field, the limit and the actual count of whatever does not fit."""
-    if not title.strip():
-        raise Refused(ErrorCode.INVALID_COMMAND, "A card needs a text.", field=f"{field}.text")
-    _limit(title, CARD_TITLE, f"{field}.text", "A card's text")
-    if not 1 <= len(buttons) <= CARD_BUTTONS:
-        raise Refused(
-            ErrorCode.CONTENT_REJECTED if buttons else ErrorCode.INVALID_COMMAND,
-            f"A card has 1 to {CARD_BUTTONS} buttons.",
-            field=f"{field}.buttons",
-            limit=CARD_BUTTONS if buttons else 1,
-            actual=len(buttons),
-        )
+ROOM = Room(channel="TikTok", buttons=CARD_BUTTONS, title=LINK_TITLE, unit=UNIT, id=BUTTON_ID, id_unit=UNIT)
+
+
+def card(title: str, buttons: Iterable[Button], kind: InteractiveKind) -> dict[str, Any]:
+    """A Q&A card of what fits one."""
+    found = list(buttons)
     return {
-        "type": _card_type(buttons, kind),
+        "type": _card_type(found, kind),
         "title": title,
-        "buttons": [_button(button, f"{field}.buttons.{index}") for index, button in enumerate(buttons)],
+        "buttons": [{"type": "REPLY", "title": b.title, **({"id": b.id} if b.id else {})} for b in found],
     }
 
 
-def fits_card(title: str, buttons: Sequence[Button]) -> bool:
-    """Whether text and buttons can be a card as they are."""
-    return (
-        bool(title.strip())
-        and length(title, UNIT) <= CARD_TITLE
-        and 1 <= len(buttons) <= CARD_BUTTONS
-        and all(b.kind == "reply" and b.title.strip() and length(b.title, UNIT) <= LINK_TITLE for b in buttons)
-        and all(length(b.id or "", UNIT) <= BUTTON_ID for b in buttons)
-    )
+def too_long_for_a_card(title: str, field: str) -> Misfit | None:
+    """Why a text cannot be a card's."""
+    return longer({f"{field}.text": title}, CARD_TITLE, "card texts", "TikTok", UNIT)
 
 
 def _card_type(buttons: Sequence[Button], kind: InteractiveKind) -> str:
     # A link card shows the answers as lines of text, which may be twice as long.
     short = all(length(button.title, UNIT) <= BUTTON_TITLE for button in buttons)
-    return "QA_BUTTON_CARD" if short and kind is InteractiveKind.BUTTONS else "QA_LINK_CARD"
-
-
-def _button(button: Button, field: str) -> dict[str, Any]:
-    if button.kind != "reply":
-        raise Refused(
-            ErrorCode.UNSUPPORTED_BY_CHANNEL, "TikTok's cards have reply buttons only.", field=f"{field}.kind"
-        )
-    _titled(button, field)
-    _limit(button.title, LINK_TITLE, f"{field}.title", "A button's title")
-    _limit(button.id or "", BUTTON_ID, f"{field}.id", "A button's id")
-    return {"type": "REPLY", "title": button.title, **({"id": button.id} if button.id else {})}
-
-
-def _limit(text: str, limit: int, field: str, what: str) -> None:
-    if (actual := length(text, UNIT)) > limit:
-        raise Refused(
-            ErrorCode.TEXT_TOO_LONG,
-            f"{what} has at most {limit} characters.",
-            field=field,
-            limit=limit,
-            actual=actual,
-        )
+    return "QA_LINK_CARD" if kind is InteractiveKind.CARD or not short else "QA_BUTTON_CARD"
 
 
 def card_title(content: OutInteractive) -> str:
