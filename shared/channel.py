@@ -173,7 +173,17 @@ class HealthChange:
     rate: Rate | None = None
 
 
-Outcome = Event | StatusUpdate | HealthChange
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An item, out of `normalise`, that is no matter of an inbox: it is counted by its kind, and nothing else.
+
+    `kind` is one of the few that the channel knows by name, never what a payload says.
+    """
+
+    kind: str
+
+
+Outcome = Event | StatusUpdate | HealthChange | LeftOut
 
 
 # --------------------------------------------------------------------------------------------------- outbound

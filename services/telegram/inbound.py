@@ -16,6 +16,7 @@ from shared.channel import (
     Accounts,
     Event,
     Forbidden,
+    LeftOut,
     Outcome,
     RawItem,
     ReceivedItem,
@@ -127,6 +128,7 @@ def normalise(item: ReceivedItem) -> list[Outcome]:
         if payload is None:
             continue
         if name in updates.LEFT_OUT:
+            found.append(LeftOut(name))
             understood = True
         elif (handler := _HANDLERS.get(name)) and isinstance(payload, dict):
             try:
@@ -156,6 +158,7 @@ _HANDLERS: dict[str, Handler] = {
     "message": _handler(wire.Message, messages.received),
     "business_message": _handler(wire.Message, messages.received),
     "channel_post": _handler(wire.Message, messages.received),
+    "guest_message": _handler(wire.Message, messages.guest),
     "edited_message": _handler(wire.Message, messages.edited),
     "edited_business_message": _handler(wire.Message, messages.edited),
     "edited_channel_post": _handler(wire.Message, messages.edited),
@@ -182,6 +185,7 @@ ALLOWED_UPDATES: tuple[str, ...] = (
     "edited_business_message",
     "deleted_business_messages",
     "message_reaction",
+    "guest_message",
 )
 
 __all__ = ["ALLOWED_UPDATES", "CHANNEL", "authenticate", "normalise", "raw_item", "unbatch"]

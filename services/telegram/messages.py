@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from services.telegram import wire
 from services.telegram.arrival import Arrival, Unreadable
 from services.telegram.attachments import Attachments
 from services.telegram.content import Found, content_of, is_own_contact
-from services.telegram.peers import Peer
+from services.telegram.peers import GUEST, Peer
 from services.telegram.postbacks import web_app_answer
 from services.telegram.references import (
     forwarded_of,
@@ -43,7 +44,21 @@ _PHONE = re.compile(r"\+?([1-9][0-9]{7,14})")
 
 def received(message: wire.Message, arrival: Arrival) -> Iterator[Event]:
     """The events of a new message. Raises Unreadable for one that names neither chat nor sender."""
+    yield from _received(message, peer_of(message), arrival)
+
+
+def guest(message: wire.Message, arrival: Arrival) -> Iterator[Event]:
+    """The events of a message that called the bot into a chat it is no member of: a conversation of its own, which
+    nothing can be sent to. Raises Unreadable."""
     peer = peer_of(message)
+    for event in _received(message, peer and Peer(peer.chat_id, kind=GUEST), arrival):
+        if isinstance(event.data, Message):
+            fact = event.data.provider.model_copy(update={"type": "guest_message"})
+            event = replace(event, data=event.data.model_copy(update={"provider": fact}))
+        yield event
+
+
+def _received(message: wire.Message, peer: Peer | None, arrival: Arrival) -> Iterator[Event]:
     if peer is None:
         raise Unreadable
     if message.migrate_to_chat_id or message.migrate_from_chat_id:
@@ -93,7 +108,7 @@ def _message(
         provider_id=ref,
         peer_aliases=peer.aliases,
         address=peer.address(),
-        opens_window=not echo and told,
+        opens_window=not echo and told and peer.kind != GUEST,
         provider_ref=ref,
         reply_ref=reply_ref,
     )

@@ -10,7 +10,7 @@ from services.telegram.capabilities import CAPABILITIES, MAX_QUOTE, REACTIONS
 from services.telegram.cards import contact_calls, location_calls
 from services.telegram.keyboards import Composed, compose, under
 from services.telegram.media import edited_media, media_calls
-from services.telegram.peers import CHANNEL, Peer, message_number, parse_peer, peer_of_address
+from services.telegram.peers import CHANNEL, GUEST, Peer, message_number, parse_peer, peer_of_address
 from services.telegram.rendering import is_visible, nothing_visible, text_calls, text_fields
 from services.telegram.shapes import check_references
 from shared.channel import Call, PlanContext, Refused
@@ -48,6 +48,9 @@ _SKIN_TONES = range(0x1F3FB, 0x1F400)
 def plan(kind: CommandType, command: Command, context: PlanContext) -> list[Call]:
     """The calls of a command. Raises Refused."""
     peer = _recipient(command, context)
+    if peer.kind == GUEST:
+        detail = "The bot was called into this chat as a guest: it is no member of it and cannot write there."
+        raise Refused(ErrorCode.CANNOT_INITIATE, detail, field="conversation_id")
     check_references(command)
     match command:
         case MessageSend():

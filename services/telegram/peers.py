@@ -13,10 +13,11 @@ from typing import NamedTuple
 from shared.contract import ids
 
 CHANNEL = "telegram"
+GUEST = "guest"  # the kind of a conversation in a chat that the bot is no member of
 
 _PEER = re.compile(
     r"(?P<chat>-?[0-9]{1,19}|@\w{3,64})"
-    r"(?::business:(?P<business>\S+?))?(?::topic:(?P<topic>[0-9]{1,19}))?(?::direct:(?P<direct>-?[0-9]{1,19}))?"
+    r"(?::business:(?P<business>\S+?))?(?::topic:(?P<topic>[0-9]{1,19}))?(?::direct:(?P<direct>-?[0-9]{1,19}))?(?P<guest>:guest)?"
 )
 _MESSAGE = re.compile(
     r"(?:(?P<chat>-?[0-9]{1,19}|@\w{3,64})(?::business:(?P<business>[^:\s]+))?:)?(?P<number>[0-9]{1,18})"
@@ -30,18 +31,21 @@ class Peer(NamedTuple):
     business_connection_id: str | None = None
     topic_id: str | None = None
     direct_topic_id: str | None = None
-    kind: str | None = None  # private, group, channel; business for a business chat
+    kind: str | None = None  # private, group, channel; business for a business chat, guest
 
     def __str__(self) -> str:
         business = f":business:{self.business_connection_id}" if self.business_connection_id else ""
         topic = f":topic:{self.topic_id}" if self.topic_id else ""
         direct = f":direct:{self.direct_topic_id}" if self.direct_topic_id else ""
-        return f"{self.chat_id}{business}{topic}{direct}"
+        guest = ":guest" if self.kind == GUEST else ""
+        return f"{self.chat_id}{business}{topic}{direct}{guest}"
 
     def message_ref(self, message_id: int | str) -> str:
         """The name of a message that is unique within the bot; topics share the ids of their chat."""
         if self.business_connection_id:
             return f"{self.chat_id}:business:{self.business_connection_id}:{message_id}"
+        if self.kind == GUEST:  # ids of messages are others for a guest
+            return f"{self.chat_id}:guest:{message_id}"
         return f"{self.chat_id}:{message_id}"
 
     @property
@@ -87,7 +91,7 @@ def parse_peer(value: str) -> Peer | None:
     match = _PEER.fullmatch(value)
     if match is None:
         return None
-    kind = "business" if match["business"] else None
+    kind = "business" if match["business"] else GUEST if match["guest"] else None
     return Peer(match["chat"], match["business"], match["topic"], match["direct"], kind)
 
 

@@ -37,7 +37,6 @@ LEFT_OUT: dict[str, str] = {
     "poll": "the new state of a poll; each vote comes as poll_answer",
     "chat_boost": "boosts concern the chat's level",
     "removed_chat_boost": "as chat_boost",
-    "guest_message": "can only be answered as a guest, in a chat the bot is not in",
     "managed_bot": "concerns another bot",
     "subscription": "a payment matter, without a message",
     "stopped_message_generation": "answers a draft, which the connector does not send",

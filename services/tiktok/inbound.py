@@ -18,6 +18,7 @@ from services.tiktok.wire import read_json
 from shared.channel import (
     Event,
     Forbidden,
+    LeftOut,
     Outcome,
     RawItem,
     ReceivedItem,
@@ -158,7 +159,7 @@ def normalise(item: ReceivedItem) -> Sequence[Outcome]:
     received = Received.of(item)
     kind = received.envelope.event or ""
     if kind in OTHER_SUBSCRIPTIONS:
-        return ()
+        return [LeftOut(kind)]
     handle = HANDLERS.get(kind)
     if handle is not None:
         return handle(received)
@@ -184,7 +185,7 @@ def _restricted(received: Received) -> Sequence[Outcome]:
 def _read(received: Received) -> Sequence[Outcome]:
     """The contact has read up to a point. Our own reading says nothing about the contact."""
     if received.outbound:
-        return ()
+        return [LeftOut("own_read")]
     until = received.read_until
     return [
         StatusUpdate(None, State.READ, received.occurred_at, peer=received.peer, until=until),

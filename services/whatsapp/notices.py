@@ -15,7 +15,7 @@ from services.whatsapp.fields import FIELDS, Field, Severity, health_of
 from services.whatsapp.identity import phone_digits
 from services.whatsapp.throughput import rate_of_notice
 from services.whatsapp.wire import Json
-from shared.channel import Event, HealthChange, Outcome, ReceivedItem
+from shared.channel import Event, HealthChange, LeftOut, Outcome, ReceivedItem
 from shared.contract.base import rfc3339
 from shared.contract.errors import ErrorCode
 from shared.contract.events import AccountNotice, EventType, Health
@@ -57,8 +57,10 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
     if not isinstance(value, dict):
         raise ValueError("the value is not an object")
     own_number = _is_own_number(item, value)
-    if field in IGNORED or own_number is False:
-        return []
+    if field in IGNORED:
+        return [LeftOut(field)]
+    if own_number is False:
+        return [LeftOut("another_number")]
     if field == "standby":
         return [_standby(item, raw)]
     unknown = "Webhook with nothing known in it" if field in _ITEMISED else "Webhook field nobody knows"

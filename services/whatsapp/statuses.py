@@ -9,7 +9,7 @@ from services.whatsapp.errors import About, failure_of
 from services.whatsapp.identity import RECIPIENT, Identity, identity
 from services.whatsapp.scope import Scope
 from services.whatsapp.wire import Json
-from shared.channel import Failure, HealthChange, Outcome, ReceivedItem, StatusUpdate
+from shared.channel import Failure, HealthChange, LeftOut, Outcome, ReceivedItem, StatusUpdate
 from shared.contract.errors import ErrorCode
 from shared.contract.events import ConsentChanged, EventType
 from shared.contract.statuses import State
@@ -30,8 +30,9 @@ def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
         raise ValueError("a status without a message id")
     name = (wire.text(member, "status") or "unknown").lower()
     about = wire.text(member, "type")
-    if about == "call" or wire.text(raw, "field") in notices.IGNORED:
-        return []
+    field = wire.text(raw, "field")
+    if about == "call" or field in notices.IGNORED:
+        return [LeftOut("call_status" if about == "call" else str(field))]
     if about == "payment":
         return [notices.payment_notice(item, raw, member, name)]
     state = _STATES.get(name)

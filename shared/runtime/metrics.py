@@ -30,6 +30,7 @@ EVENTS = _counter("events_total", "Events published, by type.", "channel", "type
 DUPLICATES = _counter("duplicate_events_total", "Events that were on the topic already.", "channel")
 BLOCKED_DROPPED = _counter("blocked_dropped_total", "Messages of blocked contacts dropped by policy.", "channel")
 UNSUPPORTED = _counter("unsupported_messages_total", "Messages published without modelled content.", "channel", "type")
+LEFT_OUT = _counter("left_out_items_total", "Items that are no matter of an inbox, by kind.", "channel", "kind")
 INGEST_SECONDS = _histogram("ingest_seconds", "From receipt to the event's ack.", _SLOW, "channel")
 PROVIDER_LAG_SECONDS = _histogram("provider_lag_seconds", "From the provider's time to ours.", _SLOW, "channel")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from time import time
 
-from shared.channel import Account, Channel, Event, HealthChange, Outcome, ReceivedItem, StatusUpdate
+from shared.channel import Account, Channel, Event, HealthChange, LeftOut, Outcome, ReceivedItem, StatusUpdate
 from shared.contract import ids
 from shared.contract.events import EventType, Message
 from shared.contract.topics import Topics
@@ -137,6 +137,10 @@ class Normaliser:
                 await self._report(account, outcome, raw.traceparent)
             elif isinstance(outcome, HealthChange):
                 await self._notice(account, outcome)
+            elif isinstance(outcome, LeftOut):
+                metrics.LEFT_OUT.labels(self._name, outcome.kind).inc()
+        if not outcomes:  # a kind that the channel has no name for: still no item goes without a count
+            metrics.LEFT_OUT.labels(self._name, "other").inc()
 
     async def _give_up(self, record: Record, code: str, detail: str) -> None:
         try:
