@@ -30,7 +30,6 @@ from shared.contract.content import (
 )
 from shared.policy.vcards import read_vcard
 
-
 # Fields of a message that say how it came or looks, not what it says; whatever else is left over is content.
 _NO_CONTENT = frozenset(
     {

@@ -52,10 +52,10 @@ def guest(message: wire.Message, arrival: Arrival) -> Iterator[Event]:
     nothing can be sent to. Raises Unreadable."""
     peer = peer_of(message)
     for event in _received(message, peer and Peer(peer.chat_id, kind=GUEST), arrival):
-        if isinstance(event.data, Message):
-            fact = event.data.provider.model_copy(update={"type": "guest_message"})
-            event = replace(event, data=event.data.model_copy(update={"provider": fact}))
-        yield event
+        data = event.data
+        if isinstance(data, Message):
+            data = data.model_copy(update={"provider": data.provider.model_copy(update={"type": "guest_message"})})
+        yield replace(event, data=data)
 
 
 def _received(message: wire.Message, peer: Peer | None, arrival: Arrival) -> Iterator[Event]:

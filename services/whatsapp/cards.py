@@ -7,6 +7,7 @@ from services.whatsapp.wire import Json
 from shared.contract.content import ContactCard
 from shared.policy.vcards import read_vcard
 
+
 def cards_of(message: Json) -> tuple[ContactCard, ...]:
     """The cards of a `contacts` message."""
     return tuple(_card(entry, _is_own(message, entry)) for entry in wire.objects(message, "contacts"))

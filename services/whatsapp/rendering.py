@@ -171,7 +171,7 @@ _SAME_NUMBER = 7  # digits at the end; before them, WhatsApp's ids and numbers d
 
 
 def _card(card: ContactCard, field: str) -> Json:
-    """Meta wants the formatted name and at least one part of it. What only the card's vCard says is taken from there."""
+    """Meta wants the formatted name and at least one part of it. What only the vCard says is taken from there."""
     said = read_vcard(card.vcard)
     card = _completed(card, said)
     parts = " ".join(part for part in (card.given_name, card.family_name) if part)

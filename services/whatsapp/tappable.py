@@ -107,7 +107,9 @@ def _with_short_titles(draft: Draft, content: OutInteractive) -> OutInteractive:
     """The list with row titles that are too long as descriptions, where these are free and have the room."""
     room = draft.room
     placed = buttons_of(content)
-    long = longer({f"{f}.title": b.title for f, b in placed.items()}, room.row_title, "row titles", room.channel, room.unit)
+    long = longer(
+        {f"{f}.title": b.title for f, b in placed.items()}, room.row_title, "row titles", room.channel, room.unit
+    )
 
     def fitted(row: Row, field: str) -> Row:
         free = not row.description and room.row_title < len(row.title) <= room.row_description

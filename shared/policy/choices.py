@@ -83,7 +83,9 @@ def arranged(
         return Arranged("none", placed)
     if len(placed) == 1 and {b.kind for b in placed.values()} <= room.alone and not _too_long(placed, room):
         return Arranged("buttons", placed)
-    written = {field: _alone(field, button, room, len(placed)) or unfit(field, button) for field, button in placed.items()}
+    written = {
+        field: _alone(field, button, room, len(placed)) or unfit(field, button) for field, button in placed.items()
+    }
     misfits = tuple(misfit for misfit in written.values() if misfit)
     kept = {field: button for field, button in placed.items() if written[field] is None}
     lines = tuple(button for field, button in placed.items() if written[field] is not None)

@@ -103,7 +103,7 @@ def _properties(text: str) -> Iterator[_Property]:
 def _property(line: str) -> Iterator[_Property]:
     head, value = _split_head(line)
     name, *parameters = _parts_of(head)
-    named = {}
+    named: dict[str, str] = {}
     for parameter in parameters:
         key, equals, said = parameter.partition("=")
         # vCard 2.1 writes a bare value: TEL;CELL, N;QUOTED-PRINTABLE.

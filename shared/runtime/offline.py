@@ -18,7 +18,6 @@ from shared.channel import (
     Event,
     HealthChange,
     LeftOut,
-    Outcome,
     PlanContext,
     RawItem,
     ReceivedItem,
@@ -122,7 +121,9 @@ def normalise(
         account = _placeholder(channel, item, account_id, workspace_id, external_id, settings or {})
         try:
             outcomes = channel.normalise(ReceivedItem(account, item.body, received, sequence))
-            printed.extend(_writable([_printable(name, account, o, received) for o in outcomes if not isinstance(o, LeftOut)]))
+            printed.extend(
+                _writable([_printable(name, account, o, received) for o in outcomes if not isinstance(o, LeftOut)])
+            )
         except ValueError as unreadable:
             printed.append(_dead_letter(name, account.account_id, item.body, str(unreadable), received))
     return printed
@@ -161,7 +162,9 @@ def _as_account_id(known: str) -> str:
     return allowed if allowed[:1] != "." else "_" + allowed[1:]
 
 
-def _printable(channel: str, account: AccountRecord, outcome: Event | StatusUpdate | HealthChange, now: datetime) -> dict[str, Any]:
+def _printable(
+    channel: str, account: AccountRecord, outcome: Event | StatusUpdate | HealthChange, now: datetime
+) -> dict[str, Any]:
     match outcome:
         case Event():
             return event_envelope(channel, outcome).structured()

@@ -76,7 +76,7 @@ class Service:
             replica = runtime.Service(channel, ServiceConfig())
         self._watch(channel)
         # Only for the start: other tests start services that are to find no broker.
-        with mock.patch.object(runtime, "kafka_log", lambda settings, client_id: self._log):
+        with mock.patch.object(runtime, "kafka_log", lambda *_: self._log):
             task = asyncio.create_task(replica.run())
             self._running.append((replica, task))
             self.urls.append(f"http://{HOST}:{port}")
