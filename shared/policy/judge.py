@@ -35,6 +35,7 @@ _GRADE_OF = {
     CommandType.MARK_READ: "mark_read",
 }
 _GRADE_OF_CONTENT = {"template": "templates", "location": "location", "contacts": "contacts"}
+_NOUN = {"template": "templates", "location": "locations", "contacts": "contact cards"}
 # We can do these whatever the channel can.
 _OURS = frozenset(
     {
@@ -83,11 +84,13 @@ def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command
         content = command.content
         field = _GRADE_OF_CONTENT.get(content.kind)
         if field is not None and getattr(capabilities, field) is Grade.REJECTED:
-            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "content.kind"})
+            detail = f"This channel has no {_NOUN[content.kind]}."
+            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": "content.kind"})
         if isinstance(content, OutInteractive) and not any(
             able.kind is content.interactive for able in capabilities.interactive
         ):
-            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "content.interactive"})
+            detail = f"This channel has no {content.interactive.value.replace('_', ' ')} messages."
+            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": "content.interactive"})
     return None
 
 
