@@ -104,6 +104,8 @@ class Connection(web.RequestHandler):
     async def finish_response(self, request: Any, resp: Any, start_time: float | None) -> Any:
         if not request.content.is_eof():
             resp.force_close()  # the rest of a body that nobody wanted
+            if "Transfer-Encoding" in request.headers:
+                self._lingering_time = 0.0  # tiny chunks cost as much to throw away as to read
         answered = await super().finish_response(request, resp, start_time)
         if request.content.is_eof() and not self._messages:
             self._in_head, self._head_size, self._before = True, 0, b""

@@ -1,4 +1,4 @@
-"""Strangers at the door, as a process of their own: `python -m tests.e2e.strangers PORT SECONDS SCALE PATH`.
+"""Strangers at the door, as a process of their own: `python -m tests.e2e.strangers PORT SECONDS SCALE PATH [KIND…]`.
 
 They prove nothing and send as much, as slowly and as badly as they can; what they were answered is printed at the end.
 """
@@ -104,10 +104,10 @@ async def come_again(name: str, port: int, path: bytes) -> None:
         await asyncio.sleep(10.0 if name == "idle" else 0.1)
 
 
-async def attack(port: int, seconds: float, scale: float, path: bytes) -> None:
+async def attack(port: int, seconds: float, scale: float, path: bytes, kinds: list[str]) -> None:
     strangers = []
-    for name, number in KINDS.items():
-        for _ in range(max(1, int(number * scale))):
+    for name in kinds or KINDS:
+        for _ in range(max(1, int(KINDS[name] * scale))):
             strangers.append(asyncio.ensure_future(come_again(name, port, path)))
             await asyncio.sleep(0.0005)
     await asyncio.sleep(seconds)
@@ -137,4 +137,4 @@ def forget_peak(pid: int) -> None:
 if __name__ == "__main__":
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    uvloop.run(attack(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), sys.argv[4].encode()))
+    uvloop.run(attack(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), sys.argv[4].encode(), sys.argv[5:]))

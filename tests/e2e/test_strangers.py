@@ -34,23 +34,36 @@ class Siege:
     answers: dict[str, int]
 
 
-async def besieged(replica: Replica, seconds: float, scale: float) -> Siege:
+async def besieged(replica: Replica, seconds: float, scale: float, *kinds: str) -> Siege:
     """Strangers attack the replica, while genuine webhooks are posted twenty times a second."""
     pid = replica._child.pid  # type: ignore[union-attr]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
         idle, _ = await genuine(session, replica.url, 3.0)
         before = strangers.memory(pid)
         strangers.forget_peak(pid)
-        command = [sys.executable, "-m", "tests.e2e.strangers", str(replica.port), str(seconds), str(scale), PATH]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.e2e.strangers",
+            str(replica.port),
+            str(seconds),
+            str(scale),
+            PATH,
+            *kinds,
+        ]
         attack = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
         told = asyncio.ensure_future(attack.communicate())
         took: list[float] = []
         refused = 0
-        while not told.done():
-            more, not_now = await genuine(session, replica.url, 1.0)
-            took += more
-            refused += not_now
-        stdout, _ = await told
+        try:
+            while not told.done():
+                more, not_now = await genuine(session, replica.url, 1.0)
+                took += more
+                refused += not_now
+            stdout, _ = await told
+        finally:
+            if attack.returncode is None:
+                attack.kill()
     return Siege(p99(idle), p99(took), refused, strangers.peak_memory(pid) - before, json.loads(stdout))
 
 
