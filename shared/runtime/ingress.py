@@ -95,6 +95,7 @@ class Ingress:
                 return 401
             for first in range(0, len(items), SLICE):
                 await self._writer.write(items[first : first + SLICE], trace)
+                await asyncio.sleep(0)  # the others' turn
         except LogUnavailable:
             return 503
         return 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -347,6 +348,47 @@ async def test_who_has_proven_himself_outlives_strangers(opened: Open) -> None:
         await known.say(post())
         assert await known.status() == 200
     known.leave()
+
+
+# ---------------------------------------------------------------------------------------------------------- heavy
+
+
+async def longest_pause(work: Awaitable[Any]) -> float:
+    """Seconds that the event loop was held at most, while something was done."""
+    longest, done = 0.0, asyncio.ensure_future(work)
+    before = time.perf_counter()
+    while not done.done():
+        await asyncio.sleep(0.001)
+        now = time.perf_counter()
+        longest, before = max(longest, now - before), now
+    await done
+    return longest
+
+
+LARGEST = 4 * MEGABYTE - 1000
+HEAVY = {
+    "one text": lambda: orjson.dumps([item(text="x" * LARGEST)]),
+    "many items": lambda: orjson.dumps([item(id=str(number), text="x" * 150) for number in range(18_000)]),
+    "many members": lambda: b"[" + b"1," * 1_900_000 + b"1]",
+    "many lists": lambda: b"[" + b"[]," * 1_200_000 + b"[]]",
+    "no JSON": lambda: b'["' + b"x" * LARGEST,
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+async def test_a_heavy_body_does_not_hold_the_others(world: World, opened: Open, name: str) -> None:
+    """Measured on two cores: 14 to 60 ms; the bound leaves room for a machine that is busy."""
+    door, request = await opened(), post(HEAVY[name]())
+    asked = asyncio.ensure_future(door.ask(request))
+    held = await longest_pause(asked)
+    assert asked.result() == 200
+    assert held < 0.5, f"{held:.3f} s"
+
+
+async def test_a_heavy_item_is_normalised_beside_the_others(world: World) -> None:
+    (record,) = await world.raw(item(beside="x" * 3 * MEGABYTE))
+    assert await longest_pause(world.normalise(record)) < 0.5
+    assert len(await world.events()) == 1
 
 
 async def eventually(true: Callable[[], bool]) -> None:
