@@ -111,7 +111,7 @@ def _first(payload: dict[str, Any], paths: Sequence[tuple[str, ...]], kind: type
     return None
 
 
-_DEEPEST = 200  # levels; what is deeper cannot be published
+_DEEPEST = 240  # levels; what is deeper cannot be published
 
 
 def normalise(item: ReceivedItem) -> list[Outcome]:

@@ -57,7 +57,7 @@ _READERS = {
 }
 
 
-_DEEPEST = 200  # levels; what is deeper cannot be published
+_DEEPEST = 240  # levels; what is deeper cannot be published
 
 
 def normalise(item: ReceivedItem) -> Sequence[Outcome]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from aiohttp import web
 
-from shared.runtime import metrics
 from shared.runtime.settings import HttpSettings
 
 KEEP_ALIVE_SECONDS = 75.0  # longer than the load balancers in front of us: they close, not we
@@ -38,10 +37,16 @@ class Connections:
         # Whose turn it is, the longest first.
         self._strangers: dict[Connection, None] = {}
         self._proven: dict[Connection, None] = {}
+        self._made_way = 0
+
+    def made_way(self) -> int:
+        """How many were closed since this was asked last, because there were too many."""
+        closed, self._made_way = self._made_way, 0
+        return closed
 
     def opened(self, connection: Connection) -> None:
         if len(self._open) >= self._most:
-            metrics.CONNECTIONS_CLOSED.inc()
+            self._made_way += 1
             longest = next(iter(self._strangers or self._proven), None)
             if longest is None:  # all others have asked and wait for us
                 connection.force_close()
@@ -136,11 +141,10 @@ class Connection(web.RequestHandler):
             self._late = None
 
 
-async def listen(runner: web.AppRunner, settings: HttpSettings) -> asyncio.Server:
+async def listen(runner: web.AppRunner, settings: HttpSettings, others: Connections) -> asyncio.Server:
     """Listen with the runner's application. Raises OSError when the address cannot be had."""
     manager = runner.server
     assert manager is not None
-    others = Connections(settings)
     loop = asyncio.get_running_loop()
 
     def connection() -> Connection:

@@ -21,8 +21,8 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -
 WEBHOOKS = _counter("webhooks_total", "Webhook calls by answer.", "channel", "status")
 WEBHOOK_SECONDS = _histogram("webhook_seconds", "From a webhook's last byte to our answer.", _QUICK, "channel")
 RAW_ITEMS = _counter("raw_items_total", "Items put on the raw topic.", "channel")
-BYTES_IN_FLIGHT = Gauge("bytes_in_flight", "Bytes of request bodies held at once.", registry=REGISTRY)
-CONNECTIONS_CLOSED = _counter("connections_closed_total", "Connections closed because there were too many.")
+BYTES_IN_FLIGHT = Gauge("bytes_in_flight", "Bytes of request bodies held at once.", ["channel"], registry=REGISTRY)
+CONNECTIONS_CLOSED = _counter("connections_closed_total", "Connections closed because there were too many.", "channel")
 UNREADABLE = _counter("unreadable_bodies_total", "Authentic bodies that could not be split.", "channel")
 
 # normalise

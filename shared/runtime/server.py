@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from shared.runtime import metrics
 from shared.runtime.bodies import Bodies
 from shared.runtime.dependencies import Dependencies
-from shared.runtime.listener import listen
+from shared.runtime.listener import Connections, listen
 from shared.runtime.settings import HttpSettings
 
 RETRY_AFTER_SECONDS = "5"
@@ -122,6 +122,7 @@ class Server:
         self._settings = settings
         self._measure = measure
         self.bodies = Bodies(settings)
+        self.connections = Connections(settings)
         self._app = web.Application(client_max_size=settings.max_body, middlewares=[health.gate])
         self._app.add_routes(
             [
@@ -147,7 +148,7 @@ class Server:
         """Listen. Raises OSError when the address cannot be had."""
         self._runner = web.AppRunner(self._app, handler_cancellation=False, shutdown_timeout=REQUESTS_SECONDS)
         await self._runner.setup()
-        self._listening = await listen(self._runner, self._settings)
+        self._listening = await listen(self._runner, self._settings, self.connections)
 
     async def stop(self) -> None:
         """Stop listening; requests under way have `REQUESTS_SECONDS` to end. Idempotent."""
@@ -159,5 +160,4 @@ class Server:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         self._measure()
-        metrics.BYTES_IN_FLIGHT.set(self.bodies.held)
         return web.Response(body=metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})

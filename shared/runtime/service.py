@@ -349,7 +349,12 @@ class Service:
             metrics.OPEN_RECORDS.labels(self._name, role).set(dispatcher.open_records)
 
     async def _listen(self, world: _World, stack: AsyncExitStack) -> Server:
-        listener = Server(self._config.http, self._checks, self._measure)
+        def measure() -> None:
+            self._measure()
+            metrics.BYTES_IN_FLIGHT.labels(self._name).set(listener.bodies.held)
+            metrics.CONNECTIONS_CLOSED.labels(self._name).inc(listener.connections.made_way())
+
+        listener = Server(self._config.http, self._checks, measure)
         if Role.INGRESS in self._roles:
             if isinstance(self._channel, NeedsSecrets) and (missing := self._channel.missing_secrets()):
                 log.warning("webhooks_refused", channel=self._name, missing_settings=list(missing))
