@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,11 +10,11 @@ from services.telegram.client import Client, upload
 from services.telegram.peers import Peer
 from shared.channel import Account, Call, Failure, Files, FileUnavailable, OpenFile, ProviderError, Receipt
 from shared.contract.errors import ErrorCode
+from shared.media.types import upload_name
 
 Json = dict[str, Any]
 
 _PHOTO_EXTENSIONS = frozenset({".jpg", ".jpeg", ".gif", ".png", ".tif", ".bmp"})
-_EXTENSIONS = {"image/jpeg": ".jpg", "image/tiff": ".tif", "audio/ogg": ".ogg", "image/webp": ".webp"}
 
 
 async def perform(client: Client, call: Call, account: Account, files: Files) -> Receipt:
@@ -48,15 +47,11 @@ def _kinds(call: Call) -> dict[str, str]:
 
 
 def _filename(file: OpenFile, kind: str) -> str:
-    """The file's name with an extension: Telegram judges a photo by it."""
-    suffix = PurePosixPath(file.filename).suffix.lower()
-    if suffix and (kind != "photo" or suffix in _PHOTO_EXTENSIONS):
-        return file.filename
-    mime_type = file.mime_type.partition(";")[0].strip()
-    extension = _EXTENSIONS.get(mime_type) or mimetypes.guess_extension(mime_type) or ""
-    if kind == "photo" and extension not in _PHOTO_EXTENSIONS:
-        extension = ".jpg"  # any that Telegram takes: it looks into the file for the rest
-    return file.filename + extension
+    """The file's name with the extension of its type: Telegram judges a photo by it."""
+    name = upload_name(file.filename, file.mime_type)
+    if kind == "photo" and PurePosixPath(name).suffix.lower() not in _PHOTO_EXTENSIONS:
+        return name + ".jpg"  # any that Telegram takes: it looks into the file for the rest
+    return name
 
 
 def _messages(result: Any) -> list[Json]:

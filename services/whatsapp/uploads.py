@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import mimetypes
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from pathlib import PurePosixPath
 from time import monotonic
 from weakref import WeakValueDictionary
 
 from services.whatsapp.files import canonical_type
 from shared.channel import OpenFile
+from shared.media.types import upload_name
 
 # Meta keeps an upload for 30 days and tells nobody when it goes.
 _KEPT_SECONDS = 25 * 24 * 3600.0
@@ -57,7 +56,7 @@ class Upload:
         self.broken: Exception | None = None
         boundary = secrets.token_hex(16)
         mime_type = _declared_type(file.mime_type)
-        name = _quoted(_with_extension(file.filename, mime_type))
+        name = _quoted(upload_name(file.filename, mime_type))  # Meta types by it, and shows another
         fields = "".join(
             f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
             for field, value in (("messaging_product", "whatsapp"), ("type", mime_type))
@@ -92,14 +91,6 @@ def _declared_type(mime_type: str) -> str:
     """Meta refuses plain `audio/ogg`: it wants to hear of the codec."""
     known = canonical_type(mime_type)
     return "audio/ogg; codecs=opus" if known == "audio/ogg" else known
-
-
-def _with_extension(name: str, mime_type: str) -> str:
-    """A name whose extension says what the type says: without one Meta takes an upload for unknown bytes."""
-    if PurePosixPath(name).suffix:
-        return name
-    bare = mime_type.partition(";")[0]
-    return name + (".ogg" if bare == "audio/ogg" else mimetypes.guess_extension(bare) or ".bin")
 
 
 def _quoted(name: str) -> str:

@@ -66,6 +66,7 @@ class WarningCode(StrEnum):
     HEADER_IN_TEXT = "header_in_text"  # also a footer: a line of the text
     SENT_AS_DOCUMENT = "sent_as_document"
     CONVERTED = "converted"
+    TYPE_CORRECTED = "type_corrected"  # the file goes out as what its bytes are, not as what was told of it
     RECOMPRESSED = "recompressed"
     THREAD_DROPPED = "thread_dropped"
     MAY_BE_DUPLICATE = "may_be_duplicate"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 HEAD = 4096  # bytes that are enough to tell
+SCRIPT = "text/x-shellscript"  # a text whose first line names its interpreter
 
 
 class Signature(NamedTuple):
@@ -25,18 +27,22 @@ _SIGNATURES = (
     Signature(0, b"%PDF-", "application/pdf"),
     Signature(0, b"MZ", "application/vnd.microsoft.portable-executable"),
     Signature(0, b"\x7fELF", "application/x-executable"),
+    Signature(0, b"\xcf\xfa\xed\xfe", "application/x-mach-binary"),
+    Signature(0, b"\xce\xfa\xed\xfe", "application/x-mach-binary"),
+    Signature(0, b"\xfe\xed\xfa\xcf", "application/x-mach-binary"),
+    Signature(0, b"\xfe\xed\xfa\xce", "application/x-mach-binary"),
+    Signature(0, b"{\\rtf", "application/rtf"),
+    Signature(0, b"fLaC", "audio/flac"),
+    Signature(0, b"\x00\x00\x01\x00\x01\x00", "image/vnd.microsoft.icon"),
+    Signature(0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video/x-ms-asf"),
     Signature(0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),
     Signature(0, b"\x1f\x8b", "application/gzip"),
     Signature(257, b"ustar", "application/x-tar"),
     Signature(0, b"ID3", "audio/mpeg"),
-    Signature(0, b"\xff\xfb", "audio/mpeg"),
-    Signature(0, b"\xff\xf3", "audio/mpeg"),
-    Signature(0, b"\xff\xf2", "audio/mpeg"),
+    *(Signature(0, bytes((0xFF, second)), "audio/mpeg") for second in (0xFA, 0xFB, 0xF2, 0xF3, 0xE2, 0xE3)),
     Signature(0, b"\xff\xf1", "audio/aac"),
     Signature(0, b"\xff\xf9", "audio/aac"),
     Signature(0, b"#!AMR", "audio/amr"),
-    Signature(0, b"OggS", "audio/ogg"),
-    Signature(0, b"\x1aE\xdf\xa3", "video/webm"),
     Signature(0, b"\x00\x00\x01\xba", "video/mpeg"),
     Signature(0, b"\x00\x00\x01\xb3", "video/mpeg"),
     Signature(0, b"Rar!\x1a\x07", "application/vnd.rar"),
@@ -48,13 +54,26 @@ _FTYP = {
     b"M4B ": "audio/mp4",
     b"heic": "image/heic",
     b"heix": "image/heic",
+    b"heim": "image/heic",
+    b"hevc": "image/heic",
     b"mif1": "image/heif",
+    b"msf1": "image/heif",
     b"avif": "image/avif",
+    b"avis": "image/avif",
 }
 _OOXML = (
     (b"word/", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
     (b"xl/", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     (b"ppt/", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+)
+_OPEN_DOCUMENTS = re.compile(
+    rb"mimetype(application/(?:epub\+zip|vnd\.oasis\.opendocument\.(?:text|spreadsheet|presentation)))(?!-)"
+)
+# The streams of old Office files, by their names in UTF-16.
+_OLE = (
+    ("WordDocument", "application/msword"),
+    ("Workbook", "application/vnd.ms-excel"),
+    ("PowerPoint Document", "application/vnd.ms-powerpoint"),
 )
 # Containers that begin alike whatever is in them: here, and only here, the name is believed.
 _CONTAINERS = {
@@ -86,8 +105,8 @@ def _by_content(head: bytes) -> str | None:
         return None
     for offset, magic, mime in _SIGNATURES:
         if head.startswith(magic, offset):
-            return _inside_gzip(head) if mime == "application/gzip" else mime
-    return _boxed(head) or _zipped(head) or _bitmap(head) or _textual(head)
+            return _INSIDE[mime](head) if mime in _INSIDE else mime
+    return _boxed(head) or _streamed(head) or _zipped(head) or _bitmap(head) or _textual(head)
 
 
 def _boxed(head: bytes) -> str | None:
@@ -95,15 +114,33 @@ def _boxed(head: bytes) -> str | None:
         return {b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}.get(head[8:12])
     if head[4:8] == b"ftyp":
         brand = head[8:12]
-        return "video/3gpp" if brand[:3] == b"3gp" else _FTYP.get(brand, "video/mp4")
+        return "video/3gpp" if brand[:3] in (b"3gp", b"3g2") else _FTYP.get(brand, "video/mp4")
     if head[4:8] in (b"moov", b"mdat", b"wide", b"free"):
         return "video/quicktime"
     return None
 
 
+def _streamed(head: bytes) -> str | None:
+    """Containers of sound and video that say inside which it is."""
+    if head.startswith(b"OggS"):
+        return "video/ogg" if b"\x80theora" in head[:256] else "audio/ogg"
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return "video/x-matroska" if b"matroska" in head[:64] else "video/webm"
+    return None
+
+
+def _inside_ole(head: bytes) -> str:
+    found = (mime for name, mime in _OLE if name.encode("utf-16-le") in head)
+    return next(found, "application/x-ole-storage")
+
+
 def _zipped(head: bytes) -> str | None:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
+    if named := _OPEN_DOCUMENTS.search(head, 0, 256):
+        return named[1].decode()
+    if b"[Content_Types].xml" not in head and b"_rels/" not in head:
+        return "application/zip"
     return next((mime for marker, mime in _OOXML if marker in head), "application/zip")
 
 
@@ -114,6 +151,9 @@ def _inside_gzip(head: bytes) -> str:
     except zlib.error:
         return "application/gzip"
     return "application/x-tgsticker" if inside.startswith(b'{"tgs"') else "application/gzip"
+
+
+_INSIDE = {"application/gzip": _inside_gzip, "application/x-ole-storage": _inside_ole}
 
 
 def _bitmap(head: bytes) -> str | None:
@@ -133,10 +173,16 @@ def _textual(head: bytes) -> str | None:
     else:
         return None
     start = text.lstrip()[:64].lower()
+    if start.startswith("#!"):
+        return SCRIPT
     if start.startswith("<?xml"):
-        return "application/xml"
+        return "image/svg+xml" if "<svg" in text.lower() else "application/xml"
     if start.startswith(("<!doctype html", "<html")):
         return "text/html"
     if start.startswith("<svg"):
         return "image/svg+xml"
+    if start.startswith("begin:vcard"):
+        return "text/vcard"
+    if start.startswith("begin:vcalendar"):
+        return "text/calendar"
     return "text/plain"

@@ -308,7 +308,7 @@ class Deliverer:
         known = opened.targets.get(target.id) if target.id else None
         reference, warnings = resolve_target(job.command, target, known)
         with self._sender.place(job) if names_url(job.command) else nullcontext():
-            files = await self._preparer.files_of(job.account, job.command)
+            files, corrected = await self._preparer.files_of(job.account, job.command)
         context = context_for(job.account, conversation, reference, files)
         calls = self._channel.plan(job.kind, job.command, context)
         if self._stopped(job, opened) is None:
@@ -316,7 +316,7 @@ class Deliverer:
             await self._wait_for_account(job)
             await self._learn_address(job, known_before)
         stopped = partial(self._stopped, job, opened)
-        await self._make(job, calls, opened, conversation, warnings, stopped)
+        await self._make(job, calls, opened, conversation, (*warnings, *corrected), stopped)
 
     async def _make(
         self,

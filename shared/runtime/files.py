@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mimetypes
 from pathlib import PurePosixPath
 
 from shared.channel import FileUnavailable, OpenFile
 from shared.contract.commands import File
 from shared.media.blobs import BlobMissing, Blobs
 from shared.media.sniff import HEAD, sniff
+from shared.media.types import claim, upload_name
 
 _FALLBACK_TYPE = "application/octet-stream"
 
@@ -25,7 +25,8 @@ class BlobFiles:
             raise FileUnavailable
         try:
             size = await self._blobs.size(file.blob)
-            mime = file.mime_type or sniff(await self._blobs.head(file.blob, HEAD), file.filename) or _FALLBACK_TYPE
+            told = file.mime_type if claim(file.mime_type) else None
+            mime = told or sniff(await self._blobs.head(file.blob, HEAD), file.filename) or _FALLBACK_TYPE
         except BlobMissing:
             raise FileUnavailable from None
         return OpenFile(
@@ -45,4 +46,4 @@ class NoFiles:
 
 def _name(blob: str, mime: str) -> str:
     """A name with an extension: providers judge by it."""
-    return PurePosixPath(blob).name[:40] + (mimetypes.guess_extension(mime.partition(";")[0].strip()) or "")
+    return upload_name(PurePosixPath(blob).name[:40], mime)

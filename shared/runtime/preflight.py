@@ -99,7 +99,7 @@ class Preflight:
         if command.not_after is not None and command.not_after <= datetime.now(UTC):
             return _refused(ErrorCode.EXPIRED, None, {})
         reference, warnings = resolve_target(command, target, opened.targets.get(target.id) if target.id else None)
-        files = await self._preparer.files_of(account, command)
+        files, corrected = await self._preparer.files_of(account, command)
         calls = self._planned(kind, command, context_for(account, conversation, reference, files))
         parts = sum(call.parts for call in calls)
         if (quota := quota_of(rule_for(capabilities, conversation), conversation)) is not None and (
@@ -107,13 +107,14 @@ class Preflight:
         ):
             facts = {"limit": quota, "actual": conversation.quota_used}
             return _refused(ErrorCode.QUOTA_EXHAUSTED, None, facts)
+        told = (*warnings, *corrected, *(warning for call in calls for warning in call.warnings))
         paused = self._health.why_paused(account.account_id)
         return {
             "accepted": True,
             "conversation_id": conversation_id,
             "parts": parts,
             "calls": printable_calls(calls),
-            "warnings": [w.model_dump(mode="json") for w in (*warnings, *(w for call in calls for w in call.warnings))],
+            "warnings": [warning.model_dump(mode="json") for warning in told],
             **({"waits_for": paused} if paused else {}),
         }
 

@@ -17,12 +17,12 @@ from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.media.blobs import BlobMissing, Blobs
 from shared.media.fetch import Fetcher, FetchRefused, FetchTooLarge
-from shared.media.sniff import HEAD, sniff
+from shared.media.sniff import HEAD, SCRIPT, sniff
+from shared.media.types import PROGRAMS, claim, claimed_by_name, denies
 from shared.policy.conversation import Conversation
 from shared.policy.judge import MAX_FILE_BYTES
 from shared.runtime.identity import Identities
 
-_EXECUTABLE = frozenset({"application/vnd.microsoft.portable-executable", "application/x-executable"})
 _FAMILIES = {
     AttachmentKind.IMAGE: ("image/",),
     AttachmentKind.STICKER: ("image/", "video/", "application/x-tgsticker"),
@@ -117,21 +117,25 @@ class Preparer:
         self._blobs = blobs
         self._fetcher = fetcher
 
-    async def files_of(self, account: Account, command: Command) -> tuple[File, ...]:
-        """The files of a command with their sizes and types as they are. Raises Refused.
+    async def files_of(self, account: Account, command: Command) -> tuple[tuple[File, ...], tuple[Warning, ...]]:
+        """The files of a command with their sizes and types as they are, and what was told otherwise. Raises Refused.
 
         A blob of another workspace, or of the connectors' own, is one that is not there: nothing tells them apart.
         """
         if not isinstance(command, MessageSend | MessageEdit):
-            return ()
+            return (), ()
         named = named_files(command.content)
-        return tuple([await self._prepared(account, command, field, file) for field, file in named])
+        prepared = [await self._prepared(account, command, field, file) for field, file in named]
+        corrected = [detail for _, detail in prepared if detail]
+        warnings = (Warning(code=WarningCode.TYPE_CORRECTED, detail=" ".join(corrected)),) if corrected else ()
+        return tuple(file for file, _ in prepared), warnings
 
-    async def _prepared(self, account: Account, command: Command, field: str, file: File) -> File:
+    async def _prepared(self, account: Account, command: Command, field: str, file: File) -> tuple[File, str]:
+        """The file as it is, and a sentence where it is not what was told of it."""
         if file.url is not None:
             blob = await self._fetched(account, command.command_id, file.url, field)
         elif (named := own_blob(account.record, file)) is None:
-            return file
+            return file, ""
         else:
             blob = named
         try:
@@ -143,19 +147,15 @@ class Preparer:
             raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
         if size > MAX_FILE_BYTES:
             raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=MAX_FILE_BYTES, actual=size)
-        if found is not None and not _fits(file, found):
-            raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
         name = file.filename or (PurePosixPath(unquote(urlsplit(file.url).path)).name or None if file.url else None)
-        return file.model_copy(
-            update={
-                "blob": blob,
-                "attachment_id": None,
-                "url": None,
-                "size": size,
-                "filename": name,
-                "mime_type": file.mime_type or found,
-            }
+        known = file.model_copy(
+            update={"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name}
         )
+        if found is None:
+            return known, ""
+        if _pretends(known, found):
+            raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
+        return _as_it_is(known, found, field)
 
     async def _fetched(self, account: Account, command_id: str, url: str, field: str) -> str:
         """The blob a URL has been copied to, once per command: the provider gets bytes, not an address."""
@@ -180,15 +180,30 @@ def names_url(command: Command) -> bool:
     return isinstance(command, MessageSend) and any(file.url for _, file in named_files(command.content))
 
 
-def _fits(file: File, found: str) -> bool:
-    """Whether what a file is can be what the command says it is."""
-    if found in _EXECUTABLE:
-        return False
-    claimed = file.mime_type or ""
+def _pretends(file: File, found: str) -> bool:
+    """Whether it is a program that is told to be something else."""
+    told = claim(file.mime_type) or claimed_by_name(file.filename)
+    if found == SCRIPT:
+        return told is not None and denies(found, told)
+    return found in PROGRAMS and (told is None or told not in (*PROGRAMS, "application/x-msdownload"))
+
+
+def _as_it_is(file: File, found: str, field: str) -> tuple[File, str]:
+    """The file with the type of its bytes, and a sentence where the command says another. A kind that the bytes cannot
+    be is not asked for either: the channel picks the one that fits."""
+    told = claim(file.mime_type)
+    by_name = None if told else claimed_by_name(file.filename)
+    denied = next((claimed for claimed in (told, by_name) if claimed and denies(found, claimed)), None)
+    mime_type = file.mime_type if told and not denied else found
+    sound = file.kind in (AttachmentKind.AUDIO, AttachmentKind.VOICE) or (by_name or "").startswith("audio/")
+    if mime_type == "video/mp4" and not told and sound:
+        mime_type = "audio/mp4"  # the same boxes: only the sender knows that there is no picture
     families = _FAMILIES.get(file.kind) if file.kind else None
-    if families is None and claimed.startswith(("image/", "video/", "audio/")):
-        families = ("image/",) if claimed.startswith("image/") else ("audio/", "video/")
-    return families is None or found.startswith(families)
+    other_kind = families is not None and not found.startswith(families)
+    exact = file.model_copy(update={"mime_type": mime_type, "kind": None if other_kind else file.kind})
+    if not denied and not other_kind:
+        return exact, ""
+    return exact, f"{field} goes out as {found}, which it is, not as {denied or file.kind}."
 
 
 def context_for(
