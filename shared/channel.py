@@ -145,6 +145,7 @@ class StatusUpdate:
     """A provider's report about a message of ours, out of `normalise`.
 
     `correlation` is what `perform` gave the provider to bring back (command id and part), where the provider can.
+    One of a group's participants moves the message on and never ends it: what became of it with each is counted.
     `until` marks a watermark: the state holds for every message of the conversation sent at or before it.
     """
 
@@ -157,6 +158,7 @@ class StatusUpdate:
     until: datetime | None = None
     failure: Failure | None = None
     pricing: Mapping[str, Any] | None = None
+    participant: str | None = None  # of a group: whom alone it concerns, by the provider's name for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,8 +366,23 @@ class Channel(Protocol):
 class Adjusts(Protocol):
     """A channel that knows another way when a call was certainly refused."""
 
-    def adjust(self, call: Call, failure: Failure) -> Call | None:
-        """The call to make instead (without the reply, as a document, to the migrated chat), or None. Pure."""
+    def adjust(self, call: Call, failure: Failure) -> Call | Sequence[Call] | None:
+        """The call to make instead (without the reply, as a document, to the migrated chat), or None. Pure.
+
+        Several calls, in their order and with as many parts as the refused one together: an album one item of which
+        goes another way. They are made as if `plan` had planned them; the failure alone must say how to split.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesAddresses(Protocol):
+    """A channel whose provider can fetch a file from where its URL leads."""
+
+    def takes_address(self, file: File, account: AccountRecord) -> bool:
+        """Whether a file that is named by its URL stays there: nobody here fetches it, and `plan` gets it as the
+        command has it. Pure.
+        """
         ...
 
 

@@ -51,7 +51,7 @@ class Telegram:
     def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
         return outbound.plan(kind, command, context)
 
-    def adjust(self, call: Call, failure: Failure) -> Call | None:
+    def adjust(self, call: Call, failure: Failure) -> Call | Sequence[Call] | None:
         return fallbacks.adjust(call, failure)
 
     async def start(self) -> None:

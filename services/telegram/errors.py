@@ -245,7 +245,7 @@ RULES: tuple[Rule, ...] = (
     Rule(500, "immediately deleted", _E.CONTENT_REJECTED, "The message was removed at once by another bot."),
 )
 
-_ALBUM_ITEM = re.compile(r'failed to send message #\d+ with the error message "(?P<inner>.*)"', re.DOTALL)
+_ALBUM_ITEM = re.compile(r'failed to send message #(?P<item>\d+) with the error message "(?P<inner>.*)"', re.DOTALL)
 _RETRY_AFTER = re.compile(r"retry after (\d{1,6})")
 _READ_MAX = 1000  # of a description; Telegram's own are sentences
 _RULES_BY_NAME = {f"{rule.status} {rule.pattern}": rule for rule in RULES}
@@ -285,6 +285,7 @@ def failure_of(answer: Answer, method: str) -> Failure | None:
     if rule.done:
         return None
     facts = {} if answer.migrate_to_chat_id is None else {"migrate_to_chat_id": answer.migrate_to_chat_id}
+    facts |= _album_item(answer)
     return Failure(
         rule.code,
         provider_code=f"{rule.status} {rule.pattern}".strip(),
@@ -302,7 +303,13 @@ def _undescribed(answer: Answer, method: str) -> Failure:
     if answer.status == 409:
         return Failure(ErrorCode.ACCOUNT_DISCONNECTED, provider_code=code, health=Health.DEGRADED, scope="account")
     detail = f"Telegram refused it: {sanitised(answer.description)}" if answer.description else None
-    return Failure(ErrorCode.CONTENT_REJECTED, provider_code=code, detail=detail)
+    return Failure(ErrorCode.CONTENT_REJECTED, provider_code=code, detail=detail, facts=_album_item(answer))
+
+
+def _album_item(answer: Answer) -> dict[str, int]:
+    """Which file of an album was refused, from 1."""
+    found = _ALBUM_ITEM.search(answer.description[:_READ_MAX].lower())
+    return {"album_item": int(found["item"])} if found else {}
 
 
 def not_sent(provider_code: str) -> Failure:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from services.telegram.albums import without_item
 from services.telegram.capabilities import CAPABILITIES
 from services.telegram.errors import Fallback, fallback_of
 from services.telegram.files import METHODS, Method, type_of
 from shared.channel import Call, Failure
 from shared.contract.content import AttachmentKind
+from shared.contract.errors import ERRORS, ErrorClass
 from shared.contract.statuses import Warning, WarningCode
 
 Params = dict[str, Any]
@@ -24,13 +26,26 @@ _DETAILS_OF = {
 }
 
 
-def adjust(call: Call, failure: Failure) -> Call | None:
-    """The call to make instead, which differs from the refused one, or None."""
+def adjust(call: Call, failure: Failure) -> Call | Sequence[Call] | None:
+    """What to do instead, which differs from the refused call, or None: one call, or several in place of an album."""
+    if not failure.certain:
+        return None
     fallback = fallback_of(failure)
-    if fallback is None or not failure.certain:
+    if "album_item" in failure.facts and (fallback in _OF_ITEMS or _is_about_file(fallback, failure)):
+        return without_item(call, int(failure.facts["album_item"]) - 1, upload=fallback is Fallback.UPLOAD)
+    if fallback is None:
         return None
     adjusted = _ADJUSTMENTS[fallback](call, failure)
     return None if adjusted is None or (adjusted.params == call.params and adjusted.method == call.method) else adjusted
+
+
+_OF_ITEMS = frozenset({Fallback.AS_DOCUMENT, Fallback.UPLOAD})
+_ABOUT_FILES = frozenset({ErrorClass.FILE, ErrorClass.CONTENT})
+
+
+def _is_about_file(fallback: Fallback | None, failure: Failure) -> bool:
+    """An item of an album was refused, and nothing but the file itself can be why."""
+    return fallback is None and ERRORS[failure.code].error_class in _ABOUT_FILES
 
 
 def _without(code: WarningCode, detail: str, *names: str) -> Callable[[Call, Failure], Call | None]:

@@ -70,7 +70,8 @@ def _group_call(
         return Call(file.method.name, params, files, warnings=(*warnings, *dropped))
     items, uploads = [], {}
     for index, file in enumerate(group):
-        item, upload, dropped = _album_item(file, f"file{index}", content if file is captioned else None)
+        caption = content if file is captioned else None
+        item, upload, dropped = _album_item(file, f"file{index}", caption, originals[sent.index(file)])
         items.append(item)
         warnings += dropped
         if upload:
@@ -85,11 +86,13 @@ def _described(file: Outgoing, content: OutMedia | None) -> tuple[Params, tuple[
     return {**fields, **file.details()}, dropped
 
 
-def _album_item(file: Outgoing, name: str, content: OutMedia | None) -> tuple[Params, File | None, tuple[Warning, ...]]:
+def _album_item(
+    file: Outgoing, name: str, content: OutMedia | None, original: File
+) -> tuple[Params, File | None, tuple[Warning, ...]]:
     described, dropped = _described(file, content)
-    reference = file.file.provider_ref
+    reference, upload = _source(file, original)
     item = {"type": file.method.media_type, "media": reference or f"attach://{name}", **described}
-    return item, None if reference else file.file, dropped
+    return item, upload, dropped
 
 
 def _source(file: Outgoing, original: File) -> tuple[str | None, File | None]:
@@ -127,6 +130,6 @@ def edited_media(content: OutMedia, files: Sequence[File], field: str | None = N
         raise Refused(
             ErrorCode.UNSUPPORTED_BY_CHANNEL, f"A {file.kind} cannot be edited.", field=field or "content.attachments.0"
         )
-    item, upload, dropped = _album_item(file, "file0", captioned)
+    item, upload, dropped = _album_item(file, "file0", captioned, files[0])
     uploads = {"file0": upload} if upload else {}
     return Call("editMessageMedia", {"media": item}, uploads, parts=0, warnings=(*file.warnings, *dropped))

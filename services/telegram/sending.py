@@ -21,7 +21,7 @@ async def perform(client: Client, call: Call, account: Account, files: Files) ->
     """Make the call. Raises ProviderError."""
     parameters = dict(call.params)
     for name, file in call.files.items():
-        if name in parameters:
+        if name in parameters or name not in _kinds(call):
             continue  # Telegram knows the file by an id already
         try:
             opened = await files.open(file)

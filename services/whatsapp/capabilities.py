@@ -165,6 +165,7 @@ _FILES = {
         grade=Grade.NATIVE,
         mime_types=("image/webp",),
         max_bytes=500 * 1024,
+        still_max_bytes=100 * 1024,
         caption=False,
         otherwise=AttachmentKind.IMAGE,
     ),

@@ -9,6 +9,7 @@ from services.whatsapp import batch, inbound, outbound
 from services.whatsapp.capabilities import CAPABILITIES, capabilities_of
 from services.whatsapp.client import Client, number_of
 from services.whatsapp.downloads import open_media
+from services.whatsapp.draft import links_allowed, takes_link
 from services.whatsapp.errors import is_authentication
 from services.whatsapp.recipient import peer_of
 from services.whatsapp.sending import Sender
@@ -34,7 +35,7 @@ from shared.channel import (
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import Alias
 from shared.contract.capabilities import Capabilities
-from shared.contract.commands import Command, CommandType
+from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment
 from shared.contract.events import Health, Message, MessageEdited
 
@@ -86,6 +87,9 @@ class WhatsApp:
 
     def peer_of(self, to: Sequence[Alias]) -> tuple[str, dict[str, str]]:
         return peer_of(to)
+
+    def takes_address(self, file: File, account: AccountRecord) -> bool:
+        return links_allowed(account) and takes_link(file)
 
     def adjust(self, call: Call, failure: Failure) -> Call | None:
         return outbound.adjust(call, failure)

@@ -14,7 +14,8 @@ from services.whatsapp.capabilities import CAPABILITIES, room_of
 from services.whatsapp.files import Fitted, filename_of
 from services.whatsapp.recipient import Recipient, recipient_of
 from shared.channel import Call, PlanContext, Refused
-from shared.contract.commands import MessageSend
+from shared.contract.accounts import AccountRecord
+from shared.contract.commands import File, MessageSend
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.policy.choices import Arranged, Misfit, Placed, arranged, unusable
@@ -25,12 +26,22 @@ Json = dict[str, Any]
 _TO_GROUPS = frozenset({"text", "image", "video", "audio", "document", "sticker", "template"})
 
 
+def links_allowed(account: AccountRecord) -> bool:
+    """Whether Meta is to fetch the account's files itself."""
+    return account.settings.get("media_by_link") is True
+
+
+def takes_link(file: File) -> bool:
+    """Whether Meta may be given the file's own address: one that nobody on the way can change what is behind."""
+    return file.url is not None and file.url.lower().startswith("https://")
+
+
 class Draft:
     """Collects the calls of a send command. Raises Refused when nobody, or a group, can get them."""
 
     def __init__(self, command: MessageSend, context: PlanContext) -> None:
         self.calls: list[Call] = []
-        self.by_link = context.account.settings.get("media_by_link") is True
+        self.by_link = links_allowed(context.account)
         self.most_parts = parts_allowed(context.account.settings)
         self.recipient = recipient_of(command, context)
         self.strict = command.strict
@@ -84,7 +95,7 @@ class Draft:
         file = fitted.file
         if file.provider_ref:
             return {"id": file.provider_ref}, {}
-        if self.by_link and file.url:
+        if self.by_link and takes_link(file):
             return {"link": file.url}, {}
         return {}, {f"{path}.id": fitted}
 
@@ -135,6 +146,15 @@ def message(recipient: Recipient, kind: str, content: Any) -> Json:
     if recipient.group and kind not in _TO_GROUPS:
         raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, f"WhatsApp groups take no {kind} messages.", field="content")
     return {"messaging_product": "whatsapp", **recipient.envelope(), "type": kind, kind: content}
+
+
+def placed(value: Any, path: str, new: Any) -> Any:
+    """A copy of a body with `new` at a dotted path; what lies off the path is shared."""
+    step, _, rest = path.partition(".")
+    if isinstance(value, list):
+        index = int(step)
+        return [*value[:index], placed(value[index], rest, new), *value[index + 1 :]]
+    return {**value, step: placed(value.get(step, {}), rest, new) if rest else new}
 
 
 def required(text: str | None, field: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -13,34 +12,8 @@ from shared.contract.commands import File
 from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.media.types import claim, claimed_by_name
 
-# Spellings seen in the wild, and the name Meta knows.
-_SAME = {
-    "image/jpg": "image/jpeg",
-    "image/pjpeg": "image/jpeg",
-    "image/x-png": "image/png",
-    "image/x-ms-bmp": "image/bmp",
-    "audio/mp3": "audio/mpeg",
-    "audio/m4a": "audio/mp4",
-    "audio/x-m4a": "audio/mp4",
-    "audio/mp4a-latm": "audio/mp4",
-    "audio/x-aac": "audio/aac",
-    "audio/opus": "audio/ogg",
-    "application/ogg": "audio/ogg",
-    "audio/x-wav": "audio/wav",
-    "audio/wave": "audio/wav",
-    "audio/vnd.wave": "audio/wav",
-    "video/3gp": "video/3gpp",
-    "video/x-m4v": "video/mp4",
-    "application/x-pdf": "application/pdf",
-    "application/x-zip-compressed": "application/zip",
-    "application/x-gzip": "application/gzip",
-    "application/x-gtar": "application/x-tar",
-    "application/x-tgz": "application/gzip",
-    "application/csv": "text/csv",
-    "text/x-vcard": "text/vcard",
-    "text/x-log": "text/plain",
-}
 _BY_EXTENSION = {
     ".log": "text/plain",
     ".tgz": "application/gzip",
@@ -57,7 +30,10 @@ _BY_EXTENSION = {
     ".md": "text/markdown",
     ".xml": "application/xml",
 }
-_UNTYPED = "application/octet-stream"
+
+_TAKEN = (
+    "JPEG and PNG pictures, MP4 and 3GP videos, AAC, AMR, MP3, M4A and Ogg sound, PDF, text, Office and other documents"
+)
 
 # What a kind is called in a message.
 MESSAGE_TYPES = {
@@ -88,21 +64,12 @@ class Fitted:
         return CAPABILITIES.files[self.kind].caption
 
 
-def canonical_type(mime_type: str) -> str:
-    """The type without parameters, in Meta's spelling."""
-    bare = mime_type.partition(";")[0].strip().lower()
-    return _SAME.get(bare, bare)
-
-
 def mime_type_of(file: File) -> str | None:
     """The file's type; guessed from its name when it is not given."""
-    given = canonical_type(file.mime_type or "")
-    if "/" in given and "*" not in given and given != _UNTYPED:
+    if given := claim(file.mime_type):
         return given
     name = filename_of(file) or ""
-    extension = PurePosixPath(name.lower()).suffix
-    guessed = _BY_EXTENSION.get(extension) or mimetypes.guess_type(name.lower(), strict=False)[0]
-    return _SAME.get(guessed, guessed) if guessed else None
+    return _BY_EXTENSION.get(PurePosixPath(name.lower()).suffix) or claimed_by_name(name)
 
 
 def filename_of(file: File) -> str | None:
@@ -125,14 +92,16 @@ def fit(file: File, field: str) -> Fitted:
     wanted = kind = file.kind or _kind_of(mime_type)
     while True:
         rule = CAPABILITIES.files[kind]
-        limit = min(rule.max_bytes, PRODUCT_MAX_BYTES)
+        most = rule.max_bytes if file.animated or rule.still_max_bytes is None else rule.still_max_bytes
+        limit = min(most, PRODUCT_MAX_BYTES)
         typed = not rule.mime_types or mime_type is None or mime_type in rule.mime_types
         fits = file.size is None or file.size <= limit
         if typed and fits:
             return Fitted(file, kind, _warnings(wanted, kind))
         if rule.otherwise is None:
             if not typed:
-                raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, f"WhatsApp does not carry {mime_type}.", field=field)
+                detail = f"WhatsApp does not carry {mime_type}; it takes {_TAKEN}."
+                raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, detail, field=field)
             raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=limit, actual=file.size)
         kind = rule.otherwise
 

@@ -73,7 +73,7 @@ def _send(command: MessageSend, context: PlanContext) -> list[Call]:
             if (content.category or "").lower() == "authentication" and not draft.recipient.phone:
                 detail = "An authentication template needs the contact's phone number."
                 raise Refused(ErrorCode.RECIPIENT_UNKNOWN, detail, field="conversation_id")
-            add_template(draft, content)
+            add_template(draft, content, context.files)
         case OutInteractive():
             add_interactive(draft, _with_files(content, context.files))
         case OutLocation():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from services.whatsapp.client import Client, Json, number_of
+from services.whatsapp.draft import placed
 from services.whatsapp.errors import About, failure_of, nothing_sent
 from services.whatsapp.identity import is_bsuid, phone_alias, phone_digits
 from services.whatsapp.outbound import BLOCK, UNBLOCK
@@ -79,15 +78,6 @@ class Sender:
             raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The upload was given no id."))
         self._media_ids.put((number, upload.sha256), media_id)
         return media_id, opened.filename
-
-
-def placed(value: Any, path: str, new: str) -> Any:
-    """A copy of a body with `new` at a dotted path; what lies off the path is shared."""
-    step, _, rest = path.partition(".")
-    if isinstance(value, list):
-        index = int(step)
-        return [*value[:index], placed(value[index], rest, new), *value[index + 1 :]]
-    return {**value, step: placed(value.get(step, {}), rest, new) if rest else new}
 
 
 def _receipt(answer: Json, learned_files: dict[str, str], *, group: bool) -> Receipt:

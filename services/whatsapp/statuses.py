@@ -53,8 +53,14 @@ def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
         correlation=wire.text(member, "biz_opaque_callback_data"),
         failure=failure,
         pricing=pricing or None,
+        participant=_participant(member) if group else None,
     )
     return [update, *_consequences(item, update, person)] if failure else [update]
+
+
+def _participant(member: Json) -> str | None:
+    """Which member of the group a status is about."""
+    return wire.text(member, "recipient_participant_id") or wire.text(member, "recipient_participant_user_id")
 
 
 def _failure(member: Json) -> Failure:

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from services.whatsapp.capabilities import TEMPLATE_BUTTONS
-from services.whatsapp.draft import Draft, Json, required
+from services.whatsapp.capabilities import CAPABILITIES, TEMPLATE_BUTTONS
+from services.whatsapp.draft import Draft, Json, placed, required
+from services.whatsapp.files import Fitted, fit
 from services.whatsapp.shapes import SHAPES
 from shared.channel import Refused
-from shared.contract.commands import OutTemplate
+from shared.contract.commands import File, OutTemplate, named_files
+from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 
 _FILES = ("image", "video", "gif", "document")
+_KINDS = {
+    "image": AttachmentKind.IMAGE,
+    "video": AttachmentKind.VIDEO,
+    "gif": AttachmentKind.VIDEO,
+    "document": AttachmentKind.DOCUMENT,
+}
 
 _LINK = re.compile(r"https?://[^\s/]\S{0,1999}", re.I)
 # Meta refuses a parameter with any of these (132012, 132018).
 _FORBIDDEN = re.compile(r"[\n\r\t]| {5,}")
 
 
-def add_template(draft: Draft, content: OutTemplate) -> None:
-    """Add a template. Raises Refused(template_invalid) naming the parameter that cannot be sent."""
+def add_template(draft: Draft, content: OutTemplate, prepared: Sequence[File] = ()) -> None:
+    """Add a template, with its files as they were prepared. Raises Refused naming the parameter that cannot be sent."""
+    named = named_files(content)
+    given = prepared if len(prepared) == len(named) else [file for _, file in named]
+    files = {field: fit(file, field) for (field, _), file in zip(named, given, strict=True)}
     template: Json = {
         "name": required(content.name, "content.name"),
         "language": {"code": _language(required(content.language, "content.language"))},
     }
-    components = [_component(component, index) for index, component in enumerate(content.components)]
+    components = [_component(component, index, files) for index, component in enumerate(content.components)]
     if content.parameters:
         components.append(_body(content, components))
     buttons = [c for c in components if str(c.get("type", "")).lower() == "button"]
@@ -35,7 +46,22 @@ def add_template(draft: Draft, content: OutTemplate) -> None:
         raise Refused(ErrorCode.TEMPLATE_INVALID, field="content.components", limit=limit, actual=actual)
     if components:
         template["components"] = components
-    draft.add("template", template)
+    uploads: dict[str, Fitted] = {}
+    for field, fitted in files.items():
+        media, more = _media(draft, fitted, field)
+        template = placed(template, field.removeprefix("content."), media)
+        uploads |= more
+    draft.add("template", template, uploads)
+
+
+def _media(draft: Draft, fitted: Fitted, field: str) -> tuple[Json, dict[str, Fitted]]:
+    """The object that names a file of a template. Raises Refused where it cannot be of the kind the template has."""
+    kind = field.rpartition(".")[2]
+    if fitted.message_type != ("video" if kind == "gif" else kind):
+        allowed = ", ".join(CAPABILITIES.files[_KINDS[kind]].mime_types[:2])
+        detail = f"The template has a file of another kind here; its {kind} is one of: {allowed}."
+        raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, detail, field=field)
+    return draft.named(fitted, field.replace("content.", "template.", 1))
 
 
 def _language(given: str) -> str:
@@ -44,10 +70,11 @@ def _language(given: str) -> str:
     return f"{language.lower()}{mark}{region.upper() if len(region) == 2 else region}"
 
 
-def _component(component: Mapping[str, Any], index: int) -> Json:
+def _component(component: Mapping[str, Any], index: int, files: Collection[str]) -> Json:
     """The component as given; a button's index is a string for Meta, whatever the command has."""
     for path, parameter in _parameters(component, f"content.components.{index}"):
-        _check_parameter(parameter, path)
+        if f"{path}.{str(parameter.get('type', '')).lower()}" not in files:
+            _check_parameter(parameter, path)
     return _indexed(component)
 
 
@@ -89,7 +116,7 @@ def _check_parameter(parameter: Mapping[str, Any], path: str) -> None:
             raise Refused(ErrorCode.TEMPLATE_INVALID, "A template parameter is a text.", field=f"{path}.text")
         _check(given, f"{path}.text")
     elif kind in _FILES and not (isinstance(given, Mapping) and (given.get("id") or given.get("link"))):
-        detail = "A file of a template is named by the id of an upload or by a link."
+        detail = "A file of a template is named by blob, url or attachment_id, by the id of an upload, or by a link."
         raise Refused(ErrorCode.TEMPLATE_INVALID, detail, field=f"{path}.{kind}")
     elif kind in _FILES:
         _check_file(given, f"{path}.{kind}")

@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from weakref import WeakValueDictionary
 
-from services.whatsapp.files import canonical_type
 from shared.channel import OpenFile
-from shared.media.types import upload_name
+from shared.media.types import claim, upload_name
 
 # Meta keeps an upload for 30 days and tells nobody when it goes.
 _KEPT_SECONDS = 25 * 24 * 3600.0
@@ -89,7 +88,7 @@ class Upload:
 
 def _declared_type(mime_type: str) -> str:
     """Meta refuses plain `audio/ogg`: it wants to hear of the codec."""
-    known = canonical_type(mime_type)
+    known = claim(mime_type) or mime_type
     return "audio/ogg; codecs=opus" if known == "audio/ogg" else known
 
 

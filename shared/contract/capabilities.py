@@ -54,6 +54,7 @@ class FileRule(Model):
     grade: Grade
     mime_types: tuple[str, ...] = ()  # empty: any
     max_bytes: int = 20 * 1024 * 1024
+    still_max_bytes: int | None = None  # of a sticker that does not move, where that is less
     caption: bool = True
     otherwise: AttachmentKind | None = None  # the kind it goes out as when it does not fit this rule
     max_pixels: int | None = None  # width + height

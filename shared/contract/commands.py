@@ -89,6 +89,7 @@ class File(Model):
     width: Integer | None = None
     height: Integer | None = None
     duration: float | None = None
+    animated: bool | None = None  # of a sticker; the connector looks before it believes
     spoiler: bool = False
 
     @model_validator(mode="after")
@@ -158,7 +159,8 @@ class OutMedia(Model):
 
 
 class OutTemplate(Model):
-    """An approved template. `components` go to the provider as its documentation has them.
+    """An approved template. `components` go to the provider as its documentation has them; a file in them may also be
+    named as any other is (`{"type": "document", "document": {"blob": …, "filename": …}}`).
 
     `parameters` is the short form for the body: a list for positional, a mapping for named parameters.
     """
@@ -381,11 +383,47 @@ COMMAND_OF: dict[CommandType, type[Command]] = {
 }
 
 
+_TEMPLATE_KINDS = {
+    "image": AttachmentKind.IMAGE,
+    "video": AttachmentKind.VIDEO,
+    "gif": AttachmentKind.VIDEO,
+    "document": AttachmentKind.DOCUMENT,
+}
+
+
+def _template_files(component: Mapping[str, Any], path: str) -> list[tuple[str, File]]:
+    """The files of a template's component and of its cards that are not the provider's already."""
+    found = []
+    for place, parameter in enumerate(_mappings(component.get("parameters"))):
+        kind = str(parameter.get("type", "")).lower()
+        given = parameter.get(kind)
+        if kind not in _TEMPLATE_KINDS or not isinstance(given, Mapping) or given.get("id") or given.get("link"):
+            continue
+        try:
+            file = File.model_validate({"kind": _TEMPLATE_KINDS[kind], **given})
+        except ValidationError:
+            continue  # the channel says what is wrong with it
+        found.append((f"{path}.parameters.{place}.{kind}", file))
+    for place, card in enumerate(_mappings(component.get("cards"))):
+        for inner, part in enumerate(_mappings(card.get("components"))):
+            found += _template_files(part, f"{path}.cards.{place}.components.{inner}")
+    return found
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list; none where something else is among them, or it is no list."""
+    listed = list(value) if isinstance(value, list | tuple) else []
+    return listed if all(isinstance(entry, Mapping) for entry in listed) else []
+
+
 def named_files(content: OutboundContent) -> list[tuple[str, File]]:
     """Every file of a content in the order they are sent, with the field of the command it stands in."""
     if isinstance(content, OutInteractive):
         cards = [(f"content.cards.{index}.file", card.file) for index, card in enumerate(content.cards)]
         return [(field, file) for field, file in (("content.header_file", content.header_file), *cards) if file]
+    if isinstance(content, OutTemplate):
+        places = enumerate(content.components)
+        return [named for index, part in places for named in _template_files(part, f"content.components.{index}")]
     files: Sequence[File] = getattr(content, "attachments", ())
     return [(f"content.attachments.{index}", file) for index, file in enumerate(files)]
 

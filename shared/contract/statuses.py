@@ -94,8 +94,29 @@ class Rollup(Model):
     failed: int = 0
 
 
+class Receipts(Model):
+    """With how many participants of a group a part has got at least this far, as far as the provider has told."""
+
+    delivered: int = 0
+    read: int = 0
+    failed: int = 0
+
+
+class Participant(Model):
+    """What became of a message with one participant of a group. `id` is the provider's name for them."""
+
+    id: str
+    state: State
+    error: Error | None = None
+
+
 class MessageStatus(Model):
-    """Data of `message.status`."""
+    """Data of `message.status`.
+
+    Of a message to a group providers report for each participant: `participant` says for whom, `receipts` counts them.
+    `state` stays that of the message, which one participant's failure does not fail and one's reading does not mark
+    as read by all.
+    """
 
     status_id: str
     channel: str
@@ -117,6 +138,8 @@ class MessageStatus(Model):
     pricing: dict[str, Any] | None = None  # as the provider gave it
     file_refs: dict[str, str] | None = None  # blob → the provider's id of it: send it again by `provider_ref`
     rollup: Rollup | None = None
+    participant: Participant | None = None
+    receipts: Receipts | None = None
     shortened: bool | None = None  # true: too large for the topic, so words are cut or facts left out
 
 

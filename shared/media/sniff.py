@@ -100,6 +100,13 @@ def sniff(head: bytes, name: str | None = None) -> str | None:
     return inside.get(PurePosixPath(name or "").suffix.lower(), found)
 
 
+def moves(head: bytes) -> bool:
+    """Whether a sticker is animated: the flag of an extended WebP; Lottie and WebM always are."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 0x02)
+    return _by_content(head) in ("application/x-tgsticker", "video/webm")
+
+
 def _by_content(head: bytes) -> str | None:
     if not head:
         return None

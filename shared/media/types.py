@@ -29,7 +29,6 @@ _SAME = {
     "audio/x-wav": "audio/wav",
     "audio/wave": "audio/wav",
     "audio/vnd.wave": "audio/wav",
-    "audio/3gpp": "video/3gpp",
     "video/3gp": "video/3gpp",
     "video/3gpp2": "video/3gpp",
     "video/x-m4v": "video/mp4",
@@ -88,7 +87,7 @@ _REFINED = {
     ),
     "video/mp4": ("audio/mp4",),  # many recorders write the brand of a video over sound alone
     "audio/mp4": ("video/mp4",),
-    "video/3gpp": ("audio/amr", "video/mp4"),
+    "video/3gpp": ("audio/3gpp", "video/mp4"),
     "video/webm": ("audio/webm", "video/x-matroska"),
     "video/x-matroska": ("audio/x-matroska", "video/webm"),
     "audio/ogg": ("video/ogg",),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 
-from shared.contract.statuses import ENDED_WITHOUT_SENDING, RANK, Rollup, State
+from shared.channel import Failure
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import ENDED_WITHOUT_SENDING, RANK, Receipts, Rollup, State
 
 END = "end"
 COMMAND = "command"
@@ -27,6 +30,38 @@ def part_field(index: int) -> str:
 def again_field(index: int) -> str:
     """Set where an uncertain call is made once more, as the command asks: it is not made a third time."""
     return f"again:{index}"
+
+
+def split_field(index: int) -> str:
+    """The failures for which a call was exchanged for several: made again, the plan is split in the same way."""
+    return f"split:{index}"
+
+
+def encode_failures(failures: Sequence[Failure]) -> str:
+    """What `split_field` holds: of a failure what decides on another way."""
+    told = [{"code": f.code, "provider_code": f.provider_code, "facts": dict(f.facts)} for f in failures]
+    return orjson.dumps(told).decode()
+
+
+def decode_failures(value: str | None) -> list[Failure]:
+    """Read what `encode_failures` wrote."""
+    told = orjson.loads(value) if value else []
+    return [Failure(ErrorCode(f["code"]), provider_code=f["provider_code"], facts=f["facts"]) for f in told]
+
+
+def participant_field(part: int, participant: str) -> str:
+    """How far a part has got with one participant of a group; who it is cannot be read from it."""
+    return f"with:{part}:{hashlib.sha256(participant.encode()).hexdigest()[:16]}"
+
+
+def receipts(ledger: Mapping[str, str], part: int) -> Receipts:
+    """With how many participants a part has got how far."""
+    states = [part_state(value) for field, value in ledger.items() if field.startswith(f"with:{part}:")]
+    return Receipts(
+        delivered=sum(RANK[state] >= RANK[State.DELIVERED] for state in states),
+        read=sum(RANK[state] >= RANK[State.READ] for state in states),
+        failed=sum(state is State.FAILED for state in states),
+    )
 
 
 def told_field(index: int) -> str:

@@ -255,12 +255,16 @@ class Outcomes:
         opened = await self._store.open(step.job.conversation_id, step.job.command.command_id)
         return all(ledger.reached(opened.ledger, part, State.SENT) for part in step.parts or range(1))
 
-    async def retract(self, step: Step, *, again: bool = False) -> None:
-        """Take a claim back, and with the first one the quota of the message; `again`: it may have been sent."""
+    async def retract(self, step: Step, *, again: bool = False, split: Sequence[Failure] = ()) -> None:
+        """Take a claim back, and with the first one the quota of the message; `again`: it may have been sent; `split`:
+        several calls are made in its place."""
+        noted = {ledger.again_field(step.index): "1"} if again else {}
+        if split:
+            noted[ledger.split_field(step.index)] = ledger.encode_failures(split)
         await self._settle(
             step,
             Settlement(
-                set_fields={ledger.again_field(step.index): "1"} if again else {},
+                set_fields=noted,
                 drop_fields=[ledger.call_field(step.index)],
                 quota_drop=step.quota_members(range(step.of)) if step.index == 0 else (),
             ),

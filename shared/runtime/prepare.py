@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from shared.channel import Account, Channel, Initiates, PlanContext, Refused, ReplyReference
+from shared.channel import Account, Channel, Initiates, PlanContext, Refused, ReplyReference, TakesAddresses
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.commands import Command, File, MarkRead, MessageEdit, MessageSend, named_files
@@ -17,7 +17,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.media.blobs import BlobMissing, Blobs
 from shared.media.fetch import Fetcher, FetchRefused, FetchTooLarge
-from shared.media.sniff import HEAD, SCRIPT, sniff
+from shared.media.sniff import HEAD, SCRIPT, moves, sniff
 from shared.media.types import PROGRAMS, claim, claimed_by_name, denies
 from shared.policy.conversation import Conversation
 from shared.policy.judge import MAX_FILE_BYTES
@@ -113,8 +113,9 @@ def own_blob(account: AccountRecord, file: File) -> str | None:
 class Preparer:
     """Makes the files of commands ready: fetched, measured, looked at."""
 
-    def __init__(self, blobs: Blobs, fetcher: Fetcher) -> None:
+    def __init__(self, blobs: Blobs, fetcher: Fetcher, channel: Channel | None = None) -> None:
         self._blobs = blobs
+        self._addresses = channel if isinstance(channel, TakesAddresses) else None
         self._fetcher = fetcher
 
     async def files_of(self, account: Account, command: Command) -> tuple[tuple[File, ...], tuple[Warning, ...]]:
@@ -133,6 +134,8 @@ class Preparer:
     async def _prepared(self, account: Account, command: Command, field: str, file: File) -> tuple[File, str]:
         """The file as it is, and a sentence where it is not what was told of it."""
         if file.url is not None:
+            if self._addresses is not None and self._addresses.takes_address(file, account.record):
+                return file, ""
             blob = await self._fetched(account, command.command_id, file.url, field)
         elif (named := own_blob(account.record, file)) is None:
             return file, ""
@@ -142,15 +145,16 @@ class Preparer:
             if not blob:
                 raise BlobMissing
             size = await self._blobs.size(blob)
-            found = sniff(await self._blobs.head(blob, HEAD), file.filename) if size else None
+            head = await self._blobs.head(blob, HEAD) if size else b""
+            found = sniff(head, file.filename)
         except BlobMissing:
             raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
         if size > MAX_FILE_BYTES:
             raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=MAX_FILE_BYTES, actual=size)
         name = file.filename or (PurePosixPath(unquote(urlsplit(file.url).path)).name or None if file.url else None)
-        known = file.model_copy(
-            update={"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name}
-        )
+        animated = moves(head) if file.kind is AttachmentKind.STICKER else file.animated
+        exact = {"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name, "animated": animated}
+        known = file.model_copy(update=exact)
         if found is None:
             return known, ""
         if _pretends(known, found):

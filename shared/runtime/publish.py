@@ -14,7 +14,7 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.base import Model, rfc3339
 from shared.contract.envelope import Envelope, source, type_name
 from shared.contract.errors import error
-from shared.contract.statuses import STATUS_TYPE, MessageStatus
+from shared.contract.statuses import RANK, STATUS_TYPE, MessageStatus, Participant, State
 from shared.runtime.shorten import shortened
 from shared.stream.errors import RecordTooLarge
 from shared.stream.log import Log, Stored
@@ -65,6 +65,11 @@ def event_envelope(channel: str, event: Event, traceparent: str | None = None) -
     )
 
 
+def state_of_all(state: State) -> State:
+    """What a report about one participant says of a message to a group: it is there, or at least on its way."""
+    return State.DELIVERED if RANK[state] >= RANK[State.DELIVERED] else State.SENT
+
+
 def status_envelope(
     channel: str, account: AccountRecord, update: StatusUpdate, traceparent: str | None = None
 ) -> Envelope:
@@ -72,19 +77,22 @@ def status_envelope(
     named = update.provider_message_id or update.correlation or rfc3339(update.occurred_at)
     conversation = ids.conversation_id(channel, account.account_id, update.peer) if update.peer else None
     failure = update.failure
+    told = (
+        error(failure.code, failure.detail, provider_code=failure.provider_code, **failure.facts) if failure else None
+    )
+    one = update.participant and Participant(id=update.participant, state=update.state, error=told)
     status = MessageStatus(
-        status_id=ids.status_id(f"{channel}:{account.account_id}:{named}", 0, update.state),
+        status_id=ids.status_id(f"{channel}:{account.account_id}:{named}", 0, update.state, update.participant or ""),
         channel=channel,
         workspace_id=account.workspace_id,
         account_id=account.account_id,
         conversation_id=conversation,
-        state=update.state,
+        state=state_of_all(update.state) if one else update.state,
         provider_message_id=update.provider_message_id,
         occurred_at=update.occurred_at,
-        error=error(failure.code, failure.detail, provider_code=failure.provider_code, **failure.facts)
-        if failure
-        else None,
+        error=None if one else told,
         pricing=dict(update.pricing) if update.pricing is not None else None,
+        participant=one or None,
     )
     return status_record(status, traceparent)
 

@@ -71,6 +71,15 @@ class Park(Exception):
         self.outage = outage
 
 
+class _Split(Exception):
+    """A call was refused for one of its parts: others are made in its place."""
+
+    def __init__(self, calls: Sequence[Call], failure: Failure) -> None:
+        super().__init__()
+        self.calls = calls
+        self.failure = failure
+
+
 class _NotAsked(ProviderError):
     """The call failed here: it says nothing of the provider."""
 
@@ -136,8 +145,10 @@ class Sender:
         wait: what has been made by then is on record, and the next attempt goes on behind it.
         """
         of = sum(call.parts for call in calls)
-        first = 0
-        for index, call in enumerate(calls):
+        left, splits = self._as_split(calls, entries)
+        first = index = 0
+        while index < len(left):
+            call = left[index]
             entry = ledger.call_entry(entries, index)
             if entry is None or entry.state == "intent":
                 state = stopped() if entry is None else None
@@ -147,12 +158,35 @@ class Sender:
                 told = _once((*(warnings if index == 0 else ()), *call.warnings))
                 if ledger.again_field(index) in entries:
                     told = (*told, _MAY_BE_DUPLICATE)
-                step = Step(job, replace(call, warnings=told), index, first, of, conversation, len(calls) - 1)
-                if not await (self._make(step) if entry is None else self._recover(step, entry)):
-                    return
+                step = Step(job, replace(call, warnings=told), index, first, of, conversation, len(left) - 1)
+                try:
+                    if not await (self._make(step) if entry is None else self._recover(step, entry)):
+                        return
+                except _Split as split:
+                    splits.setdefault(index, []).append(split.failure)
+                    await self._retract(step, splits[index])
+                    left[index : index + 1] = split.calls
+                    entries = {name: value for name, value in entries.items() if name != ledger.call_field(index)}
+                    continue
             elif entry.state == "failed":
                 return
             first += call.parts
+            index += 1
+
+    def _as_split(self, calls: Sequence[Call], entries: Fields) -> tuple[list[Call], dict[int, list[Failure]]]:
+        """The calls of the plan as they were made before: some of them as several; and why, by their indices."""
+        left, splits = list(calls), {}
+        index = 0
+        while index < len(left):
+            failures = ledger.decode_failures(entries.get(ledger.split_field(index)))
+            for failure in failures:
+                adjusted = self._channel.adjust(left[index], failure) if isinstance(self._channel, Adjusts) else None
+                if isinstance(adjusted, Sequence):
+                    left[index : index + 1] = adjusted
+            if failures:
+                splits[index] = failures
+            index += 1
+        return left, splits
 
     async def give_up(self, job: Job, entries: Fields, reason: Error) -> None:
         """What was begun cannot be planned any more."""
@@ -201,6 +235,8 @@ class Sender:
                 if adjusted is None:
                     await self._outcomes.failed(step, failure)
                     return False
+                if isinstance(adjusted, Sequence):
+                    raise _Split(adjusted, failure) from None
                 await self._retract(step)
                 await self._pacer.overdraw(step.job.account)
                 call = adjusted
@@ -408,10 +444,10 @@ class Sender:
             until = self._listening[command_id] = monotonic() + CALLBACK_SECONDS
         return monotonic() < until
 
-    async def _retract(self, step: Step) -> None:
+    async def _retract(self, step: Step, split: Sequence[Failure] = ()) -> None:
         """The call was surely not made: take the claim back, and what it has reserved."""
         self._unwritten[step.job.command.command_id] = (step.index, None)
-        await self._outcomes.retract(step)
+        await self._outcomes.retract(step, split=split)
         del self._unwritten[step.job.command.command_id]
 
     # --- waiting

@@ -657,7 +657,7 @@ class _World:
         self.identities = Identities(name, store)
         self.book = StatusBook(channel.capabilities, stream, store, topics, self.identities)
         self.fetcher = Fetcher(allow_private=config.blobs.fetch_private)
-        self.preparer = Preparer(blobs, self.fetcher)
+        self.preparer = Preparer(blobs, self.fetcher, channel)
         self._tables: list[Table] = []
 
     async def follow_tables(self, stack: AsyncExitStack) -> None:

@@ -16,14 +16,14 @@ from shared.contract.capabilities import Capabilities
 from shared.contract.commands import Command
 from shared.contract.errors import Error, ErrorCode, error
 from shared.contract.events import ContactReachability, EventType
-from shared.contract.statuses import RANK, MessageStatus, Part, State
+from shared.contract.statuses import RANK, MessageStatus, Part, Participant, State
 from shared.contract.topics import Topics
 from shared.policy import words
 from shared.policy.conversation import from_fields
 from shared.runtime import ledger, metrics
 from shared.runtime.feed import StateFeed
 from shared.runtime.identity import Identities
-from shared.runtime.publish import enqueue, event_envelope, publish, status_record
+from shared.runtime.publish import enqueue, event_envelope, publish, state_of_all, status_record
 from shared.state.store import Settlement, Store
 from shared.stream.log import Log, Stored, acknowledged
 
@@ -174,8 +174,29 @@ class StatusBook:
 
     async def apply(self, account: AccountRecord, about: About, update: StatusUpdate, traceparent: str | None) -> None:
         """Move a part on and tell so; a report that moves nothing is not told again."""
+        if update.participant is not None:
+            await self._apply_of_one(account, about, update, traceparent)
+            return
+        status = self._reported(account, about, update)
+        field, told = ledger.part_field(about.part), ledger.told_field(about.part)
+        value = ledger.encode_part(update.state, status.to_json())
+        moved, entries = await self._store.advance(
+            about.conversation_id, about.command_id, field, value, RANK[update.state]
+        )
+        # It may have moved in an attempt that ended before anything was told.
+        if not moved and (entries[field] != value or entries.get(told) == update.state):
+            if update.state is State.FAILED and entries[field] != value:
+                metrics.ANOMALIES.labels(self._channel, "failed_after_receipt").inc()
+            return
+        status = status.model_copy(update={"rollup": ledger.rollup(entries, about.of)})
+        await (await self.publish(status, traceparent))
+        if update.failure is not None:
+            await self._learn(account, about.conversation_id, update)
+        await self._store.tell(about.conversation_id, about.command_id, told, update.state)
+
+    def _reported(self, account: AccountRecord, about: About, update: StatusUpdate) -> MessageStatus:
         provider_id = update.provider_message_id
-        status = MessageStatus(
+        return MessageStatus(
             status_id=ids.status_id(about.command_id, about.part, update.state),
             channel=self._channel,
             workspace_id=account.workspace_id,
@@ -192,21 +213,42 @@ class StatusBook:
             error=contract_error(update.failure) if update.failure else None,
             pricing=dict(update.pricing) if update.pricing is not None else None,
         )
-        field, told = ledger.part_field(about.part), ledger.told_field(about.part)
-        value = ledger.encode_part(update.state, status.to_json())
+
+    async def _apply_of_one(
+        self, account: AccountRecord, about: About, update: StatusUpdate, traceparent: str | None
+    ) -> None:
+        """What became of a part with one participant of a group: told with how many there are of each kind.
+
+        The first one who has it, or has read it, moves the part on no further than to `delivered`: it has not failed
+        and has not been read by all.
+        """
+        assert update.participant is not None
+        whole = replace(update, participant=None, failure=None, state=state_of_all(update.state), pricing=None)
+        if whole.state is State.DELIVERED:
+            await self.apply(account, about, whole, traceparent)
+        field = ledger.participant_field(about.part, update.participant)
         moved, entries = await self._store.advance(
-            about.conversation_id, about.command_id, field, value, RANK[update.state]
+            about.conversation_id,
+            about.command_id,
+            field,
+            ledger.encode_part(update.state, b""),
+            RANK[update.state],
         )
-        # It may have moved in an attempt that ended before anything was told.
-        if not moved and (entries[field] != value or entries.get(told) == update.state):
-            if update.state is State.FAILED and entries[field] != value:
-                metrics.ANOMALIES.labels(self._channel, "failed_after_receipt").inc()
-            return
-        status = status.model_copy(update={"rollup": ledger.rollup(entries, about.of)})
+        if not moved and ledger.part_state(entries[field]) is not update.state:
+            return  # what is behind what was told of them already
+        failure = contract_error(update.failure) if update.failure else None
+        part = entries.get(ledger.part_field(about.part))
+        detail = f"{update.participant} {update.state}"
+        told = {
+            "status_id": ids.status_id(about.command_id, about.part, "participant", detail),
+            "state": ledger.part_state(part) if part else whole.state,
+            "participant": Participant(id=update.participant, state=update.state, error=failure),
+            "rollup": ledger.rollup(entries, about.of),
+            "receipts": ledger.receipts(entries, about.part),
+        }
+        # Told again after a broken attempt, it is the same status: whoever reads it knows it by its id.
+        status = self._reported(account, about, whole).model_copy(update=told)
         await (await self.publish(status, traceparent))
-        if update.failure is not None:
-            await self._learn(account, about.conversation_id, update)
-        await self._store.tell(about.conversation_id, about.command_id, told, update.state)
 
     async def _read_up_to(self, account: Account, update: StatusUpdate, traceparent: str | None) -> None:
         if update.until is None or update.peer is None:
@@ -282,6 +324,7 @@ def _as_waiting(update: StatusUpdate) -> dict[str, Any]:
         "state": update.state,
         "at": rfc3339(update.occurred_at),
         "pricing": dict(update.pricing) if update.pricing is not None else None,
+        "participant": update.participant,
         "failure": None
         if failure is None
         else {
@@ -301,6 +344,7 @@ def _from_waiting(waiting: Mapping[str, Any]) -> StatusUpdate:
         state=State(waiting["state"]),
         occurred_at=datetime.fromisoformat(waiting["at"]),
         pricing=waiting.get("pricing"),
+        participant=waiting.get("participant"),
         failure=None
         if failure is None
         else Failure(

@@ -78,12 +78,45 @@ async def test_a_program_under_another_name_is_refused(channel: Channel, extensi
 
 
 @pytest.mark.parametrize(("told", "extension"), [("image", "pdf"), ("image", "mp4"), ("video", "png"), ("voice", "gz")])
-async def test_a_file_is_not_sent_as_what_it_is_not(channel: Channel, told: str, extension: str) -> None:
+async def test_a_file_is_sent_as_what_it_is_and_not_as_what_it_is_told_to_be(
+    channel: Channel, told: str, extension: str
+) -> None:
     person = await channel.person(await channel.account())
-    refused_anyway = channel.name == "tiktok" and told != "image"
     blob = await channel.world.blobs.put_content(f"{WORKSPACE}/types", FILES[extension])
-    error = await channel.refused(
-        person, content={"kind": "media", "attachments": [{"blob": blob, "kind": told, "filename": "a.jpg"}]}
-    )
-    # A channel that takes no files of the kind at all says that first.
-    assert error["code"] == ("file_type_unsupported" if refused_anyway else "file_type_mismatch")
+    file = {"blob": blob, "kind": told, "filename": "a.jpg"}
+    answer = await channel.ask(person, content={"kind": "media", "attachments": [file]})
+    if channel.name == "tiktok":
+        assert answer["refused"]["code"] == "file_type_unsupported"
+        return
+    assert [warning["code"] for warning in answer["warnings"]] == ["type_corrected"], answer
+    methods = {"pdf": "document", "mp4": "video", "png": ("image", "photo"), "gz": "document"}[extension]
+    (call,) = answer["calls"]
+    (path,) = call["files"]
+    assert path.removesuffix(".id") in methods
+
+
+# The bytes under another name, and what becomes of them: telegram, whatsapp.
+PRETENDERS = [
+    ("wav", "audio/mpeg", "talk.mp3", "document", "document"),
+    ("mov", "video/mp4", "clip.mp4", "document", "document"),
+    ("pdf", "binary/octet-stream", "offer.pdf", "document", "document"),
+    ("png", "image/jpeg", "photo.jpg", "photo", "image"),
+]
+
+
+@pytest.mark.parametrize(("extension", "claimed", "name", "telegram", "whatsapp"), PRETENDERS)
+async def test_a_claimed_type_that_the_bytes_deny_is_not_believed(
+    channel: Channel, extension: str, claimed: str, name: str, telegram: str, whatsapp: str
+) -> None:
+    person = await channel.person(await channel.account())
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/types", FILES[extension])
+    file = {"blob": blob, "mime_type": claimed, "filename": name}
+    answer = await channel.ask(person, content={"kind": "media", "attachments": [file]})
+    if channel.name == "tiktok" and extension != "png":
+        assert answer["refused"]["code"] == "file_type_unsupported"
+        return
+    codes = {warning["code"] for warning in answer["warnings"]}
+    assert ("type_corrected" in codes) == (extension != "pdf"), answer
+    (path,) = answer["calls"][0]["files"]
+    assert path.removesuffix(".id") == {"telegram": telegram, "whatsapp": whatsapp, "tiktok": "image"}[channel.name]
+    assert answer["calls"][0]["files"][path]["filename"] == name  # what the contact sees is left alone

@@ -303,7 +303,7 @@ class Process:
         )
         self.parking = Parking(log, topics.parked(name), key_of=lambda record: record.key or b"")
         self.health.on_recovery(lambda account_id: self.parking.wake(account_group(account_id)))
-        self.preparer = Preparer(world.blobs, Fetcher(allow_private=True))
+        self.preparer = Preparer(world.blobs, Fetcher(allow_private=True), channel)
         places = AccountPlaces(32, 128, 128)
         self.pacer = Pacer(channel, store, self.rates, places, short_wait=SHORT_WAIT)
         self.typing = TypingIndicator(channel, world.accounts, store, self.book, self.health, places)
