@@ -46,6 +46,64 @@ KINDS: Final[dict[str, tuple[frozenset[str], int]]] = {
     ),
 }
 LARGEST: Final = 100 * MB
+STILL_STICKER: Final = 100 * 1024
+
+
+_OFFICE: Final = "application/vnd.openxmlformats-officedocument"
+EXTENSIONS: Final[dict[str, str]] = {
+    ".aac": "audio/aac",
+    ".amr": "audio/amr",
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
+    ".oga": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".mp4": "video/mp4",
+    ".3gp": "video/3gpp",
+    ".txt": "text/plain",
+    ".csv": "text/plain",
+    ".log": "text/plain",
+    ".pdf": "application/pdf",
+    ".doc": "application/msword",
+    ".docx": f"{_OFFICE}.wordprocessingml.document",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsx": f"{_OFFICE}.spreadsheetml.sheet",
+    ".ppt": "application/vnd.ms-powerpoint",
+    ".pptx": f"{_OFFICE}.presentationml.presentation",
+}
+# How files begin: (offset, bytes, type). What is shared by several types is not here.
+_BEGINNINGS: Final = (
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"\x89PNG", "image/png"),
+    (0, b"GIF8", "image/gif"),
+    (8, b"WEBPVP8", "image/webp"),
+    (8, b"WAVE", "audio/wav"),
+    (4, b"ftypqt", "video/quicktime"),
+    (0, b"OggS", "audio/ogg"),
+    (0, b"#!AMR", "audio/amr"),
+    (0, b"%PDF-", "application/pdf"),
+)
+
+
+def type_of_bytes(head: bytes) -> str | None:
+    """The type of a file by its first bytes, where they tell."""
+    return next((mime for at, magic, mime in _BEGINNINGS if head.startswith(magic, at)), None)
+
+
+async def _peeked(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """The first piece, and all of them."""
+    first = await anext(chunks, b"")
+
+    async def again() -> AsyncIterator[bytes]:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return first, again()
 
 
 @dataclass(slots=True)
@@ -65,6 +123,13 @@ class Media:
     def kind(self) -> str | None:
         """audio, image, video, sticker, document, or None for a type Meta does not take."""
         return kind_of(self.mime_type)
+
+    @property
+    def animated(self) -> bool:
+        """Whether it is a WebP that moves: the flag of the extended format."""
+        with self.path.open("rb") as file:
+            head = file.read(21)
+        return head[8:16] == b"WEBPVP8X" and bool(head[20:21] and head[20] & 0x02)
 
     def block(self) -> Json:
         """The keys a webhook carries; `sha256` in base64 as there."""
@@ -101,20 +166,26 @@ class MediaStore:
     async def upload(self, chunks: AsyncIterator[bytes], *, owner: str, mime_type: str, filename: str | None) -> Media:
         """Store a business's upload. Raises GraphError 100 for the type, 131053 for the size.
 
-        A name without an extension makes the file an octet-stream that fails only when it is sent.
+        The type is what the bytes are, where they tell, else what the name's extension says: one that says nothing
+        makes the file an octet-stream. What is told to be another kind fails only when it is sent.
         """
+        head, chunks = await _peeked(chunks)
         kind = kind_of(mime_type)
-        if kind is None:
+        found = type_of_bytes(head)
+        if kind is None or (found is not None and kind_of(found) is None):
             allowed = ", ".join(sorted(t for types, _ in KINDS.values() for t in types))
             raise GraphError(
                 100,
                 f"Param file must be a file with one of the following types: {allowed}."
-                f" Received file of type '{mime_type}'.",
+                f" Received file of type '{mime_type if kind is None else found}'.",
             )
         bare, _, parameters = mime_type.partition(";")
         if bare.strip().lower() == "audio/ogg" and "opus" not in parameters.lower():
             raise GraphError(100, "Param file of type 'audio/ogg' must use the opus codec: 'audio/ogg; codecs=opus'.")
-        stored = mime_type if filename and Path(filename).suffix else "application/octet-stream"
+        by_name = EXTENSIONS.get(Path(filename or "").suffix.lower(), "application/octet-stream")
+        stored = found if found and found != bare.strip().lower() else by_name
+        if stored == bare.strip().lower():
+            stored = mime_type
         return await self.add(chunks, owner=owner, mime_type=stored, filename=filename, largest=KINDS[kind][1])
 
     async def add(

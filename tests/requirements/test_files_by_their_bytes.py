@@ -1,0 +1,198 @@
+"""Files as providers take them, through the running services: names, sizes, headers, links, albums, and groups."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.e2e.providers import Person
+from tests.e2e.topics import eventually
+from tests.e2e.world import WORKSPACE, image
+from tests.requirements.inside import Channel
+from tests.requirements.samples import FILES
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def _sent(channel: Channel, person: Person, content: bytes, **file: Any) -> tuple[dict[str, Any], Any]:
+    """Send one file: its last status, and the body of the message the provider has got."""
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/bytes", content)
+    attachment = {"blob": blob, **file}
+    command = await channel.command(person, content={"kind": "media", "attachments": [attachment]})
+    (status,) = await channel.statuses.end(command.id)
+    return status, channel.asked(person.account)[-1]
+
+
+def _webp(size: int, *, animated: bool = False) -> bytes:
+    flags = b"\x02" if animated else b"\x00"
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + flags + bytes(9)
+    return (b"RIFF" + struct.pack("<I", size - 8) + body).ljust(size, b"\0")
+
+
+async def test_the_names_of_uploads_say_their_type_and_the_contact_sees_the_given_one(whatsapp: Channel) -> None:
+    person = await whatsapp.person(await whatsapp.account())
+    sim = whatsapp.provider.sim  # type: ignore[attr-defined]
+    ogg = b"OggS\x00\x02" + bytes(22) + b"\x01\x13OpusHead" + bytes(100)
+    status, _ = await _sent(whatsapp, person, ogg, kind="voice", mime_type="audio/ogg", filename="memo.mp4")
+    assert (await whatsapp.statuses.state(status["command_id"], "delivered"))["state"] == "delivered"
+    status, call = await _sent(whatsapp, person, FILES["pdf"], filename="Angebot Nr. 7 für März")
+    assert call.params["document"]["filename"] == "Angebot Nr. 7 für März"
+    await whatsapp.statuses.state(status["command_id"], "delivered")
+    status, _ = await _sent(whatsapp, person, FILES["pdf"], mime_type="binary/octet-stream", filename="prices.pdf")
+    await whatsapp.statuses.state(status["command_id"], "delivered")
+    uploaded = [media.filename for media in sim.media._items.values() if media.owner == person.account.handle]
+    assert uploaded == ["memo.ogg", "Angebot Nr. 7 für März.pdf", "prices.pdf"]
+
+
+async def test_stickers_keep_to_their_sizes(whatsapp: Channel) -> None:
+    person = await whatsapp.person(await whatsapp.account())
+    _, still = await _sent(whatsapp, person, _webp(200_000), kind="sticker", filename="s.webp")
+    _, moving = await _sent(whatsapp, person, _webp(300_000, animated=True), kind="sticker", filename="s.webp")
+    _, small = await _sent(whatsapp, person, _webp(90_000), kind="sticker", filename="s.webp")
+    assert [call.params["type"] for call in (still, moving, small)] == ["document", "sticker", "sticker"]
+    assert "sent_as_document" in [warning.code for warning in still.warnings]
+
+
+async def test_a_template_brings_its_file_along(whatsapp: Channel) -> None:
+    person = await whatsapp.person(await whatsapp.account())
+    blob = await whatsapp.world.blobs.put_content(f"{WORKSPACE}/bytes", image())
+    header = {"type": "header", "parameters": [{"type": "image", "image": {"blob": blob, "filename": "sale.png"}}]}
+    button = {"type": "button", "sub_type": "url", "index": 0, "parameters": [{"type": "text", "text": "x"}]}
+    template = {"kind": "template", "name": "seasonal_offer", "language": "en", "parameters": ["Noor"]}
+    content = {**template, "components": [header, button]}
+    command = await whatsapp.command(person, content=content)
+    (status,) = await whatsapp.statuses.end(command.id)
+    assert status["state"] == "sent", status
+    (sent,) = whatsapp.provider.sim.sent(person.handle)[-1:]  # type: ignore[attr-defined]
+    media_id = sent.body["template"]["components"][0]["parameters"][0]["image"]["id"]
+    assert whatsapp.provider.sim.media.get(media_id).filename == "sale.jpg"  # type: ignore[attr-defined]
+    # It is a file like any other: of the workspace, and of a kind that the header takes.
+    header["parameters"][0]["image"]["blob"] = "ws_other/a/b"  # type: ignore[index]
+    error = await whatsapp.refused(person, content=content)
+    assert (error["code"], error["field"]) == ("file_unavailable", "content.components.0.parameters.0.image")
+    header["parameters"][0]["image"]["blob"] = await whatsapp.world.blobs.put_content(  # type: ignore[index]
+        f"{WORKSPACE}/bytes", FILES["pdf"]
+    )
+    assert (await whatsapp.refused(person, content=content))["code"] == "file_type_unsupported"
+
+
+@asynccontextmanager
+async def _https(directory: Path) -> AsyncIterator[tuple[str, list[str]]]:
+    """A picture behind an address with TLS; who has asked for it."""
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
+    key, certificate = directory / "key.pem", directory / "certificate.pem"
+    await asyncio.to_thread(
+        subprocess.run,
+        ["openssl", *made, "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    asked: list[str] = []
+
+    async def picture(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("User-Agent", ""))
+        return web.Response(body=image(), content_type="image/jpeg")
+
+    app = web.Application()
+    app.router.add_get("/{name}", picture)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    try:
+        yield f"https://127.0.0.1:{port}", asked
+    finally:
+        await runner.cleanup()
+
+
+async def test_where_the_account_says_so_the_provider_fetches_the_link(whatsapp: Channel, tmp_path: Path) -> None:
+    account = await whatsapp.account(settings={"media_by_link": True})
+    person = await whatsapp.person(account)
+    async with _https(tmp_path) as (address, asked):
+        file = {"url": f"{address}/a.jpg", "kind": "image"}
+        command = await whatsapp.command(person, content={"kind": "media", "attachments": [file]})
+        await whatsapp.statuses.state(command.id, "delivered")
+        assert whatsapp.asked(account)[-1].params["image"] == {"link": f"{address}/a.jpg"}
+        assert len(asked) == 1  # the provider alone
+    blobs = whatsapp.world.home / "blobs" / "fetched" / WORKSPACE / account.id
+    assert not blobs.exists()
+
+
+async def test_one_refused_file_of_an_album_goes_another_way(telegram: Channel) -> None:
+    person = await telegram.person(await telegram.account())
+    pictures = [image(), image(), image(9000, 40), image(), image()]
+    files = []
+    for number, content in enumerate(pictures):
+        blob = await telegram.world.blobs.put_content(f"{WORKSPACE}/album", content)
+        files.append({"blob": blob, "filename": f"{number}.jpg"})
+    command = await telegram.command(person, content={"kind": "media", "text": "five", "attachments": files})
+    statuses = await telegram.statuses.end(command.id)
+    assert [s["part"] for s in statuses] == [{"index": index, "of": 5} for index in range(5)]
+    assert {s["state"] for s in statuses} == {"sent"}
+    assert [[w["code"] for w in s["warnings"]] for s in statuses] == [[], [], ["sent_as_document"], [], []]
+    methods = [call.method for call in telegram.asked(person.account)]
+    assert methods == ["sendMediaGroup", "sendMediaGroup", "sendDocument", "sendMediaGroup"]
+    assert [got.id for got in telegram.provider.got(person)] == [s["provider_message_id"] for s in statuses]
+
+
+async def test_a_group_says_who_has_a_message_and_how_many(whatsapp: Channel) -> None:
+    account = await whatsapp.account()
+    person = await whatsapp.person(account)
+    group = Person(account, None, f"whatsapp:{account.id}:Y2FwaV9ncm91cDo3")
+    command = await whatsapp.command(person, text="only so that the account has sent something")
+    await whatsapp.statuses.end(command.id)
+
+    async def answered(call: Any, *_: Any) -> Any:
+        from shared.channel import Receipt
+        from shared.contract.statuses import State
+
+        return Receipt(("wamid.OF.A.GROUP",), state=State.ACCEPTED)
+
+    whatsapp.service.instead = answered
+    command = await whatsapp.command(
+        group, content={"kind": "text", "text": "all"}, conversation_id=group.conversation_id
+    )
+    await whatsapp.statuses.state(command.id, "accepted")
+    whatsapp.service.instead = None
+    for state, who, errors in (
+        ("sent", None, None),
+        ("failed", "4670333", [{"code": 131026, "title": "Message undeliverable"}]),
+        ("delivered", "4670444", None),
+        ("read", "4670444", None),
+        ("delivered", "4670555", None),
+    ):
+        await whatsapp.webhook(account, _status(account, state, who, errors))
+    found = await eventually(
+        lambda: (told := whatsapp.statuses.by_command[command.id]) and len(told) >= 7 and told,
+        what=lambda: whatsapp.statuses.by_command[command.id],
+    )
+    assert [s["state"] for s in found] == ["accepted", "sent", "sent", "delivered", *["delivered"] * 3]
+    of_one = [(s["participant"]["state"], s["receipts"]) for s in found if s.get("participant")]
+    assert [state for state, _ in of_one] == ["failed", "delivered", "read", "delivered"]
+    assert of_one[-1][1] == {"delivered": 2, "read": 1, "failed": 1}
+    assert found[2]["participant"]["error"]["code"] == "recipient_unknown"
+    assert all("error" not in s for s in found)
+    assert found[-1]["rollup"] == {"of": 1, "sent": 1, "delivered": 1, "read": 0, "failed": 0}
+
+
+def _status(account: Any, state: str, who: str | None, errors: Any) -> dict[str, Any]:
+    status: dict[str, Any] = {"id": "wamid.OF.A.GROUP", "status": state, "timestamp": "1795000000"}
+    status |= {"recipient_id": "Y2FwaV9ncm91cDo3", "recipient_type": "group"}
+    status |= {"recipient_participant_id": who} if who else {}
+    status |= {"errors": errors} if errors else {}
+    metadata = {"display_phone_number": "1555", "phone_number_id": account.handle}
+    value = {"messaging_product": "whatsapp", "metadata": metadata, "statuses": [status]}
+    entry = {"id": "1", "changes": [{"field": "messages", "value": value}]}
+    return {"object": "whatsapp_business_account", "entry": [entry]}
