@@ -16,23 +16,8 @@ from shared.contract.commands import File
 from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.media.types import claim
 
-# Names in use for the types that the rules list.
-_SAME_TYPE = {
-    "image/jpg": "image/jpeg",
-    "image/pjpeg": "image/jpeg",
-    "image/x-png": "image/png",
-    "image/x-ms-bmp": "image/bmp",
-    "image/tif": "image/tiff",
-    "audio/mp3": "audio/mpeg",
-    "audio/x-mp3": "audio/mpeg",
-    "audio/m4a": "audio/mp4",
-    "audio/x-m4a": "audio/mp4",
-    "audio/opus": "audio/ogg",
-    "application/ogg": "audio/ogg",
-    "video/x-m4v": "video/mp4",
-    "application/gzip+tgs": "application/x-tgsticker",
-}
 _EXTENSIONS = {
     ".tgs": "application/x-tgsticker",
     ".oga": "audio/ogg",
@@ -45,9 +30,6 @@ _EXTENSIONS = {
 }
 _KIND_OF_FAMILY = {"image": AttachmentKind.IMAGE, "video": AttachmentKind.VIDEO, "audio": AttachmentKind.AUDIO}
 _KIND_OF_TYPE = {"application/x-tgsticker": AttachmentKind.STICKER, "audio/ogg": AttachmentKind.VOICE}
-_UNKNOWN_TYPES = frozenset(
-    {"application/octet-stream", "binary/octet-stream", "application/x-unknown", "application/force-download"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +92,10 @@ class Outgoing:
 
 def type_of(file: File) -> str | None:
     """The media type without parameters, by its usual name; from the file's name where the command gives none."""
-    claimed = (file.mime_type or "").partition(";")[0].strip().lower()
-    if claimed in _UNKNOWN_TYPES or "/" not in claimed or claimed.endswith("/*"):
-        suffix = next(filter(None, map(_suffix, (file.filename, _path(file.url), file.blob))), "")
-        claimed = _EXTENSIONS.get(suffix) or mimetypes.guess_type(f"f{suffix}")[0] or ""
-    return _SAME_TYPE.get(claimed, claimed) or None
+    if told := claim(file.mime_type):
+        return told
+    suffix = next(filter(None, map(_suffix, (file.filename, _path(file.url), file.blob))), "")
+    return _EXTENSIONS.get(suffix) or claim(mimetypes.guess_type(f"f{suffix}")[0])
 
 
 def _path(url: str | None) -> str:

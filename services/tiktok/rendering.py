@@ -14,6 +14,7 @@ from shared.contract.capabilities import FileRule
 from shared.contract.commands import Button, File, InteractiveKind, OutInteractive
 from shared.contract.content import AttachmentKind, Span, SpanKind
 from shared.contract.errors import ErrorCode
+from shared.media.types import claim
 from shared.policy.choices import Misfit, Room, longer
 from shared.policy.text import excess, length, split_text
 
@@ -67,22 +68,14 @@ def _shows(text: str, url: str) -> bool:
 
 # ---------------------------------------------------------------------------------------------------- files
 
-_SAME_TYPE = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
-_SAYS_NOTHING = frozenset({"application/octet-stream", "binary/octet-stream"})
-
 
 def mime_type(given: str | None, filename: str | None) -> str | None:
     """The type of a file as far as it is told: without parameters, by its usual name, or by the file's name."""
-    told = (given or "").split(";")[0].strip().lower()
-    told = _SAME_TYPE.get(told, told)
-    if "/" in told and "*" not in told and told not in _SAYS_NOTHING:
-        return told
-    return _guessed(filename)
+    return claim(given) or _guessed(filename)
 
 
 def _guessed(name: str | None) -> str | None:
-    found = mimetypes.guess_type((name or "").strip().lower(), strict=False)[0]
-    return _SAME_TYPE.get(found, found) if found else None
+    return claim(mimetypes.guess_type((name or "").strip().lower(), strict=False)[0])
 
 
 def _type_of_address(address: str | None) -> str | None:
