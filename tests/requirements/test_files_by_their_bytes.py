@@ -196,3 +196,22 @@ def _status(account: Any, state: str, who: str | None, errors: Any) -> dict[str,
     value = {"messaging_product": "whatsapp", "metadata": metadata, "statuses": [status]}
     entry = {"id": "1", "changes": [{"field": "messages", "value": value}]}
     return {"object": "whatsapp_business_account", "entry": [entry]}
+
+
+async def test_a_wav_called_mp3_ends_in_one_way_that_says_what_it_is(channel: Channel) -> None:
+    """Telegram takes it as a document; WhatsApp and TikTok say that they do not take this type."""
+    person = await channel.person(await channel.account())
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/bytes", FILES["wav"])
+    file = {"blob": blob, "mime_type": "audio/mpeg", "filename": "talk.mp3"}
+    command = await channel.command(person, content={"kind": "media", "attachments": [file]})
+    (status,) = await channel.statuses.end(command.id)
+    if channel.name == "telegram":
+        assert status["state"] == "sent"
+        assert {w["code"] for w in status["warnings"]} == {"type_corrected", "sent_as_document"}
+        world = channel.provider.sim.world  # type: ignore[attr-defined]
+        message = world.conversations[person.account.handle, person.handle, None].find(
+            int(status["provider_message_id"])
+        )
+        assert message.wire["document"]["file_name"] == "talk.wav"
+    else:
+        assert status["error"]["code"] == "file_type_unsupported", status
