@@ -109,12 +109,17 @@ class AttachmentChanged(EventData):
 
 
 class ContactUpdated(EventData):
-    """The contact's aliases and names as they are now, and which aliases came and went."""
+    """The contact's aliases and names as they are now, and which aliases came and went.
+
+    `merged_from` is a conversation that turns out to be this contact's, too: it has become part of this one, where
+    all that follows is told. A command that names it is carried out here.
+    """
 
     contact: Contact
     added: tuple[Alias, ...] = ()
     removed: tuple[Alias, ...] = ()
     reason: str
+    merged_from: OptionalText = None
 
 
 class ContactReachability(EventData):

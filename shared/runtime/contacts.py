@@ -17,6 +17,7 @@ from shared.contract.topics import Topics
 from shared.policy.conversation import Conversation
 from shared.runtime import metrics
 from shared.runtime.enrich import FROM_CONTACT
+from shared.runtime.identity import Identities
 from shared.runtime.publish import event_envelope, publish
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
@@ -34,10 +35,11 @@ _REMEMBERED = 50_000
 class ContactNames:
     """Looks contacts up in the background: no message waits for it, and what fails is left for a later message."""
 
-    def __init__(self, channel: Channel, store: Store, log_: Log, topics: Topics) -> None:
+    def __init__(self, channel: Channel, store: Store, identities: Identities, log_: Log, topics: Topics) -> None:
         self._name = channel.capabilities.channel
         self._knows = channel if isinstance(channel, KnowsContacts) else None
         self._store = store
+        self._identities = identities
         self._log = log_
         self._topic = topics.inbound(self._name)
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -86,8 +88,14 @@ class ContactNames:
             if found is None or not found.display_name:
                 self._count("unnamed")
                 return
-            await self._tell(message, conversation_id, found)
+            # Known before it is told, so that every message after the telling has it.
+            conversation_id = await self._identities.root_of(conversation_id)
             await self._store.note(conversation_id, {"name": found.display_name})
+            try:
+                await self._tell(message, conversation_id, found)
+            except LogUnavailable:
+                await self._store.note(conversation_id, {"name": ""})  # nobody has been told: to be asked for again
+                raise
             self._count("named")
         except ProviderError as refused:
             self._count(str(refused.failure.code))

@@ -39,7 +39,15 @@ from shared.runtime.jobs import (
     read_command,
     refusal_status,
 )
-from shared.runtime.prepare import Preparer, context_for, conversation_of, names_url, resolve_target, target_of
+from shared.runtime.prepare import (
+    Preparer,
+    context_for,
+    conversation_of,
+    names_url,
+    referred,
+    resolve_target,
+    target_of,
+)
 from shared.runtime.sending import BILLING_RETRY, Park, Sender
 from shared.runtime.statuses import StatusBook
 from shared.state.client import StateUnavailable
@@ -192,7 +200,7 @@ class Deliverer:
             refusal = account_refusal(account, command)
             if refusal is not None or account is None:
                 raise refusal or AssertionError("no refusal without an account")
-            conversation, address = await conversation_of(self._channel, self._identities, command)
+            conversation, address = await conversation_of(self._channel, self._identities, self._store, command)
         except NotACommand as unreadable:
             await self._dead.put(record, "unreadable", str(unreadable))
             metrics.DEAD_LETTERS.labels(self._name, "unreadable").inc()
@@ -305,7 +313,7 @@ class Deliverer:
                 await self._end(job, self._rejection(job, *refusal))
                 return
         target = target_of(job.command)
-        known = opened.targets.get(target.id) if target.id else None
+        known = await referred(self._store, job.conversation_id, target, opened)
         reference, warnings = resolve_target(job.command, target, known)
         with self._sender.place(job) if names_url(job.command) else nullcontext():
             files, corrected = await self._preparer.files_of(job.account, job.command)

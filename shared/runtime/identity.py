@@ -1,65 +1,108 @@
-"""Who is who: the names a contact goes by, resolved to one conversation that stays."""
+"""Who is who: the names a contact goes by, resolved to one conversation that stays.
+
+A name means a conversation from when it first comes, alone or with others. Two conversations of one contact become one:
+the later begun part of the earlier. That order never changes, so replicas that join at the same time make no circle.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import orjson
 
 from shared.channel import Event
 from shared.contract import ids
-from shared.state.store import Store
+from shared.contract.base import AliasKind
+from shared.contract.events import EventType
 
 FRESH_SECONDS = 60.0
 _REMEMBERED = 50_000
+_MOST_HOPS = 64  # conversations that became part of one another; each step is a meeting of two
+_MERGED = "merged:"
+
+
+class NameStore(Protocol):
+    """What is kept of names, as `shared.state.store.Store` keeps it for all replicas."""
+
+    async def peer(self, channel: str, account_id: str, alias: str) -> str | None: ...
+
+    async def adopt(self, channel: str, account_id: str, alias: str, peer: str) -> str: ...
+
+    async def rename(self, channel: str, account_id: str, alias: str, peer: str) -> None: ...
+
+    async def since(self, conversation_id: str, at_ms: int | None = None) -> int: ...
+
+    async def joined(self, conversation_id: str) -> str | None: ...
+
+    async def join(self, conversation_id: str, peer: str) -> str: ...
+
+    async def record(self, conversation_id: str) -> dict[str, str]: ...
+
+    async def merge(self, conversation_id: str, peer: str, fields: Mapping[str, str]) -> str | None: ...
+
+
+def merged_peers(fields: Mapping[str, str]) -> list[str]:
+    """The peers of the conversations that have become part of the one with these fields of state."""
+    return [name.removeprefix(_MERGED) for name in fields if name.startswith(_MERGED)]
+
+
+def untold_merges(fields: Mapping[str, str]) -> list[str]:
+    """Those of them that no event has told of yet."""
+    return [peer for peer in merged_peers(fields) if fields[_MERGED + peer] == "0"]
+
+
+def merge_field(peer: str) -> str:
+    """The field of state that says whether a merge has been told."""
+    return _MERGED + peer
 
 
 class Identities:
-    """Resolves peers of one channel through their aliases.
+    """Resolves peers of one channel through their names.
 
     What a name meant is remembered for `FRESH_SECONDS`: within that time another replica's change of it is seen here.
+    That its conversation has become part of another one is seen at once: `Store.observe` tells, `root_of` asks.
     """
 
-    def __init__(self, channel: str, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, channel: str, store: NameStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._channel = channel
         self._store = store
         self._clock = clock
         self._peers: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()  # with when it was read
 
     async def conversation_of(self, event: Event) -> str:
-        """The conversation of an event: its own, unless one of its aliases is known under another peer.
-
-        Raises StateUnavailable.
-        """
-        given = event.data.conversation_id
-        if not event.peer_aliases and event.supersedes_peer is None:
-            return given
-        _, account_id, peer = ids.split_conversation_id(given)
+        """The conversation of an event: the one that its names mean. Raises StateUnavailable."""
+        if event.type is EventType.ACCOUNT_NOTICE:
+            return event.data.conversation_id
+        _, account_id, peer = ids.split_conversation_id(event.data.conversation_id)
         if event.supersedes_peer is not None:
-            old = await self.resolve(account_id, event.supersedes_peer, ())
-            await self._point(account_id, peer, old)
-            await self.resolve(account_id, peer, event.peer_aliases)
-            return ids.conversation_id(self._channel, account_id, old)
+            await self._move(account_id, event.supersedes_peer, peer)
         resolved = await self.resolve(account_id, peer, event.peer_aliases)
         return ids.conversation_id(self._channel, account_id, resolved)
 
     async def resolve(self, account_id: str, peer: str, aliases: Sequence[str]) -> str:
-        """The peer that all these names mean: what the strongest known one means, or `peer` itself."""
+        """The peer of the conversation that all these names mean from now on; that of a new one has the first's."""
         names = list(dict.fromkeys((peer, *aliases)))
-        fresh = [self._fresh(account_id, name) for name in names]
-        if None not in fresh:
-            return fresh[0] or peer
+        fresh = {self._fresh(account_id, name) for name in names}
+        if len(fresh) == 1 and (known := next(iter(fresh))) is not None:
+            return known
         read_at = self._clock()
         found = await asyncio.gather(*(self._store.peer(self._channel, account_id, name) for name in names))
-        chosen = next((known for known in found if known is not None), peer)
+        chosen = next((known for known in found if known is not None), None)
+        if chosen is None:
+            chosen = peer
+            await self._store.since(self._id(account_id, peer))
         meant = [
             known or await self._store.adopt(self._channel, account_id, name, chosen)
             for name, known in zip(names, found, strict=True)
         ]
-        for name, known in zip(names, meant, strict=True):
-            self._remember(account_id, name, known, read_at)
-        return meant[0]
+        root = await self._one_of(account_id, dict(zip(names, meant, strict=True)))
+        for name in names:
+            self._remember(account_id, name, root, read_at)
+        return root
 
     async def known(self, account_id: str, name: str) -> str | None:
         """The peer that a name means; None for a name that nobody has gone by. Raises StateUnavailable."""
@@ -71,10 +114,82 @@ class Identities:
                 self._remember(account_id, name, peer, read_at)
         return peer
 
-    async def _point(self, account_id: str, name: str, peer: str) -> None:
+    async def root_of(self, conversation_id: str) -> str:
+        """The conversation that this one has become part of, or itself. Raises StateUnavailable."""
+        channel, account_id, peer = ids.split_conversation_id(conversation_id)
+        return ids.conversation_id(channel, account_id, await self._root(account_id, peer))
+
+    # --- two conversations of one contact
+
+    async def _one_of(self, account_id: str, meant: Mapping[str, str]) -> str:
+        """The one conversation of names that mean these; they mean it afterwards. The first name is the strongest."""
+        roots = {peer: await self._root(account_id, peer) for peer in set(meant.values())}
+        strongest = roots[next(iter(meant.values()))]
+        others = set(roots.values()) - {strongest}
+        apart = {other for other in others if await self._are_two(account_id, strongest, other)}
+        root = await self._joined(account_id, {strongest, *others} - apart)
+        for name, peer in meant.items():
+            if peer == root:
+                continue
+            if roots[peer] not in apart:
+                await self._carry_over(account_id, peer)
+            await self._store.rename(self._channel, account_id, name, root)
+        return root
+
+    async def _root(self, account_id: str, peer: str) -> str:
+        for _ in range(_MOST_HOPS):
+            into = await self._store.joined(self._id(account_id, peer))
+            if into is None:
+                break
+            peer = into
+        return peer
+
+    async def _joined(self, account_id: str, peers: Iterable[str]) -> str:
+        """The first begun of them, which the others are part of now."""
+        together = set(peers)
+        while len(together) > 1:
+            begun = {peer: await self._store.since(self._id(account_id, peer), 0) for peer in together}
+            first = min(together, key=lambda peer: (begun[peer], peer))
+            for other in together - {first}:
+                await self._store.join(self._id(account_id, other), first)
+                await self._carry_over(account_id, other)
+            together = {await self._root(account_id, peer) for peer in together}
+        return together.pop()
+
+    async def _carry_over(self, account_id: str, peer: str) -> None:
+        """What was known of a conversation that has become part of another one is known of that one. Does so once."""
+        fields = await self._store.record(self._id(account_id, peer))
+        into = await self._store.joined(self._id(account_id, peer))
+        for _ in range(_MOST_HOPS):
+            if into is None:
+                return
+            into = await self._store.merge(self._id(account_id, into), peer, fields)
+
+    async def _are_two(self, account_id: str, one: str, other: str) -> bool:
+        """Whether they are two contacts who have had one name after the other: a phone number passes on, an id of the
+        provider's own does not."""
+        first, second = await asyncio.gather(*(self._store.record(self._id(account_id, peer)) for peer in (one, other)))
+        known = [orjson.loads(fields.get("aliases") or "{}").get(AliasKind.BSUID) for fields in (first, second)]
+        return None not in known and known[0] != known[1]
+
+    async def _move(self, account_id: str, old: str, new: str) -> None:
+        """The contact goes by a new name. What came under it before the news of it is part of the conversation; a
+        conversation that is older is of somebody who had the name before: it keeps what it has, and loses the name."""
+        root = await self.resolve(account_id, old, ())
+        root = await self._root(account_id, root)
         read_at = self._clock()
-        await self._store.rename(self._channel, account_id, name, peer)
-        self._remember(account_id, name, peer, read_at)
+        known = await self._store.peer(self._channel, account_id, new)
+        if known is not None and (there := await self._root(account_id, known)) != root:
+            begun = [await self._store.since(self._id(account_id, peer), 0) for peer in (root, there)]
+            if (begun[0], root) < (begun[1], there):
+                await self._joined(account_id, (root, there))
+        await self._store.rename(self._channel, account_id, new, root)
+        self._remember(account_id, new, root, read_at)
+
+    # --- remembered
+
+    def _id(self, account_id: str, peer: str) -> str:
+        return ids.conversation_id(self._channel, account_id, peer)
 
     def _fresh(self, account_id: str, name: str) -> str | None:
         peer, read_at = self._peers.get((account_id, name), (None, 0.0))

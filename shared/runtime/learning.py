@@ -25,11 +25,10 @@ from shared.stream.log import Log
 class Names:
     """Keeps learned names as aliases of the conversation, and tells of those that are new."""
 
-    def __init__(self, channel: Channel, store: Store, identities: Identities, log: Log, topics: Topics) -> None:
+    def __init__(self, channel: Channel, identities: Identities, log: Log, topics: Topics) -> None:
         # Asked once: looking a protocol up takes longer than the rest of learning nothing new.
         self._initiates = channel if isinstance(channel, Initiates) else None
         self._name = channel.capabilities.channel
-        self._store = store
         self._identities = identities
         self._log = log
         self._topic = topics.inbound(self._name)
@@ -40,15 +39,19 @@ class Names:
             return
         account_id = job.account.account_id
         _, _, peer = ids.split_conversation_id(job.conversation_id)
-        added = []
+        added, names = [], []
         for alias in aliases:
             try:
                 name, _ = self._initiates.peer_of((alias,))
             except Refused:
                 continue
-            if name != peer and await self._identities.known(account_id, name) is None:
-                await self._store.adopt(self._name, account_id, name, peer)
+            if name == peer:
+                continue
+            names.append(name)
+            if await self._identities.known(account_id, name) is None:
                 added.append(alias)
+        if names:
+            await self._identities.resolve(account_id, peer, names)
         if added:
             await self._tell(job, added)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from time import time
@@ -20,7 +20,7 @@ from shared.runtime.accounts import AccountRegistry, AccountSealed
 from shared.runtime.apps import may_tell_of
 from shared.runtime.enrich import FROM_CONTACT, Enriched, enrich, fields_of, target_of
 from shared.runtime.feed import StateFeed
-from shared.runtime.identity import Identities
+from shared.runtime.identity import Identities, merge_field, merged_peers
 from shared.runtime.publish import enqueue, event_envelope
 from shared.runtime.raw import RawRecord, read_raw, reason_of
 from shared.state.client import StateUnavailable
@@ -160,16 +160,7 @@ class Normaliser:
         """Publish the events of one conversation: note, publish, confirm."""
         event_ids = [self._event_id(account, event) for event in events]
         targets = list({target for target in map(target_of, events) if target})
-        opening = [e for e in events if e.opens_window]
-        newest = max(opening, key=lambda e: e.data.occurred_at, default=None)
-        observed = await self._store.observe(
-            conversation_id,
-            event_ids=event_ids,
-            target_ids=targets,
-            # A provider's clock may run ahead of ours; what has been received cannot lie in the future.
-            opened_at=None if newest is None else _ms(min(newest.data.occurred_at, raw.received_at)),
-            last_ref="" if newest is None else newest.provider_ref or "",
-        )
+        conversation_id, observed = await self._observe(account, conversation_id, events, event_ids, targets, raw)
         unseen = [event_id for event_id in event_ids if event_id not in observed.seen]
         fresh = [e for e, event_id in zip(events, event_ids, strict=True) if event_id not in observed.seen]
         self._duplicates.inc(len(events) - len(fresh))
@@ -184,6 +175,38 @@ class Normaliser:
         for event in fresh:
             if event.answer is not None:
                 self._answer(account, event)
+
+    async def _observe(
+        self,
+        account: Account,
+        conversation_id: str,
+        events: Sequence[Event],
+        event_ids: Sequence[str],
+        targets: Sequence[str],
+        raw: RawRecord,
+    ) -> tuple[str, Observed]:
+        """Take note of the events in the conversation that theirs has become, and look into those that became part of
+        it: what was said there is not told again, and can be replied to."""
+        opening = [e for e in events if e.opens_window]
+        newest = max(opening, key=lambda e: e.data.occurred_at, default=None)
+        while True:
+            observed = await self._store.observe(
+                conversation_id,
+                event_ids=event_ids,
+                target_ids=targets,
+                # A provider's clock may run ahead of ours; what has been received cannot lie in the future.
+                opened_at=None if newest is None else _ms(min(newest.data.occurred_at, raw.received_at)),
+                last_ref="" if newest is None else newest.provider_ref or "",
+            )
+            if observed.merged_into is None:
+                break
+            conversation_id = await self._identities.root_of(conversation_id)
+        for peer in merged_peers(observed.conversation):
+            before = ids.conversation_id(self._name, account.account_id, peer)
+            missing = [target for target, ref in observed.targets.items() if not ref]
+            seen, found = await self._store.recall(before, event_ids, missing)
+            observed = replace(observed, seen=observed.seen | seen, targets=observed.targets | found)
+        return conversation_id, observed
 
     def _enriched(
         self,
@@ -221,7 +244,8 @@ class Normaliser:
         if changed:
             acks.append(await self._feed.say(account.record, conversation_id, conversation))
         await acknowledged(acks)
-        known, used = await self._store.confirm(
+        fields = enriched.fields | ({"fed": mark} if changed else {})
+        known, used, merged_into = await self._store.confirm(
             conversation_id,
             event_ids=event_ids,
             messages={
@@ -229,10 +253,22 @@ class Normaliser:
                 for event in enriched.events
                 if isinstance(event.data, Message) and event.provider_ref
             },
-            fields=enriched.fields | ({"fed": mark} if changed else {}),
+            fields=fields,
         )
-        if changed:
+        if merged_into is not None:
+            await self._said_before(account, conversation_id, enriched.fields)
+        elif changed:
             await self._feed.keep_up(account.record, conversation_id, from_fields(known, used))
+
+    async def _said_before(self, account: Account, conversation_id: str, fields: Mapping[str, str]) -> None:
+        """What was published of a conversation while it became part of another one is known of that one."""
+        root = await self._identities.root_of(conversation_id)
+        peer = ids.split_conversation_id(conversation_id)[2]
+        await self._store.note(root, {**fields, merge_field(peer): "0"})
+        observed = await self._store.observe(root)
+        if observed.merged_into is None:
+            conversation = from_fields(observed.conversation, observed.quota_used)
+            await self._feed.keep_up(account.record, root, conversation)
 
     def _event_id(self, account: Account, event: Event) -> str:
         return ids.event_id(self._name, account.account_id, event.provider_id, event.type)

@@ -23,7 +23,7 @@ from shared.runtime.health import AccountsHealth
 from shared.runtime.identity import Identities
 from shared.runtime.jobs import LARGEST_RECORD, OVERTAKING, TOO_LARGE, account_refusal
 from shared.runtime.offline import printable_calls, read_command
-from shared.runtime.prepare import Preparer, context_for, conversation_of, resolve_target, target_of
+from shared.runtime.prepare import Preparer, context_for, conversation_of, referred, resolve_target, target_of
 from shared.runtime.server import RETRY_AFTER_SECONDS
 from shared.runtime.varying import capabilities_of
 from shared.state.client import StateUnavailable
@@ -88,7 +88,7 @@ class Preflight:
         refusal = account_refusal(account, command)
         if refusal is not None or account is None:
             raise refusal or AssertionError("no refusal without an account")
-        conversation_id, address = await conversation_of(self._channel, self._identities, command)
+        conversation_id, address = await conversation_of(self._channel, self._identities, self._store, command)
         target = target_of(command)
         opened = await self._store.open(conversation_id, command.command_id, [target.id] if target.id else [])
         conversation = from_fields(opened.conversation, opened.quota_used).at(address)
@@ -98,7 +98,8 @@ class Preflight:
             return _refused(*verdict)
         if command.not_after is not None and command.not_after <= datetime.now(UTC):
             return _refused(ErrorCode.EXPIRED, None, {})
-        reference, warnings = resolve_target(command, target, opened.targets.get(target.id) if target.id else None)
+        known = await referred(self._store, conversation_id, target, opened)
+        reference, warnings = resolve_target(command, target, known)
         files, corrected = await self._preparer.files_of(account, command)
         calls = self._planned(kind, command, context_for(account, conversation, reference, files))
         parts = sum(call.parts for call in calls)

@@ -21,7 +21,8 @@ from shared.media.sniff import HEAD, SCRIPT, moves, sniff
 from shared.media.types import PROGRAMS, claim, claimed_by_name, denies
 from shared.policy.conversation import Conversation
 from shared.policy.judge import MAX_FILE_BYTES
-from shared.runtime.identity import Identities
+from shared.runtime.identity import Identities, merged_peers
+from shared.state.store import Opened, Store
 
 _FAMILIES = {
     AttachmentKind.IMAGE: ("image/",),
@@ -50,10 +51,13 @@ def target_of(command: Command) -> Target:
     return Target(getattr(command, "message_id", None), getattr(command, "provider_message_id", None))
 
 
-async def conversation_of(channel: Channel, identities: Identities, command: Command) -> tuple[str, Mapping[str, str]]:
+async def conversation_of(
+    channel: Channel, identities: Identities, store: Store, command: Command
+) -> tuple[str, Mapping[str, str]]:
     """The conversation a command is for, under the name it has kept, and the address its `to` gives.
 
-    Raises Refused, StateUnavailable.
+    A link to a conversation that has become part of another one leads there, but for a command that has begun before:
+    what is known of its calls stays where they were made. Raises Refused, StateUnavailable.
     """
     name = channel.capabilities.channel
     peer, address = channel.peer_of(command.to) if command.to and isinstance(channel, Initiates) else ("", {})
@@ -64,12 +68,31 @@ async def conversation_of(channel: Channel, identities: Identities, command: Com
             raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id") from None
         if (of_channel, account_id) != (name, command.account_id):
             raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id")
-        return command.conversation_id, address
+        root = await identities.root_of(command.conversation_id)
+        begun = {command.command_id, getattr(command, "resend_command_id", command.command_id)}
+        if root != command.conversation_id:
+            for command_id in begun:
+                if await store.has_ledger(command.conversation_id, command_id):
+                    return command.conversation_id, address
+        return root, address
     if not peer:
         raise Refused(ErrorCode.CANNOT_INITIATE)
-    return ids.conversation_id(
-        name, command.account_id, await identities.resolve(command.account_id, peer, ())
-    ), address
+    resolved = await identities.resolve(command.account_id, peer, ())
+    return await identities.root_of(ids.conversation_id(name, command.account_id, resolved)), address
+
+
+async def referred(store: Store, conversation_id: str, target: Target, opened: Opened) -> str | None:
+    """What state has of the target, also of one in a conversation that has become part of this one: see
+    `resolve_target`. Raises StateUnavailable."""
+    if target.id is None:
+        return None
+    known = opened.targets.get(target.id)
+    channel, account_id, _ = ids.split_conversation_id(conversation_id)
+    for peer in merged_peers(opened.conversation):
+        if known is None:
+            _, found = await store.recall(ids.conversation_id(channel, account_id, peer), (), [target.id])
+            known = found.get(target.id)
+    return known
 
 
 def resolve_target(

@@ -371,7 +371,7 @@ class Service:
     async def _start_normalise(self, world: _World, stack: AsyncExitStack) -> None:
         answering = Answers(self._channel)
         stack.push_async_callback(answering.close)
-        contacts = ContactNames(self._channel, world.store, world.stream, world.topics)
+        contacts = ContactNames(self._channel, world.store, world.identities, world.stream, world.topics)
         stack.push_async_callback(contacts.close)
         normaliser = Normaliser(
             self._channel,
@@ -405,7 +405,7 @@ class Service:
             short_wait=settings.short_wait,
         )
         world.accounts.on_change(pacer.account_changed)
-        names = Names(self._channel, world.store, world.identities, world.stream, world.topics)
+        names = Names(self._channel, world.identities, world.stream, world.topics)
         outages = Outages(
             self._channel,
             world.accounts,

@@ -129,7 +129,14 @@ class StatusBook:
             return
         about = await self._about(account, update)
         if about is not None:
+            await self._meet(about, update)
             await self.apply(account.record, about, update, traceparent)
+
+    async def _meet(self, about: About, update: StatusUpdate) -> None:
+        """Whom our message reached goes by these names."""
+        if update.peer is not None:
+            _, account_id, peer = ids.split_conversation_id(about.conversation_id)
+            await self._identities.resolve(account_id, update.peer, (*update.peer_aliases, peer))
 
     async def _about(self, account: Account, update: StatusUpdate) -> About | None:
         """The part a report is about: by the provider's id, by what we gave it to bring back, or not known yet."""
@@ -188,10 +195,12 @@ class StatusBook:
             if update.state is State.FAILED and entries[field] != value:
                 metrics.ANOMALIES.labels(self._channel, "failed_after_receipt").inc()
             return
-        status = status.model_copy(update={"rollup": ledger.rollup(entries, about.of)})
+        conversation_id = await self._identities.root_of(about.conversation_id)
+        rollup = ledger.rollup(entries, about.of)
+        status = status.model_copy(update={"rollup": rollup, "conversation_id": conversation_id})
         await (await self.publish(status, traceparent))
         if update.failure is not None:
-            await self._learn(account, about.conversation_id, update)
+            await self._learn(account, conversation_id, update)
         await self._store.tell(about.conversation_id, about.command_id, told, update.state)
 
     def _reported(self, account: AccountRecord, about: About, update: StatusUpdate) -> MessageStatus:
@@ -247,6 +256,7 @@ class StatusBook:
             "receipts": ledger.receipts(entries, about.part),
         }
         # Told again after a broken attempt, it is the same status: whoever reads it knows it by its id.
+        told["conversation_id"] = await self._identities.root_of(about.conversation_id)
         status = self._reported(account, about, whole).model_copy(update=told)
         await (await self.publish(status, traceparent))
 
@@ -254,7 +264,7 @@ class StatusBook:
         if update.until is None or update.peer is None:
             return
         peer = await self._identities.resolve(account.account_id, update.peer, update.peer_aliases)
-        conversation = ids.conversation_id(self._channel, account.account_id, peer)
+        conversation = await self._identities.root_of(ids.conversation_id(self._channel, account.account_id, peer))
         until = int(update.until.timestamp() * 1000)
         for ref in await self._store.outbox(conversation, until):
             known = await self._store.sent(self._channel, account.account_id, ref)

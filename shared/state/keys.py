@@ -83,6 +83,12 @@ ALIAS = KeySpec(
     "string: peer of an alias",
     "a contact known by two names gets two conversations until both names come together again",
 )
+JOINED = KeySpec(
+    "j",
+    400 * _DAY,
+    "hash: since when a conversation is one (ms), and which one it has become where two were one contact's",
+    "a link to the conversation that became part of another one leads to what it was before",
+)
 CANCELLED = KeySpec("x", 2 * _DAY, "hash: cancel rules of a conversation", "queued messages are sent")
 BUCKET = KeySpec(
     "r",
@@ -119,6 +125,7 @@ ALL = (
     SENT,
     WAITING,
     ALIAS,
+    JOINED,
     CANCELLED,
     BUCKET,
     LEASE,
@@ -133,7 +140,7 @@ ALL = (
 class ConversationKeys:
     """The keys of one conversation: all in one slot."""
 
-    __slots__ = ("_tag", "cancelled", "outbox", "quota", "record")
+    __slots__ = ("_tag", "cancelled", "joined", "outbox", "quota", "record")
 
     def __init__(self, conversation_id: str) -> None:
         self._tag = "{" + digest(conversation_id) + "}"
@@ -141,6 +148,7 @@ class ConversationKeys:
         self.quota = f"{QUOTA.prefix}:{self._tag}"
         self.outbox = f"{OUTBOX.prefix}:{self._tag}"
         self.cancelled = f"{CANCELLED.prefix}:{self._tag}"
+        self.joined = f"{JOINED.prefix}:{self._tag}"
 
     def seen(self, event_id: str) -> str:
         return f"{SEEN.prefix}:{self._tag}:{event_id}"
@@ -207,9 +215,11 @@ local key, ttl = KEYS[1], ARGV[1]
 redis.call('TIME')
 redis.call('SET', key, '1', 'EX', ttl)
 if redis.call('GET', key) ~= '1' or redis.call('EXISTS', key) ~= 1 then return redis.error_reply('PROBE not kept') end
+redis.call('GETEX', key, 'EX', ttl)
 redis.call('EXPIRE', key, ttl, 'GT')
 redis.call('DEL', key)
 redis.call('HSET', key, 'field', '1')
+redis.call('HSETNX', key, 'field', '1')
 redis.call('HGET', key, 'field')
 redis.call('HGETALL', key)
 redis.call('HDEL', key, 'field')
@@ -225,16 +235,19 @@ redis.call('LRANGE', key, 0, -1)
 return redis.call('DEL', key)
 """
 
-# KEYS: conversation, quota, cancel rules, then `seen` keys, then `message` keys of reply targets.
+# KEYS: conversation, quota, cancel rules, joined, then `seen` keys, then `message` keys of reply targets.
 # ARGV: ttl, number of seen keys, moment of an inbound that opens the window (or ''), its provider ref,
 #       JSON list of field/value pairs to set. The newest inbound wins; an older one moves nothing back, but a
 #       second one is a reply whenever it was written: a provider's clock may give both the same moment.
-# Returns: seen flags, targets, the conversation as field/value pairs, quota used.
+# Returns: seen flags, targets, the conversation as field/value pairs, quota used, ''; of a conversation that has become
+#       part of another one nothing but that one's peer, and nothing is written.
 OBSERVE = """
+local into = redis.call('HGET', KEYS[4], 'into')
+if into then return {{}, {}, {}, 0, into} end
 local flags, targets = {}, {}
 local seen = tonumber(ARGV[2])
-for i = 1, seen do flags[i] = redis.call('EXISTS', KEYS[3 + i]) end
-for i = 4 + seen, #KEYS do targets[#targets + 1] = redis.call('GET', KEYS[i]) or '' end
+for i = 1, seen do flags[i] = redis.call('EXISTS', KEYS[4 + i]) end
+for i = 5 + seen, #KEYS do targets[#targets + 1] = redis.call('GET', KEYS[i]) or '' end
 local opened = tonumber(ARGV[3])
 local last = tonumber(redis.call('HGET', KEYS[1], 'last_inbound') or '0')
 local ref, before = ARGV[4], redis.call('HGET', KEYS[1], 'last_ref') or ''
@@ -247,19 +260,19 @@ if opened and opened > last then
 end
 for field, value in pairs(cjson.decode(ARGV[5])) do redis.call('HSET', KEYS[1], field, value) end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
-return {flags, targets, redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2])}
+return {flags, targets, redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2]), ''}
 """
 
-# KEYS: conversation, quota, then `seen` keys, then `message` keys. ARGV: seen ttl, message ttl, conversation ttl,
-#       number of seen keys, JSON of fields to set, provider refs of the messages.
-# Returns: the conversation, quota used.
+# KEYS: conversation, quota, joined, then `seen` keys, then `message` keys. ARGV: seen ttl, message ttl,
+#       conversation ttl, number of seen keys, JSON of fields to set, provider refs of the messages.
+# Returns: the conversation, quota used, the peer of the one it has become part of meanwhile, or ''.
 CONFIRM = """
 local seen = tonumber(ARGV[4])
-for i = 1, seen do redis.call('SET', KEYS[2 + i], '1', 'EX', ARGV[1]) end
-for i = 3 + seen, #KEYS do redis.call('SET', KEYS[i], ARGV[5 + i - 2 - seen], 'EX', ARGV[2]) end
+for i = 1, seen do redis.call('SET', KEYS[3 + i], '1', 'EX', ARGV[1]) end
+for i = 4 + seen, #KEYS do redis.call('SET', KEYS[i], ARGV[5 + i - 3 - seen], 'EX', ARGV[2]) end
 for field, value in pairs(cjson.decode(ARGV[5])) do redis.call('HSET', KEYS[1], field, value) end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
-return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2])}
+return {redis.call('HGETALL', KEYS[1]), redis.call('ZCARD', KEYS[2]), redis.call('HGET', KEYS[3], 'into') or ''}
 """
 
 # KEYS: conversation, quota, cancel rules, ledger, then `message` keys of targets. No ARGV.
@@ -443,6 +456,78 @@ if known then
 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[1])
 return ARGV[2]
+"""
+
+# Since when a conversation is one: who says it first is right. KEYS: joined. ARGV: ttl, moment (ms, '' for now).
+SINCE = (
+    _NOW
+    + """
+redis.call('HSETNX', KEYS[1], 'since', string.format('%.0f', now(ARGV[2])))
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return redis.call('HGET', KEYS[1], 'since')
+"""
+)
+
+# A conversation becomes part of another one, once. KEYS: joined. ARGV: ttl, the other one's peer.
+# Returns the peer of the one it has become part of.
+JOIN = """
+redis.call('HSETNX', KEYS[1], 'into', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return redis.call('HGET', KEYS[1], 'into')
+"""
+
+# What was known of a conversation that became part of this one, once: `merged:<peer>` is '0' until it has been told.
+# The newer inbound decides about the window, the later word about consent, a stop where nobody knows which was later.
+# KEYS: conversation, joined. ARGV: ttl, peer of the other one, its fields (JSON).
+# Returns the peer that this one has become part of meanwhile (then nothing is written), or ''.
+MERGE = """
+local into = redis.call('HGET', KEYS[2], 'into')
+if into then return into end
+local mark = 'merged:' .. ARGV[2]
+if redis.call('HGET', KEYS[1], mark) then return '' end
+local theirs, ours, flat = cjson.decode(ARGV[3]), {}, redis.call('HGETALL', KEYS[1])
+for i = 1, #flat, 2 do ours[flat[i]] = flat[i + 1] end
+local function set(field, value)
+  if value and value ~= '' and value ~= ours[field] then redis.call('HSET', KEYS[1], field, value) end
+end
+local function both(first, second)
+  if not (first and first ~= '') then return second end
+  if not (second and second ~= '') then return first end
+  local merged = cjson.decode(first)
+  for name, value in pairs(cjson.decode(second)) do merged[name] = value end
+  return cjson.encode(merged)
+end
+set(mark, next(theirs) and '0' or '1')
+local here, there = tonumber(ours.last_inbound or '0'), tonumber(theirs.last_inbound or '0')
+local older, newer = theirs, ours
+if there > here then
+  older, newer = ours, theirs
+  for _, field in ipairs({'last_inbound', 'last_ref', 'closed_by_provider', 'unreachable'}) do
+    set(field, theirs[field])
+  end
+end
+if not ours.unreachable then set('unreachable', theirs.unreachable) end
+if here > 0 and there > 0 or theirs.replied == '1' then set('replied', '1') end
+if here > 0 or there > 0 then
+  if ours.cold == '1' then set('cold', '0') end
+else
+  set('cold', theirs.cold)
+end
+if theirs.blocked == '1' then set('blocked', '1') end
+local said, told = tonumber(ours.consent_at or '0'), tonumber(theirs.consent_at or '0')
+if theirs.opted_out and (not ours.opted_out or told > said or told == said and theirs.opted_out == '1') then
+  set('opted_out', theirs.opted_out)
+  set('consent_at', theirs.consent_at)
+end
+set('address', both(older.address, newer.address))
+set('aliases', both(older.aliases, newer.aliases))
+for field, value in pairs(theirs) do
+  if not ours[field] and (field == 'name' or field == 'referral' or string.sub(field, 1, 7) == 'merged:') then
+    set(field, value)
+  end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return ''
 """
 
 # A lock is given back only by who holds it. KEYS: lease. ARGV: holder.

@@ -21,12 +21,16 @@ Fields = dict[str, str]
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What `observe` found: event ids already published, provider refs of targets ('' where unknown), the
-    conversation's fields after the change, and how many messages count against the quota."""
+    conversation's fields after the change, and how many messages count against the quota.
+
+    `merged_into` is the peer of the conversation that this one has become part of: then it has been left alone.
+    """
 
     seen: frozenset[str]
     targets: dict[str, str]
     conversation: Fields
     quota_used: int
+    merged_into: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +99,9 @@ class Store:
         `opened_at` (ms) is the provider's time of a message that opens the window; the newest wins.
         """
         at = ConversationKeys(conversation_id)
-        seen, targets, flat, used = await self.client.script(
+        seen, targets, flat, used, into = await self.client.script(
             keys.OBSERVE,
-            [at.record, at.quota, at.cancelled, *map(at.seen, event_ids), *map(at.message, target_ids)],
+            [at.record, at.quota, at.cancelled, at.joined, *map(at.seen, event_ids), *map(at.message, target_ids)],
             [
                 keys.CONVERSATION.ttl,
                 len(event_ids),
@@ -106,6 +110,8 @@ class Store:
                 orjson.dumps(dict(fields or {})),
             ],
         )
+        if into:
+            return Observed(frozenset(), {}, {}, 0, into)
         return Observed(
             frozenset(event for event, flag in zip(event_ids, seen, strict=True) if flag),
             dict(zip(target_ids, targets, strict=True)),
@@ -120,16 +126,17 @@ class Store:
         event_ids: Sequence[str] = (),
         messages: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
-    ) -> tuple[Fields, int]:
+    ) -> tuple[Fields, int, str | None]:
         """The events are on the topic: remember them, their messages, and what was told of the conversation.
 
-        Returns the conversation after it, and how many messages count against the quota.
+        Returns the conversation after it, how many messages count against the quota, and the peer of the conversation
+        that it has become part of meanwhile.
         """
         at = ConversationKeys(conversation_id)
         refs = messages or {}
-        flat, used = await self.client.script(
+        flat, used, into = await self.client.script(
             keys.CONFIRM,
-            [at.record, at.quota, *map(at.seen, event_ids), *map(at.message, refs)],
+            [at.record, at.quota, at.joined, *map(at.seen, event_ids), *map(at.message, refs)],
             [
                 keys.SEEN.ttl,
                 keys.MESSAGE.ttl,
@@ -139,7 +146,22 @@ class Store:
                 *refs.values(),
             ],
         )
-        return _fields(flat), used
+        return _fields(flat), used, into or None
+
+    async def recall(
+        self, conversation_id: str, event_ids: Sequence[str], target_ids: Sequence[str]
+    ) -> tuple[frozenset[str], dict[str, str]]:
+        """What a conversation that has become part of another one had seen, and the references of its messages."""
+        at = ConversationKeys(conversation_id)
+        found = await asyncio.gather(
+            *(self.client.call("EXISTS", at.seen(event)) for event in event_ids),
+            *(self.client.call("GET", at.message(target)) for target in target_ids),
+        )
+        targets = zip(target_ids, found[len(event_ids) :], strict=True)
+        return (
+            frozenset(event for event, seen in zip(event_ids, found[: len(event_ids)], strict=True) if seen),
+            {target: ref for target, ref in targets if ref is not None},
+        )
 
     async def adopt(self, channel: str, account_id: str, alias: str, peer: str) -> str:
         """The peer that goes by this alias; `peer` itself when the alias is new."""
@@ -148,13 +170,47 @@ class Store:
         return known
 
     async def peer(self, channel: str, account_id: str, alias: str) -> str | None:
-        """The peer that goes by this alias, or None."""
-        known: str | None = await self.client.call("GET", keys.alias(channel, account_id, alias))
+        """The peer that goes by this alias, or None. A name in use is not forgotten."""
+        key = keys.alias(channel, account_id, alias)
+        known: str | None = await self.client.call("GETEX", key, "EX", keys.ALIAS.ttl)
         return known
 
     async def rename(self, channel: str, account_id: str, alias: str, peer: str) -> None:
         """From now on this alias means `peer`."""
         await self.client.call("SET", keys.alias(channel, account_id, alias), peer, "EX", keys.ALIAS.ttl)
+
+    async def since(self, conversation_id: str, at_ms: int | None = None) -> int:
+        """Since when (ms) a conversation is one: for ever `at_ms` (or now) where nobody has said so before."""
+        key = ConversationKeys(conversation_id).joined
+        moment = self._moment() if at_ms is None else at_ms
+        return int(await self.client.script(keys.SINCE, [key], [keys.JOINED.ttl, moment]))
+
+    async def joined(self, conversation_id: str) -> str | None:
+        """The peer of the conversation that this one has become part of, or None."""
+        known: str | None = await self.client.call("HGET", ConversationKeys(conversation_id).joined, "into")
+        return known
+
+    async def join(self, conversation_id: str, peer: str) -> str:
+        """It becomes part of the peer's conversation. Returns the peer of the one that it has become part of first."""
+        key = ConversationKeys(conversation_id).joined
+        into: str = await self.client.script(keys.JOIN, [key], [keys.JOINED.ttl, peer])
+        return into
+
+    async def record(self, conversation_id: str) -> Fields:
+        """What is known of a conversation, as it is."""
+        return _fields(await self.client.call("HGETALL", ConversationKeys(conversation_id).record))
+
+    async def merge(self, conversation_id: str, peer: str, fields: Mapping[str, str]) -> str | None:
+        """Add what was known of the peer's conversation, once. Returns the peer of the conversation that this one has
+        itself become part of; then nothing was added."""
+        at = ConversationKeys(conversation_id)
+        arguments = [keys.CONVERSATION.ttl, peer, orjson.dumps(dict(fields))]
+        into = await self.client.script(keys.MERGE, [at.record, at.joined], arguments)
+        return into or None
+
+    async def has_ledger(self, conversation_id: str, command_id: str) -> bool:
+        """Whether something of a command has been done in this conversation."""
+        return bool(await self.client.call("EXISTS", ConversationKeys(conversation_id).ledger(command_id)))
 
     # --- outbound
 

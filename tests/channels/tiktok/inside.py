@@ -45,7 +45,7 @@ class Inside:
         self.accounts = AccountRegistry("tiktok", KEY)
         dead = DeadLetters(self.log, lambda _: TOPICS.deadletter("tiktok"), aside=set_aside(self.blobs))
         self.writer = RawWriter("tiktok", self.log, TOPICS, self.blobs, dead)
-        self.contacts = ContactNames(channel, self.store, self.log, TOPICS)
+        self.contacts = ContactNames(channel, self.store, Identities("tiktok", self.store), self.log, TOPICS)
         self.normaliser = Normaliser(
             channel,
             self.accounts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,9 @@ class CountingStore:
     def __init__(self, world: World) -> None:
         self._store = world.store
         self.asked: list[str] = []
-        self.adopt = world.store.adopt
-        self.rename = world.store.rename
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
     async def peer(self, channel: str, account_id: str, alias: str) -> str | None:
         self.asked.append(alias)

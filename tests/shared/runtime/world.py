@@ -285,7 +285,7 @@ class Process:
         self.identities = Identities(name, store)
         self.book = StatusBook(channel.capabilities, log, store, topics, self.identities)
         self.answers = Answers(channel)
-        self.contacts = ContactNames(channel, store, log, topics)
+        self.contacts = ContactNames(channel, store, self.identities, log, topics)
         self.writer = RawWriter(name, log, topics, world.blobs, dead)
         self.normaliser = Normaliser(
             channel,
@@ -325,7 +325,7 @@ class Process:
                 store,
                 self.book,
                 self.health,
-                Names(channel, store, self.identities, log, topics),
+                Names(channel, self.identities, log, topics),
                 self.typing.message_sent,
             ),
             self.health,
