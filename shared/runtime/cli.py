@@ -7,6 +7,7 @@ import codecs
 import os
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -15,6 +16,7 @@ from shared.channel import Channel
 from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.runtime import offline
+from shared.runtime.acquainted import Acquainted
 
 
 def add_offline_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,7 +53,8 @@ def _run(channel: Channel, arguments: argparse.Namespace) -> int:
     workspace = arguments.workspace or offline.PLACEHOLDER_WORKSPACE
     # A workspace that is none is said once, before the first payload.
     AccountRecord(account_id=offline.PLACEHOLDER_ACCOUNT, workspace_id=workspace, channel=channel.capabilities.channel)
-    answer = _normalised if arguments.command == "normalise" else _plan
+    acquainted = Acquainted(channel.capabilities.channel)
+    answer = partial(_normalised, acquainted) if arguments.command == "normalise" else _plan
     status = 0
     for name in arguments.files:
         try:
@@ -73,12 +76,15 @@ def _run(channel: Channel, arguments: argparse.Namespace) -> int:
     return status
 
 
-def _normalised(channel: Channel, payload: bytes, arguments: argparse.Namespace) -> list[dict[str, object]]:
+def _normalised(
+    acquainted: Acquainted, channel: Channel, payload: bytes, arguments: argparse.Namespace
+) -> list[dict[str, object]]:
     return offline.normalise(
         channel,
         payload,
         account_id=arguments.account,
         workspace_id=arguments.workspace or offline.PLACEHOLDER_WORKSPACE,
+        acquainted=acquainted,
     )
 
 

@@ -6,7 +6,6 @@ the later begun part of the earlier. That order never changes, so replicas that 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +27,7 @@ _MERGED = "merged:"
 class NameStore(Protocol):
     """What is kept of names, as `shared.state.store.Store` keeps it for all replicas."""
 
-    async def peer(self, channel: str, account_id: str, alias: str) -> str | None: ...
+    async def peers(self, channel: str, account_id: str, aliases: Sequence[str]) -> list[str | None]: ...
 
     async def adopt(self, channel: str, account_id: str, alias: str, peer: str) -> str: ...
 
@@ -90,7 +89,7 @@ class Identities:
         if len(fresh) == 1 and (known := next(iter(fresh))) is not None:
             return known
         read_at = self._clock()
-        found = await asyncio.gather(*(self._store.peer(self._channel, account_id, name) for name in names))
+        found = await self._store.peers(self._channel, account_id, names)
         chosen = next((known for known in found if known is not None), None)
         if chosen is None:
             chosen = peer
@@ -109,7 +108,7 @@ class Identities:
         peer = self._fresh(account_id, name)
         if peer is None:
             read_at = self._clock()
-            peer = await self._store.peer(self._channel, account_id, name)
+            peer = (await self._store.peers(self._channel, account_id, [name]))[0]
             if peer is not None:
                 self._remember(account_id, name, peer, read_at)
         return peer
@@ -168,8 +167,8 @@ class Identities:
     async def _are_two(self, account_id: str, one: str, other: str) -> bool:
         """Whether they are two contacts who have had one name after the other: a phone number passes on, an id of the
         provider's own does not."""
-        first, second = await asyncio.gather(*(self._store.record(self._id(account_id, peer)) for peer in (one, other)))
-        known = [orjson.loads(fields.get("aliases") or "{}").get(AliasKind.BSUID) for fields in (first, second)]
+        records = [await self._store.record(self._id(account_id, peer)) for peer in (one, other)]
+        known = [orjson.loads(fields.get("aliases") or "{}").get(AliasKind.BSUID) for fields in records]
         return None not in known and known[0] != known[1]
 
     async def _move(self, account_id: str, old: str, new: str) -> None:
@@ -178,7 +177,7 @@ class Identities:
         root = await self.resolve(account_id, old, ())
         root = await self._root(account_id, root)
         read_at = self._clock()
-        known = await self._store.peer(self._channel, account_id, new)
+        known = (await self._store.peers(self._channel, account_id, [new]))[0]
         if known is not None and (there := await self._root(account_id, known)) != root:
             begun = [await self._store.since(self._id(account_id, peer), 0) for peer in (root, there)]
             if (begun[0], root) < (begun[1], there):

@@ -41,6 +41,7 @@ from shared.contract.commands import (
 from shared.contract.envelope import type_name
 from shared.contract.errors import ERRORS, ErrorCode, error
 from shared.policy.judge import unfit_files
+from shared.runtime.acquainted import Acquainted
 from shared.runtime.prepare import own_blob
 from shared.runtime.publish import event_envelope, status_envelope
 
@@ -108,8 +109,13 @@ def normalise(
     external_id: str | None = None,
     settings: Mapping[str, Any] | None = None,
     received_at: datetime | None = None,
+    acquainted: Acquainted | None = None,
 ) -> list[dict[str, Any]]:
-    """Structured CloudEvents of one provider payload, or the dead letter it would become."""
+    """Structured CloudEvents of one provider payload, or the dead letter it would become.
+
+    `acquainted` is what is known of contacts from payloads before; without one they are all met here.
+    """
+    acquainted = acquainted or Acquainted(channel.capabilities.channel)
     received = received_at or datetime.now(UTC)
     name = channel.capabilities.channel
     try:
@@ -121,9 +127,8 @@ def normalise(
         account = _placeholder(channel, item, account_id, workspace_id, external_id, settings or {})
         try:
             outcomes = channel.normalise(ReceivedItem(account, item.body, received, sequence))
-            printed.extend(
-                _writable([_printable(name, account, o, received) for o in outcomes if not isinstance(o, LeftOut)])
-            )
+            told = acquainted.told(account.account_id, [o for o in outcomes if not isinstance(o, LeftOut)])
+            printed.extend(_writable([_printable(name, account, outcome, received) for outcome in told]))
         except ValueError as unreadable:
             printed.append(_dead_letter(name, account.account_id, item.body, str(unreadable), received))
     return printed

@@ -175,6 +175,10 @@ class Store:
         known: str | None = await self.client.call("GETEX", key, "EX", keys.ALIAS.ttl)
         return known
 
+    async def peers(self, channel: str, account_id: str, aliases: Sequence[str]) -> list[str | None]:
+        """The peers that go by these aliases, in one round trip."""
+        return await asyncio.gather(*(self.peer(channel, account_id, alias) for alias in aliases))
+
     async def rename(self, channel: str, account_id: str, alias: str, peer: str) -> None:
         """From now on this alias means `peer`."""
         await self.client.call("SET", keys.alias(channel, account_id, alias), peer, "EX", keys.ALIAS.ttl)

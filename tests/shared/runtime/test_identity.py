@@ -23,9 +23,9 @@ class CountingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def peer(self, channel: str, account_id: str, alias: str) -> str | None:
-        self.asked.append(alias)
-        return await self._store.peer(channel, account_id, alias)
+    async def peers(self, channel: str, account_id: str, aliases: Sequence[str]) -> list[str | None]:
+        self.asked.extend(aliases)
+        return await self._store.peers(channel, account_id, aliases)
 
 
 def replica(world: World) -> tuple[Identities, CountingStore]:
