@@ -202,7 +202,7 @@ class Store:
 
     async def record(self, conversation_id: str) -> Fields:
         """What is known of a conversation, as it is."""
-        return _fields(await self.client.call("HGETALL", ConversationKeys(conversation_id).record))
+        return dict(await self.client.call("HGETALL", ConversationKeys(conversation_id).record))
 
     async def merge(self, conversation_id: str, peer: str, fields: Mapping[str, str]) -> str | None:
         """Add what was known of the peer's conversation, once. Returns the peer of the conversation that this one has
