@@ -57,6 +57,8 @@ class StateFeed:
         while (mark := self.mark(conversation)) != conversation.fed:
             await (await self.say(account, conversation_id, conversation))
             observed = await self._store.observe(conversation_id, fields={"fed": mark})
+            if observed.merged_into is not None:  # what holds is said of the one that it has become part of
+                return
             conversation = from_fields(observed.conversation, observed.quota_used)
 
     async def say(

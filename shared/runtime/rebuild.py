@@ -147,7 +147,10 @@ async def _from_feed(store: Store, record: Record) -> int:
     opened = None
     if state.window is not None and state.last_inbound_at is not None:  # without a window it is told to the minute only
         opened = int(state.last_inbound_at.timestamp() * 1000)
-    known = (await store.observe(state.conversation_id, opened_at=opened)).conversation
+    observed = await store.observe(state.conversation_id, opened_at=opened)
+    if observed.merged_into is not None:  # the feed of the one that it has become part of says what holds
+        return 0
+    known = observed.conversation
     told = {field: "1" if value else "0" for field, value in fields.items()}
     if changed := {field: value for field, value in told.items() if value != known.get(field, "0")}:
         await store.note(state.conversation_id, changed)

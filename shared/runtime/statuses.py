@@ -320,7 +320,11 @@ class StatusBook:
 
     async def feed(self, account: AccountRecord, conversation_id: str) -> None:
         """Tell what has changed of a conversation, if anything has: the feed, and that the contact blocked us."""
+        conversation_id = await self._identities.root_of(conversation_id)
         observed = await self._store.observe(conversation_id)
+        if observed.merged_into is not None:  # this very moment
+            await self.feed(account, conversation_id)
+            return
         conversation = from_fields(observed.conversation, observed.quota_used)
         if conversation.unreachable and not self._feed.said_unreachable(conversation):
             await self._tell_blocked(account, conversation_id, conversation.last_inbound)

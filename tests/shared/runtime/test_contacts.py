@@ -90,6 +90,8 @@ async def test_the_name_is_remembered_and_in_the_state_feed(world: World, channe
     await said(world)
     assert len(channel.asked) == 1
     assert (await world.feed())[-1]["display_name"] == "Lena K 🌻"
+    last = (await world.events())[-1][1]
+    assert last["sender"]["display_name"] == "Lena K 🌻", "what was told is on the messages after it"
 
 
 async def test_who_has_no_name_is_asked_for_once_in_a_while_by_all_replicas(
