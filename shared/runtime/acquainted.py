@@ -9,11 +9,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import orjson
+
 from shared.channel import Event, Outcome, StatusUpdate
 from shared.contract import ids
 from shared.contract.events import EventType
 from shared.policy.conversation import from_fields
-from shared.runtime.enrich import enrich, fields_of
+from shared.runtime.enrich import as_kept, enrich, fields_of
 from shared.runtime.identity import Identities, merge_field
 from shared.state.store import Observed
 
@@ -53,7 +55,8 @@ class _Names:
             return self._into[conversation_id]
         ours = self.fields[conversation_id]
         ours.setdefault(merge_field(peer), "0" if fields else "1")
-        self.fields[conversation_id] = {**fields, **ours}
+        aliases = [orjson.loads(known.get("aliases", "{}")) for known in (fields, ours)]
+        self.fields[conversation_id] = {**fields, **ours, "aliases": as_kept(aliases[0] | aliases[1])}
         return None
 
 

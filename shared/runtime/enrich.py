@@ -172,10 +172,11 @@ def _referral(message: Message, known: Mapping[str, str], fields: dict[str, str]
 
 def _names(contact: Contact) -> str:
     """The contact's aliases by kind, as state keeps them."""
-    return _as_kept({str(alias.kind): alias.value for alias in contact.aliases})
+    return as_kept({str(alias.kind): alias.value for alias in contact.aliases})
 
 
-def _as_kept(aliases: Mapping[str, str]) -> str:
+def as_kept(aliases: Mapping[str, str]) -> str:
+    """Aliases by kind, as state keeps them."""
     return orjson.dumps(aliases, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -183,7 +184,7 @@ def _merged(names: str, known: Mapping[str, str], event: Event) -> dict[str, str
     """The names with those that were known and have not gone, where that is other than what was known."""
     gone = {alias.kind: alias.value for alias in getattr(event.data, "removed", ())}
     kept = {kind: value for kind, value in _kept(known).items() if gone.get(AliasKind(kind)) != value}
-    merged = _as_kept(kept | orjson.loads(names))
+    merged = as_kept(kept | orjson.loads(names))
     return {} if merged == known.get("aliases") else {"aliases": merged}
 
 
