@@ -127,7 +127,7 @@ def normalise(
         account = _placeholder(channel, item, account_id, workspace_id, external_id, settings or {})
         try:
             outcomes = channel.normalise(ReceivedItem(account, item.body, received, sequence))
-            told = acquainted.told(account.account_id, [o for o in outcomes if not isinstance(o, LeftOut)])
+            told = [o for o in acquainted.told(account.account_id, outcomes) if not isinstance(o, LeftOut)]
             printed.extend(_writable([_printable(name, account, outcome, received) for outcome in told]))
         except ValueError as unreadable:
             printed.append(_dead_letter(name, account.account_id, item.body, str(unreadable), received))
