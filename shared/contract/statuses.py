@@ -10,7 +10,11 @@ from shared.contract.errors import Error
 
 
 class State(StrEnum):
-    """What has become of a part. `accepted` is a provider's word that it will report `sent` itself."""
+    """What has become of a part. `accepted` is a provider's word that it will report `sent` itself.
+
+    `sent`, `delivered`, `read` and `played` are of messages. A command that makes none (cancel, resend, block, unblock,
+    mark read, edit, delete, reaction) ends in `done`.
+    """
 
     ACCEPTED = "accepted"
     DEFERRED = "deferred"
@@ -18,6 +22,7 @@ class State(StrEnum):
     DELIVERED = "delivered"
     READ = "read"
     PLAYED = "played"
+    DONE = "done"
     FAILED = "failed"
     REJECTED = "rejected"
     EXPIRED = "expired"
@@ -35,6 +40,7 @@ RANK: dict[State, int] = {
     State.EXPIRED: 25,
     State.CANCELLED: 25,
     State.SENT: 30,
+    State.DONE: 32,
     State.FAILED: 35,
     State.DELIVERED: 40,
     State.READ: 50,
@@ -137,9 +143,11 @@ class MessageStatus(Model):
     warnings: tuple[Warning, ...] = ()
     pricing: dict[str, Any] | None = None  # as the provider gave it
     file_refs: dict[str, str] | None = None  # blob → the provider's id of it: send it again by `provider_ref`
-    rollup: Rollup | None = None
+    rollup: Rollup | None = None  # absent of `done`
     participant: Participant | None = None
     receipts: Receipts | None = None
+    target_message_id: str | None = None  # what an edit, a deletion, a reaction or a read mark is about
+    count: int | None = None  # of `done`: waiting commands that a cancel covers, parts that a resend makes again
     shortened: bool | None = None  # true: too large for the topic, so words are cut or facts left out
 
 

@@ -99,6 +99,7 @@ class Deliverer:
         self._patience = patience
         self._told: set[bytes] = set()  # commands begun here, all of whose statuses so far have been told
         self._under_way: dict[bytes, tuple[str, Fields]] = {}  # their conversations, and the cancel rules they know
+        self._covered: dict[bytes, int] = {}  # cancels under way: how many waiting commands each covers
         self._special: dict[CommandType, Callable[[Job], Awaitable[None]]] = {
             CommandType.MESSAGE_CANCEL: self._cancel,
             CommandType.MESSAGE_RESEND: self._resend,
@@ -109,6 +110,7 @@ class Deliverer:
     def forget_all(self) -> None:
         """The partitions have gone to another process, and the commands under way with them."""
         self._told.clear()
+        self._covered.clear()
         self._sender.forget_all()
 
     async def handle(self, record: Record) -> None:
@@ -185,6 +187,7 @@ class Deliverer:
         """The command has come to its end here."""
         self._sender.forget(command_id)
         self._told.discard(command_id.encode())
+        self._covered.pop(command_id.encode(), None)
 
     # --- reading
 
@@ -403,6 +406,7 @@ class Deliverer:
             if conversation_id == job.conversation_id:
                 known[rule] = str(queued)
         covered = deque(self._parking.take(job.record.key or b"", partial(_covered, rule, queued)))
+        self._covered[job.id] = max(len(covered), self._covered.get(job.id, 0))  # more than what is left of them
         try:
             while covered:
                 await self.handle(covered[0])
@@ -410,7 +414,7 @@ class Deliverer:
         finally:
             for record in covered:
                 self._parking.undo(record)
-        await self._end(job, self._status(job, State.SENT))
+        await self._end(job, self._status(job, State.DONE, count=self._covered.pop(job.id, 0)))
 
     async def _resend(self, job: Job) -> None:
         """Make the calls of an earlier message again whose end nobody knows."""
@@ -427,6 +431,7 @@ class Deliverer:
         record = replace(job.record, value=value, headers=headers, timestamp_ms=queued_ms)
         kind, command, _ = read_command(record)
         message = replace(job, record=record, kind=kind, command=command)
+        count = ledger.count_of(opened.ledger, State.UNCERTAIN)
         if doubtful := ledger.in_doubt(opened.ledger):
             self._sender.wait_for_provider(job)
             again = Settlement(
@@ -438,7 +443,7 @@ class Deliverer:
             opened = await self._store.open(job.conversation_id, command_id, [target.id] if target.id else [])
             await self._send(message, opened, begun=True)
             self._forget(command_id)
-        await self._end(job, self._status(job, State.SENT))
+        await self._end(job, self._status(job, State.DONE, count=count))
 
     async def _learn_address(self, job: Job, known: Conversation) -> None:
         """We write first: keep where to, for the commands that will name only the conversation."""
@@ -460,7 +465,7 @@ class Deliverer:
         except Refused:
             calls = ()
         if not calls:
-            await self._end(job, self._status(job, State.SENT))
+            await self._end(job, self._status(job, State.DONE))
             return
         await self._make(job, calls, opened, conversation, (), lambda: None)
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
 
 from shared.channel import Failure
+from shared.contract.base import rfc3339
 from shared.contract.errors import ErrorCode
-from shared.contract.statuses import ENDED_WITHOUT_SENDING, RANK, Receipts, Rollup, State
+from shared.contract.statuses import ENDED_WITHOUT_SENDING, RANK, MessageStatus, Receipts, Rollup, State
 
+_NOT_SENT = ENDED_WITHOUT_SENDING | {State.DONE}
 END = "end"
+AT = "at"
+"""The time of the latest status."""
 COMMAND = "command"
 """The record of a command some of whose parts are uncertain: what it takes to make their calls again."""
 CallState = Literal["intent", "done", "failed", "uncertain"]
@@ -52,6 +57,11 @@ def decode_failures(value: str | None) -> list[Failure]:
 def participant_field(part: int, participant: str) -> str:
     """How far a part has got with one participant of a group; who it is cannot be read from it."""
     return f"with:{part}:{hashlib.sha256(participant.encode()).hexdigest()[:16]}"
+
+
+def participant_entry(state: State, at: datetime) -> tuple[str, int, str]:
+    """The value of `participant_field` with its rank and its time, as the store moves it on."""
+    return f"{RANK[state]}|{state}|", RANK[state], rfc3339(at)
 
 
 def receipts(ledger: Mapping[str, str], part: int) -> Receipts:
@@ -122,9 +132,31 @@ def decode_call(value: str) -> CallEntry:
     return CallEntry(entry["s"], entry["t"])
 
 
-def encode_part(state: State, status: bytes) -> str:
+def encode_part(status: MessageStatus) -> str:
     """A part's value: rank, state, and the status as JSON (to be published again on a repeat)."""
-    return f"{RANK[state]}|{state}|{status.decode()}"
+    return f"{RANK[status.state]}|{status.state}|{status.to_json().decode()}"
+
+
+def entry_of(status: MessageStatus) -> tuple[str, int, str]:
+    """A part's value with its rank and its time, as the store settles it."""
+    return encode_part(status), RANK[status.state], rfc3339(status.occurred_at)
+
+
+def onwards(status: MessageStatus, ledger: Mapping[str, str]) -> MessageStatus:
+    """The status with the time it is told with: none of its command's before it is later."""
+    kept = ledger.get(part_field(status.part.index))
+    if kept is not None and part_state(kept) is status.state:
+        return status.model_copy(update={"occurred_at": _time(part_status(kept)["occurred_at"])})
+    return status.model_copy(update={"occurred_at": not_before(ledger, status.occurred_at)})
+
+
+def not_before(ledger: Mapping[str, str], at: datetime) -> datetime:
+    """A time of a status, or that of the latest one before it."""
+    return max(at, _time(ledger.get(AT, "")))
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text) if text else datetime.min.replace(tzinfo=UTC)
 
 
 def part_state(value: str) -> State:
@@ -141,9 +173,11 @@ def published(ledger: Mapping[str, str]) -> Sequence[dict[str, Any]]:
     if END in ledger:
         return [dict(status) for status in orjson.loads(ledger[END])]
     parts = sorted((f for f in ledger if f.startswith("part:")), key=lambda f: int(f[5:]))
-    statuses = [part_status(ledger[field]) for field in parts]
+    statuses = sorted((part_status(ledger[field]) for field in parts), key=lambda status: str(status["occurred_at"]))
     return [
-        {**status, "rollup": rollup(ledger, status["part"]["of"]).model_dump()} if "rollup" not in status else status
+        status
+        if "rollup" in status or status["state"] == State.DONE
+        else {**status, "rollup": rollup(ledger, status["part"]["of"]).model_dump()}
         for status in statuses
     ]
 
@@ -154,10 +188,15 @@ def reached(ledger: Mapping[str, str], index: int, state: State) -> bool:
     return value is not None and RANK[part_state(value)] >= RANK[state]
 
 
+def count_of(ledger: Mapping[str, str], state: State) -> int:
+    """How many parts are in this state."""
+    return sum(part_state(value) is state for field, value in ledger.items() if field.startswith("part:"))
+
+
 def rollup(ledger: Mapping[str, str], of: int) -> Rollup:
     """How far the parts have got."""
     states = [part_state(value) for field, value in ledger.items() if field.startswith("part:")]
-    ranks = [RANK[state] for state in states if state not in ENDED_WITHOUT_SENDING]
+    ranks = [RANK[state] for state in states if state not in _NOT_SENT]
     return Rollup(
         of=of,
         sent=sum(rank >= RANK[State.SENT] for rank in ranks),

@@ -11,9 +11,10 @@ from typing import Any
 
 from shared.channel import Account, Call, Channel, Failure, HealthChange, Receipt
 from shared.contract import ids
+from shared.contract.commands import MarkRead
 from shared.contract.errors import Error, ErrorCode, error
 from shared.contract.events import Health
-from shared.contract.statuses import RANK, MessageStatus, Part, State
+from shared.contract.statuses import MessageStatus, Part, State
 from shared.policy import words
 from shared.policy.conversation import Conversation
 from shared.policy.windows import quota_of, rule_for
@@ -22,7 +23,7 @@ from shared.runtime.health import AccountsHealth
 from shared.runtime.jobs import Job
 from shared.runtime.learning import Names
 from shared.runtime.ledger import CallEntry
-from shared.runtime.statuses import About, StatusBook, contract_error
+from shared.runtime.statuses import About, StatusBook, contract_error, is_message
 from shared.state.store import Fields, Settlement, Store
 from shared.stream.records import header
 
@@ -78,6 +79,7 @@ class Outcomes:
         job, now = step.job, datetime.now(UTC)
         provider_ids = receipt.provider_message_ids
         refs = receipt.refs or provider_ids
+        state = receipt.state if is_message(job.command) else State.DONE
         statuses, parts, messages = [], {}, {}
         for part in step.parts:
             at = part - step.first
@@ -89,7 +91,7 @@ class Outcomes:
                 job.command,
                 job.conversation_id,
                 Part(index=part, of=max(step.of, 1)),
-                receipt.state,
+                state,
                 occurred_at=now,
                 message_id=message,
                 provider_message_id=provider_ids[at] if at < len(provider_ids) else None,
@@ -97,16 +99,22 @@ class Outcomes:
                 file_refs=_file_refs(step.call, receipt) if part == step.first else None,
             )
             statuses.append(status)
-            parts[ledger.part_field(part)] = (_encoded(status), RANK[receipt.state])
+            parts[ledger.part_field(part)] = ledger.entry_of(status)
         if not step.of and step.index == step.last:
             # No message comes of it (a reaction, a read mark): the command's own end is its one status.
             status = self._book.status(
-                job.command, job.conversation_id, Part(), State.SENT, occurred_at=now, warnings=step.call.warnings
+                job.command,
+                job.conversation_id,
+                Part(),
+                State.DONE,
+                occurred_at=now,
+                warnings=step.call.warnings,
+                target_message_id=self._marked(step),
             )
             statuses.append(status)
-            parts[ledger.part_field(0)] = (_encoded(status), RANK[State.SENT])
+            parts[ledger.part_field(0)] = ledger.entry_of(status)
         counted = quota_of(rule_for(self._capabilities, step.conversation), step.conversation) is not None
-        told = {ledger.told_field(part): str(receipt.state) for part in step.parts}
+        told = {ledger.told_field(part): str(state) for part in step.parts}
         settlement = Settlement(
             set_fields={ledger.call_field(step.index): CallEntry("done", now_ms()).encode(), **told},
             parts=parts,
@@ -121,8 +129,7 @@ class Outcomes:
             entries, early = await asyncio.gather(self._settle(step, settlement), self._bind(step, refs))
         else:
             entries, early = await self._settle(step, settlement), []
-        roll = ledger.rollup(entries, max(step.of, 1))
-        await self._book.publish_all([s.model_copy(update={"rollup": roll}) for s in statuses], job.traceparent)
+        await self._tell(step, statuses, entries)
         for about, ref, waiting in early:
             await self._book.apply_early(job.account.record, about, ref, waiting)
         if step.of:
@@ -133,10 +140,17 @@ class Outcomes:
             await self._names.learn(job, receipt.learned)
         await self._recovered(job.account)
 
+    def _marked(self, step: Step) -> str | None:
+        """The message up to which a read mark without one has marked: the last one received."""
+        last = step.conversation.last_ref
+        if not isinstance(step.job.command, MarkRead) or step.job.command.message_id or not last:
+            return None
+        return ids.message_id(self._name, step.job.account.account_id, last)
+
     async def _bind(self, step: Step, refs: Sequence[str]) -> list[tuple[About, str, list[Any]]]:
         """Make the parts known under the provider's ids; returns what has been reported of them already."""
         abouts = [
-            About(step.job.conversation_id, step.job.command.command_id, part, max(step.of, 1), step.index)
+            About.of_part(step.job.command, step.job.conversation_id, part, max(step.of, 1), step.index)
             for part in step.parts
         ]
         bound = list(zip(abouts, refs, strict=False))
@@ -153,7 +167,7 @@ class Outcomes:
             part, ref = status["part"], status.get("provider_message_id")
             if ref is None:
                 continue
-            about = About(job.conversation_id, job.command.command_id, part["index"], part["of"], part["index"])
+            about = About.of_part(job.command, job.conversation_id, part["index"], part["of"], part["index"])
             early = await self._store.bind(self._name, job.account.account_id, ref, about.as_dict())
             await self._book.apply_early(job.account.record, about, ref, early)
 
@@ -216,16 +230,13 @@ class Outcomes:
             step,
             Settlement(
                 set_fields={ledger.call_field(step.index): CallEntry("failed", now_ms()).encode()},
-                parts={
-                    ledger.part_field(status.part.index): (_encoded(status), RANK[status.state]) for status in statuses
-                },
+                parts={ledger.part_field(status.part.index): ledger.entry_of(status) for status in statuses},
                 quota_drop=step.quota_members(list(states)),
                 conversation=learned or {},
                 ends=True,
             ),
         )
-        roll = ledger.rollup(entries, of)
-        await self._book.publish_all([s.model_copy(update={"rollup": roll}) for s in statuses], job.traceparent)
+        await self._tell(step, statuses, entries)
 
     async def uncertain(self, step: Step, failure: Failure) -> None:
         job = step.job
@@ -236,7 +247,7 @@ class Outcomes:
             )
             for part in (step.parts or range(1))
         ]
-        parts = {ledger.part_field(s.part.index): (_encoded(s), RANK[State.UNCERTAIN]) for s in statuses}
+        parts = {ledger.part_field(s.part.index): ledger.entry_of(s) for s in statuses}
         record = job.record
         settled = {
             ledger.call_field(step.index): CallEntry("uncertain", now_ms()).encode(),
@@ -247,8 +258,7 @@ class Outcomes:
         entries = await self._settle(step, Settlement(set_fields=settled, parts=parts))
         # The provider may have reported the part meanwhile; then there is no doubt left to tell of.
         open_ = [s for s in statuses if ledger.part_state(entries[ledger.part_field(s.part.index)]) is State.UNCERTAIN]
-        roll = ledger.rollup(entries, max(step.of, 1))
-        await self._book.publish_all([s.model_copy(update={"rollup": roll}) for s in open_], job.traceparent)
+        await self._tell(step, open_, entries)
 
     async def reported(self, step: Step) -> bool:
         """Whether the provider has said meanwhile that it has the parts of this call."""
@@ -274,6 +284,14 @@ class Outcomes:
         if self._health.of(account.account_id) in (Health.BILLING_BLOCKED, Health.DEGRADED):
             await self._health.learn(account, HealthChange(Health.CONNECTED))
 
+    async def _tell(self, step: Step, statuses: Sequence[MessageStatus], entries: Fields) -> None:
+        """Publish what has been written into the ledger: with the times and the parts' totals it has now."""
+        told = [ledger.onwards(status, entries) for status in statuses]
+        if any(status.state is not State.DONE for status in told):
+            roll = ledger.rollup(entries, max(step.of, 1))
+            told = [status.model_copy(update={"rollup": roll}) for status in told]
+        await self._book.publish_all(told, step.job.traceparent)
+
     async def _settle(self, step: Step, settlement: Settlement) -> Fields:
         return await self._store.settle(step.job.conversation_id, step.job.command.command_id, settlement)
 
@@ -282,10 +300,6 @@ def _file_refs(call: Call, receipt: Receipt) -> dict[str, str] | None:
     """What the provider calls the files it has got, by their blobs."""
     named = ((call.files.get(name), ref) for name, ref in receipt.learned_files.items())
     return {file.blob: ref for file, ref in named if file is not None and file.blob} or None
-
-
-def _encoded(status: MessageStatus) -> str:
-    return ledger.encode_part(status.state, status.to_json())
 
 
 def _said(step: Step) -> Iterator[str]:

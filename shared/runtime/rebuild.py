@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from shared.channel import Account, Channel, Event, HealthChange, StatusUpdate
 from shared.contract.state import ConversationState
-from shared.contract.statuses import RANK, MessageStatus, State, supersedes
+from shared.contract.statuses import MessageStatus, State, supersedes
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.policy.conversation import Conversation
@@ -191,7 +191,8 @@ async def _restore(
     for status in parts.values():
         if status.provider_message_id and status.message_id:
             messages[status.message_id] = status.provider_message_id
-            about = About(conversation_id, command_id, status.part.index, of, status.part.index)
+            part = status.part.index
+            about = About(conversation_id, command_id, part, of, part, status.target_message_id)
             await store.bind(channel, status.account_id, status.provider_message_id, about.as_dict())
     await store.settle(
         conversation_id,
@@ -199,8 +200,8 @@ async def _restore(
         Settlement(
             set_fields=fields,
             parts={
-                ledger.part_field(index): (ledger.encode_part(s.state, s.to_json()), RANK[s.state])
-                for index, s in parts.items()
+                ledger.part_field(status.part.index): ledger.entry_of(status)
+                for status in sorted(parts.values(), key=lambda status: status.occurred_at)
             },
             messages=messages,
         ),

@@ -343,7 +343,8 @@ class Sender:
     async def _bind(self, step: Step, given: str) -> None:
         """Make the call known under what a later report will bring, where the answer itself may get lost."""
         job = step.job
-        about = About(job.conversation_id, job.command.command_id, step.first, max(step.of, 1), step.index).as_dict()
+        part = About.of_part(job.command, job.conversation_id, step.first, max(step.of, 1), step.index)
+        about = part.as_dict()
         if self._echoes is not None:
             echo = self._echoes.echo_key(step.call)
             await self._store.bind(self._name, job.account.account_id, echo, about, ttl=ECHO_SECONDS)

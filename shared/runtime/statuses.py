@@ -13,10 +13,10 @@ from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import rfc3339
 from shared.contract.capabilities import Capabilities
-from shared.contract.commands import Command
+from shared.contract.commands import Command, MessageSend
 from shared.contract.errors import Error, ErrorCode, error
 from shared.contract.events import ContactReachability, EventType
-from shared.contract.statuses import RANK, MessageStatus, Part, Participant, State
+from shared.contract.statuses import MessageStatus, Part, Participant, State
 from shared.contract.topics import Topics
 from shared.policy import words
 from shared.policy.conversation import from_fields
@@ -32,20 +32,40 @@ LONGEST_CORRELATION = 200
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a provider message id stands for: a part of a command."""
+    """What a provider message id stands for: a part of a command.
+
+    `target` is what a command that makes no message is about: the provider may give a reaction an id all the same.
+    """
 
     conversation_id: str
     command_id: str
     part: int
     of: int
     call: int
+    target: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {"c": self.conversation_id, "k": self.command_id, "p": self.part, "of": self.of, "i": self.call}
+        known = {"c": self.conversation_id, "k": self.command_id, "p": self.part, "of": self.of, "i": self.call}
+        return known if self.target is None else {**known, "t": self.target}
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> About:
-        return cls(value["c"], value["k"], value["p"], value["of"], value["i"])
+        return cls(value["c"], value["k"], value["p"], value["of"], value["i"], value.get("t"))
+
+    @classmethod
+    def of_part(cls, command: Command, conversation_id: str, part: int, of: int, call: int) -> About:
+        """A part of a command, of so many, made by one of its calls."""
+        return cls(conversation_id, command.command_id, part, of, call, target_id(command))
+
+
+def is_message(command: Command) -> bool:
+    """Whether a command makes a message for the contact; the others end in `done`."""
+    return isinstance(command, MessageSend)
+
+
+def target_id(command: Command) -> str | None:
+    """Our id of the message that a command which makes none is about."""
+    return None if is_message(command) else getattr(command, "message_id", None)
 
 
 def correlation(command_id: str, part: int) -> str:
@@ -103,6 +123,7 @@ class StatusBook:
             part=part,
             state=state,
             occurred_at=occurred_at or datetime.now(UTC),
+            target_message_id=facts.pop("target_message_id", None) or target_id(command),
             **facts,
         )
 
@@ -185,28 +206,32 @@ class StatusBook:
             await self._apply_of_one(account, about, update, traceparent)
             return
         status = self._reported(account, about, update)
+        state = status.state
         field, told = ledger.part_field(about.part), ledger.told_field(about.part)
-        value = ledger.encode_part(update.state, status.to_json())
         moved, entries = await self._store.advance(
-            about.conversation_id, about.command_id, field, value, RANK[update.state]
+            about.conversation_id, about.command_id, field, *ledger.entry_of(status)
         )
+        status = ledger.onwards(status, entries)
+        stands = entries[field] == ledger.encode_part(status)
         # It may have moved in an attempt that ended before anything was told.
-        if not moved and (entries[field] != value or entries.get(told) == update.state):
-            if update.state is State.FAILED and entries[field] != value:
+        if not moved and (not stands or entries.get(told) == state):
+            if update.state is State.FAILED and not stands:
                 metrics.ANOMALIES.labels(self._channel, "failed_after_receipt").inc()
             return
         conversation_id = await self._identities.root_of(about.conversation_id)
-        rollup = ledger.rollup(entries, about.of)
-        status = status.model_copy(update={"rollup": rollup, "conversation_id": conversation_id})
+        status = status.model_copy(update={"conversation_id": conversation_id})
+        if state is not State.DONE:
+            status = status.model_copy(update={"rollup": ledger.rollup(entries, about.of)})
         await (await self.publish(status, traceparent))
         if update.failure is not None:
             await self._learn(account, conversation_id, update)
-        await self._store.tell(about.conversation_id, about.command_id, told, update.state)
+        await self._store.tell(about.conversation_id, about.command_id, told, state)
 
     def _reported(self, account: AccountRecord, about: About, update: StatusUpdate) -> MessageStatus:
         provider_id = update.provider_message_id
+        state = update.state if about.target is None or update.state is State.FAILED else State.DONE
         return MessageStatus(
-            status_id=ids.status_id(about.command_id, about.part, update.state),
+            status_id=ids.status_id(about.command_id, about.part, state),
             channel=self._channel,
             workspace_id=account.workspace_id,
             account_id=account.account_id,
@@ -216,9 +241,10 @@ class StatusBook:
             else ids.part_message_id(about.command_id, about.part),
             conversation_id=about.conversation_id,
             part=Part(index=about.part, of=about.of),
-            state=update.state,
+            state=state,
             provider_message_id=provider_id,
-            occurred_at=update.occurred_at,
+            target_message_id=about.target,
+            occurred_at=min(update.occurred_at, datetime.now(UTC)),  # nothing has come from the future
             error=contract_error(update.failure) if update.failure else None,
             pricing=dict(update.pricing) if update.pricing is not None else None,
         )
@@ -240,8 +266,7 @@ class StatusBook:
             about.conversation_id,
             about.command_id,
             field,
-            ledger.encode_part(update.state, b""),
-            RANK[update.state],
+            *ledger.participant_entry(update.state, update.occurred_at),
         )
         if not moved and ledger.part_state(entries[field]) is not update.state:
             return  # what is behind what was told of them already
@@ -257,6 +282,7 @@ class StatusBook:
         }
         # Told again after a broken attempt, it is the same status: whoever reads it knows it by its id.
         told["conversation_id"] = await self._identities.root_of(about.conversation_id)
+        told["occurred_at"] = ledger.not_before(entries, update.occurred_at)
         status = self._reported(account, about, whole).model_copy(update=told)
         await (await self.publish(status, traceparent))
 

@@ -301,6 +301,23 @@ local function now(given)
 end
 """
 
+# The time of a command's latest status is its ledger's `at`: no later one is told with an earlier time, whatever the
+# provider's clock says. Times are RFC 3339 with milliseconds and in UTC, which sort as text; one that would run
+# backwards gives way inside the status.
+_ONWARDS = """
+local function onwards(ledger, value, at)
+  local latest = redis.call('HGET', ledger, 'at')
+  if latest and latest > at then
+    local name = '"occurred_at":"'
+    local from, upto = string.find(value, name .. at .. '"', 1, true)
+    if from then return string.sub(value, 1, from - 1) .. name .. latest .. string.sub(value, upto) end
+    return value
+  end
+  redis.call('HSET', ledger, 'at', at)
+  return value
+end
+"""
+
 # The claim to one call of a command. KEYS: conversation, quota, cancel rules, ledger, then pending `message` keys.
 # ARGV: ledger ttl, message ttl, field, value, quota limit ('' for none), quota members (JSON), quota ttl, moment
 #       ('' for now).
@@ -331,12 +348,13 @@ return {'ok', ''}
 )
 
 # KEYS: conversation, quota, ledger, outbox, then `message` keys. ARGV: ledger ttl, message ttl, JSON of the change,
-#       outbox ttl, conversation ttl, quota ttl, moment as in INTEND. Parts are [value, rank] and move on only to a
-#       higher rank; the rest is set or dropped.
+#       outbox ttl, conversation ttl, quota ttl, moment as in INTEND. Parts are [value, rank, time] and move on
+#       only to a higher rank; the rest is set or dropped.
 # Returns the whole ledger.
 SETTLE = (
     _KEEP
     + _NOW
+    + _ONWARDS
     + """
 local change = cjson.decode(ARGV[3])
 for _, field in ipairs(change.drop) do redis.call('HDEL', KEYS[3], field) end
@@ -344,7 +362,7 @@ for field, value in pairs(change.set) do redis.call('HSET', KEYS[3], field, valu
 for field, part in pairs(change.parts) do
   local present = redis.call('HGET', KEYS[3], field)
   if not present or tonumber(string.match(present, '^(%d+)|')) < part[2] then
-    redis.call('HSET', KEYS[3], field, part[1])
+    redis.call('HSET', KEYS[3], field, onwards(KEYS[3], part[1], part[3]))
   end
 end
 if change.ends then redis.call('EXPIRE', KEYS[3], ARGV[1]) else keep(KEYS[3], ARGV[1]) end
@@ -362,15 +380,16 @@ return redis.call('HGETALL', KEYS[3])
 """
 )
 
-# A part's state moves on or stays. KEYS: ledger. ARGV: field, value, rank, ledger ttl. Values begin with
+# A part's state moves on or stays. KEYS: ledger. ARGV: field, value, rank, ledger ttl, time. Values begin with
 # '<rank>|'; the higher rank wins. Returns whether it moved, and the whole ledger.
 ADVANCE = (
     _KEEP
+    + _ONWARDS
     + """
 local present = redis.call('HGET', KEYS[1], ARGV[1])
 local moved = 0
 if not present or tonumber(string.match(present, '^(%d+)|')) < tonumber(ARGV[3]) then
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+  redis.call('HSET', KEYS[1], ARGV[1], onwards(KEYS[1], ARGV[2], ARGV[5]))
   keep(KEYS[1], ARGV[4])
   moved = 1
 end

@@ -58,7 +58,7 @@ class Settlement:
 
     set_fields: Mapping[str, str] = field(default_factory=dict)
     drop_fields: Sequence[str] = ()
-    parts: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # field → value and its rank
+    parts: Mapping[str, tuple[str, int, str]] = field(default_factory=dict)  # field → value, its rank and its time
     outbox: Sequence[str] = ()  # provider references to remember by time
     quota_drop: Sequence[str] = ()
     quota_add: Sequence[str] = ()
@@ -298,13 +298,16 @@ class Store:
         return _fields(flat)
 
     async def advance(
-        self, conversation_id: str, command_id: str, part: str, value: str, rank: int
+        self, conversation_id: str, command_id: str, part: str, value: str, rank: int, at: str
     ) -> tuple[bool, Fields]:
-        """Move a part on if `rank` is higher than what is there. Returns whether it moved, and the ledger."""
+        """Move a part on if `rank` is higher than what is there. Returns whether it moved, and the ledger.
+
+        `at` is the time in the status (RFC 3339, as the contract writes it): it gives way to a later one told before.
+        """
         moved, flat = await self.client.script(
             keys.ADVANCE,
             [ConversationKeys(conversation_id).ledger(command_id)],
-            [part, value, rank, keys.LEDGER.ttl],
+            [part, value, rank, keys.LEDGER.ttl, at],
         )
         return bool(moved), _fields(flat)
 

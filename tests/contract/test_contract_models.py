@@ -424,7 +424,7 @@ def test_reports_seen_twice_change_nothing(seen: list[State]) -> None:
 
 @pytest.mark.parametrize("ended", sorted(ENDED_WITHOUT_SENDING - {State.FAILED}))
 def test_only_the_providers_word_reopens_what_ended_before_sending(ended: State) -> None:
-    by_provider = {State.SENT, State.FAILED, State.DELIVERED, State.READ, State.PLAYED}
+    by_provider = {State.SENT, State.DONE, State.FAILED, State.DELIVERED, State.READ, State.PLAYED}
     assert {state for state in State if supersedes(state, ended)} == by_provider
 
 

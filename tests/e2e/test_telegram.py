@@ -91,16 +91,16 @@ async def test_an_album_goes_out_as_one_and_can_be_changed(telegram: ChannelUnde
         person, "message.edit", message_id=sent["message_id"], content={"kind": "text", "text": "first"}
     )
     (edited,) = await telegram.statuses.end(edit.id)
-    assert edited["state"] in SENT
+    assert (edited["state"], edited["target_message_id"]) == ("done", sent["message_id"])
     assert telegram.provider.sim.conversation(bot, person.handle)["messages"][-1]["text"] == "first"
     react = await telegram.command(person, "reaction.set", message_id=await _inbound(telegram, person), emoji="🔥")
     (reacted,) = await telegram.statuses.end(react.id)
-    assert reacted["state"] in SENT
+    assert (reacted["state"], reacted["target_message_id"]) == ("done", await _inbound(telegram, person))
     messages = sim.conversation(bot, person.handle)["messages"]
     assert [r["emoji"] for m in messages for given in m.get("reactions", {}).values() for r in given] == ["🔥"]
     delete = await telegram.command(person, "message.delete", message_id=sent["message_id"])
     (deleted,) = await telegram.statuses.end(delete.id)
-    assert deleted["state"] in SENT
+    assert (deleted["state"], deleted["target_message_id"]) == ("done", sent["message_id"])
     assert sim.conversation(bot, person.handle)["messages"][-1]["deleted"] is True
     assert sim.violations == []
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 # A receipt may overtake the word that a message was sent, which is then not told any more.
 SENT = frozenset({"sent", "delivered", "read", "played"})
-ENDS = SENT | {"failed", "rejected", "expired", "cancelled", "uncertain"}
+ENDS = SENT | {"done", "failed", "rejected", "expired", "cancelled", "uncertain"}
 _REFUSED = frozenset({"rejected", "expired", "cancelled"})
 
 

@@ -22,7 +22,7 @@ COMMANDS = 150
 PEOPLE = 15
 SECONDS = 1.5  # that a command has
 GRACE = 60.0
-ENDS = {"sent", "delivered", "read", "played", "failed", "rejected", "expired", "cancelled", "uncertain"}
+ENDS = {"sent", "delivered", "read", "played", "done", "failed", "rejected", "expired", "cancelled", "uncertain"}
 
 FAILURES = (
     Failure(ErrorCode.CONTENT_REJECTED),

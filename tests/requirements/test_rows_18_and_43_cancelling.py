@@ -36,7 +36,8 @@ async def _states(channel: Channel, ids: list[str]) -> list[str]:
 async def test_what_an_ai_has_queued_is_cancelled_and_nothing_else(channel: Channel, what: dict[str, str]) -> None:
     person, of_ai, by_hand = await _queue(channel)
     cancel = await channel.command(person, "message.cancel", **what)
-    assert await _states(channel, [cancel.id]) == ["sent"]
+    (done,) = await channel.statuses.end(cancel.id, 10)
+    assert (done["state"], done["count"]) == ("done", QUEUED)
     assert await _states(channel, of_ai) == ["cancelled"] * QUEUED
     assert all(channel.statuses.ended(one) is None for one in by_hand)
     assert len(channel.asked(person.account)) == 1

@@ -2,8 +2,8 @@
 
 const MESSAGES_KEPT = 200;
 const CONVERSATIONS_KEPT = 500;
-const PROGRESS = ["queued", "deferred", "accepted", "uncertain", "sent", "delivered", "read", "played"];
-const DONE = new Set(["sent", "delivered", "read", "played"]);
+const PROGRESS = ["queued", "deferred", "accepted", "uncertain", "sent", "done", "delivered", "read", "played"];
+const DONE = new Set(["done", "sent", "delivered", "read", "played"]);
 const ENDED = new Set(["failed", "rejected", "expired", "cancelled"]);
 
 class Conversation {

@@ -515,7 +515,7 @@ async def test_cancelling_what_is_queued(world: World, cancel: dict[str, str], l
     assert set(world.provider.texts()) == left
     for name in ("human", "ai", "run"):
         assert await world.states(name) == ["sent" if name in left else "cancelled"]
-    assert await world.states("cancel") == ["sent"]
+    assert await world.states("cancel") == ["done"]
 
 
 async def test_a_command_queued_after_the_cancellation_is_sent(world: World) -> None:
@@ -537,7 +537,9 @@ async def test_cancelling_what_is_parked_ends_it_at_once(world: World, why: obje
     world.provider.will("one", why)
     await world.send(text="one", command_id="c1")
     await world.send(text="two", command_id="c2")
-    await world.send(CommandType.MESSAGE_CANCEL, cancel_conversation=True)
+    await world.send(CommandType.MESSAGE_CANCEL, command_id="cancel", cancel_conversation=True)
+    (cancelled,) = await world.statuses("cancel")
+    assert (cancelled["state"], cancelled["count"]) == ("done", 2)
     await world.come_due()
     assert (await world.states("c1"))[-1] == (await world.states("c2"))[-1] == "cancelled"
     assert len(world.process.parking) == 0

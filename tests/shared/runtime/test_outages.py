@@ -252,7 +252,8 @@ async def test_parts_in_doubt_are_sent_again_by_a_command(world: World) -> None:
     told = [s for s in await world.statuses("c1") if s["state"] == "sent" and s["part"]["index"] == 1]
     assert [w["code"] for w in told[-1]["warnings"]] == ["may_be_duplicate"]
     assert (await world.statuses("c1"))[-1]["rollup"]["sent"] == 3
-    assert await world.states("again") == ["sent"]
+    (resent,) = await world.statuses("again")
+    assert (resent["state"], resent["count"]) == ("done", 1)
     await world.send("message.resend", command_id="once-more", resend_command_id="c1")
     assert len(world.provider.texts()) == 3
 
@@ -278,5 +279,5 @@ async def test_a_resend_waits_for_an_outage_like_a_message(make_world: MakeWorld
     world.provider.script.clear()
     await world.outage_ends()
     assert world.provider.texts() == ["m0"]
-    assert (await world.states("again"))[-1] == "sent"
+    assert (await world.states("again"))[-1] == "done"
     assert (await world.states("c0"))[-1] == "sent"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from shared.channel import Receipt
+from shared.channel import Call, PlanContext, Receipt
 from shared.contract import ids
+from shared.contract.base import rfc3339
+from shared.contract.commands import Command, CommandType
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import RANK, State
 from shared.runtime.statuses import correlation
@@ -260,3 +264,83 @@ async def test_reading_without_messages_tells_nothing(make_world: MakeWorld) -> 
     world = await make_world(PlainChannel(reads_up_to=True))
     await world.receive(report("read", None, until=world.clock.ms))
     assert await world.statuses() == []
+
+
+# ------------------------------------------------------------------------------------------ what is no message
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts"),
+    [
+        ("message.edit", {"content": {"kind": "text", "text": "better"}}),
+        ("message.delete", {}),
+        ("reaction.set", {"emoji": "👍"}),
+        ("conversation.mark_read", {}),
+    ],
+)
+async def test_what_is_no_message_is_done_and_names_its_target(world: World, kind: str, facts: dict[str, Any]) -> None:
+    await world.receive(item(id="m1"))
+    target = (await world.events())[0][1]["message_id"]
+    await world.send(kind, command_id="c1", message_id=target, **facts)
+    (status,) = await world.statuses("c1")
+    assert (status["state"], status["target_message_id"]) == ("done", target)
+    assert "rollup" not in status
+    await world.restart()
+    await world.send(kind, command_id="c1", message_id=target, **facts)
+    assert (await world.statuses("c1"))[1] == status
+
+
+async def test_a_read_mark_names_the_last_message_where_the_command_names_none(world: World) -> None:
+    await world.receive(item(id="m1"))
+    await world.send("conversation.mark_read", command_id="c1")
+    (status,) = await world.statuses("c1")
+    assert status["target_message_id"] == (await world.events())[-1][1]["message_id"]
+
+
+async def test_a_refused_edit_names_the_message_too(world: World) -> None:
+    await world.receive(item(id="m1"))
+    target = (await world.events())[0][1]["message_id"]
+    world.provider.will("message.delete", failure(ErrorCode.CONTENT_REJECTED))
+    await world.send("message.delete", command_id="c1", message_id=target)
+    (status,) = await world.statuses("c1")
+    assert (status["state"], status["target_message_id"]) == ("failed", target)
+
+
+async def test_a_reaction_with_an_id_of_its_own_is_no_message(make_world: MakeWorld) -> None:
+    """WhatsApp gives one and reports of it: all it can still become is failed."""
+    world = await make_world(NumbersReactions(answers_uncertain="callback_data"))
+    await world.receive(item(id="m1"))
+    target = (await world.events())[0][1]["message_id"]
+    for command_id in ("c1", "c2"):
+        await world.send("reaction.set", command_id=command_id, message_id=target, emoji="👍")
+    await world.receive(*(report(state) for state in ("sent", "delivered", "read")))
+    assert await world.states("c1") == ["done"]
+    await world.receive(report("failed", "out-1", code="content_rejected"))
+    assert await world.states("c2") == ["done", "failed"]
+    assert {status["target_message_id"] for status in await world.statuses()} == {target}
+
+
+class NumbersReactions(PlainChannel):
+    def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
+        calls = super().plan(kind, command, context)
+        return [replace(call, parts=1) for call in calls]
+
+
+# ------------------------------------------------------------------------------------------------------ the time
+
+
+async def test_the_time_of_a_command_never_runs_backwards(world: World) -> None:
+    """Whatever the clocks of the provider say, after a restart too, and of whichever part."""
+    await world.send(text="one|two", command_id="c1")
+    lags, leads = world.clock.ms - 5000, world.clock.ms + 60_000
+    await world.receive(report("delivered", at=lags), report("delivered", "out-1", at=leads))
+    await world.restart()
+    world.clock.advance(3)
+    await world.receive(report("read", at=world.clock.ms), report("read", "out-1", at=lags))
+    told = await world.statuses("c1")
+    assert len(told) == 6
+    times = [status["occurred_at"] for status in told]
+    assert times == sorted(times)
+    assert times[-1] == rfc3339(world.clock.now)
+    await world.send(text="one|two", command_id="c1")
+    assert contents((await world.statuses("c1"))[6:], "occurred_at") == times[4:]

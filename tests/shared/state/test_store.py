@@ -74,13 +74,25 @@ async def test_targets_are_unknown_pending_or_resolved(store: Store) -> None:
 
 
 async def test_a_part_never_goes_back(store: Store) -> None:
-    assert (await store.advance(CONVERSATION, "c1", "part:0", "3|sent", 3))[0]
-    moved, ledger = await store.advance(CONVERSATION, "c1", "part:0", "5|read", 5)
+    assert (await store.advance(CONVERSATION, "c1", "part:0", "3|sent", 3, "t1"))[0]
+    moved, ledger = await store.advance(CONVERSATION, "c1", "part:0", "5|read", 5, "t2")
     assert moved
-    assert ledger == {"part:0": "5|read"}
-    moved, ledger = await store.advance(CONVERSATION, "c1", "part:0", "4|delivered", 4)
+    assert ledger == {"part:0": "5|read", "at": "t2"}
+    moved, ledger = await store.advance(CONVERSATION, "c1", "part:0", "4|delivered", 4, "t3")
     assert not moved
-    assert ledger == {"part:0": "5|read"}
+    assert ledger == {"part:0": "5|read", "at": "t2"}
+
+
+async def test_the_time_in_a_status_never_runs_backwards(store: Store) -> None:
+    def value(at: str) -> str:
+        return f'1|x|{{"detail":"says \\"occurred_at\\":\\"{at}\\"","occurred_at":"{at}","state":"x"}}'
+
+    await store.advance(CONVERSATION, "c1", "part:0", value("10:05"), 1, "10:05")
+    _, ledger = await store.advance(CONVERSATION, "c1", "part:1", value("10:03"), 1, "10:03")
+    assert ledger["part:1"] == value("10:03").replace(',"occurred_at":"10:03"', ',"occurred_at":"10:05"')
+    parts = {"part:2": (value("10:04"), 1, "10:04")}
+    ledger = await store.settle(CONVERSATION, "c1", Settlement(parts=parts))
+    assert ledger["part:2"].endswith('"occurred_at":"10:05","state":"x"}')
 
 
 async def test_an_early_status_waits_for_its_message(store: Store) -> None:
@@ -195,7 +207,7 @@ async def test_a_bucket_is_remembered_until_it_is_full_again(store: Store) -> No
 async def test_what_is_told_of_a_ledger_that_is_gone_makes_none(store: Store) -> None:
     await store.tell(CONVERSATION, "c1", "told:0", "read")
     assert (await store.open(CONVERSATION, "c1")).ledger == {}
-    await store.advance(CONVERSATION, "c1", "part:0", "3|read", 3)
+    await store.advance(CONVERSATION, "c1", "part:0", "3|read", 3, "t1")
     await store.tell(CONVERSATION, "c1", "told:0", "read")
     assert (await store.open(CONVERSATION, "c1")).ledger["told:0"] == "read"
 
