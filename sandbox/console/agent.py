@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sandbox.channels import WORKSPACE
+from shared.contract import ids
 from shared.contract.base import rfc3339
 from shared.contract.commands import COMMAND_OF, CommandType
 from shared.contract.envelope import Envelope, source, type_name
@@ -53,10 +54,9 @@ class Agent:
             raise BadCommand(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         except ValueError:
             raise BadCommand(f"{kind} is no command") from None
-        conversation = data.conversation_id or ""
-        envelope = Envelope(
-            command_id, type_name(name), source(channel, data.account_id), conversation, rfc3339(now), data
-        )
+        addressee = f"{channel}:{data.account_id}:{ids.personal_peer(data.to[0].value)}" if data.to else ""
+        order = data.conversation_id or addressee
+        envelope = Envelope(command_id, type_name(name), source(channel, data.account_id), order, rfc3339(now), data)
         await self._log.send(self._topics.outbound(channel), envelope.key, data.to_json(), envelope.headers())
         return command_id
 

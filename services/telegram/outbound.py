@@ -194,7 +194,7 @@ def _target(context: PlanContext, what: str, peer: Peer) -> int:
     number = message_number(context.target.provider_message_id, peer) if context.target else None
     if number is None:
         detail = f"The message to {what} is not known to Telegram."
-        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, detail, field="message_id", remedy=None)
+        raise Refused(ErrorCode.MESSAGE_UNKNOWN, detail, field="message_id", remedy=None)
     return number
 
 
@@ -293,5 +293,5 @@ def _mark_read(context: PlanContext, peer: Peer) -> Call:
     number = message_number(reference, peer) if reference else None
     if number is None:
         detail = "There is no message to mark as read."
-        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, detail, field="message_id", remedy=None)
+        raise Refused(ErrorCode.MESSAGE_UNKNOWN, detail, field="message_id", remedy=None)
     return Call("readBusinessMessage", {**_chat(peer), "message_id": number}, parts=0)

@@ -114,7 +114,7 @@ def _with_files(content: OutInteractive, files: Sequence[File]) -> OutInteractiv
 
 def _react(command: ReactionSet, context: PlanContext) -> Call:
     if context.target is None:
-        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="message_id")
+        raise Refused(ErrorCode.MESSAGE_UNKNOWN, field="message_id")
     emoji = (command.emoji or "").strip()
     if command.emoji and emoji.isascii():  # a word, a smiley in letters, a blank
         raise Refused(ErrorCode.INVALID_COMMAND, "A reaction is an emoji.", field="emoji")
@@ -136,7 +136,7 @@ def _read(command: Command, context: PlanContext) -> Call:
     _not_in_groups(command, context)
     last = context.target.provider_message_id if context.target else context.last_inbound
     if last is None:
-        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, "There is no received message to mark.", field="message_id")
+        raise Refused(ErrorCode.MESSAGE_UNKNOWN, "There is no received message to mark.", field="message_id")
     return _receipt(last)
 
 

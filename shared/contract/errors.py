@@ -60,6 +60,7 @@ class ErrorCode(StrEnum):
     REPLY_TARGET_PENDING = "reply_target_pending"
     REPLY_TARGET_UNKNOWN = "reply_target_unknown"
     MESSAGE_UNKNOWN = "message_unknown"
+    MESSAGE_PENDING = "message_pending"
     NOT_SENDABLE = "not_sendable"
     UNSUPPORTED_BY_CHANNEL = "unsupported_by_channel"
     INVALID_COMMAND = "invalid_command"
@@ -189,6 +190,9 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
     ),
     ErrorCode.MESSAGE_UNKNOWN: ErrorFact(
         ErrorClass.REPLY, False, "The message is not known to this connector.", "Check which message is meant."
+    ),
+    ErrorCode.MESSAGE_PENDING: ErrorFact(
+        ErrorClass.REPLY, False, "The message has not been sent yet.", "Try again once it is sent."
     ),
     ErrorCode.NOT_SENDABLE: ErrorFact(ErrorClass.COMMAND, False, "This is not for the contact and was not sent."),
     ErrorCode.UNSUPPORTED_BY_CHANNEL: ErrorFact(ErrorClass.COMMAND, False, "The channel cannot do this."),

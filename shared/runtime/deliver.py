@@ -34,6 +34,7 @@ from shared.runtime.jobs import (
     account_group,
     account_refusal,
     expiry,
+    key_refusal,
     lane_group,
     outage_group,
     read_command,
@@ -203,6 +204,8 @@ class Deliverer:
             refusal = account_refusal(account, command)
             if refusal is not None or account is None:
                 raise refusal or AssertionError("no refusal without an account")
+            if (misplaced := key_refusal(self._name, record, command)) is not None:
+                raise misplaced
             conversation, address = await conversation_of(self._channel, self._identities, self._store, command)
         except NotACommand as unreadable:
             await self._dead.put(record, "unreadable", str(unreadable))

@@ -149,21 +149,25 @@ def _answerable(value: Any) -> str | None:
 
 
 def refusal_status(channel: str, record: Record, refusal: CommandRefused) -> MessageStatus:
-    """The `rejected` status of a record that names a command but is none."""
+    """The `rejected` status of a record that names a command but is none.
+
+    It stands in the order of a conversation only where the command's account has it.
+    """
     data, _ = _data(record)
 
     def text(name: str) -> str | None:
         return _answerable(data.get(name))
 
-    command_id = data["command_id"]
+    command_id, account_id = data["command_id"], text("account_id") or ""
+    key = (record.key or b"").decode("utf-8", "replace")
     return MessageStatus(
         status_id=ids.status_id(command_id, 0, State.REJECTED),
         channel=channel,
         workspace_id=text("workspace_id") or "",
-        account_id=text("account_id") or "",
+        account_id=account_id,
         command_id=command_id,
         message_id=ids.part_message_id(command_id, 0),
-        conversation_id=text("conversation_id") or ((record.key or b"").decode("utf-8", "replace") or None),
+        conversation_id=_own_conversation(channel, account_id, text("conversation_id"), key),
         state=State.REJECTED,
         occurred_at=datetime.now(UTC),
         error=error(refusal.code, refusal.detail, field=refusal.field),
@@ -179,6 +183,36 @@ def account_refusal(account: Account | None, command: Command) -> CommandRefused
     if account.workspace_id != command.workspace_id:
         return CommandRefused(ErrorCode.INVALID_COMMAND, "The account belongs to another workspace.", "workspace_id")
     return None
+
+
+def key_refusal(channel: str, record: Record, command: Command) -> CommandRefused | None:
+    """Why a record's key is none for its command: the key says in which order commands are carried out.
+
+    It is the conversation. A first message, with `to` only, has any key that stands for the addressee, the same every
+    time: best `<channel>:<account_id>:` and the inbox's own id of the contact. One that is a conversation of another
+    account is none.
+    """
+    key = (record.key or b"").decode("utf-8", "replace")
+    if command.conversation_id is not None:
+        if key == command.conversation_id:
+            return None
+        detail = "The record's key must be the command's conversation_id: it keeps the conversation in order."
+        return CommandRefused(ErrorCode.INVALID_COMMAND, detail, "key")
+    try:
+        of_channel, account_id, _ = ids.split_conversation_id(key)
+    except ValueError:
+        if key:
+            return None
+    else:
+        if (of_channel, account_id) == (channel, command.account_id):
+            return None
+    detail = f"The record's key must be {channel}:{command.account_id}: and what stands for the addressee."
+    return CommandRefused(ErrorCode.INVALID_COMMAND, detail, "key")
+
+
+def _own_conversation(channel: str, account_id: str, *named: str | None) -> str | None:
+    """The first that names a conversation of the account."""
+    return next((one for one in named if one and one.startswith(f"{channel}:{account_id}:")), None)
 
 
 def expiry(record: Record, command: Command, patience: float) -> datetime:

@@ -101,8 +101,8 @@ def resolve_target(
     """The provider's reference of the target, or a warning that the reply goes without.
 
     `known` is what state has: None for an unknown message, '' for one that has not been sent yet. Raises Refused:
-    `reply_target_pending` always, `reply_target_unknown` under `reply_policy: strict` and for everything that is
-    no reply.
+    `reply_target_pending` always, `reply_target_unknown` under `reply_policy: strict`; `message_pending` and
+    `message_unknown` for what is no reply.
     """
     if target.id is None and target.provider_id is None:
         return None, ()
@@ -110,12 +110,14 @@ def resolve_target(
         return ReplyReference(known, target.quote), ()
     if target.provider_id:
         return ReplyReference(target.provider_id, target.quote), ()
+    if not isinstance(command, MessageSend):
+        if known == "":
+            raise Refused(ErrorCode.MESSAGE_PENDING, field="message_id")
+        if isinstance(command, MarkRead):
+            return None, ()
+        raise Refused(ErrorCode.MESSAGE_UNKNOWN, field="message_id")
     if known == "":
         raise Refused(ErrorCode.REPLY_TARGET_PENDING, field="reply_to.message_id")
-    if isinstance(command, MarkRead):
-        return None, ()
-    if not isinstance(command, MessageSend):
-        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="message_id")
     if command.reply_policy == "strict":
         raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="reply_to.message_id")
     return None, (

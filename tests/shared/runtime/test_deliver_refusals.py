@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -468,9 +469,73 @@ async def test_a_reply_to_an_unknown_message_goes_without_or_not_at_all(world: W
     assert (await world.statuses("c2"))[0]["error"]["code"] == "reply_target_unknown"
 
 
-async def test_a_reaction_to_an_unknown_message_is_refused(world: World) -> None:
-    await world.send(CommandType.REACTION_SET, command_id="c1", message_id="never", emoji="👍")
-    assert (await refusal(world, "c1"))["code"] == "reply_target_unknown"
+UNKNOWN = [
+    (CommandType.REACTION_SET, {"emoji": "👍"}),
+    (CommandType.MESSAGE_DELETE, {}),
+    (CommandType.MESSAGE_EDIT, {"content": {"kind": "text", "text": "better"}}),
+]
+
+
+@pytest.mark.parametrize(("kind", "facts"), UNKNOWN)
+async def test_what_is_about_an_unknown_message_says_so(world: World, kind: CommandType, facts: dict[str, Any]) -> None:
+    await world.send(kind, command_id="c1", message_id="never", **facts)
+    refused = await refusal(world, "c1")
+    assert (refused["code"], refused["field"]) == ("message_unknown", "message_id")
+    assert "repl" not in refused["detail"] + refused["remedy"]
+
+
+@pytest.mark.parametrize(("kind", "facts"), UNKNOWN)
+async def test_what_is_about_a_message_in_doubt_says_so(world: World, kind: CommandType, facts: dict[str, Any]) -> None:
+    world.provider.will("first", failure(ErrorCode.UNCERTAIN, certain=False))
+    await world.send(text="first", command_id="c1")
+    (sent,) = await world.statuses("c1")
+    await world.send(kind, command_id="c2", message_id=sent["message_id"], **facts)
+    (status,) = await world.statuses("c2")
+    refused = status["error"]
+    assert (refused["code"], refused["field"]) == ("message_pending", "message_id")
+
+
+# --------------------------------------------------------------------------------------------------------- the key
+
+
+@pytest.mark.parametrize("key", ["plain:acc_1:somebody_else", "plain:acc_2:p1", "c1", "", None])
+async def test_a_record_that_is_not_in_its_conversations_order_is_refused(world: World, key: str | None) -> None:
+    record = replace(await world.command(command_id="c1"), key=None if key is None else key.encode())
+    await world.handle(record)
+    (status,) = await world.statuses("c1")
+    assert (status["error"]["code"], status["error"]["field"]) == ("invalid_command", "key")
+    assert "conversation_id" in status["error"]["detail"]
+    assert status["conversation_id"] == CONVERSATION  # its own order, not that of the key
+    assert world.provider.asked == []
+
+
+async def test_a_first_message_has_a_key_of_its_account(make_world: MakeWorld) -> None:
+    world = await make_world(InitiatingChannel())
+    to = [{"kind": "phone", "value": "+4915112345678"}]
+    record = await world.command(command_id="c1", conversation_id=None, to=to)
+    for wrong in (b"", b"plain:acc_2:somebody", b"other:acc_1:somebody"):
+        await world.handle(replace(record, key=wrong))
+    refused = await world.statuses("c1")
+    assert [status["error"]["field"] for status in refused] == ["key"] * 3
+    assert {status.get("conversation_id") for status in refused} == {None}
+    for good in (b"plain:acc_1:contact-7", b"contact-7"):
+        await world.handle(replace(record, key=good))
+        assert (await world.states("c1"))[-1] == "sent"
+
+
+async def test_a_refusal_stands_in_no_order_of_another_account(world: World) -> None:
+    await world.send(command_id="c1", conversation_id="plain:acc_2:p1")
+    (status,) = await world.statuses("c1")
+    assert status["state"] == "rejected"
+    assert "conversation_id" not in status
+
+
+async def test_what_has_waited_keeps_its_key(world: World) -> None:
+    world.provider.will("one", failure(ErrorCode.RATE_LIMITED, retry_after=60.0))
+    await world.send(text="one", command_id="c1")
+    await world.restart()
+    await world.come_due(61)
+    assert await world.states("c1") == ["deferred", "sent"]
 
 
 # ------------------------------------------------------------------------------------------------------- the files

@@ -142,7 +142,8 @@ class World:
         if document["conversation_id"] is None:
             del document["conversation_id"]
         ce_type = kind if str(kind).startswith("channels.") else type_name(str(kind))
-        return await self.record(orjson.dumps(document), str(ce_type), document.get("conversation_id"))
+        named = document.get("conversation_id")
+        return await self.record(orjson.dumps(document), str(ce_type), named if isinstance(named, str) else None)
 
     async def record(self, value: bytes, ce_type: str = "channels.message.send.v1", key: str | None = None) -> Record:
         """Bytes on the outbound topic, queued now."""
