@@ -87,6 +87,16 @@ class _Accepted(GenerateJsonSchema):
         return union
 
 
+class _Commanded(_Accepted):
+    """What commands may say: strict, so that whoever checks by the schema finds a misspelt field.
+
+    The connector itself goes on taking what it does not know, and says so (`field_ignored`).
+    """
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        return {**super().model_schema(schema), "additionalProperties": False}
+
+
 class _Published(_Accepted):
     """What we write: `Model.to_json` leaves absent fields out, so none is null and all the others are required."""
 
@@ -106,8 +116,9 @@ class _Published(_Accepted):
 
 
 def json_schema(record: RecordType) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a record's value; unknown fields are allowed in both directions."""
-    generator, mode = (_Published, "serialization") if record.direction == "published" else (_Accepted, "validation")
+    """The JSON Schema (2020-12) of a record's value; unknown fields are allowed but in commands."""
+    accepted = _Commanded if record in COMMANDS else _Accepted
+    generator, mode = (_Published, "serialization") if record.direction == "published" else (accepted, "validation")
     schema = _of(record.model, generator, mode)
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": record.ce_type}
 

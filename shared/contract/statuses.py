@@ -76,11 +76,16 @@ class WarningCode(StrEnum):
     RECOMPRESSED = "recompressed"
     THREAD_DROPPED = "thread_dropped"
     MAY_BE_DUPLICATE = "may_be_duplicate"
+    FIELD_IGNORED = "field_ignored"
 
 
 class Warning(Model):
+    """`field_ignored` says which `field` of the command nobody knows, and the `nearest` known name, if one is near."""
+
     code: WarningCode
     detail: str
+    field: str | None = None
+    nearest: str | None = None
 
 
 class Part(Model):

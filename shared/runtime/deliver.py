@@ -34,6 +34,7 @@ from shared.runtime.jobs import (
     account_group,
     account_refusal,
     expiry,
+    ignored_of,
     key_refusal,
     lane_group,
     outage_group,
@@ -220,7 +221,8 @@ class Deliverer:
             return None
         metrics.COMMANDS.labels(self._name, kind).inc()
         expires = expiry(record, command, self._patience)
-        return Job(record, kind, command, account, conversation, expires, traceparent, address)
+        ignored = ignored_of(record)
+        return Job(record, kind, command, account, conversation, expires, traceparent, address, ignored)
 
     async def _refuse(self, record: Record, refused: CommandRefused) -> None:
         status = refusal_status(self._name, record, refused)
@@ -320,7 +322,7 @@ class Deliverer:
                 return
         target = target_of(job.command)
         known = await referred(self._store, job.conversation_id, target, opened)
-        reference, warnings = resolve_target(job.command, target, known)
+        reference, dropped = resolve_target(job.command, target, known)
         with self._sender.place(job) if names_url(job.command) else nullcontext():
             files, corrected = await self._preparer.files_of(job.account, job.command)
         context = context_for(job.account, conversation, reference, files)
@@ -330,7 +332,7 @@ class Deliverer:
             await self._wait_for_account(job)
             await self._learn_address(job, known_before)
         stopped = partial(self._stopped, job, opened)
-        await self._make(job, calls, opened, conversation, (*warnings, *corrected), stopped)
+        await self._make(job, calls, opened, conversation, (*job.warnings, *dropped, *corrected), stopped)
 
     async def _make(
         self,
@@ -380,6 +382,7 @@ class Deliverer:
 
     async def _end(self, job: Job, status: MessageStatus) -> None:
         """Write an end without any call into the ledger, then tell it: told again, it is the same."""
+        status = status.model_copy(update={"warnings": (*job.warnings, *status.warnings)})
         document = orjson.dumps([orjson.loads(status.to_json())]).decode()
         await self._store.settle(
             job.conversation_id,
@@ -433,7 +436,7 @@ class Deliverer:
         headers = (("ce_type", ce_type),)
         record = replace(job.record, value=value, headers=headers, timestamp_ms=queued_ms)
         kind, command, _ = read_command(record)
-        message = replace(job, record=record, kind=kind, command=command)
+        message = replace(job, record=record, kind=kind, command=command, warnings=())
         count = ledger.count_of(opened.ledger, State.UNCERTAIN)
         if doubtful := ledger.in_doubt(opened.ledger):
             self._sender.wait_for_provider(job)
@@ -470,7 +473,7 @@ class Deliverer:
         if not calls:
             await self._end(job, self._status(job, State.DONE))
             return
-        await self._make(job, calls, opened, conversation, (), lambda: None)
+        await self._make(job, calls, opened, conversation, job.warnings, lambda: None)
 
 
 def _is_for_later(job: Job) -> bool:

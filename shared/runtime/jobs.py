@@ -16,8 +16,9 @@ from shared.contract.base import flaw_of, is_text
 from shared.contract.commands import Command, CommandRefused, CommandType, parse_command
 from shared.contract.envelope import attributes
 from shared.contract.errors import ErrorCode, error
-from shared.contract.statuses import MessageStatus, State
+from shared.contract.statuses import MessageStatus, State, Warning
 from shared.contract.topics import LARGEST_MESSAGE
+from shared.contract.unknown_fields import ignored_fields
 from shared.runtime.tracing import traceparent_of
 from shared.stream.kafka import OVERHEAD_BYTES
 from shared.stream.records import Record, header
@@ -44,7 +45,7 @@ class NotACommand(ValueError):
 @dataclass(frozen=True, slots=True)
 class Job:
     """A command on its way: `conversation_id` is the one it has kept, `expires_at` when it is not worth sending,
-    `address` where its `to` says to write."""
+    `address` where its `to` says to write, `warnings` what of it is ignored."""
 
     record: Record
     kind: CommandType
@@ -54,6 +55,7 @@ class Job:
     expires_at: datetime
     traceparent: str | None
     address: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Warning, ...] = ()
 
     @property
     def id(self) -> bytes:
@@ -118,6 +120,11 @@ def read_command(record: Record) -> tuple[CommandType, Command, str | None]:
     return kind, command, traceparent_of(found.get("traceparent"))
 
 
+def ignored_of(record: Record) -> tuple[Warning, ...]:
+    """What of a record that names a command is ignored, one warning each. Raises NotACommand."""
+    return ignored_fields(attributes(record.headers).get("type", ""), _data(record)[0])
+
+
 def _data(record: Record) -> tuple[dict[str, Any], tuple[str, str] | None]:
     """The data of a record that names a command, and what in it is no JSON. Raises NotACommand."""
     flaw = None
@@ -171,6 +178,7 @@ def refusal_status(channel: str, record: Record, refusal: CommandRefused) -> Mes
         state=State.REJECTED,
         occurred_at=datetime.now(UTC),
         error=error(refusal.code, refusal.detail, field=refusal.field),
+        warnings=ignored_of(record),
     )
 
 

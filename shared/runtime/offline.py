@@ -40,6 +40,7 @@ from shared.contract.commands import (
 )
 from shared.contract.envelope import type_name
 from shared.contract.errors import ERRORS, ErrorCode, error
+from shared.contract.unknown_fields import ignored_fields
 from shared.policy.judge import unfit_files
 from shared.runtime.acquainted import Acquainted
 from shared.runtime.prepare import own_blob
@@ -222,7 +223,8 @@ def read_command(document: Mapping[str, Any]) -> tuple[str, dict[str, Any], Plan
     else:  # what is no text is no type either, and refused as an unknown one
         ce_type = given if str(given).startswith("channels.") else type_name(str(given))
     context = document.get("context")
-    return ce_type, dict(data), context if isinstance(context, dict) else {}
+    data = {name: value for name, value in data.items() if name not in ("type", "context")}  # they say how to read it
+    return ce_type, data, context if isinstance(context, dict) else {}
 
 
 PlanContextFacts = Mapping[str, Any]
@@ -243,11 +245,21 @@ def plan(
     if not isinstance(document, dict):
         return [refused(ErrorCode.INVALID_COMMAND, "A command is a JSON object.")]
     ce_type, data, facts = read_command(document)
-    name = channel.capabilities.channel
     data.setdefault("command_id", "command")
     known = workspace_id or data.get("workspace_id")
     data["workspace_id"] = known or PLACEHOLDER_WORKSPACE
     data["account_id"] = account_id or data.get("account_id") or PLACEHOLDER_ACCOUNT
+    planned = _planned(channel, ce_type, data, facts, known)
+    if ignored := [warning.model_dump(mode="json", exclude_none=True) for warning in ignored_fields(ce_type, data)]:
+        first = planned[0] if planned else {}
+        planned[:1] = [{**first, "warnings": [*ignored, *first.get("warnings", ())]}]
+    return planned
+
+
+def _planned(
+    channel: Channel, ce_type: str, data: dict[str, Any], facts: PlanContextFacts, workspace_id: Any
+) -> list[dict[str, Any]]:
+    """The calls of a command, or its refusal."""
     try:
         kind, command = parse_command(ce_type, data)
         if kind in (CommandType.MESSAGE_CANCEL, CommandType.MESSAGE_RESEND):
@@ -255,8 +267,8 @@ def plan(
         verdict = unfit_files(channel.capabilities, command)
         if verdict is not None:
             return [refused(*verdict)]
-        context = _context(name, command, facts)
-        if known:
+        context = _context(channel.capabilities.channel, command, facts)
+        if workspace_id:
             _only_own_files(context.account, command)
         return printable_calls(channel.plan(kind, command, context))
     except (CommandRefused, Refused) as refusal:
@@ -306,7 +318,7 @@ def _printable_call(call: Call, first: int, total: int) -> dict[str, Any]:
     if call.files:
         entry["files"] = {n: f.model_dump(mode="json", exclude_defaults=True) for n, f in call.files.items()}
     if call.warnings:
-        entry["warnings"] = [w.model_dump(mode="json") for w in call.warnings]
+        entry["warnings"] = [w.model_dump(mode="json", exclude_none=True) for w in call.warnings]
     return entry
 
 

@@ -243,7 +243,12 @@ class Outcomes:
         reason = contract_error(replace(failure, code=ErrorCode.UNCERTAIN), _said(step))
         statuses = [
             self._book.status(
-                job.command, job.conversation_id, Part(index=part, of=max(step.of, 1)), State.UNCERTAIN, error=reason
+                job.command,
+                job.conversation_id,
+                Part(index=part, of=max(step.of, 1)),
+                State.UNCERTAIN,
+                error=reason,
+                warnings=step.call.warnings if part == step.first else (),
             )
             for part in (step.parts or range(1))
         ]

@@ -13,6 +13,7 @@ from shared.channel import Call, Channel, PlanContext, Refused
 from shared.contract.commands import Command, CommandRefused, CommandType, parse_command
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode, error
+from shared.contract.unknown_fields import ignored_fields
 from shared.media.blobs import BlobsUnavailable
 from shared.policy.conversation import from_fields
 from shared.policy.judge import judge
@@ -69,11 +70,8 @@ class Preflight:
         if not isinstance(document, dict):
             return _answer(400, _refused(ErrorCode.INVALID_COMMAND, "A command is a JSON object.", {}))
         try:
-            return _answer(200, await self._judged(document))
-        except CommandRefused as refused:
-            return _answer(200, _refused(refused.code, refused.detail, {"field": refused.field}))
-        except Refused as refused:
-            return _answer(200, _refused(refused.code, refused.detail, refused.facts))
+            ce_type, data, _ = read_command(document)
+            return _answer(200, await self._told(ce_type or type_name("message.send"), data))
         except StateUnavailable:
             return _answer(503, {"unavailable": "state"})
         except BlobsUnavailable:
@@ -81,9 +79,19 @@ class Preflight:
         except AccountSealed:
             return _answer(503, {"unavailable": "account"})
 
-    async def _judged(self, document: dict[str, Any]) -> dict[str, Any]:
-        ce_type, data, _ = read_command(document)
-        kind, command = parse_command(ce_type or type_name("message.send"), data)
+    async def _told(self, ce_type: str, data: dict[str, Any]) -> dict[str, Any]:
+        """The answer, with a warning for each field that is ignored."""
+        try:
+            answer = await self._judged(ce_type, data)
+        except CommandRefused as refused:
+            answer = _refused(refused.code, refused.detail, {"field": refused.field})
+        except Refused as refused:
+            answer = _refused(refused.code, refused.detail, refused.facts)
+        ignored = [warning.model_dump(mode="json", exclude_none=True) for warning in ignored_fields(ce_type, data)]
+        return {**answer, "warnings": [*ignored, *answer.get("warnings", ())]} if ignored else answer
+
+    async def _judged(self, ce_type: str, data: dict[str, Any]) -> dict[str, Any]:
+        kind, command = parse_command(ce_type, data)
         account = self._accounts.get(command.account_id)
         refusal = account_refusal(account, command)
         if refusal is not None or account is None:
@@ -115,7 +123,7 @@ class Preflight:
             "conversation_id": conversation_id,
             "parts": parts,
             "calls": printable_calls(calls),
-            "warnings": [warning.model_dump(mode="json") for warning in told],
+            "warnings": [warning.model_dump(mode="json", exclude_none=True) for warning in told],
             **({"waits_for": paused} if paused else {}),
         }
 

@@ -487,4 +487,4 @@ class Sender:
 
 def _once(warnings: Sequence[Warning]) -> tuple[Warning, ...]:
     """Each warning once: the runtime and the channel may both see that a reply goes without its reference."""
-    return tuple({warning.code: warning for warning in reversed(warnings)}.values())[::-1]
+    return tuple({(warning.code, warning.field): warning for warning in reversed(warnings)}.values())[::-1]

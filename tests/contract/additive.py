@@ -1,7 +1,8 @@
 """Compares two JSON Schemas of one record and says what would break somebody who relies on the older one.
 
 What connectors publish may grow: readers ignore unknown fields and treat unknown values as "other". What connectors
-accept may become more permissive: writers go on writing what they write today.
+accept may become more permissive: writers go on writing what they write today. That a schema of a command is strict
+(`additionalProperties: false`) is no break: the parser takes unknown fields all the same, and warns (`field_ignored`).
 """
 
 from __future__ import annotations

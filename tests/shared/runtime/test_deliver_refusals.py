@@ -632,3 +632,47 @@ async def test_files_that_went_after_the_first_part_fail_the_rest_only(world: Wo
     assert by_part[0]["state"] == "sent"
     assert (by_part[1]["state"], by_part[1]["error"]["code"]) == ("failed", "file_unavailable")
     assert len(world.process.parking) == 0
+
+
+# ------------------------------------------------------------------------------------------- fields nobody knows
+
+
+async def warnings(world: World, command_id: str) -> list[list[str]]:
+    """The codes and fields of the warnings of each status."""
+    told = await world.statuses(command_id)
+    return [[f"{w['code']} {w.get('field', '')}".strip() for w in status["warnings"]] for status in told]
+
+
+async def test_a_field_nobody_knows_is_told_once_on_the_first_part(world: World) -> None:
+    await world.send(text="one|two", command_id="c1", reply_too={"message_id": "m"}, silennt=True)
+    assert await world.states("c1") == ["sent:0", "sent:1"]
+    assert await warnings(world, "c1") == [["field_ignored reply_too", "field_ignored silennt", "text_split"], []]
+    (first, _) = await world.statuses("c1")
+    assert [warning["nearest"] for warning in first["warnings"][:2]] == ["reply_to", "silent"]
+
+
+async def test_a_field_nobody_knows_is_told_once_after_a_wait(world: World) -> None:
+    world.provider.will("one", failure(ErrorCode.RATE_LIMITED, retry_after=60.0))
+    await world.send(text="one", command_id="c1", reply_too=1, reply_to={"message_id": "never"})
+    await world.restart()
+    await world.come_due(61)
+    assert await warnings(world, "c1") == [[], ["field_ignored reply_too", "reply_to_dropped"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "state"),
+    [
+        (CommandType.MESSAGE_CANCEL, {"cancel_conversation": True}, "done"),
+        (CommandType.CONTACT_BLOCK, {}, "done"),
+        (CommandType.MESSAGE_DELETE, {"message_id": "never"}, "rejected"),
+        (CommandType.MESSAGE_DELETE, {"mesage_id": "never"}, "rejected"),
+        (CommandType.MESSAGE_SEND, {"text": "late", "not_after": "2026-01-01T00:00:00Z"}, "expired"),
+    ],
+)
+async def test_whatever_becomes_of_it_an_ignored_field_is_told(
+    world: World, kind: CommandType, facts: dict[str, Any], state: str
+) -> None:
+    ignored = "mesage_id" if "mesage_id" in facts else "conversation_idd"
+    await world.send(kind, command_id="c1", **{ignored: "x"} | facts)
+    assert await world.states("c1") == [state]
+    assert await warnings(world, "c1") == [[f"field_ignored {ignored}"]]

@@ -17,6 +17,7 @@ from shared.channel import HealthChange
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.media.blobs import BlobsUnavailable
+from shared.runtime import offline
 from shared.runtime.bodies import Bodies
 from shared.runtime.offline import printable_calls
 from shared.runtime.preflight import Preflight
@@ -276,3 +277,23 @@ async def test_whatever_is_asked_is_answered(ask: Asked) -> None:
     for value in values:
         for whole in ({"type": value}, {"data": value}, {"type": "message.send", "data": {"content": value}}):
             await ask.document(whole)
+
+
+async def test_preflight_and_plan_tell_of_fields_nobody_knows(ask: Asked) -> None:
+    data = {
+        "command_id": "c1",
+        "workspace_id": "ws_1",
+        "account_id": "acc_1",
+        "conversation_id": CONVERSATION,
+        "content": {"kind": "text", "text": "one|two"},
+        "reply_too": 1,
+    }
+    said = await ask.document({"type": "message.send", "data": data})
+    assert said["accepted"]
+    warning, split = said["warnings"]
+    assert (warning["code"], warning["field"], warning["nearest"]) == ("field_ignored", "reply_too", "reply_to")
+    first, second = offline.plan(PlainChannel(), {"type": "message.send", "data": data})
+    assert (first["warnings"], second.get("warnings")) == ([warning, split], None)
+    refused = await ask.document({"type": "message.delete", "data": {**data, "mesage_id": "m"}})
+    assert not refused["accepted"]
+    assert "mesage_id" in [warning["field"] for warning in refused["warnings"]]
