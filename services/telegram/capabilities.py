@@ -52,6 +52,7 @@ _READ = "2026-11-22"
 
 CAPABILITIES = Capabilities(
     channel="telegram",
+    label="Telegram",
     # Telegram counts code points for bots; cutting by UTF-16 units satisfies whoever counts either way.
     text=TextRules(max_length=4096, caption_max_length=1024, unit="utf16", spans=Grade.NATIVE),
     files={

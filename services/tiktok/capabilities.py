@@ -62,6 +62,7 @@ def capabilities(settings: Settings) -> Capabilities:
     strict = settings.window_profile == "strict"
     return Capabilities(
         channel=CHANNEL,
+        label="TikTok",
         text=TextRules(
             max_length=settings.text_limit,
             caption_max_length=settings.text_limit,

@@ -220,6 +220,7 @@ _SOURCES = (
 
 CAPABILITIES = Capabilities(
     channel=CHANNEL,
+    label="WhatsApp",
     text=TextRules(max_length=4096, caption_max_length=1024, unit="code_points", spans=Grade.CONVERTED),
     files=_FILES,
     reply_to=Grade.NATIVE,

@@ -129,6 +129,7 @@ class Capabilities(Model):
     """
 
     channel: str
+    label: str = "The channel"  # its name as people write it
     text: TextRules
     files: dict[AttachmentKind, FileRule]
     files_per_message: int = 50

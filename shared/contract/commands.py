@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from shared.contract import sentences
 from shared.contract.base import (
     AccountId,
     Alias,
@@ -456,12 +457,10 @@ def parse_command(ce_type: str, data: Mapping[str, Any]) -> tuple[CommandType, C
     try:
         return command_type, COMMAND_OF[command_type].model_validate(data)
     except ValidationError as invalid:
-        first = invalid.errors(include_input=False, include_context=False, include_url=False)[0]
+        first = invalid.errors(include_input=False, include_url=False)[0]
         where = [step for step in first["loc"] if "[" not in str(step)]  # the branch of a union is no field
         if where[:1] == ["content"] and len(where) > 1:
             del where[1]  # nor is its tag
         field = ".".join(str(step) for step in where) or None
-        # pydantic repeats an unknown tag in its message, and what is in a command may be personal.
-        message = "The kind is not known." if first["type"] == "union_tag_invalid" else first["msg"]
-        message = message.removeprefix("Value error, ")
+        message = sentences.invalid(first["type"], first.get("ctx", {}))
         raise CommandRefused(ErrorCode.INVALID_COMMAND, f"{field or 'command'}: {message}", field) from None

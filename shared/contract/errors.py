@@ -74,6 +74,7 @@ class ErrorFact(NamedTuple):
     retryable: bool  # the same command, sent again later, may succeed
     sentence: str
     remedy: str | None = None
+    figures: str | None = None  # the sentence where `limit` and `actual` are known
 
 
 ERRORS: dict[ErrorCode, ErrorFact] = {
@@ -88,6 +89,7 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
         False,
         "The channel's message quota for this window is used up.",
         "Wait for the contact to write.",
+        "The channel takes at most {limit} messages in this window; {actual} have been sent.",
     ),
     ErrorCode.CANNOT_INITIATE: ErrorFact(
         ErrorClass.RECIPIENT,
@@ -154,20 +156,32 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
     ),
     ErrorCode.EXPIRED: ErrorFact(ErrorClass.EXPIRED, False, "The time to send this message had passed."),
     ErrorCode.FILE_TOO_LARGE: ErrorFact(
-        ErrorClass.FILE, False, "The file is larger than the channel takes.", "Send a smaller file."
+        ErrorClass.FILE,
+        False,
+        "The file is larger than the channel takes.",
+        "Send a smaller file.",
+        "The file has {actual} bytes; at most {limit} are taken.",
     ),
     ErrorCode.FILE_TYPE_UNSUPPORTED: ErrorFact(
         ErrorClass.FILE, False, "The channel does not take files of this type.", "Send another format."
     ),
     ErrorCode.FILE_TYPE_MISMATCH: ErrorFact(ErrorClass.FILE, False, "The file is not what its name or type says."),
     ErrorCode.TOO_MANY_FILES: ErrorFact(
-        ErrorClass.FILE, False, "The message has more files than allowed.", "Send fewer files."
+        ErrorClass.FILE,
+        False,
+        "The message has more files than allowed.",
+        "Send fewer files.",
+        "The message has {actual} files; at most {limit} are taken.",
     ),
     ErrorCode.FILE_UNAVAILABLE: ErrorFact(
         ErrorClass.FILE, False, "The file could not be fetched.", "Attach the file again."
     ),
     ErrorCode.TEXT_TOO_LONG: ErrorFact(
-        ErrorClass.CONTENT, False, "The text is longer than the channel takes.", "Shorten the text."
+        ErrorClass.CONTENT,
+        False,
+        "The text is longer than the channel takes.",
+        "Shorten the text.",
+        "The text has {actual} characters; at most {limit} are taken.",
     ),
     ErrorCode.TEMPLATE_INVALID: ErrorFact(
         ErrorClass.CONTENT,
@@ -216,7 +230,12 @@ class Error(Model):
     field: str | None = None  # the command's field that is wrong
     limit: int | float | None = None
     actual: int | float | None = None
+    params: dict[str, str] | None = None  # what the sentence names, for an inbox that says it in its own words
     trace_id: str | None = None  # the provider's id of the failed request, for its support
+
+
+def _figure(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
 def error(code: ErrorCode, detail: str | None = None, **facts: object) -> Error:
@@ -226,6 +245,9 @@ def error(code: ErrorCode, detail: str | None = None, **facts: object) -> Error:
     """
     known = ERRORS[code]
     defaults = {"remedy": known.remedy, "retryable": known.retryable}
+    limit, actual = facts.get("limit"), facts.get("actual")
+    if detail is None and known.figures and limit is not None and actual is not None:
+        detail = known.figures.format(limit=_figure(limit), actual=_figure(actual))
     return Error.model_validate(
         {"code": code, "class": known.error_class, "detail": detail or known.sentence, **defaults, **facts}
     )

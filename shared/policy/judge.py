@@ -35,7 +35,6 @@ _GRADE_OF = {
     CommandType.MARK_READ: "mark_read",
 }
 _GRADE_OF_CONTENT = {"template": "templates", "location": "location", "contacts": "contacts"}
-_NOUN = {"template": "templates", "location": "locations", "contacts": "contact cards"}
 # We can do these whatever the channel can.
 _OURS = frozenset(
     {
@@ -45,6 +44,21 @@ _OURS = frozenset(
         CommandType.CONTACT_UNBLOCK,
     }
 )
+
+
+# What a channel that cannot do it is said of.
+_CANNOT: dict[str, str] = {
+    CommandType.MESSAGE_EDIT: "cannot edit messages",
+    CommandType.MESSAGE_DELETE: "cannot delete messages",
+    CommandType.REACTION_SET: "has no reactions",
+    CommandType.MARK_READ: "has no read marks",
+    CommandType.TYPING_START: "has no typing indicator",
+    "template": "has no templates",
+    "location": "cannot carry locations",
+    "contacts": "cannot carry contact cards",
+    "category": "takes no such category of messages from this account",
+    "identity_key": "does not check who is behind a contact for this account",
+}
 
 
 class Refusal(NamedTuple):
@@ -75,23 +89,29 @@ def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command
     field = _GRADE_OF.get(kind)
     grade = capabilities.typing.grade if kind is CommandType.TYPING_START else field and getattr(capabilities, field)
     if grade is Grade.REJECTED or (kind not in capabilities.commands and kind not in _OURS):
-        return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "type"})
+        return _cannot(capabilities, str(kind), "type")
     if isinstance(command, MessageSend):
         if command.category is not None and command.category not in capabilities.direct_send:
-            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "category"})
+            return _cannot(capabilities, "category", "category")
         if command.identity_key is not None and not capabilities.identity_check:
-            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, None, {"field": "identity_key"})
+            return _cannot(capabilities, "identity_key", "identity_key")
         content = command.content
         field = _GRADE_OF_CONTENT.get(content.kind)
         if field is not None and getattr(capabilities, field) is Grade.REJECTED:
-            detail = f"This channel has no {_NOUN[content.kind]}."
-            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": "content.kind"})
+            return _cannot(capabilities, content.kind, "content.kind")
         if isinstance(content, OutInteractive) and not any(
             able.kind is content.interactive for able in capabilities.interactive
         ):
-            detail = f"This channel has no {content.interactive.value.replace('_', ' ')} messages."
-            return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": "content.interactive"})
+            return _cannot(capabilities, str(content.interactive), "content.interactive")
     return None
+
+
+def _cannot(capabilities: Capabilities, what: str, field: str) -> Refusal:
+    """The refusal of what a channel cannot do, which it names."""
+    cannot = _CANNOT.get(what) or f"has no {what.replace('_', ' ')} messages"
+    detail = f"{capabilities.label} {cannot}."
+    params = {"channel": capabilities.label, "what": what}
+    return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": field, "params": params})
 
 
 def unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None:
@@ -123,7 +143,13 @@ def _unreachable(
         and conversation.last_inbound is None
         and (capabilities.initiates == "never" or (capabilities.initiates == "template" and not (template or direct)))
     ):
-        return Refusal(ErrorCode.CANNOT_INITIATE, None, {})
+        params = {"channel": capabilities.label}
+        if capabilities.initiates == "never":
+            detail = f"{capabilities.label} does not let a business write first."
+            return Refusal(ErrorCode.CANNOT_INITIATE, detail, {"allowed": (), "params": params})
+        detail = f"{capabilities.label} lets a business write first with a template only."
+        facts = {"allowed": ("template",), "remedy": "Send a template.", "params": params}
+        return Refusal(ErrorCode.CANNOT_INITIATE, detail, facts)
     if conversation.unreachable:
         return Refusal(ErrorCode.RECIPIENT_BLOCKED, None, {})
     if isinstance(command, MessageSend) and isinstance(command.content, OutTemplate) and conversation.opted_out:

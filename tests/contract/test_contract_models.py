@@ -225,7 +225,7 @@ def test_every_error_code_has_its_facts() -> None:
 def test_an_error_carries_what_the_table_says(code: ErrorCode) -> None:
     made = error(code)
     fact = ERRORS[code]
-    assert (made.error_class, made.retryable, made.detail, made.remedy) == fact
+    assert (made.error_class, made.retryable, made.detail, made.remedy) == fact[:4]
     assert Error.model_validate_json(made.to_json()) == made
     assert json.loads(made.to_json())["class"] == fact.error_class
 
@@ -449,3 +449,50 @@ def test_a_rule_of_ours_is_told_in_our_words_only() -> None:
         parse_command("channels.message.send.v1", data)
     assert refused.value.field is None
     assert refused.value.detail == "command: a command needs a conversation_id, or to for a first message"
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        ({"content": {"kind": "text"}}, "content.text: It is missing."),
+        ({"content": {"kind": "text", "text": ""}}, "content.text: It must not be empty."),
+        ({"content": {"kind": "text", "text": 7}}, "content.text: It must be text."),
+        ({"content": {"kind": "media", "attachments": []}}, "content.attachments: It must not be empty."),
+        ({"content": {"kind": "media", "attachments": "x"}}, "content.attachments: It must be a list."),
+        ({"content": "secret"}, "content: It must be an object."),
+        ({"content": {"kind": "secret"}}, "content: The kind is not known."),
+        ({"content": {}}, "content: It has no kind."),
+        ({"reply_policy": "secret"}, "reply_policy: It must be 'degrade' or 'strict'."),
+        ({"actor": {"kind": "secret"}}, "actor.kind: It must be 'human', 'ai_agent', 'workflow' or 'system'."),
+        ({"silent": "secret"}, "silent: It must be true or false."),
+        ({"not_before": "secret"}, "not_before: It must be a time as RFC 3339 has it, with an offset from UTC."),
+        ({"not_before": 7}, "not_before: a time is RFC 3339 text"),
+        ({"account_id": "a" * 129}, "account_id: It must have at most 128 characters."),
+        ({"account_id": "a b"}, "account_id: It has characters that are not allowed there."),
+    ],
+)
+def test_what_is_wrong_is_said_in_our_own_words(data: dict[str, Any], detail: str) -> None:
+    common = {"command_id": "c1", "workspace_id": "ws", "account_id": "acc", "conversation_id": "x:acc:1"}
+    with pytest.raises(CommandRefused) as refused:
+        parse_command("channels.message.send.v1", {**common, "content": {"kind": "text", "text": "Hi"}, **data})
+    assert refused.value.detail == detail
+
+
+WRONG = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.lists(st.text())
+    | st.dictionaries(st.sampled_from(["kind", "text", "message_id"]), st.text())
+)
+FIELDS = ["content", "to", "actor", "message_id", "not_after", "reply_to", "emoji"]
+
+
+@given(st.sampled_from([str(kind) for kind in COMMAND_OF]), st.dictionaries(st.sampled_from(FIELDS), WRONG))
+def test_no_librarys_words_are_in_a_refusal(kind: str, data: dict[str, Any]) -> None:
+    common = {"command_id": "c1", "workspace_id": "ws", "account_id": "acc", "conversation_id": "x:acc:1"}
+    try:
+        parse_command(f"channels.{kind}.v1", {**common, **data})
+    except CommandRefused as refused:
+        assert not any(words in refused.detail for words in ("Input", "Field required", "should", "Value error", "{"))

@@ -145,7 +145,15 @@ def test_whom_a_message_is_for_is_checked_or_the_message_refused() -> None:
     assert code(capabilities(identity_check=True), made) is None
     refusal = judge(capabilities(), CommandType.MESSAGE_SEND, made, OPEN, NOW)
     assert refusal is not None
-    assert (refusal.code, refusal.facts) == (ErrorCode.UNSUPPORTED_BY_CHANNEL, {"field": "identity_key"})
+    assert (refusal.code, refusal.facts["field"]) == (ErrorCode.UNSUPPORTED_BY_CHANNEL, "identity_key")
+
+
+def test_a_refusal_names_the_channel_and_what_it_cannot_do() -> None:
+    unable = capabilities(label="Pigeon", reaction=Grade.REJECTED, interactive=())
+    refusal = judge(unable, CommandType.REACTION_SET, command(CommandType.REACTION_SET), OPEN, NOW)
+    assert refusal is not None
+    assert refusal.detail == "Pigeon has no reactions."
+    assert refusal.facts["params"] == {"channel": "Pigeon", "what": "reaction.set"}
 
 
 @pytest.mark.parametrize("kind", list(CommandType))

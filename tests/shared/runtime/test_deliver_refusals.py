@@ -118,7 +118,12 @@ async def test_who_may_write_first_with_a_template_only(make_world: MakeWorld) -
     world = await make_world(InitiatingChannel(initiates="template"))
     phone = [{"kind": "phone", "value": "+4915112345678"}]
     await world.send(command_id="c1", conversation_id=None, to=phone)
-    assert (await refusal(world, "c1"))["code"] == "cannot_initiate"
+    refused = await refusal(world, "c1")
+    assert (refused["code"], refused["allowed"], refused["remedy"]) == (
+        "cannot_initiate",
+        ["template"],
+        "Send a template.",
+    )
     template = {"kind": "template", "name": "welcome", "language": "en"}
     await world.send(command_id="c2", conversation_id=None, to=phone, content=template)
     assert await world.states("c2") == ["sent"]
