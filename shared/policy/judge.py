@@ -47,7 +47,7 @@ _OURS = frozenset(
 
 
 # What a channel that cannot do it is said of.
-_CANNOT: dict[str, str] = {
+CANNOT: dict[str, str] = {
     CommandType.MESSAGE_EDIT: "cannot edit messages",
     CommandType.MESSAGE_DELETE: "cannot delete messages",
     CommandType.REACTION_SET: "has no reactions",
@@ -108,7 +108,7 @@ def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command
 
 def _cannot(capabilities: Capabilities, what: str, field: str) -> Refusal:
     """The refusal of what a channel cannot do, which it names."""
-    cannot = _CANNOT.get(what) or f"has no {what.replace('_', ' ')} messages"
+    cannot = CANNOT.get(what) or f"has no {what.replace('_', ' ')} messages"
     detail = f"{capabilities.label} {cannot}."
     params = {"channel": capabilities.label, "what": what}
     return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": field, "params": params})
