@@ -85,11 +85,18 @@ def judge(
     )
 
 
-def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command) -> Refusal | None:
+def unknown_to_channel(capabilities: Capabilities, kind: CommandType) -> Refusal | None:
+    """Why the channel has no way for commands of this type at all."""
     field = _GRADE_OF.get(kind)
     grade = capabilities.typing.grade if kind is CommandType.TYPING_START else field and getattr(capabilities, field)
     if grade is Grade.REJECTED or (kind not in capabilities.commands and kind not in _OURS):
         return _cannot(capabilities, str(kind), "type")
+    return None
+
+
+def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command) -> Refusal | None:
+    if (unknown := unknown_to_channel(capabilities, kind)) is not None:
+        return unknown
     if isinstance(command, MessageSend):
         if command.category is not None and command.category not in capabilities.direct_send:
             return _cannot(capabilities, "category", "category")

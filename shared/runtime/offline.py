@@ -41,7 +41,7 @@ from shared.contract.commands import (
 from shared.contract.envelope import type_name
 from shared.contract.errors import ERRORS, ErrorCode, error
 from shared.contract.unknown_fields import ignored_fields
-from shared.policy.judge import unfit_files
+from shared.policy.judge import unfit_files, unknown_to_channel
 from shared.runtime.acquainted import Acquainted
 from shared.runtime.prepare import own_blob
 from shared.runtime.publish import event_envelope, status_envelope
@@ -264,7 +264,8 @@ def _planned(
         kind, command = parse_command(ce_type, data)
         if kind in (CommandType.MESSAGE_CANCEL, CommandType.MESSAGE_RESEND):
             return []  # about our queue, or about calls of another command
-        verdict = unfit_files(channel.capabilities, command)
+        able = channel.capabilities
+        verdict = unknown_to_channel(able, kind) or unfit_files(able, command)
         if verdict is not None:
             return [refused(*verdict)]
         context = _context(channel.capabilities.channel, command, facts)
