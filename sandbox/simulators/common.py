@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _TAG = 0xE0000  # Unicode "tag" characters: no width, so a person never sees them
 
@@ -120,6 +120,7 @@ class Fault(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
+    least_status: ClassVar[int] = 400
 
     kind: Literal["error", "refuse", "drop_answer", "hang", "slow", "trickle", "unread", "duplicate", "reorder"]
     where: dict[str, int | str] = {}
@@ -131,6 +132,12 @@ class Fault(BaseModel):
     retry_after: int | None = Field(None, ge=0)
     html: bool = False
     within_lane: bool = False
+
+    @model_validator(mode="after")
+    def _answers_an_error(self) -> Self:
+        if self.status < self.least_status and not self.html:
+            raise ValueError("an error has a status of 400 and above; a gateway's page may have any")
+        return self
 
 
 class Faults:

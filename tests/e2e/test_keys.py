@@ -121,7 +121,7 @@ async def test_one_record_that_cannot_be_opened_holds_up_only_its_own_account(
 
     await world.apply(right)
     (ended,) = await channel.statuses.end(early.id)
-    assert ended["state"] == "sent"
+    assert ended["state"] == "done"
     seen = await eventually(
         lambda: next((s for s in channel.inbound.all if s.text == text), None), what="the stranger's message"
     )

@@ -17,7 +17,7 @@ from shared.media.blobs import Blobs
 from shared.runtime import dependencies, server
 from tests.e2e.providers import NAMES, Person
 from tests.e2e.topics import SENT, eventually
-from tests.e2e.world import Command, image, number
+from tests.e2e.world import WORKSPACE, Command, image, number
 from tests.requirements.inside import Channel, Inside
 from tests.shared.media.s3 import S3
 
@@ -106,7 +106,7 @@ _REPLIES = {
 @pytest.mark.parametrize("mode", _REPLIES)
 async def test_nothing_ends_while_s3_refuses(opened: Opened, mode: str) -> None:
     _, s3, everybody = opened
-    blob = await Blobs("s3://bucket/files").put_content("files", image())
+    blob = await Blobs("s3://bucket/files").put_content(f"{WORKSPACE}/files", image())
     with capture_logs() as lines:
         async with s3.misbehaving(mode):
             commands = await _exchange_files(everybody, blob)
@@ -127,7 +127,7 @@ async def test_nothing_ends_while_the_disk_is_full(opened: Opened) -> None:
     disk = world.home / "blobs"
     if not disk.is_mount():
         pytest.skip("only root can mount a small disk")
-    blob = await world.blobs.put_content("files", image())
+    blob = await world.blobs.put_content(f"{WORKSPACE}/files", image())
     with capture_logs() as lines:
         with suppress(OSError), (disk / "filler").open("wb", 0) as filler:
             while filler.write(b"x" * 4096):

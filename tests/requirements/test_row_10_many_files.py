@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.channel import Call
+from tests.e2e.topics import SENT
 from tests.e2e.world import WORKSPACE, image
 from tests.requirements.inside import Channel, Inside, opened
 
@@ -33,7 +34,7 @@ async def test_fifty_files_arrive_in_order(name: str, inbox: Inside) -> None:
     command = await channel.command(person, content=await _album(channel, FILES))
     statuses = await channel.statuses.end(command.id)
     assert [s["part"] for s in statuses] == [{"index": index, "of": FILES} for index in range(FILES)]
-    assert {s["state"] for s in statuses} == {"sent"}
+    assert {s["state"] for s in statuses} <= SENT  # the first may have been delivered by then
     assert _sent_files(channel, channel.asked(person.account)) == [f"{n:02}.jpg" for n in range(FILES)]
     got = channel.provider.got(person)
     assert [g.id for g in got] == [s["provider_message_id"] for s in statuses]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import ClassVar
 
 from aiohttp import web
 from pydantic import Field
@@ -27,6 +28,7 @@ class CallFault(Fault):
     `business_id` and `conversation_id`; of webhooks `event`, `business_id` and `conversation_id`.
     """
 
+    least_status: ClassVar[int] = 200
     code: int | None = None
     status: int = Field(200, ge=200, le=599)
 

@@ -84,7 +84,7 @@ async def test_a_command_without_a_message_ends_once_and_repeats_the_same(
     await world.handle(record)
     assert world.provider.methods() == [str(kind)]
     first, second = await world.statuses("c1")
-    assert (first["state"], first) == ("sent", second)
+    assert (first["state"], first) == ("done", second)
 
 
 # ------------------------------------------------------------------------------------------------------- never twice

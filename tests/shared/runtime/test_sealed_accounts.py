@@ -16,6 +16,7 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.events import Health
 from shared.runtime import normalise, upkeep
 from shared.runtime.accounts import AccountSealed
+from shared.runtime.bodies import Bodies
 from shared.runtime.ingress import Ingress
 from shared.runtime.settings import HttpSettings
 from shared.stream.errors import NotNow
@@ -99,7 +100,7 @@ class OfApps(PlainChannel):
 
 async def posted(world: World, route: str, *items: dict[str, Any]) -> int:
     app = Application()
-    app.add_routes(Ingress(world.channel, world.accounts, world.process.writer, HttpSettings()).routes())
+    app.add_routes(Ingress(world.channel, world.accounts, world.process.writer, Bodies(HttpSettings())).routes())
     async with TestClient(TestServer(app)) as client:
         url = f"/webhooks/{CHANNEL}/{route}"
         answer = await client.post(url, json=list(items), headers={"x-secret": SECRET})
