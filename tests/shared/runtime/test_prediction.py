@@ -91,6 +91,8 @@ async def test_it_is_never_wrong(make_world: MakeWorld) -> None:
             expected = predict(channel.capabilities, inbox.states.get(conversation), kind, sent, world.clock.now)
             await world.send(kind, **data)
             states = {status["state"] for status in await world.statuses(f"q{turn}")}
+            if "cancelled" in states:
+                continue  # a cancel of the same moment has covered it
             if {status.get("error", {}).get("code") for status in await world.statuses(f"q{turn}")} & FILES:
                 continue  # what a file is, only its bytes can say
             assert ("rejected" not in states) == expected, (kind, sent, inbox.states.get(conversation), states)
