@@ -23,17 +23,22 @@ log = structlog.get_logger()
 TRIAL_SECONDS = 10.0
 TRIALS_AT_ONCE = 8
 RAMP_SECONDS = 0.2
+BRIEF_SECONDS = 1.0  # for so long the outcome of a first trial is waited for in the lane: most take milliseconds
 SEVERAL = 3  # accounts in a row whose breakers open, with no good answer of any: then the host is suspected
 
 Wake = Callable[[str, int | None], object]
 
 
 class Held(Exception):
-    """The account is held. `until`: the provider has asked for silence so long; None where nobody knows."""
+    """The account is held. `until`: the provider has asked for silence so long; None where nobody knows.
 
-    def __init__(self, until: datetime | None) -> None:
+    `briefly`: it is only being tried before its next message.
+    """
+
+    def __init__(self, until: datetime | None, *, briefly: bool) -> None:
         super().__init__(until)
         self.until = until
+        self.briefly = briefly
 
 
 class Outages:
@@ -73,6 +78,7 @@ class Outages:
         self._opened: set[str] = set()  # since the last good answer of any account
         self._proven: set[str] = set()  # tried and found good while the host is suspected
         self._doubted: set[str] = set()  # to be tried before their next message
+        self._tried_first: dict[str, float] = {}  # when a first trial began
         self._trials = asyncio.Semaphore(TRIALS_AT_ONCE)
         health.on_degraded(self._doubted.add)
 
@@ -84,7 +90,9 @@ class Outages:
             self._try_first(account_id)
         breaker = self._breakers.get(account_id)
         if breaker is not None and breaker.room == 0:
-            raise Held(self._asked_until(breaker))
+            began = self._tried_first.get(account_id)
+            briefly = began is not None and self._clock() - began < BRIEF_SECONDS
+            raise Held(self._asked_until(breaker), briefly=briefly)
 
     def enter(self, account_id: str) -> int:
         """A call begins; what to give to `leave`. Raises Held."""
@@ -137,6 +145,7 @@ class Outages:
         if account_id in self._doubted or suspected:
             self._doubted.discard(account_id)
             self._proven.add(account_id)
+            self._tried_first[account_id] = self._clock()
             self.try_first(account_id)
 
     def _begin(self, account_id: str) -> None:
@@ -169,6 +178,7 @@ class Outages:
                 breaker.tried(good, retry_after)
         finally:
             self._mending.pop(account_id, None)
+            self._tried_first.pop(account_id, None)
             self._opened.discard(account_id)
             if (breaker := self._breakers.get(account_id)) is not None and (breaker.spotless or breaker.open):
                 del self._breakers[account_id]

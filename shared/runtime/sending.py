@@ -49,6 +49,7 @@ log = structlog.get_logger()
 
 _MOST_ADJUSTMENTS = 3
 BLOBS_RETRY = 1.0
+TRIAL_WAIT = 0.05
 MOST_QUESTIONS = 8  # about a message in doubt, in two minutes: its conversation waits for the answer
 CALLBACK_SECONDS = 10.0  # how long after an outage the provider's reports may still say what became of a message
 ECHO_SECONDS = 3600  # how long an equal text is taken for the echo of a call that was never answered
@@ -267,10 +268,12 @@ class Sender:
         return self._outages.holds(account_id)
 
     def wait_for_provider(self, job: Job) -> None:
-        """Raises Park while the provider gives the account no useful answers."""
+        """Raises Park while the provider gives the account no useful answers, NotNow while that is found out."""
         try:
             self._outages.check(job.account.account_id)
         except Held as held:
+            if held.briefly:
+                raise NotNow(TRIAL_WAIT, str(ErrorCode.PROVIDER_UNAVAILABLE)) from None
             raise Park(held.until, ErrorCode.PROVIDER_UNAVAILABLE, outage=True) from None
 
     def place(self, job: Job) -> AbstractContextManager[object]:
