@@ -45,6 +45,31 @@ async def queue(channel: ChannelUnderTest, kind: str, settings: dict[str, Any]) 
 
 @on_tansu
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("what", OUTAGES)
+async def test_an_outage_ends_nothing(world: World, name: str, what: str, measured: Measured) -> None:
+    """Of one kind, two minutes long: in doubt is only what was in flight, and a minute after it all else is sent."""
+    channel = await loaded(world, name)
+    kind, settings = OUTAGES[what]
+    load = await queue(channel, kind, settings)
+    await asyncio.sleep(seconds(120))
+    channel.provider.behave()
+    measured(**{"queued": count(QUEUED), **await settled(load, time.monotonic(), what)})
+    assert channel.provider.bad_requests() == []
+
+
+async def settled(load: Load, began: float, what: str) -> dict[str, int]:
+    """What became of a queue once its outage has ended, at `began`."""
+    await load.settled(max(1.0, began + 90 - time.monotonic()))
+    result, took = load.result(), round(time.monotonic() - began)
+    assert (result.lost_out, result.duplicated_out, result.disordered_out) == (0, 0, 0), (what, result)
+    assert result.not_sent == Counter(), (what, result)
+    assert result.uncertain <= (0 if load.channel.name == "tiktok" else IN_DOUBT), (what, result)
+    assert took <= 60, (what, took)
+    return {"in_doubt": result.uncertain, "seconds_to_the_last": took}
+
+
+@on_tansu
+@pytest.mark.parametrize("name", NAMES)
 async def test_six_outages_at_once_end_nothing(world: World, name: str, measured: Measured) -> None:
     """Each of an account of its own, two minutes long, beside an account without any.
 
@@ -61,22 +86,12 @@ async def test_six_outages_at_once_end_nothing(world: World, name: str, measured
     await asyncio.sleep(max(0.0, until - time.monotonic()))
     channel.provider.behave()
     began = time.monotonic()
-    found = {}
-    for what, load in loads.items():
-        await load.settled(max(1.0, began + 90 - time.monotonic()))
-        result = load.result()
-        found[what] = (result.uncertain, round(time.monotonic() - began))
-        assert (result.lost_out, result.duplicated_out, result.disordered_out) == (0, 0, 0), (what, result)
-        assert result.not_sent == Counter(), (what, result)
-        assert result.uncertain <= IN_DOUBT, (what, result)
-        if name == "tiktok":
-            assert result.uncertain == 0, (what, result)
-        assert found[what][1] <= 60, found
-    in_doubt = ", ".join(f"{what}: {uncertain}" for what, (uncertain, _) in found.items())
+    found = {what: await settled(load, began, what) for what, load in loads.items()}
+    in_doubt = ", ".join(f"{what}: {told['in_doubt']}" for what, told in found.items())
     measured(
         queued_each=count(QUEUED),
         in_doubt=in_doubt,
-        seconds_to_the_last=max(took for _, took in found.values()),
+        seconds_to_the_last=max(told["seconds_to_the_last"] for told in found.values()),
         p99_idle_ms=p99(idle),
         p99_beside_ms=p99(beside),
     )
