@@ -210,6 +210,8 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except (BadCommand, SimulatorRefused) as refused:
         return _json({"error": str(refused)}, 400)
+    except ValueError:
+        return _json({"error": "a value is not what it should be"}, 400)
     except KeyError as missing:
         return _json({"error": f"{missing.args[0]} is missing or unknown"}, 400)
     except FileTooLarge:

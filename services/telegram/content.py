@@ -218,9 +218,9 @@ def _location(message: wire.Message, attachments: Attachments, sent_at: Timestam
 
 def _contact(message: wire.Message, attachments: Attachments, sent_at: Timestamp) -> Content | None:
     card = message.contact or wire.SharedContact()
-    name = f"{card.first_name or ''} {card.last_name or ''}".strip()
-    known = ", ".join(filter(None, (name, card.phone_number)))
     more = read_vcard(card.vcard)
+    name = f"{card.first_name or ''} {card.last_name or ''}".strip() or more.name or ""
+    known = ", ".join(filter(None, (name, card.phone_number or next(iter(more.phones), None))))
     return ContactsContent(
         text=f"Contact: {known}" if known else "Contact",
         contacts=(

@@ -25,7 +25,7 @@ def rfc3339(moment: datetime) -> str:
 
 def _as_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise ValueError("a time needs an offset from UTC")
+        raise ValueError("It must be a time as RFC 3339 has it, with an offset from UTC.")
     try:
         return moment.astimezone(UTC)
     except OverflowError:

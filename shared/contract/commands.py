@@ -96,7 +96,7 @@ class File(Model):
     @model_validator(mode="after")
     def _has_one_source(self) -> File:
         if sum(place is not None for place in (self.blob, self.url, self.attachment_id, self.provider_ref)) != 1:
-            raise ValueError("a file needs exactly one of blob, url, attachment_id, provider_ref")
+            raise ValueError("It needs exactly one of blob, url, attachment_id, provider_ref.")
         return self
 
 
@@ -271,13 +271,13 @@ class Command(Model):
     def _can_be_in_time(cls, not_after: datetime | None, given: ValidationInfo) -> datetime | None:
         not_before = given.data.get("not_before")
         if not_after is not None and not_before is not None and not_after < not_before:
-            raise ValueError("it is before not_before: the command could never be carried out")
+            raise ValueError("It is before not_before: the command could never be carried out.")
         return not_after
 
     @model_validator(mode="after")
     def _is_for_somebody(self) -> Self:
         if self.conversation_id is None and not self.to:
-            raise ValueError("a command needs a conversation_id, or to for a first message")
+            raise ValueError("It needs a conversation_id, or to for a first message.")
         return self
 
 
@@ -351,7 +351,7 @@ class MessageCancel(Command):
         if not (
             self.cancel_command_id or self.cancel_conversation or self.cancel_actor_kind or self.cancel_workflow_run_id
         ):
-            raise ValueError("a cancel command names what to cancel")
+            raise ValueError("It has to name what to cancel.")
         return self
 
 
@@ -461,6 +461,8 @@ def parse_command(ce_type: str, data: Mapping[str, Any]) -> tuple[CommandType, C
         where = [step for step in first["loc"] if "[" not in str(step)]  # the branch of a union is no field
         if where[:1] == ["content"] and len(where) > 1:
             del where[1]  # nor is its tag
+        if first["type"].startswith("union_tag"):
+            where.append("kind")
         field = ".".join(str(step) for step in where) or None
         message = sentences.invalid(first["type"], first.get("ctx", {}))
         raise CommandRefused(ErrorCode.INVALID_COMMAND, f"{field or 'command'}: {message}", field) from None

@@ -45,8 +45,8 @@ INVALID: dict[str, str] = {
     "datetime_parsing": _TIME,
     "datetime_from_date_parsing": _TIME,
     "datetime_object_invalid": _TIME,
-    "union_tag_invalid": "The kind is not known.",
-    "union_tag_not_found": "It has no kind.",
+    "union_tag_invalid": "It must be one of {expected_tags}.",
+    "union_tag_not_found": "It is missing.",
 }
 ANYTHING_ELSE = "It is not valid."
 

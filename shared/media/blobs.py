@@ -10,6 +10,7 @@ from asyncio import timeout
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from errno import ENOENT
 from pathlib import Path
 from random import randrange
 from time import monotonic
@@ -85,8 +86,10 @@ class Blobs:
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
-        """One call of the store."""
+        """One call of the store. A directory that is gone is not made again: what is written there would be lost."""
         try:
+            if not self._is_there():
+                raise FileNotFoundError(ENOENT, "the directory is gone")
             async with timeout(self._patience):
                 yield
         except (BaseError, OSError) as away:

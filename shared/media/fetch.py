@@ -7,11 +7,13 @@ import socket
 from collections.abc import AsyncIterator
 
 from aiohttp import (
+    ClientConnectorDNSError,
     ClientError,
     ClientResponse,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
+    InvalidURL,
     TCPConnector,
 )
 from aiohttp.connector import AddrInfoType
@@ -34,6 +36,10 @@ _SLOWEST = 300_000.0
 
 class FetchRefused(Exception):
     """The URL may not be fetched, or did not give a file."""
+
+
+class FetchFailed(FetchRefused):
+    """The URL did not give a file now, and may later: its host is not known or does not answer, or is too busy."""
 
 
 class FetchTooLarge(FetchRefused):
@@ -85,7 +91,7 @@ class Fetcher:
             async with asyncio.timeout(_HEAD):
                 response = await self._follow(url)
         except TimeoutError as slow:
-            raise FetchRefused(type(slow).__name__) from None
+            raise FetchFailed(_why(slow)) from None
         try:
             if (response.content_length or 0) > max_bytes:
                 raise FetchTooLarge(response.content_length or 0)
@@ -96,7 +102,7 @@ class Fetcher:
                     raise FetchTooLarge(size)
                 yield chunk
         except (ClientError, TimeoutError, OSError) as failure:
-            raise FetchRefused(type(failure).__name__) from None
+            raise FetchFailed(_why(failure)) from None
         finally:
             response.close()
 
@@ -108,25 +114,44 @@ class Fetcher:
                 at = at.join(URL(to))
                 self._check(at)
                 response = await self._open_session().get(at, allow_redirects=False)
-            except (ClientError, TimeoutError, OSError, ValueError) as failure:
-                private = isinstance(failure.__cause__, _NotPublic)
-                raise FetchRefused("not a public address" if private else type(failure).__name__) from None
+            except (InvalidURL, ValueError) as odd:
+                raise FetchRefused(_why(odd)) from None
+            except (ClientError, TimeoutError, OSError) as failure:
+                kind = FetchRefused if isinstance(failure.__cause__, _NotPublic) else FetchFailed
+                raise kind(_why(failure)) from None
             if response.status not in (301, 302, 303, 307, 308):
                 break
             to = response.headers.get("Location", "")
             response.close()
         if response.status != 200:
             response.close()
-            raise FetchRefused(f"HTTP {response.status}")
+            passes = response.status == 429 or response.status >= 500
+            kind = FetchFailed if passes else FetchRefused
+            raise kind(f"the address answers with HTTP {response.status}")
         return response
 
     def _check(self, url: URL) -> None:
         """Raises FetchRefused; what an address leads to is looked at where the connection is made."""
         if not url.host or url.user is not None or url.password is not None or len(url.host) > _LONGEST_HOST:
-            raise FetchRefused("not a plain address")
+            raise FetchRefused("it is not a plain address")
         if self._allow_private and url.scheme in ("http", "https"):
             return
         if url.scheme != "https":
-            raise FetchRefused("not https")
+            raise FetchRefused("only https addresses are fetched")
         if url.port != _PORT:
-            raise FetchRefused("not port 443")
+            raise FetchRefused("only port 443 is asked")
+
+
+def _why(failure: Exception) -> str:
+    """Why an address could not be had, in words that an agent can do something with."""
+    if isinstance(failure.__cause__, _NotPublic):
+        return "it is not a public address"
+    match failure:
+        case ClientConnectorDNSError():
+            return "its host is not known"
+        case TimeoutError():
+            return "it took too long"
+        case InvalidURL() | ValueError():
+            return "it is not an address"
+        case _:
+            return "its host does not answer as it should"

@@ -297,7 +297,7 @@ def log_standings(channel: str, accounts: AccountRegistry) -> None:
 
     counts = Counter(accounts.standings().values())
     if counts.keys() - {Standing.OPENED}:
-        log.warning("account_records", channel=channel, **{str(name): count for name, count in counts.items()})
+        log.warning("account_records", channel=channel, standings={str(name): count for name, count in counts.items()})
     accounts.on_standing(changed)
 
 

@@ -16,7 +16,7 @@ import structlog
 
 from shared.channel import Account, Call, Channel, Refused, VariesByAccount
 from shared.contract.accounts import AccountRecord
-from shared.contract.commands import CommandRefused, CommandType, MessageCancel, MessageResend
+from shared.contract.commands import CommandRefused, CommandType, File, MessageCancel, MessageResend
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State, Warning
 from shared.media.blobs import BlobsUnavailable
@@ -42,6 +42,7 @@ from shared.runtime.jobs import (
     refusal_status,
 )
 from shared.runtime.prepare import (
+    FileNotYet,
     Preparer,
     context_for,
     conversation_of,
@@ -64,6 +65,8 @@ log = structlog.get_logger()
 RETRY_SECONDS = 1.0
 OVERDUE_SECONDS = 30.0  # until what has waited too long in its lane is tried again
 NOT_BEFORE = "not_before"
+FETCH_RETRY = 5.0
+FETCH_PATIENCE = timedelta(minutes=2)  # of a command's age, while an address does not answer: others wait behind it
 _ACCOUNT_REASONS = frozenset(str(code) for code, fact in ERRORS.items() if fact.error_class is ErrorClass.ACCOUNT)
 
 
@@ -324,7 +327,7 @@ class Deliverer:
         known = await referred(self._store, job.conversation_id, target, opened)
         reference, dropped = resolve_target(job.command, target, known)
         with self._sender.place(job) if names_url(job.command) else nullcontext():
-            files, corrected = await self._preparer.files_of(job.account, job.command)
+            files, corrected = await self._files_of(job)
         context = context_for(job.account, conversation, reference, files)
         calls = self._channel.plan(job.kind, job.command, context)
         if self._stopped(job, opened) is None:
@@ -333,6 +336,17 @@ class Deliverer:
             await self._learn_address(job, known_before)
         stopped = partial(self._stopped, job, opened)
         await self._make(job, calls, opened, conversation, (*job.warnings, *dropped, *corrected), stopped)
+
+    async def _files_of(self, job: Job) -> tuple[tuple[File, ...], tuple[Warning, ...]]:
+        """As `Preparer.files_of`; an address that does not answer is asked for a while. Raises NotNow, too."""
+        try:
+            return await self._preparer.files_of(job.account, job.command)
+        except FileNotYet:
+            queued = datetime.fromtimestamp(job.record.timestamp_ms / 1000, UTC)
+            since = max(queued, job.command.not_before or queued)
+            if datetime.now(UTC) - since < FETCH_PATIENCE:
+                raise NotNow(FETCH_RETRY, "file_not_fetched") from None
+            raise
 
     async def _make(
         self,

@@ -66,7 +66,7 @@ class Preflight:
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError:
-            document = None
+            return _answer(400, _refused(ErrorCode.INVALID_COMMAND, "The command is not JSON.", {}))
         if not isinstance(document, dict):
             return _answer(400, _refused(ErrorCode.INVALID_COMMAND, "A command is a JSON object.", {}))
         try:

@@ -16,7 +16,7 @@ from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.media.blobs import BlobMissing, Blobs
-from shared.media.fetch import Fetcher, FetchRefused, FetchTooLarge
+from shared.media.fetch import Fetcher, FetchFailed, FetchRefused, FetchTooLarge
 from shared.media.sniff import HEAD, SCRIPT, moves, sniff
 from shared.media.types import PROGRAMS, claim, claimed_by_name, denies
 from shared.policy.conversation import Conversation
@@ -135,6 +135,10 @@ def own_blob(account: AccountRecord, file: File) -> str | None:
     return key if key is None or ids.is_blob_of(account.workspace_id, key) else ""
 
 
+class FileNotYet(Refused):
+    """The address of a file does not give it now; it may in a moment."""
+
+
 class Preparer:
     """Makes the files of commands ready: fetched, measured, looked at."""
 
@@ -198,9 +202,8 @@ class Preparer:
             limit = MAX_FILE_BYTES
             raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=limit, actual=large.size) from None
         except FetchRefused as refused:
-            raise Refused(
-                ErrorCode.FILE_UNAVAILABLE, f"The file could not be fetched: {refused}.", field=field
-            ) from None
+            kind = FileNotYet if isinstance(refused, FetchFailed) else Refused
+            raise kind(ErrorCode.FILE_UNAVAILABLE, f"The file could not be fetched: {refused}.", field=field) from None
         return blob
 
 

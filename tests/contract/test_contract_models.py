@@ -448,7 +448,13 @@ def test_a_rule_of_ours_is_told_in_our_words_only() -> None:
     with pytest.raises(CommandRefused) as refused:
         parse_command("channels.message.send.v1", data)
     assert refused.value.field is None
-    assert refused.value.detail == "command: a command needs a conversation_id, or to for a first message"
+    assert refused.value.detail == "command: It needs a conversation_id, or to for a first message."
+
+
+KINDS = (
+    "content.kind: It must be one of 'text', 'media', 'template', 'interactive', 'location', 'contacts', "
+    "'shared_post', 'email'."
+)
 
 
 @pytest.mark.parametrize(
@@ -460,8 +466,8 @@ def test_a_rule_of_ours_is_told_in_our_words_only() -> None:
         ({"content": {"kind": "media", "attachments": []}}, "content.attachments: It must not be empty."),
         ({"content": {"kind": "media", "attachments": "x"}}, "content.attachments: It must be a list."),
         ({"content": "secret"}, "content: It must be an object."),
-        ({"content": {"kind": "secret"}}, "content: The kind is not known."),
-        ({"content": {}}, "content: It has no kind."),
+        ({"content": {"kind": "secret"}}, KINDS),
+        ({"content": {}}, "content.kind: It is missing."),
         ({"reply_policy": "secret"}, "reply_policy: It must be 'degrade' or 'strict'."),
         ({"actor": {"kind": "secret"}}, "actor.kind: It must be 'human', 'ai_agent', 'workflow' or 'system'."),
         ({"silent": "secret"}, "silent: It must be true or false."),

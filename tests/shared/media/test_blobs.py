@@ -123,6 +123,10 @@ async def test_a_store_that_is_away(tmp_path: Path) -> None:
     rmtree(tmp_path / "store")
     with pytest.raises(BlobsUnavailable):  # a directory that is gone has lost no file
         await blobs.size("k")
+    with pytest.raises(BlobsUnavailable):
+        await blobs.put("k", chunks(b"x"))
+    assert not await blobs.reachable()
+    assert not (tmp_path / "store").exists(), "what is written beside a volume that comes back is lost"
     (tmp_path / "store").write_text("a file stands where the directory was")
     with pytest.raises(BlobsUnavailable):
         await blobs.put("k", chunks(b"x"))

@@ -185,7 +185,7 @@ async def test_our_own_machine_is_not_reached(
 async def test_only_the_port_of_https_is_asked(knocks: tuple[int, list[object]]) -> None:
     port, found = knocks
     for url in (f"https://127.0.0.1:{port}/", "https://example.com:22/", "https://example.com:80/"):
-        with pytest.raises(FetchRefused, match="not port 443"):
+        with pytest.raises(FetchRefused, match="only port 443"):
             await _all(Fetcher(), url)
     assert found == []
 

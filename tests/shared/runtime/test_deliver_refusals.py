@@ -77,7 +77,7 @@ async def test_what_names_no_command_is_a_dead_letter(world: World, value: bytes
         ("channels.message.send.v2", {}, "invalid_command", "type"),
         ("nonsense", {}, "invalid_command", "type"),
         ("message.send", {"visibility": "internal"}, "not_sendable", "visibility"),
-        ("message.send", {"content": {"kind": "comment", "text": "a secret"}}, "invalid_command", "content"),
+        ("message.send", {"content": {"kind": "comment", "text": "a secret"}}, "invalid_command", "content.kind"),
         ("message.send", {"content": {"kind": "text", "text": ""}}, "invalid_command", "content.text"),
         ("message.send", {"workspace_id": "ws_2"}, "invalid_command", "workspace_id"),
         ("message.send", {"account_id": "acc_9"}, "account_disconnected", "account_id"),

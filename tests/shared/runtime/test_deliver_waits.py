@@ -288,6 +288,19 @@ async def test_an_account_that_goes_takes_its_waiting_commands_with_it(world: Wo
     assert len(world.process.parking) == 0
 
 
+# ------------------------------------------------------------------------------------------- an address of a file
+
+
+async def test_an_address_that_does_not_answer_is_asked_for_a_while(world: World) -> None:
+    file = {"url": "http://127.0.0.1:9/a.pdf", "kind": "document"}
+    record = await world.command(command_id="c1", content={"kind": "media", "attachments": [file]})
+    waits = await world.handle(record)
+    assert 115 <= sum(waits) <= 130
+    (status,) = await world.statuses("c1")
+    assert (status["state"], status["error"]["code"]) == ("rejected", "file_unavailable")
+    assert status["error"]["detail"] == "The file could not be fetched: its host does not answer as it should."
+
+
 # ------------------------------------------------------------------------------------------------- its own time
 
 
