@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 MASK = "***"
 _SECRET_FIELDS = re.compile(r"token|secret|password|authorization|credential|sealed|api_key|cookie", re.IGNORECASE)
@@ -76,6 +77,11 @@ _NOISY = ("httpx", "httpcore", "telegram", "aiohttp.access", "pywa")
 _AIOKAFKA = logging.getLogger("aiokafka")
 
 
+def _is_no_bad_request(record: logging.LogRecord) -> bool:
+    """What is no HTTP is answered 400: anybody can send it, and nobody may fill our log with it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 @contextmanager
 def aiokafka_heard() -> Iterator[None]:
     """Show aiokafka's warnings for a while: only they say why a broker takes no connection (its name, TLS, SASL)."""
@@ -94,6 +100,7 @@ def configure_logs(level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.getLogger("aiohttp.server").addFilter(_is_no_bad_request)
     # Thousands of lines a second while a broker is away; readiness and our own lines say so once. Below WARNING never:
     # it would write out whole requests, with passwords and what people wrote.
     _AIOKAFKA.setLevel(logging.WARNING if level == "DEBUG" else logging.CRITICAL)
