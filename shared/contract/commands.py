@@ -69,13 +69,12 @@ class Actor(Model):
 class File(Model):
     """A file to send: where it is (one of `blob`, `url`, `attachment_id`, `provider_ref`) and how it is meant.
 
-    A command's `blob` begins with its `workspace_id` and a slash; `attachment_id` is one of its account. Any other is
-    refused as a file that is not there (`file_unavailable`).
     `size` in bytes and `mime_type` are what the core knows; the connector sniffs before it believes.
 
-    `blob` is a key of the blob store: segments between slashes, each of 1 to 240 bytes of UTF-8 and none of them `.` or
-    `..`, 900 bytes in all, without control characters and backslashes, and without `#` and digits at its end. Any other
-    is that of a file that is not there (`file_unavailable`).
+    `attachment_id` is one of the command's account. `blob` is a key of the blob store and begins with the command's
+    `workspace_id` and a slash: segments between slashes, each of 1 to 240 bytes of UTF-8 and none of them `.` or `..`,
+    900 bytes in all, without control characters and backslashes, and without `#` and digits at its end. Any other is
+    that of a file that is not there (`file_unavailable`).
     """
 
     blob: OptionalText = None

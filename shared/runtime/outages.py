@@ -95,8 +95,7 @@ class Outages:
             raise Held(self._asked_until(breaker), briefly=briefly)
 
     def enter(self, account_id: str) -> int:
-        """A call begins; what to give to `leave`. Raises Held."""
-        self.check(account_id)
+        """A call begins, straight after `check` has let it; what to give to `leave`."""
         breaker = self._breakers.get(account_id)
         return 0 if breaker is None else breaker.enter()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +17,7 @@ from shared.runtime import dependencies, server
 from tests.e2e.providers import NAMES, Person
 from tests.e2e.topics import SENT, eventually
 from tests.e2e.world import WORKSPACE, Command, image, number
-from tests.requirements.inside import Channel, Inside
+from tests.requirements.inside import Channel, Inside, missing
 from tests.shared.media.s3 import S3
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -111,7 +110,7 @@ async def test_nothing_ends_while_s3_refuses(opened: Opened, mode: str) -> None:
         async with s3.misbehaving(mode):
             commands = await _exchange_files(everybody, blob)
             for name, (channel, person) in everybody.items():
-                await _missing(channel, ["blobs"])
+                await missing(channel, ["blobs"], 20)
                 await eventually(lambda n=name: _last(lines, n) == "dependency_away", 10, what=name)
                 assert await channel.service.metric("dependency_up", channel=name, dependency="blobs") == 0
                 assert channel.statuses.ended(commands[name][0].id) is None
@@ -134,7 +133,7 @@ async def test_nothing_ends_while_the_disk_is_full(opened: Opened) -> None:
                 pass
         commands = await _exchange_files(everybody, blob)  # what is there can be read, and goes out
         for channel, _ in everybody.values():
-            await _missing(channel, ["blobs"])
+            await missing(channel, ["blobs"], 20)
         (disk / "filler").unlink()
         await _everything_came_once(everybody, commands)
         await _back(lines, everybody)
@@ -158,7 +157,7 @@ async def test_a_key_that_cannot_be_ends_its_command_and_nothing_else(opened: Op
                 assert status["state"] in SENT
                 assert channel.texts(command.person).count(command.text) == 1
             assert channel.dead.all == []
-            await _missing(channel, [])
+            await missing(channel, [], 20)
     # A busy machine may miss a probe; no call has said anything against the store.
     assert {line["reply"] for line in lines if line["event"] == "dependency_away"} <= {"no answer"}
 
@@ -192,16 +191,6 @@ async def _everything_came_once(everybody: Everybody, commands: dict[str, tuple[
         await eventually(stored, 60, what=f"files of {name}")
         assert not [seen for seen in conversation if seen.type == "attachment.failed"]
         assert channel.dead.all == []
-
-
-async def _missing(channel: Channel, names: list[str]) -> None:
-    """`/readyz` comes to say just this."""
-    async with asyncio.timeout(20):
-        while True:
-            async with channel.service.session.get(f"{channel.service.urls[0]}/readyz") as answer:
-                if (await answer.json())["missing"] == names:
-                    return
-            await asyncio.sleep(0.05)
 
 
 async def _back(lines: list[dict[str, object]], everybody: Everybody) -> None:

@@ -17,7 +17,7 @@ from shared.runtime import dependencies, server
 from tests.e2e.providers import NAMES, Person
 from tests.e2e.topics import SENT, eventually
 from tests.e2e.world import Command, number
-from tests.requirements.inside import Channel, Inside
+from tests.requirements.inside import Channel, Inside, missing
 from tests.shared.state.faults import FAULTS, OF_A_CLUSTER, Fault, connections_cut
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -80,7 +80,7 @@ async def _waits_and_goes_on(world: Inside, everybody: Everybody, fault: Fault, 
         async with fault(world.state):
             commands = await _say_something(everybody)
             for name, (channel, _) in everybody.items():
-                await _missing(channel, ["state"])
+                await missing(channel, ["state"], 10)
                 await eventually(lambda c=channel, n=name: _taken(c, commands[n].text), 5, what="the webhook is taken")
             await asyncio.sleep(LASTS)
             for name, (channel, person) in everybody.items():
@@ -89,7 +89,7 @@ async def _waits_and_goes_on(world: Inside, everybody: Everybody, fault: Fault, 
                 await eventually(lambda n=name: _said(lines, n), 10, what=name)
                 assert await channel.service.metric("dependency_up", channel=name, dependency="state") == 0
         for channel, _ in everybody.values():
-            await _missing(channel, [])
+            await missing(channel, [], 10)
         await _everything_came_once(everybody, commands)
         for name in everybody:
             await eventually(lambda n=name: [line for line in _said(lines, n) if "seconds" in line], 10, what=name)
@@ -118,16 +118,6 @@ async def _say_something(everybody: Everybody) -> dict[str, Command]:
 
 def _taken(channel: Channel, text: str) -> bool:
     return any(text.encode() in (seen.record.value or b"") for seen in channel.raw.all)
-
-
-async def _missing(channel: Channel, names: list[str]) -> None:
-    """`/readyz` comes to say just this."""
-    async with asyncio.timeout(10):
-        while True:
-            async with channel.service.session.get(f"{channel.service.urls[0]}/readyz") as answer:
-                if (await answer.json())["missing"] == names:
-                    return
-            await asyncio.sleep(0.05)
 
 
 async def _everything_came_once(everybody: Everybody, commands: dict[str, Command]) -> None:

@@ -269,3 +269,13 @@ async def opened() -> AsyncIterator[Inside]:
             yield world
         finally:
             await world.stop()
+
+
+async def missing(channel: Channel, names: list[str], seconds: float) -> None:
+    """`/readyz` comes to say just this."""
+    async with asyncio.timeout(seconds):
+        while True:
+            async with channel.service.session.get(f"{channel.service.urls[0]}/readyz") as answer:
+                if (await answer.json())["missing"] == names:
+                    return
+            await asyncio.sleep(0.05)
