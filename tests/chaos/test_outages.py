@@ -21,7 +21,7 @@ QUEUED = 200
 PEOPLE = 50
 # One message of each may be in flight when it begins, and until a replica has had its third answer another one of those
 # whose answers came before.
-IN_DOUBT = PEOPLE + 3 * 3
+IN_DOUBT = PEOPLE + 2 * 3
 OUTAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "502": ("error", {"status": 502, "html": True}),
     "503 with Retry-After": ("error", {"status": 503, "html": True, "retry_after": 5}),
