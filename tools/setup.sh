@@ -49,4 +49,4 @@ fi
 # Another active environment must not be taken for ours.
 unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 export UV_PYTHON_DOWNLOADS=never
-exec .tools/bin/uv sync --frozen --all-packages --python "$python"
+exec .tools/bin/uv sync --frozen --all-packages --all-extras --python "$python"
