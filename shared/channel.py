@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import Alias, Contact
@@ -88,6 +88,7 @@ class RawItem:
     account_id: str | None = None
     external_id: str | None = None
     app: str | None = None
+    blob: str | None = None  # where the body is instead, if it was stored on its way in
 
 
 # Meta sends at most 1,000 updates in a body, Telegram and TikTok one; a body of 4 MiB has room for so many.
@@ -116,6 +117,22 @@ class ReceivedItem:
     body: bytes
     received_at: datetime
     sequence: int | None = None
+    blob: str | None = None  # of `RawItem`
+
+
+@dataclass(frozen=True, slots=True)
+class InThread:
+    """Where a message stands among the threads of its conversation.
+
+    `keys` are opaque names of the thread and of messages in it, strongest first: the first that is known in the
+    conversation says which thread it is, and all of them point there from then on. Where none is known a thread begins,
+    and is named after the last of them. `note` (at most 2 KB) is what `plan` gets of the thread from then on
+    (`PlanContext.thread`). A `topic` that differs from the thread's last one makes `Thread.subject_changed`.
+    """
+
+    keys: tuple[str, ...]
+    note: Mapping[str, str] = field(default_factory=dict)
+    topic: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +155,7 @@ class Event:
     reply_ref: str | None = None  # provider ref of the message this one points at (reply, reaction, edit)
     provider_ref: str | None = None  # provider ref under which a reply to this message would name it
     answer: Call | None = None  # a call the provider expects soon (a callback query); best effort, once
+    thread: InThread | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +177,8 @@ class StatusUpdate:
     failure: Failure | None = None
     pricing: Mapping[str, Any] | None = None
     participant: str | None = None  # of a group: whom alone it concerns, by the provider's name for them
+    bounce: Literal["hard", "soft"] | None = None
+    candidates: tuple[str, ...] = ()  # other ids that the message may have, tried in this order after the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +225,7 @@ class PlanContext:
 
     `address` is what an earlier event of the conversation left (`Event.address`), or made from the command's `to`;
     `target` the message a reply, edit, delete or reaction points at; `last_inbound` the newest inbound message.
+    `thread` is the note of the target's thread, else of the one that was written in last (`InThread`).
     `files` are the command's files after preparation, in order (same count as in the command).
     """
 
@@ -213,6 +234,7 @@ class PlanContext:
     target: ReplyReference | None = None
     last_inbound: str | None = None
     files: tuple[File, ...] = ()
+    thread: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +242,8 @@ class Call:
     """One provider call, as data: what `perform` does and what the goldens show.
 
     `parts` is how many messages the provider makes of it (an album: several; a chat action: none). `files` maps a
-    parameter to the file whose bytes go there. `warnings` say what differs from the command.
+    parameter to the file whose bytes go there. `warnings` say what differs from the command. `names` are ids of the
+    message that we choose, not the provider: a report that comes before the answer, or days later, finds it by them.
     """
 
     method: str
@@ -228,6 +251,8 @@ class Call:
     files: Mapping[str, File] = field(default_factory=dict)
     parts: int = 1
     warnings: tuple[Warning, ...] = ()
+    names: tuple[str, ...] = ()
+    thread: InThread | None = None
 
 
 class Refused(Exception):

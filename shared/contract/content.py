@@ -86,6 +86,8 @@ class Attachment(Model):
     thumbnail: OptionalText = None
     provider_ref: OptionalText = None  # what the channel fetches the file by
     animated: bool | None = None
+    inline: bool | None = None  # of an email: shown where its html says `cid:<attachment_id>`
+    content_id: OptionalText = None  # the name that its own email has for it
     error: Error | None = None
 
 
@@ -201,16 +203,33 @@ class TemplateContent(Model):
     buttons: tuple[str, ...] = ()
 
 
+class Authentication(Model):
+    """What the mail server that the account trusts has found out about an email's sender."""
+
+    spf: Literal["pass", "fail", "none", "unknown"] = "unknown"
+    dkim: Literal["pass", "fail", "none", "unknown"] = "unknown"
+    dmarc: Literal["pass", "fail", "none", "unknown"] = "unknown"
+
+
 class EmailContent(Model):
-    """An email: `text` is the new part, the quoted part is apart; `html` is sanitised."""
+    """An email: `text` is the new part; the quoted part and the signature are apart; all of it is `full_text`.
+
+    `html` is sanitised: it runs nothing and loads nothing; `cid:<attachment_id>` in it is an inline attachment. `to`
+    and `cc` are plain addresses in lower case; `reply_to_address` is where the sender wants answers, if not there.
+    """
 
     kind: Literal["email"] = "email"
     text: str
     subject: str = ""
+    full_text: OptionalText = None
     html: OptionalText = None
     quoted_text: OptionalText = None
     quoted_html: OptionalText = None
+    signature: OptionalText = None
+    to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
+    reply_to_address: OptionalText = None
+    authentication: Authentication | None = None
     attachments: tuple[Attachment, ...] = ()
 
 
@@ -301,10 +320,15 @@ class Referral(Model):
 
 
 class Thread(Model):
-    """A thread inside a conversation: a topic, a business connection, an email thread."""
+    """A thread inside a conversation: a topic, a business connection, an email thread.
+
+    `id` of an email thread is made of its root. `subject_changed`: this email belongs to the thread and is about
+    something else.
+    """
 
     id: OptionalText = None
     subject: OptionalText = None
+    subject_changed: bool | None = None
     topic_id: OptionalText = None
     business_connection_id: OptionalText = None
     group_id: OptionalText = None

@@ -70,6 +70,7 @@ class Message(EventData):
     thread: Thread | None = None
     contact_blocked: bool = False
     automatic: bool | None = None  # an away or greeting message, an auto-reply
+    automatic_kind: OptionalText = None  # of what is automatic: `away`, `auto_reply`, `list`, `bounce`, `feedback`
     provider: ProviderFact
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from shared.contract.base import Model, OptionalText, Timestamp
 from shared.contract.errors import Error
@@ -77,6 +77,7 @@ class WarningCode(StrEnum):
     THREAD_DROPPED = "thread_dropped"
     MAY_BE_DUPLICATE = "may_be_duplicate"
     FIELD_IGNORED = "field_ignored"
+    RECIPIENT_REFUSED = "recipient_refused"  # one of an email's cc or bcc; the others have it
 
 
 class Warning(Model):
@@ -146,6 +147,7 @@ class MessageStatus(Model):
     )
     error: Error | None = None
     warnings: tuple[Warning, ...] = ()
+    bounce: Literal["hard", "soft"] | None = None  # of an email that came back: `hard` where no other will arrive
     pricing: dict[str, Any] | None = None  # as the provider gave it
     file_refs: dict[str, str] | None = None  # blob → the provider's id of it: send it again by `provider_ref`
     rollup: Rollup | None = None  # absent of `done`
