@@ -26,9 +26,9 @@ from sandbox.broker import HOST, Broker, Kafka, Tansu, free_port
 from sandbox.valkey import ValkeyServer
 from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics
-from shared.runtime.accounts import apply_accounts
-from shared.runtime.sealing import new_key, public_key, seal_credentials
-from shared.runtime.service import topic_specs
+from shared.runtime.accounts.sealing import new_key, public_key, seal_credentials
+from shared.runtime.process.connections import topic_specs
+from shared.runtime.tools.accounts_file import apply_accounts
 from shared.state.client import Client
 from shared.state.store import Store
 from shared.stream.embedded import consumer_class

@@ -22,8 +22,8 @@ from sandbox.processes import Child, Janitor
 from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime.accounts import apply_accounts
-from shared.runtime.sealing import new_key, public_key, seal_credentials
+from shared.runtime.accounts.sealing import new_key, public_key, seal_credentials
+from shared.runtime.tools.accounts_file import apply_accounts
 from shared.stream.kafka import KafkaLog
 from shared.stream.log import TopicSpec
 

@@ -14,7 +14,7 @@ from services.whatsapp.error_codes import MEANINGS, Codes
 from services.whatsapp.errors import CASES, RULES
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode
 from shared.contract.events import Health
-from shared.runtime.health import PAUSED
+from shared.runtime.accounts.health import PAUSED
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "provider-errors.md"
 _WAITS = {

@@ -9,7 +9,7 @@ from bench.scenarios import Options
 from bench.stage import Side, Stage
 from shared.channel import RawItem, WebhookRequest
 from shared.media.blobs import Blobs
-from shared.runtime.raw import RawWriter, set_aside
+from shared.runtime.inbound.raw import RawWriter, body_store
 from shared.runtime.settings import Role
 from shared.stream.deadletter import DeadLetters
 
@@ -30,7 +30,7 @@ async def _measure(stage: Stage, of: Profile, options: Options) -> Result:
 
     async def fill(side: Side, first: int, count: int) -> None:
         blobs = Blobs(stage.blobs)
-        dead = DeadLetters(stage.log, lambda _: side.topics.deadletter(of.name), aside=set_aside(blobs))
+        dead = DeadLetters(stage.log, lambda _: side.topics.deadletter(of.name), store_body=body_store(blobs))
         writer = RawWriter(of.name, stage.log, side.topics, blobs, dead)
         if first not in items:
             items.update(raw_items(of, first, count))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.whatsapp.channel import build
 from services.whatsapp.settings import Settings
-from shared.runtime.main import run
+from shared.runtime.process.main import run
 
 if __name__ == "__main__":
     raise SystemExit(run(build, Settings))

@@ -66,7 +66,7 @@ def _public_socket(to: AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-class Fetcher:
+class UrlFetcher:
     """Downloads over https from public addresses; `allow_private` is for worlds on one machine and tests."""
 
     def __init__(self, *, allow_private: bool = False) -> None:

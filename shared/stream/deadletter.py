@@ -19,7 +19,7 @@ LONGEST_DETAIL = 500
 BATCH = 100
 
 Instead = Callable[[Record], Awaitable[bool | None]]
-Aside = Callable[[bytes], Awaitable[str]]
+StoreBody = Callable[[bytes], Awaitable[str]]
 
 
 class Brake:
@@ -43,7 +43,7 @@ class Brake:
 class DeadLetters:
     """Writes dead letters to `topic_of(source topic)`; with a brake if one is given.
 
-    `aside` keeps a value that is too large for the log elsewhere and says where; it raises LogUnavailable.
+    `store_body` keeps a value that is too large for the log elsewhere and says where; it raises LogUnavailable.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class DeadLetters:
         log: Log,
         topic_of: Callable[[str], str],
         *,
-        aside: Aside,
+        store_body: StoreBody,
         brake: Brake | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._log = log
         self._topic_of = topic_of
-        self._aside = aside
+        self._store_body = store_body
         self._brake = brake
         self._now_ms = now_ms
 
@@ -85,16 +85,16 @@ class DeadLetters:
         try:
             await self._log.send(topic, record.key, value, headers)
         except RecordTooLarge:
-            await self._put_aside(topic, record, headers)
+            await self._put_stored(topic, record, headers)
         if self._brake is not None:
             self._brake.strike()
 
-    async def _put_aside(self, topic: str, record: Record, headers: Headers) -> None:
-        blob = (BLOB, (await self._aside(record.value or b"")).encode())
+    async def _put_stored(self, topic: str, record: Record, headers: Headers) -> None:
+        blob = (BLOB, (await self._store_body(record.value or b"")).encode())
         try:
             await self._log.send(topic, record.key, b"", (*headers, blob))
         except RecordTooLarge:
-            around = (HEADERS, (await self._aside(_packed(record))).encode())
+            around = (HEADERS, (await self._store_body(_packed(record))).encode())
             about = tuple(header for header in headers if header[0].startswith(PREFIX))
             await self._log.send(topic, None, b"", (*about, blob, around))
 

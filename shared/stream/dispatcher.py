@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 
-from shared.stream.aside import Aside
+from shared.stream.ephemeral import EphemeralRecords
 from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.lanes import Handler, Observe, PartitionLanes, Work
 from shared.stream.log import Log, Rebalanced
@@ -62,7 +62,7 @@ class Dispatcher:
     Before a partition is given up: everything fetched is finished, except what waits in `admit`, `NotNow` or a
     back-off, which is dropped, uncommitted; then offsets are committed; then `on_revoked` is awaited.
 
-    Records for which `bypass` says yes (ephemeral ones, such as typing) go to `aside` at once, outside the
+    Records for which `is_ephemeral` says yes (ephemeral ones, such as typing) go to `on_ephemeral` at once, outside the
     lanes, at most `slots` at a time; more are dropped, failures are not tried again, nothing waits for them.
 
     A record that has been put off by `NotNow` for `longest_wait` seconds is offered to `on_overdue(record, why)`, which
@@ -93,8 +93,8 @@ class Dispatcher:
         on_overdue: Callable[[Record, str], Awaitable[bool]] | None = None,
         longest_wait: float = 60.0,
         admit: Handler | None = None,
-        bypass: Callable[[Record], bool] | None = None,
-        aside: Handler | None = None,
+        is_ephemeral: Callable[[Record], bool] | None = None,
+        on_ephemeral: Handler | None = None,
         on_assigned: Rebalanced | None = None,
         on_revoked: Rebalanced | None = None,
         accepts: Callable[[Partition], bool] = _every,
@@ -110,13 +110,13 @@ class Dispatcher:
         The other third is for the flush and the commit (a send timeout each); beyond it the group goes on
         without this member and its open records are handled twice.
         """
-        if (bypass is None) != (aside is None):
-            raise ValueError("bypass and aside come together")
+        if (is_ephemeral is None) != (on_ephemeral is None):
+            raise ValueError("is_ephemeral and on_ephemeral come together")
         self.heartbeat = clock()
         self._log = log
         self._key_of = key_of
-        self._bypass = bypass
-        self._aside = None if aside is None else Aside(aside, slots, observe, clock)
+        self._is_ephemeral = is_ephemeral
+        self._ephemeral = None if on_ephemeral is None else EphemeralRecords(on_ephemeral, slots, observe, clock)
         self._quantum = max(1, window // 2)
         self._ceiling = window - self._quantum
         self._on_assigned = on_assigned
@@ -251,13 +251,13 @@ class Dispatcher:
         return wanted
 
     def _dispatch(self, records: Sequence[Record]) -> None:
-        shares, key_of, bypass, aside = self._shares, self._key_of, self._bypass, self._aside
+        shares, key_of, is_ephemeral, ephemeral = self._shares, self._key_of, self._is_ephemeral, self._ephemeral
         for record in records:
             share = shares[record.topic, record.partition]
-            if aside is not None and bypass is not None and bypass(record):
+            if ephemeral is not None and is_ephemeral is not None and is_ephemeral(record):
                 share.tracker.open(record.offset)
                 share.tracker.close(record.offset)
-                aside.start(record)
+                ephemeral.start(record)
             else:
                 share.put(record, key_of(record))
 
@@ -346,6 +346,6 @@ class Dispatcher:
         await self._revoked(frozenset(share.partition for share in self._shares.values()))
         if self._committer is not None:
             self._committer.cancel()
-        if self._aside is not None:
-            self._aside.cancel()
+        if self._ephemeral is not None:
+            self._ephemeral.cancel()
         await self._consumer.stop()

@@ -26,7 +26,8 @@ AWAY = NotNow(1.0, "log_unavailable")
 class Observe(Protocol):
     """Called after every step worth counting.
 
-    `outcome` is one of: handled, retried, not_now, put_aside, poisoned, given_up, aside, aside_failed, aside_dropped.
+    `outcome` is one of: handled, retried, not_now, overdue, poisoned, given_up, ephemeral, ephemeral_failed,
+    ephemeral_dropped.
     """
 
     def __call__(self, outcome: str, record: Record, seconds: float) -> None: ...
@@ -132,7 +133,7 @@ class PartitionLanes:
         while True:
             began = work.clock()
             try:
-                if waits_since is not None and await self._put_aside(record, lane, began - waits_since):
+                if waits_since is not None and await self._overdue(record, lane, began - waits_since):
                     return True
                 if work.admit is not None and not await self._admit(work.admit, record, lane):
                     return False
@@ -162,7 +163,7 @@ class PartitionLanes:
             if not await self._wait(patience, lane):
                 return False
 
-    async def _put_aside(self, record: Record, lane: Lane, seconds: float) -> bool:
+    async def _overdue(self, record: Record, lane: Lane, seconds: float) -> bool:
         """Whether a record that has waited longer than a lane waits has found another place. Raises as handlers do."""
         work = self._work
         if work.on_overdue is None or seconds < work.longest_wait or self.draining:
@@ -170,7 +171,7 @@ class PartitionLanes:
         if not await work.on_overdue(record, lane.stalled or ""):
             return False
         lane.stalled = None
-        work.observe("put_aside", record, seconds)
+        work.observe("overdue", record, seconds)
         return True
 
     async def _admit(self, admit: Handler, record: Record, lane: Lane) -> bool:

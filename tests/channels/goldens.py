@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.channel import Channel
-from shared.runtime import offline
+from shared.runtime.tools import offline
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

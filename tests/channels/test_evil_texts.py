@@ -20,8 +20,8 @@ from services.tiktok import errors as tiktok_errors
 from services.whatsapp import errors as whatsapp_errors
 from shared.contract.commands import MAX_SPANS
 from shared.policy.text import split_text
-from shared.runtime import offline
 from shared.runtime.logs import masked
+from shared.runtime.tools import offline
 from tests.channels import goldens
 
 SIZE = 100_000  # characters

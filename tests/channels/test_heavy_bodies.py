@@ -10,7 +10,7 @@ import pytest
 
 from shared.channel import MOST_ITEM_BYTES, MOST_ITEMS, Channel, WebhookRequest
 from shared.contract.accounts import AccountRecord
-from shared.runtime import offline
+from shared.runtime.tools import offline
 from tests.channels import goldens
 
 MEGABYTE = 2**20

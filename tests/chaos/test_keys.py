@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from shared.runtime.sealing import new_key
+from shared.runtime.accounts.sealing import new_key
 from tests.chaos.conftest import Measured, count
 from tests.chaos.test_dependencies import NAMES
 from tests.chaos.test_replicas import numbers

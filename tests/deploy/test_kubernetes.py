@@ -14,8 +14,8 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from shared.runtime.server import CHECK_SECONDS
-from shared.runtime.service import longest_stop
+from shared.runtime.http.server import CHECK_SECONDS
+from shared.runtime.process.service import longest_stop
 from shared.runtime.settings import (
     BlobSettings,
     DeliverSettings,

@@ -12,7 +12,7 @@ import aiohttp
 from sandbox.simulators.whatsapp.webhooks import sign
 from shared.contract.accounts import AccountRecord
 from shared.contract.events import HEALTH_TYPE
-from shared.runtime.sealing import new_key, public_key, seal, seal_credentials
+from shared.runtime.accounts.sealing import new_key, public_key, seal, seal_credentials
 from tests.e2e.providers import Connected, Person
 from tests.e2e.replicas import Replica
 from tests.e2e.topics import SENT, eventually

@@ -24,9 +24,9 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.envelope import type_name
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime.accounts import apply_accounts
-from shared.runtime.sealing import new_key, public_key, seal_credentials
-from shared.runtime.service import topic_specs
+from shared.runtime.accounts.sealing import new_key, public_key, seal_credentials
+from shared.runtime.process.connections import topic_specs
+from shared.runtime.tools.accounts_file import apply_accounts
 from shared.stream.kafka import KafkaLog
 from shared.stream.log import Stored
 from tests.e2e.providers import UNPACED, Connected, Person, Provider, provider

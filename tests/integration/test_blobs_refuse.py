@@ -13,7 +13,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from shared.media.blobs import Blobs
-from shared.runtime import dependencies, server
+from shared.runtime.http import dependencies, server
 from tests.e2e.providers import NAMES, Person
 from tests.e2e.topics import SENT, eventually
 from tests.e2e.world import WORKSPACE, Command, image, number

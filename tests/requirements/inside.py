@@ -26,8 +26,8 @@ import orjson
 
 from sandbox.broker import HOST, free_port
 from shared.channel import Account, Call, Files, Receipt
-from shared.runtime import service as runtime
-from shared.runtime.service import ServiceConfig, topic_specs
+from shared.runtime.process import service as runtime
+from shared.runtime.process.connections import ServiceConfig, topic_specs
 from shared.state.client import Client
 from shared.stream.memory import MemoryLog
 from tests.e2e.providers import Connected, Person

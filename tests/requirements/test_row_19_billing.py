@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from shared.runtime import sending
+from shared.runtime.outbound import sending
 from tests.requirements.inside import Channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

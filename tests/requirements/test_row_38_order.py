@@ -15,7 +15,7 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.events import Message
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime.raw import RawWriter, set_aside
+from shared.runtime.inbound.raw import RawWriter, body_store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
@@ -34,7 +34,7 @@ async def test_pairs_of_one_second_keep_their_order(name: str, tmp_path: Path) -
     rng, topics, log = random.Random(38), Topics(), MemoryLog()
     await log.ensure_topics([TopicSpec(topics.raw(name), 4)])
     blobs = Blobs(tmp_path.as_uri())
-    dead = DeadLetters(log, lambda _: topics.deadletter(name), aside=set_aside(blobs))
+    dead = DeadLetters(log, lambda _: topics.deadletter(name), store_body=body_store(blobs))
     writer = RawWriter(name, log, topics, blobs, dead)
     channel = goldens.channel(name)
     record = AccountRecord(account_id="a", workspace_id="w", channel=name, external_id="b")

@@ -13,16 +13,12 @@ from services.tiktok.channel import TikTokChannel
 from shared.channel import Account, WebhookRequest
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime.accounts import AccountRegistry
-from shared.runtime.contacts import ContactNames
-from shared.runtime.identity import Identities
-from shared.runtime.normalise import Normaliser
-from shared.runtime.raw import RawWriter, set_aside
-from shared.runtime.sealing import new_key, public_key, seal_credentials
-from shared.runtime.service import topic_specs
+from shared.runtime.accounts.registry import AccountRegistry
+from shared.runtime.accounts.sealing import new_key, public_key, seal_credentials
+from shared.runtime.process.connections import topic_specs
+from shared.runtime.roles import Common, NormaliseRole
 from shared.state.client import Client
 from shared.state.store import Store
-from shared.stream.deadletter import DeadLetters
 from shared.stream.memory import MemoryLog
 from shared.stream.records import Record
 from tests.channels.tiktok.conftest import BUSINESS
@@ -43,23 +39,10 @@ class Inside:
         self.store = Store(self.client)
         self.blobs = Blobs(f"file://{directory}")
         self.accounts = AccountRegistry("tiktok", KEY)
-        dead = DeadLetters(self.log, lambda _: TOPICS.deadletter("tiktok"), aside=set_aside(self.blobs))
-        self.writer = RawWriter("tiktok", self.log, TOPICS, self.blobs, dead)
-        self.contacts = ContactNames(channel, self.store, Identities("tiktok", self.store), self.log, TOPICS)
-        self.normaliser = Normaliser(
-            channel,
-            self.accounts,
-            self.log,
-            self.store,
-            self.blobs,
-            TOPICS,
-            dead,
-            Identities("tiktok", self.store),
-            report=_nothing,
-            notice=_nothing,
-            answer=lambda account, event: None,
-            acquaint=self.contacts.look_up,
-        )
+        common = Common(channel, TOPICS, self.log, self.store, self.blobs, self.accounts)
+        self.writer = common.writer
+        role = NormaliseRole(common)
+        self.contacts, self.normaliser = role.contacts, role.normaliser
         self._normalised = 0
         self._seen = 0
 
@@ -99,7 +82,3 @@ class Inside:
 
 def _type(record: Record) -> str:
     return dict(record.headers)["ce_type"].decode().removeprefix("channels.").removesuffix(".v1")
-
-
-async def _nothing(*_: object) -> None:
-    """Statuses and the account's health are not looked at here."""

@@ -13,7 +13,7 @@ from sandbox.simulators.tiktok import TikTokSimulator
 from sandbox.valkey import ValkeyServer
 from services.tiktok.channel import TikTokChannel
 from shared.channel import Account
-from shared.runtime import main
+from shared.runtime.process import main
 from tests.channels.tiktok.conftest import BUSINESS, OpenChannel, fail, settings_for
 from tests.channels.tiktok.inside import KEY, Inside
 from tests.channels.tiktok.test_client import NOTHING, planned

@@ -16,8 +16,8 @@ from sandbox.simulators.tiktok.media import PIXEL
 from sandbox.valkey import ValkeyServer
 from services.tiktok.channel import TikTokChannel
 from shared.channel import Account, PacesCalls, Priority
-from shared.runtime.call_pace import CallPace
-from shared.runtime.pacing import app_bucket
+from shared.runtime.outbound.call_pace import CallPace
+from shared.runtime.outbound.pacing import app_bucket
 from shared.state.client import Client
 from shared.state.store import Store
 from tests.channels.tiktok.conftest import BUSINESS, START, OpenChannel, fail

@@ -14,7 +14,7 @@ from shared.contract.commands import File
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode
 from shared.contract.events import Health
 from shared.contract.statuses import WarningCode
-from shared.runtime.health import PAUSED
+from shared.runtime.accounts.health import PAUSED
 
 
 @pytest.mark.parametrize(

@@ -23,15 +23,12 @@ from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime.accounts import AccountRegistry
-from shared.runtime.identity import Identities
-from shared.runtime.normalise import Normaliser
-from shared.runtime.raw import RawWriter, set_aside
-from shared.runtime.sealing import new_key, public_key, seal_credentials
-from shared.runtime.service import topic_specs
+from shared.runtime.accounts.registry import AccountRegistry
+from shared.runtime.accounts.sealing import new_key, public_key, seal_credentials
+from shared.runtime.process.connections import topic_specs
+from shared.runtime.roles import Common, NormaliseRole
 from shared.state.client import Client
 from shared.state.store import Store
-from shared.stream.deadletter import DeadLetters
 from shared.stream.memory import MemoryLog
 from shared.stream.records import Record
 
@@ -128,25 +125,9 @@ class Replicas:
         self.channel = build(Settings())
         self.accounts = AccountRegistry("whatsapp", KEY)
         blobs = Blobs(f"file://{directory}")
-        dead = DeadLetters(self.log, lambda _: TOPICS.deadletter("whatsapp"), aside=set_aside(blobs))
-        self.writer = RawWriter("whatsapp", self.log, TOPICS, blobs, dead)
-        self.normalisers = [
-            Normaliser(
-                self.channel,
-                self.accounts,
-                self.log,
-                store,
-                blobs,
-                TOPICS,
-                dead,
-                Identities("whatsapp", store),
-                report=_nothing,
-                notice=_nothing,
-                answer=lambda account, event: None,
-                acquaint=lambda *_: None,
-            )
-            for store in self.stores
-        ]
+        replicas = [Common(self.channel, TOPICS, self.log, store, blobs, self.accounts) for store in self.stores]
+        self.writer = replicas[0].writer
+        self.normalisers = [NormaliseRole(replica).normaliser for replica in replicas]
         self._seen = 0
 
     async def start(self) -> None:
@@ -179,10 +160,6 @@ class Replicas:
 
     def _of(self, topic: str) -> list[Record]:
         return self.log._topics[topic][0]
-
-
-async def _nothing(*_: object) -> None:
-    """Statuses and health are not looked at here."""
 
 
 class Valkey(NamedTuple):

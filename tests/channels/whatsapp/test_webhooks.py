@@ -26,7 +26,7 @@ from shared.channel import (
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.events import AccountNotice
-from shared.runtime.accounts import AccountRegistry
+from shared.runtime.accounts.registry import AccountRegistry
 from tests.channels import goldens
 
 BODY = b'{"object":"whatsapp_business_account","entry":[]}'

@@ -17,7 +17,7 @@ from aiohttp import web
 from shared.channel import FileUnavailable
 from shared.contract.commands import File
 from shared.media.blobs import CHUNK, BlobMissing, Blobs, BlobsUnavailable, is_key
-from shared.runtime.files import BlobFiles, NoFiles
+from shared.runtime.outbound.files import BlobFiles, NoFiles
 from tests.shared.runtime.clock import Clock
 
 

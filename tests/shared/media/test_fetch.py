@@ -12,7 +12,7 @@ from aiohttp import web
 
 from shared.media import fetch
 from shared.media.addresses import is_public
-from shared.media.fetch import Fetcher, FetchRefused, FetchTooLarge
+from shared.media.fetch import FetchRefused, FetchTooLarge, UrlFetcher
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def origin() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def _all(fetcher: Fetcher, url: str, limit: int = 1000) -> bytes:
+async def _all(fetcher: UrlFetcher, url: str, limit: int = 1000) -> bytes:
     try:
         return b"".join([chunk async for chunk in fetcher.fetch(url, max_bytes=limit)])
     finally:
@@ -60,20 +60,20 @@ async def _all(fetcher: Fetcher, url: str, limit: int = 1000) -> bytes:
 
 @pytest.mark.parametrize("path", ["/file", "/moved"])
 async def test_a_file_is_streamed(origin: str, path: str) -> None:
-    assert await _all(Fetcher(allow_private=True), origin + path) == b"x" * 100
+    assert await _all(UrlFetcher(allow_private=True), origin + path) == b"x" * 100
 
 
 @pytest.mark.parametrize("path", ["/file", "/endless"])
 async def test_too_large_is_refused_with_or_without_a_length(origin: str, path: str) -> None:
     with pytest.raises(FetchTooLarge) as refused:
-        await _all(Fetcher(allow_private=True), origin + path, limit=50)
+        await _all(UrlFetcher(allow_private=True), origin + path, limit=50)
     assert refused.value.size > 50
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/circle", "/inwards"])
 async def test_what_gives_no_file_is_refused(origin: str, path: str) -> None:
     with pytest.raises(FetchRefused):
-        await _all(Fetcher(allow_private=True), origin + path)
+        await _all(UrlFetcher(allow_private=True), origin + path)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ async def test_what_gives_no_file_is_refused(origin: str, path: str) -> None:
 )
 async def test_what_is_no_plain_https_address_is_refused(url: str) -> None:
     with pytest.raises(FetchRefused):
-        await _all(Fetcher(), url)
+        await _all(UrlFetcher(), url)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ async def test_our_own_machine_is_not_reached(
     port, found = knocks
     monkeypatch.setattr(fetch, "_PORT", port)  # it is the address that is to keep it away
     with pytest.raises(FetchRefused):
-        await _all(Fetcher(), f"https://{host}:{port}/file")
+        await _all(UrlFetcher(), f"https://{host}:{port}/file")
     assert found == []
 
 
@@ -186,7 +186,7 @@ async def test_only_the_port_of_https_is_asked(knocks: tuple[int, list[object]])
     port, found = knocks
     for url in (f"https://127.0.0.1:{port}/", "https://example.com:22/", "https://example.com:80/"):
         with pytest.raises(FetchRefused, match="only port 443"):
-            await _all(Fetcher(), url)
+            await _all(UrlFetcher(), url)
     assert found == []
 
 
@@ -208,7 +208,7 @@ async def test_a_name_that_resolves_to_us_leads_nowhere(
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     with pytest.raises(FetchRefused, match="not a public address"):
-        await _all(Fetcher(), f"https://files.example.com:{port}/")
+        await _all(UrlFetcher(), f"https://files.example.com:{port}/")
     assert asked == 1
     assert found == []
 
@@ -233,7 +233,7 @@ async def test_what_was_public_a_moment_ago_is_looked_at_again(
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         with pytest.raises(FetchRefused, match="not a public address"):
-            await _all(Fetcher(), f"https://rebound.example.com:{port}/")
+            await _all(UrlFetcher(), f"https://rebound.example.com:{port}/")
     assert seen == ["127.0.0.1", "127.0.0.1"], "once for every connection"
     assert found == []
 
@@ -294,7 +294,7 @@ async def test_what_was_public_a_moment_ago_is_looked_at_again(
 )
 async def test_no_private_network_is_reached(host: str) -> None:
     with pytest.raises(FetchRefused, match="not a public address"):
-        await _all(Fetcher(), f"https://{host}/file")
+        await _all(UrlFetcher(), f"https://{host}/file")
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "168.63.129.17", "192.0.1.1", "2606:4700::1111", "2a00:1450::1"])
@@ -319,7 +319,7 @@ def test_what_is_no_plain_address_is_not_public(host: str) -> None:
 async def test_a_redirect_leads_nowhere_private(monkeypatch: pytest.MonkeyPatch, origin: str, host: str) -> None:
     """Only the origin counts as public here, and plain http is let pass for it."""
     monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.1")
-    monkeypatch.setattr(Fetcher, "_check", lambda *_: None)
-    assert await _all(Fetcher(), f"{origin}/file") == b"x" * 100
+    monkeypatch.setattr(UrlFetcher, "_check", lambda *_: None)
+    assert await _all(UrlFetcher(), f"{origin}/file") == b"x" * 100
     with pytest.raises(FetchRefused, match="not a public address"):
-        await _all(Fetcher(), f"{origin}/to?url=https://{host}/")
+        await _all(UrlFetcher(), f"{origin}/to?url=https://{host}/")

@@ -45,8 +45,8 @@ class Clock:
                 return clock.now if tz is None else clock.now.astimezone(tz)
 
         taken = {real.datetime: Moment, time.time: self.read, time.monotonic: self.read}
-        for found in pkgutil.iter_modules(shared.runtime.__path__):
-            module = importlib.import_module(f"shared.runtime.{found.name}")
+        for found in pkgutil.walk_packages(shared.runtime.__path__, "shared.runtime."):
+            module = importlib.import_module(found.name)
             for name in ("datetime", "time", "monotonic"):
                 given = getattr(module, name, None)
                 if given in (real.datetime, time.time, time.monotonic):

@@ -16,15 +16,8 @@ from shared.channel import Account, ProviderError
 from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
-from shared.runtime.accounts import (
-    AccountRegistry,
-    AccountSealed,
-    InvalidAccountsFile,
-    Standing,
-    apply_accounts,
-    read_accounts_file,
-)
-from shared.runtime.sealing import (
+from shared.runtime.accounts.registry import AccountRegistry, AccountSealed, Standing
+from shared.runtime.accounts.sealing import (
     CannotOpen,
     Opened,
     SealedForAnother,
@@ -35,7 +28,8 @@ from shared.runtime.sealing import (
     unseal,
     unseal_credentials,
 )
-from shared.runtime.tokens import SealedTokens
+from shared.runtime.accounts.tokens import SealedTokens
+from shared.runtime.tools.accounts_file import InvalidAccountsFile, apply_accounts, read_accounts_file
 from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
 from shared.stream.table import Table

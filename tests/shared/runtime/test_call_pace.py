@@ -9,8 +9,8 @@ import pytest
 
 from shared.channel import Account, Priority, ProviderError
 from shared.contract.errors import ErrorCode
-from shared.runtime import call_pace
-from shared.runtime.call_pace import SHARES, CallPace
+from shared.runtime.outbound import call_pace
+from shared.runtime.outbound.call_pace import SHARES, CallPace
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from tests.shared.runtime.plain_channel import PlainChannel

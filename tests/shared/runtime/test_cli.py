@@ -20,10 +20,10 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime import main
-from shared.runtime.raw import RawWriter, set_aside
-from shared.runtime.sealing import Opened, new_key, public_key, seal_credentials, unseal_credentials
-from shared.runtime.service import topic_specs
+from shared.runtime.accounts.sealing import Opened, new_key, public_key, seal_credentials, unseal_credentials
+from shared.runtime.inbound.raw import RawWriter, body_store
+from shared.runtime.process import main
+from shared.runtime.process.connections import topic_specs
 from shared.stream.deadletter import DeadLetters
 from shared.stream.memory import MemoryLog
 from shared.stream.records import Record
@@ -371,8 +371,8 @@ def test_history_needs_a_provider_that_shows_it(log: MemoryLog, capsys: pytest.C
 
 def test_dead_letters_are_sent_back(log: MemoryLog, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     async def bury() -> None:
-        aside = set_aside(Blobs(tmp_path.as_uri()))
-        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL), aside=aside)
+        aside = body_store(Blobs(tmp_path.as_uri()))
+        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL), store_body=aside)
         for number in range(5):
             code = "internal" if number % 2 else "unreadable"
             record = Record(TOPICS.outbound(CHANNEL), 0, number, b"key", b"%d" % number, (("ce_id", b"x"),), 0)
@@ -397,7 +397,7 @@ class StricterChannel(PlainChannel):
 
 def keep_unreadable(log: MemoryLog, blobs: str, *bodies: bytes) -> None:
     async def keep() -> None:
-        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL), aside=set_aside(Blobs(blobs)))
+        dead = DeadLetters(log, lambda _: TOPICS.deadletter(CHANNEL), store_body=body_store(Blobs(blobs)))
         writer = RawWriter(CHANNEL, log, TOPICS, Blobs(blobs), dead)
         for body in bodies:
             await writer.write_unreadable("the/route", body, "KeyError")
@@ -417,7 +417,7 @@ def test_a_body_that_has_become_readable_is_split_and_keeps_its_time(
     items = [item(id="new-1", peer="p1"), item(id="new-2", peer="p2")]
     log._max_bytes = largest
     with monkeypatch.context() as patch:
-        patch.setattr("shared.runtime.raw.time", lambda: 1_700_000_000.123)
+        patch.setattr("shared.runtime.inbound.raw.time", lambda: 1_700_000_000.123)
         keep_unreadable(log, f"file://{tmp_path}", orjson.dumps(items), b"nonsense")
     assert run("redrive", channel=StricterChannel()) == 0
     assert capsys.readouterr().out == "sent back: 0\nstill unreadable: 2\n"

@@ -18,8 +18,8 @@ from shared.channel import Refused
 from shared.contract.commands import CommandRefused, CommandType
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode
-from shared.runtime import offline
-from shared.runtime.jobs import LONGEST_ID, NotACommand, expiry, read_command, refusal_status
+from shared.runtime.outbound.commands import LONGEST_ID, NotACommand, expiry, read_command, refusal_status
+from shared.runtime.tools import offline
 from shared.stream.records import Record
 from tests.channels import goldens
 from tests.shared.runtime.world import CONVERSATION, PATIENCE, World

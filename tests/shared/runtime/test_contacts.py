@@ -11,8 +11,9 @@ import pytest
 from shared.channel import Account, ProviderError
 from shared.contract.base import Alias, AliasKind, Contact
 from shared.contract.errors import ErrorCode
-from shared.runtime import contacts, metrics
-from shared.runtime.contacts import ASK_AGAIN_SECONDS
+from shared.runtime import metrics
+from shared.runtime.inbound import contacts
+from shared.runtime.inbound.contacts import ASK_AGAIN_SECONDS
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, PlainChannel, failure, item
 from tests.shared.runtime.world import CONVERSATION, World

@@ -11,7 +11,7 @@ from shared.contract import ids
 from shared.contract.commands import CommandType
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import State
-from shared.runtime.pacing import app_bucket
+from shared.runtime.outbound.pacing import app_bucket
 from shared.stream.errors import LogUnavailable, NotNow
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import (

@@ -12,7 +12,7 @@ import pytest
 from shared.contract.base import rfc3339
 from shared.contract.commands import CommandType
 from shared.contract.errors import ErrorCode
-from shared.runtime.jobs import LARGEST_RECORD
+from shared.runtime.outbound.commands import LARGEST_RECORD
 from shared.stream.errors import LogUnavailable
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import (

@@ -113,9 +113,9 @@ async def test_unreadable_rates_of_an_account_are_not_used(make_world: MakeWorld
 
 
 async def test_an_account_has_so_many_calls_under_way_and_no_more(world: World) -> None:
-    with ExitStack() as places:
+    with ExitStack() as slots:
         for _ in range(32):
-            places.enter_context(world.process.pacer.places.taken("acc_1"))
+            slots.enter_context(world.process.pacer.slots.taken("acc_1"))
         record = await world.command()
         with pytest.raises(NotNow, match="account_busy"):
             await world.process.deliverer.handle(record)
@@ -224,7 +224,7 @@ async def test_a_recovery_while_a_command_is_being_parked_is_not_missed(
 
 
 async def test_a_recovery_while_no_process_was_there_is_not_missed(world: World) -> None:
-    from shared.runtime.upkeep import wake_recovered
+    from shared.runtime.waiting.parked import wake_recovered
 
     world.provider.will("hello", REAUTH)
     await world.send(command_id="c1")

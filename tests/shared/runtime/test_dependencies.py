@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from shared.runtime import dependencies, metrics
-from shared.runtime.dependencies import QUIET_SECONDS, Dependencies
-from shared.runtime.server import HealthChecks
+from shared.runtime import metrics
+from shared.runtime.http import dependencies
+from shared.runtime.http.dependencies import QUIET_SECONDS, Dependencies
+from shared.runtime.http.server import HealthChecks
 from tests.shared.runtime.clock import Clock
 from tests.shared.runtime.plain_channel import CHANNEL
 

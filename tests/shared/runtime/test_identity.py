@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.runtime import identity
-from shared.runtime.identity import FRESH_SECONDS, Identities
+from shared.runtime.reporting import identity
+from shared.runtime.reporting.identity import FRESH_SECONDS, Identities
 from tests.shared.runtime.plain_channel import CHANNEL
 from tests.shared.runtime.world import World
 

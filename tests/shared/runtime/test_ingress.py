@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from shared.channel import RawItem, WebhookRequest
 from shared.media.blobs import BlobsUnavailable
-from shared.runtime.ingress import Ingress
-from shared.runtime.server import HealthChecks, Server
+from shared.runtime.http.server import HealthChecks, Server
+from shared.runtime.inbound.ingress import Ingress
 from shared.runtime.settings import HttpSettings
 from shared.stream.errors import RecordTooLarge
 from shared.stream.log import Stored

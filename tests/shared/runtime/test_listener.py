@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.runtime import bodies, listener
-from shared.runtime.ingress import Ingress
-from shared.runtime.server import HealthChecks, Server
+from shared.runtime.http import bodies, listener
+from shared.runtime.http.server import HealthChecks, Server
+from shared.runtime.inbound.ingress import Ingress
 from shared.runtime.settings import HttpSettings
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, SECRET, ChallengedChannel, item

@@ -16,11 +16,12 @@ from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health, Message
 from shared.media.blobs import BlobMissing, BlobsUnavailable
-from shared.runtime import metrics, upkeep
-from shared.runtime.accounts import AWAITED_SECONDS
-from shared.runtime.fetching import FileFetcher, Unfetched
-from shared.runtime.media import ACCOUNT_SLOTS, IN_LANE_FOR, message_lane
-from shared.runtime.upkeep import ParkedRecords
+from shared.runtime import metrics
+from shared.runtime.accounts import teller as upkeep
+from shared.runtime.accounts.registry import AWAITED_SECONDS
+from shared.runtime.inbound.downloads import Downloads, Unfetched
+from shared.runtime.inbound.media import ACCOUNT_SLOTS, IN_LANE_FOR, message_lane
+from shared.runtime.waiting.parked import ParkedRecords
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import NotNow
 from shared.stream.records import Record, header
@@ -163,7 +164,7 @@ async def test_a_download_is_closed_however_it_ends(world: World, monkeypatch: p
     [attachment] = message.content.attachments  # type: ignore[union-attr]
     account = world.accounts.get("acc_1")
     assert account is not None and isinstance(world.channel, MediaChannel)
-    fetcher = FileFetcher(world.channel, world.blobs, 1024 * 1024)
+    fetcher = Downloads(world.channel, world.blobs, 1024 * 1024)
     with suppress(Unfetched):
         await fetcher.fetch(account, message, attachment)
     assert world.channel.closed == world.channel.opened == ["f1"]

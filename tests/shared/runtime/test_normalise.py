@@ -9,7 +9,7 @@ import pytest
 
 from shared.contract import ids
 from shared.media.blobs import BlobsUnavailable
-from shared.runtime.accounts import AWAITED_SECONDS
+from shared.runtime.accounts.registry import AWAITED_SECONDS
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, Killed, PlainChannel, item

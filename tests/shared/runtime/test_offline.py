@@ -8,7 +8,7 @@ import pytest
 
 from shared.channel import Call, Refused
 from shared.contract.errors import ErrorCode
-from shared.runtime import offline
+from shared.runtime.tools import offline
 from tests.channels import goldens
 
 

@@ -10,8 +10,8 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.contract.statuses import State
-from shared.runtime.outages import SEVERAL
-from shared.runtime.statuses import correlation
+from shared.runtime.reporting.statuses import correlation
+from shared.runtime.waiting.outages import SEVERAL
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import PlainChannel, ReconcilingChannel, failure
 from tests.shared.runtime.world import ACCOUNT, World, soon

@@ -6,7 +6,7 @@ import pytest
 
 from shared.channel import Account
 from shared.contract.accounts import AccountRecord
-from shared.runtime.pacing import TooFar
+from shared.runtime.outbound.pacing import TooFar
 from shared.stream.errors import NotNow
 from tests.shared.runtime.plain_channel import CHANNEL
 from tests.shared.runtime.world import CONVERSATION, World

@@ -17,11 +17,11 @@ from shared.channel import HealthChange
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.media.blobs import BlobsUnavailable
-from shared.runtime import offline
-from shared.runtime.bodies import Bodies
-from shared.runtime.offline import printable_calls
-from shared.runtime.preflight import Preflight
+from shared.runtime.http.bodies import Bodies
+from shared.runtime.outbound.preflight import Preflight
+from shared.runtime.outbound.printed import printable_calls
 from shared.runtime.settings import HttpSettings
+from shared.runtime.tools import offline
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import WINDOW, PlainChannel, VaryingChannel, item
 from tests.shared.runtime.world import ACCOUNT, CONVERSATION, Away, World, soon

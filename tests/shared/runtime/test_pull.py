@@ -12,8 +12,8 @@ from shared.channel import Batch, HealthChange, ProviderError
 from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
-from shared.runtime import pull
-from shared.runtime.pull import Puller
+from shared.runtime.inbound import pull
+from shared.runtime.inbound.pull import Puller
 from shared.stream.records import Partition
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, PullingChannel, failure, item, raw_item

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.contract.commands import CommandType
-from shared.runtime.rebuild import rebuild
+from shared.runtime.tools.rebuild import rebuild
 from shared.state.client import StateUnavailable
 from tests.shared.runtime.plain_channel import item
 from tests.shared.runtime.world import CONVERSATION, World
@@ -46,7 +46,7 @@ async def test_items_of_an_account_that_is_gone_are_passed_over(
     async def sleep(seconds: float) -> None:
         world.clock.advance(seconds)
 
-    monkeypatch.setattr("shared.runtime.rebuild.asyncio.sleep", sleep)
+    monkeypatch.setattr("shared.runtime.tools.rebuild.asyncio.sleep", sleep)
     await world.raw(item(id="m1", account=gone), item(id="m2", peer="p1"))
     assert (await again(world))["raw"] == 2
     assert await known(world)

@@ -14,10 +14,11 @@ from aiohttp.web import Application
 from shared.channel import Accounts, RawItem, WebhookRequest
 from shared.contract.accounts import AccountRecord
 from shared.contract.events import Health
-from shared.runtime import normalise, upkeep
-from shared.runtime.accounts import AccountSealed
-from shared.runtime.bodies import Bodies
-from shared.runtime.ingress import Ingress
+from shared.runtime.accounts import teller as upkeep
+from shared.runtime.accounts.registry import AccountSealed
+from shared.runtime.http.bodies import Bodies
+from shared.runtime.inbound import normalise
+from shared.runtime.inbound.ingress import Ingress
 from shared.runtime.settings import HttpSettings
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld

@@ -24,10 +24,12 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
-from shared.runtime import answers, main, service, typing_indicator
-from shared.runtime.sealing import new_key, public_key, seal_credentials
-from shared.runtime.server import LONGEST_STOP, HealthChecks
-from shared.runtime.service import Service, ServiceConfig, topic_specs
+from shared.runtime.accounts.sealing import new_key, public_key, seal_credentials
+from shared.runtime.http.server import LONGEST_STOP, HealthChecks
+from shared.runtime.outbound import answers, typing_indicator
+from shared.runtime.process import main, service
+from shared.runtime.process.connections import ServiceConfig, topic_specs
+from shared.runtime.process.service import Service
 from shared.runtime.settings import (
     BlobSettings,
     DeliverSettings,
@@ -239,7 +241,7 @@ async def test_readiness_names_what_is_missing(log: MemoryLog, configure: Callab
 async def test_readiness_names_a_topic_that_is_gone_and_warns_of_uneven_ones(
     log: MemoryLog, configure: Callable[..., ServiceConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.runtime.topic_watch.WATCH_SECONDS", 0.01)
+    monkeypatch.setattr("shared.runtime.process.topic_watch.WATCH_SECONDS", 0.01)
     async with started(PlainChannel(), configure(), log) as running:
         parked = TOPICS.parked(CHANNEL)
         was = log._topics.pop(parked)
@@ -262,7 +264,7 @@ async def eventually_answers(running: Any, wanted: tuple[int, Any]) -> None:
 
 
 async def test_readiness_asks_all_at_once_and_waits_for_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.runtime.server.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("shared.runtime.http.server.CHECK_SECONDS", 0.01)
     checks, both = HealthChecks(CHANNEL), asyncio.Barrier(2)
 
     async def with_the_other() -> bool:
@@ -305,7 +307,7 @@ async def test_a_dead_role_ends_the_service(
     async def fatal(*_: Any) -> None:
         raise Fatal("nothing can be done")
 
-    monkeypatch.setattr("shared.runtime.normalise.Normaliser.handle", fatal)
+    monkeypatch.setattr("shared.runtime.inbound.normalise.Normaliser.handle", fatal)
     async with started(PlainChannel(), configure(), log) as running:
         await running.webhook(item())
         with pytest.raises(Fatal):

@@ -16,7 +16,8 @@ from tenacity import stop_after_attempt, wait_none
 
 from sandbox.broker import free_port
 from shared.runtime.logs import configure_logs
-from shared.runtime.service import Service, ServiceConfig, connect, kafka_log
+from shared.runtime.process.connections import ServiceConfig, connect, kafka_log
+from shared.runtime.process.service import Service
 from shared.runtime.settings import HttpSettings, KafkaSettings, StateSettings
 from shared.stream.errors import LogUnavailable
 from tests.shared.runtime.plain_channel import PlainChannel

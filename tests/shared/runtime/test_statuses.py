@@ -15,7 +15,7 @@ from shared.contract.base import rfc3339
 from shared.contract.commands import Command, CommandType
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import RANK, State
-from shared.runtime.statuses import correlation
+from shared.runtime.reporting.statuses import correlation
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import Killed, PlainChannel, failure, item

@@ -11,9 +11,9 @@ from shared.channel import Account, HealthChange
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Capabilities, Rate, Rates
 from shared.contract.events import Health
-from shared.runtime import learning
-from shared.runtime.pacing import TooFar
-from shared.runtime.varying import capabilities_of
+from shared.runtime.accounts import rates as learning
+from shared.runtime.accounts.capabilities import capabilities_of
+from shared.runtime.outbound.pacing import TooFar
 from shared.state.client import StateUnavailable
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
@@ -172,7 +172,7 @@ async def test_capabilities_wait_for_the_state(slow: World, monkeypatch: pytest.
         return await rate(*scope)
 
     monkeypatch.setattr(slow.store, "rate", away_at_first)
-    monkeypatch.setattr("shared.runtime.upkeep._LONGEST_NAP", 0.01)
+    monkeypatch.setattr("shared.runtime.accounts.teller._LONGEST_NAP", 0.01)
     async with telling(slow) as teller:
         await until(lambda: len(teller._told) == 2)
     assert calls >= 4

@@ -15,10 +15,10 @@ from shared.contract.errors import ErrorCode, error
 from shared.contract.events import Health, Message
 from shared.contract.statuses import MessageStatus, State, Warning, WarningCode
 from shared.contract.topics import Topics
-from shared.runtime.publish import publish, status_record
-from shared.runtime.shorten import shortened
-from shared.runtime.topic_watch import TopicWatch
-from shared.runtime.upkeep import AccountTeller
+from shared.runtime.accounts.teller import AccountTeller
+from shared.runtime.process.topic_watch import TopicWatch
+from shared.runtime.reporting.publish import publish, status_record
+from shared.runtime.reporting.shorten import shortened
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import RecordTooLarge
 from shared.stream.log import Described, TopicSpec
@@ -200,7 +200,7 @@ async def test_a_dead_letter_whose_headers_are_too_large_is_kept_whole(world: Wo
         kept[f"blob-{len(kept)}"] = content
         return f"blob-{len(kept) - 1}"
 
-    letters = DeadLetters(log, lambda _: "dead", aside=aside)
+    letters = DeadLetters(log, lambda _: "dead", store_body=aside)
     await letters.put(Record("raw", 0, INJECTED, b"k" * 300, b"v" * 900, (("h", b"w" * 900),), 1), "unreadable", "why")
     (letter,) = [record async for record in log.read_partition("dead", 0)]
     headers = dict(letter.headers)

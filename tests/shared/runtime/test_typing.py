@@ -232,7 +232,7 @@ async def test_where_it_needs_a_message_it_is_shown_once_for_each(make_world: Ma
 
 
 async def test_what_is_remembered_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.runtime.typing_indicator.MOST_SESSIONS", 5)
+    monkeypatch.setattr("shared.runtime.outbound.typing_indicator.MOST_SESSIONS", 5)
     for peer in range(20):
         await type_(world, conversation_id=f"plain:acc_1:{peer}")
         await settle(world)
@@ -254,7 +254,7 @@ async def test_closing_ends_everything(world: World) -> None:
 async def test_closing_waits_a_moment_for_the_provider_and_then_cuts_the_call(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.runtime.typing_indicator.CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr("shared.runtime.outbound.typing_indicator.CLOSE_SECONDS", 0.01)
     asked, cut = [], []
 
     async def silent(*_: Any) -> Receipt:

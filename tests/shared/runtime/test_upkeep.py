@@ -12,10 +12,12 @@ import pytest
 from shared.channel import HealthChange, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
-from shared.runtime import metrics, upkeep
-from shared.runtime.accounts import AWAITED_SECONDS
-from shared.runtime.jobs import is_typing, lane_of
-from shared.runtime.upkeep import AccountProbes, AccountTeller, ParkedRecords
+from shared.runtime import metrics
+from shared.runtime.accounts import teller as upkeep
+from shared.runtime.accounts.probes import AccountProbes
+from shared.runtime.accounts.registry import AWAITED_SECONDS
+from shared.runtime.accounts.teller import AccountTeller
+from shared.runtime.waiting.lanes import is_typing, lane_of
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.records import Record
 from shared.stream.table import Table
@@ -63,8 +65,7 @@ async def delivering(world: World) -> AsyncIterator[Dispatcher]:
     async def poisoned(record: Record, bug: Exception) -> None:
         await process.deliverer.poisoned(record)
 
-    gauges = metrics.PARKED.labels(CHANNEL), metrics.PARKING_FULL.labels(CHANNEL, "deliver")
-    parked = ParkedRecords(process.parking, world.accounts, process.health, *gauges)
+    parked = process.delivering.parked
     dispatcher = Dispatcher(
         world.log,
         "deliver",
@@ -72,8 +73,8 @@ async def delivering(world: World) -> AsyncIterator[Dispatcher]:
         process.deliverer.handle,
         key_of=lane_of,
         on_poison=poisoned,
-        bypass=is_typing,
-        aside=process.typing.handle,
+        is_ephemeral=is_typing,
+        on_ephemeral=process.typing.handle,
         on_assigned=parked.assigned,
         on_revoked=parked.revoked,
         accepts=parked.has_room,

@@ -11,44 +11,22 @@ from typing import Any
 
 import orjson
 
-from shared.channel import Channel
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import rfc3339
 from shared.contract.commands import CommandType
 from shared.contract.envelope import type_name
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.media.fetch import Fetcher
-from shared.runtime.accounts import AccountRegistry
-from shared.runtime.answers import Answers
-from shared.runtime.contacts import ContactNames
-from shared.runtime.deliver import Deliverer
-from shared.runtime.fetching import FileFetcher
-from shared.runtime.files import BlobFiles
-from shared.runtime.health import AccountsHealth
-from shared.runtime.identity import Identities
-from shared.runtime.jobs import account_group, outage_group
-from shared.runtime.learning import Names, ToldRates
-from shared.runtime.media import MediaFetcher, message_lane
-from shared.runtime.normalise import Normaliser
-from shared.runtime.outages import Outages
-from shared.runtime.outcomes import Outcomes
-from shared.runtime.pacing import Pacer
-from shared.runtime.places import AccountPlaces
-from shared.runtime.prepare import Preparer
-from shared.runtime.raw import RawWriter, set_aside
-from shared.runtime.sending import Sender
-from shared.runtime.statuses import StatusBook
-from shared.runtime.typing_indicator import TypingIndicator
-from shared.runtime.upkeep import wake_recovered
+from shared.runtime.accounts.registry import AccountRegistry
+from shared.runtime.roles import Common, DeliverRole, MediaRole, NormaliseRole
+from shared.runtime.settings import DeliverSettings
+from shared.runtime.waiting.parked import wake_recovered
 from shared.state.client import Client
 from shared.state.store import Store
-from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import NotNow
 from shared.stream.lanes import Handler
 from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
-from shared.stream.parking import Parking
 from shared.stream.records import Record
 from tests.shared.runtime.clock import Clock
 from tests.shared.runtime.plain_channel import CHANNEL, PlainChannel, Provider, raw_item
@@ -278,79 +256,38 @@ class Process:
     """Everything that one process of the channel holds in memory."""
 
     def __init__(self, world: World) -> None:
-        channel: Channel = world.channel
-        name, topics, log, store = CHANNEL, world.topics, world.log, world.store
-        dead = DeadLetters(log, lambda _: topics.deadletter(name), aside=set_aside(world.blobs))
-        self.rates = ToldRates(name, world.accounts, store, world.clock.read)
-        self.health = AccountsHealth(name, world.accounts, log, topics, self.rates)
-        self.identities = Identities(name, store)
-        self.book = StatusBook(channel.capabilities, log, store, topics, self.identities)
-        self.answers = Answers(channel)
-        self.contacts = ContactNames(channel, store, self.identities, log, topics)
-        self.writer = RawWriter(name, log, topics, world.blobs, dead)
-        self.normaliser = Normaliser(
-            channel,
-            world.accounts,
-            log,
-            store,
+        self.common = Common(
+            world.channel,
+            world.topics,
+            world.log,
+            world.store,
             world.blobs,
-            topics,
-            dead,
-            self.identities,
-            report=self.book.report,
-            notice=self.health.learn,
-            answer=self.answers.make,
-            acquaint=self.contacts.look_up,
-        )
-        self.parking = Parking(log, topics.parked(name), key_of=lambda record: record.key or b"")
-        self.health.on_recovery(lambda account_id: self.parking.wake(account_group(account_id)))
-        self.preparer = Preparer(world.blobs, Fetcher(allow_private=True), channel)
-        places = AccountPlaces(32, 128, 128)
-        self.pacer = Pacer(channel, store, self.rates, places, short_wait=SHORT_WAIT)
-        self.typing = TypingIndicator(channel, world.accounts, store, self.book, self.health, places)
-        self.outages = Outages(
-            channel,
             world.accounts,
-            self.health,
-            lambda account_id, most: self.parking.wake(outage_group(account_id), most),
-            width=32,
+            fetch_private=True,
             clock=world.clock.read,
-            sleep=world.passed,
         )
-        self.sender = Sender(
-            channel,
-            store,
-            BlobFiles(world.blobs),
-            Outcomes(
-                channel,
-                store,
-                self.book,
-                self.health,
-                Names(channel, self.identities, log, topics),
-                self.typing.message_sent,
-            ),
-            self.health,
-            self.pacer,
-            self.outages,
-            short_wait=SHORT_WAIT,
+        self.health = self.common.health
+        self.identities = self.common.identities
+        self.book = self.common.book
+        self.writer = self.common.writer
+        self.preparer = self.common.preparer
+        self.rates = self.common.rates
+        normalising = NormaliseRole(self.common)
+        self.answers, self.contacts, self.normaliser = (
+            normalising.answers,
+            normalising.contacts,
+            normalising.normaliser,
         )
-        self.deliverer = Deliverer(
-            channel,
-            world.accounts,
-            store,
-            self.preparer,
-            self.book,
-            self.health,
-            self.sender,
-            self.parking,
-            dead,
-            self.identities,
-            patience=PATIENCE,
-        )
-        self.parked_files = Parking(log, topics.parked_files(name), key_of=message_lane)
-        self.health.on_recovery(lambda account_id: self.parked_files.wake(account_group(account_id)))
-        files = FileFetcher(channel, world.blobs, 1024 * 1024)
-        self.media = MediaFetcher(name, world.accounts, self.health, log, files, topics, self.parked_files)
+        settings = DeliverSettings(slots=128, account_slots=32, short_wait=SHORT_WAIT, patience=PATIENCE)
+        self.delivering = DeliverRole(self.common, settings, sleep=world.passed)
+        self.parking = self.delivering.parking
+        self.pacer = self.delivering.pacer
+        self.typing = self.delivering.typing
+        self.outages = self.delivering.outages
+        self.sender = self.delivering.sender
+        self.deliverer = self.delivering.deliverer
+        files = MediaRole(self.common, 1024 * 1024)
+        self.parked_files, self.media = files.parking, files.handler
 
 
 class Away:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.stream.deadletter import Aside, Brake, DeadLetters
+from shared.stream.deadletter import Brake, DeadLetters, StoreBody
 from shared.stream.errors import BrakePulled
 from shared.stream.log import Log
 from shared.stream.memory import MemoryLog
@@ -21,8 +21,10 @@ async def nowhere(content: bytes) -> str:
     raise AssertionError("nothing here is too large")
 
 
-def letters(log: Log, brake: Brake | None = None, aside: Aside = nowhere) -> DeadLetters:
-    return DeadLetters(log, lambda name: f"{name}.dlt", aside=aside, brake=brake, now_ms=lambda: 1_700_000_000_123)
+def letters(log: Log, brake: Brake | None = None, store_body: StoreBody = nowhere) -> DeadLetters:
+    return DeadLetters(
+        log, lambda name: f"{name}.dlt", store_body=store_body, brake=brake, now_ms=lambda: 1_700_000_000_123
+    )
 
 
 async def everything(log: Log, name: str) -> list[Record]:
@@ -58,7 +60,7 @@ async def test_a_value_too_large_for_the_log_is_kept_elsewhere_and_not_sent_back
         elsewhere[name] = content
         return name
 
-    dead = letters(log, aside=aside)
+    dead = letters(log, store_body=aside)
     await dead.put(Record("raw", 0, 1, b"key", b"x" * 101, (), 5), "internal", "KeyError")
     (letter,) = await everything(log, "raw.dlt")
     assert (letter.key, letter.value, header(letter, "dl_code")) == (b"key", b"", b"internal")
@@ -100,7 +102,7 @@ async def test_a_poisoned_record_becomes_a_dead_letter_and_comes_back(log: Log, 
 async def test_redriving_some(log: Log, unique: Unique) -> None:
     name, dead = await topic(log, unique("some")), await topic(log, unique("some.dlt"))
     other = await topic(log, unique("other"))
-    box = DeadLetters(log, lambda _: dead, aside=nowhere)
+    box = DeadLetters(log, lambda _: dead, store_body=nowhere)
     for n in range(6):
         record = Record(name, 0, n, b"k", b"%d" % n, (("h", b"v"),), 0)
         await box.put(record, "unreadable" if n % 2 else "internal", "detail")

@@ -106,7 +106,7 @@ async def test_what_waits_too_long_is_offered_another_place_and_the_next_goes_on
         await eventually(lambda: handled == [b"goes"])
     assert {value for value, _ in offered} == {b"waits"}
     assert (offered[0][1], len(offered)) == ("blobs_unavailable", 3)
-    assert outcomes["put_aside"] == 1
+    assert outcomes["overdue"] == 1
     assert now >= 60
     assert committed(log) == 2
 
@@ -208,10 +208,10 @@ async def test_ephemeral_records_pass_by_the_lanes_and_are_bounded(log: MemoryLo
     def ephemeral(record: Record) -> bool:
         return record.value == b"typing"
 
-    options = {"bypass": ephemeral, "aside": show_typing, "slots": 3, "observe": observe}
+    options = {"is_ephemeral": ephemeral, "on_ephemeral": show_typing, "slots": 3, "observe": observe}
     async with dispatcher(log, GROUP, TOPIC, stuck, **options):
         await eventually(lambda: outcomes.total() == 5)
-        assert outcomes == {"aside_failed": 3, "aside_dropped": 2}
+        assert outcomes == {"ephemeral_failed": 3, "ephemeral_dropped": 2}
         gate.set()
     assert committed(log) == 6
 
@@ -373,6 +373,6 @@ async def test_a_start_that_failed_may_be_repeated(log: MemoryLog) -> None:
         await eventually(lambda: len(seen) == 1)
 
 
-def test_bypass_and_aside_come_together() -> None:
+def test_the_two_about_ephemeral_records_come_together() -> None:
     with pytest.raises(ValueError, match="together"):
-        dispatcher(MemoryLog(), GROUP, TOPIC, Seen(), bypass=lambda record: True)
+        dispatcher(MemoryLog(), GROUP, TOPIC, Seen(), is_ephemeral=lambda record: True)

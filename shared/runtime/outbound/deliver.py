@@ -1,0 +1,509 @@
+"""Deliver: every command on the outbound topic ends in a status that says what became of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import ceil
+from typing import Any
+
+import orjson
+import structlog
+
+from shared.channel import Account, Call, Channel, Refused, VariesByAccount
+from shared.contract.accounts import AccountRecord
+from shared.contract.commands import CommandRefused, CommandType, File, MessageCancel, MessageResend
+from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
+from shared.contract.statuses import MessageStatus, Part, State, Warning
+from shared.media.blobs import BlobsUnavailable
+from shared.policy.cancelling import is_cancelled, rule_of
+from shared.policy.conversation import Conversation, from_fields
+from shared.policy.judge import judge
+from shared.runtime import metrics
+from shared.runtime.accounts.health import AccountsHealth
+from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
+from shared.runtime.outbound.commands import (
+    Job,
+    NotACommand,
+    account_refusal,
+    expiry,
+    ignored_of,
+    key_refusal,
+    read_command,
+    refusal_status,
+)
+from shared.runtime.outbound.outcomes import Outcomes
+from shared.runtime.outbound.prepare import (
+    FileNotYet,
+    Preparer,
+    context_for,
+    conversation_of,
+    names_url,
+    referred,
+    resolve_target,
+    target_of,
+)
+from shared.runtime.outbound.sending import BILLING_RETRY, Park, Sender
+from shared.runtime.reporting import ledger
+from shared.runtime.reporting.identity import Identities
+from shared.runtime.reporting.statuses import StatusBook
+from shared.runtime.waiting.lanes import OVERTAKING, account_group, lane_group, outage_group
+from shared.state.client import StateUnavailable
+from shared.state.store import Fields, Opened, Settlement, Store
+from shared.stream.deadletter import DeadLetters
+from shared.stream.errors import LogUnavailable, NotNow
+from shared.stream.parking import Parking
+from shared.stream.records import INJECTED, Record
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
+OVERDUE_SECONDS = 30.0  # until what has waited too long in its lane is tried again
+NOT_BEFORE = "not_before"
+FETCH_RETRY = 5.0
+FETCH_PATIENCE = timedelta(minutes=2)  # of a command's age, while an address does not answer: others wait behind it
+_ACCOUNT_REASONS = frozenset(str(code) for code, fact in ERRORS.items() if fact.error_class is ErrorClass.ACCOUNT)
+
+
+class Deliverer:
+    """The handler of the outbound topic (typing apart, see `typing_indicator`)."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        accounts: AccountRegistry,
+        store: Store,
+        preparer: Preparer,
+        book: StatusBook,
+        health: AccountsHealth,
+        sender: Sender,
+        outcomes: Outcomes,
+        parking: Parking,
+        dead: DeadLetters,
+        identities: Identities,
+        *,
+        patience: float,
+    ) -> None:
+        self._channel = channel
+        self._name = channel.capabilities.channel
+        # Asked once: looking a protocol up takes longer than most of what a send does.
+        self._varies = channel if isinstance(channel, VariesByAccount) else None
+        self._accounts = accounts
+        self._store = store
+        self._preparer = preparer
+        self._book = book
+        self._health = health
+        self._sender = sender
+        self._outcomes = outcomes
+        self._parking = parking
+        self._dead = dead
+        self._identities = identities
+        self._patience = patience
+        self._told: set[bytes] = set()  # commands begun here, all of whose statuses so far have been told
+        self._under_way: dict[bytes, tuple[str, Fields]] = {}  # their conversations, and the cancel rules they know
+        self._covered: dict[bytes, int] = {}  # cancels under way: how many waiting commands each covers
+        self._special: dict[CommandType, Callable[[Job], Awaitable[None]]] = {
+            CommandType.MESSAGE_CANCEL: self._cancel,
+            CommandType.MESSAGE_RESEND: self._resend,
+            CommandType.CONTACT_BLOCK: self._block,
+            CommandType.CONTACT_UNBLOCK: self._block,
+        }
+
+    def forget_all(self) -> None:
+        """The partitions have gone to another process, and the commands under way with them."""
+        self._told.clear()
+        self._covered.clear()
+        self._sender.forget_all()
+
+    async def handle(self, record: Record) -> None:
+        """Carry out one command, as far as it goes now. Raises NotNow while it has to wait a little."""
+        try:
+            job = await self._job(record)
+            if job is not None:
+                await self._parked_or_done(job)
+        except StateUnavailable:
+            raise NotNow(RETRY_SECONDS, "state_unavailable") from None
+        except LogUnavailable:
+            raise NotNow(RETRY_SECONDS, "log_unavailable") from None
+        except BlobsUnavailable:
+            raise NotNow(RETRY_SECONDS, "blobs_unavailable") from None
+
+    async def overdue(self, record: Record, why: str) -> bool:
+        """Park a command that has waited in its lane for `why` as long as a lane waits. Raises LogUnavailable.
+
+        False for what names no account that is known here: it does not wait long.
+        """
+        try:
+            kind, command, traceparent = read_command(record)
+        except (NotACommand, CommandRefused):
+            return False
+        try:
+            account = self._accounts.get(command.account_id)
+        except AccountSealed:  # whoever can open it carries the command out
+            known = {"account_id": command.account_id, "workspace_id": command.workspace_id, "channel": self._name}
+            account = Account(AccountRecord.model_validate(known))
+        if account is None or kind in OVERTAKING:
+            return False
+        expires = expiry(record, command, self._patience)
+        conversation = command.conversation_id or (record.key or b"").decode("utf-8", "replace")
+        job = Job(record, kind, command, account, conversation, expires, traceparent)
+        await self._park(job, Park(datetime.now(UTC) + timedelta(seconds=OVERDUE_SECONDS), why))
+        return True
+
+    async def poisoned(self, record: Record) -> None:
+        """A bug of ours keeps the command from being carried out: say so, and let those behind it go on.
+
+        Of a command without any call the ledger knows nothing: sent back from the dead letters, it is carried out
+        after all. Raises NotNow.
+        """
+        try:
+            _, command, traceparent = read_command(record)
+        except (NotACommand, CommandRefused):
+            return
+        if not await self._gave_up(record):
+            bug = CommandRefused(ErrorCode.INTERNAL, ERRORS[ErrorCode.INTERNAL].sentence)
+            await self._book.publish_all([refusal_status(self._name, record, bug)], traceparent)
+        await self._parking.release(command.command_id.encode())
+        self._forget(command.command_id)
+
+    async def _gave_up(self, record: Record) -> bool:
+        """Whether the command had begun, and each of its parts has an end now."""
+        try:
+            job = await self._job(record)
+            if job is None:
+                return True
+            opened = await self._store.open(job.conversation_id, job.command.command_id)
+            if not ledger.begun(opened.ledger):
+                return False
+            await self._outcomes.give_up(job, opened.ledger, error(ErrorCode.INTERNAL))
+        except StateUnavailable:
+            raise NotNow(RETRY_SECONDS, "state_unavailable") from None
+        except (NotNow, LogUnavailable):
+            raise
+        except Exception as bug:  # the one it is poisoned by, it may be
+            log.error("give_up_failed", channel=self._name, exc_info=bug)
+            return False
+        return True
+
+    def _forget(self, command_id: str) -> None:
+        """The command has come to its end here."""
+        self._sender.forget(command_id)
+        self._told.discard(command_id.encode())
+        self._covered.pop(command_id.encode(), None)
+
+    # --- reading
+
+    async def _job(self, record: Record) -> Job | None:
+        """The record as a job; None when it has been answered already (refused, or kept as a dead letter)."""
+        try:
+            kind, command, traceparent = read_command(record)
+            if record.offset != INJECTED and not self._parking.takes(record, command.command_id.encode()):
+                raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command is larger than what can be made to wait.")
+            account = self._accounts.get(command.account_id)
+            if account is None:
+                self._accounts.expect(record)
+            refusal = account_refusal(account, command)
+            if refusal is not None or account is None:
+                raise refusal or AssertionError("no refusal without an account")
+            if (misplaced := key_refusal(self._name, record, command)) is not None:
+                raise misplaced
+            conversation, address = await conversation_of(self._channel, self._identities, self._store, command)
+        except NotACommand as unreadable:
+            await self._dead.put(record, "unreadable", str(unreadable))
+            metrics.DEAD_LETTERS.labels(self._name, "unreadable").inc()
+            return None
+        except CommandRefused as refused:
+            await self._refuse(record, refused)
+            return None
+        except Refused as refused:
+            detail = refused.detail or ERRORS[refused.code].sentence
+            await self._refuse(record, CommandRefused(refused.code, detail, refused.facts.get("field")))
+            return None
+        metrics.COMMANDS.labels(self._name, kind).inc()
+        expires = expiry(record, command, self._patience)
+        ignored = ignored_of(record)
+        return Job(record, kind, command, account, conversation, expires, traceparent, address, ignored)
+
+    async def _refuse(self, record: Record, refused: CommandRefused) -> None:
+        status = refusal_status(self._name, record, refused)
+        await self._book.publish_all([status])
+        # Its account may have gone while it was parked.
+        await self._parking.release((status.command_id or "").encode())
+
+    async def _parked_or_done(self, job: Job) -> None:
+        parked = self._parking.parked(job.id)
+        if parked and job.record.offset != INJECTED:
+            return  # it has come a second time, and waits already
+        if self._queues_behind(job):
+            await self._park(job, Park(None, "behind"), until_ms=0)
+            return
+        try:
+            await self._carry_out(job)
+        except Park as park:
+            await self._park(job, park)
+            return
+        finally:
+            self._under_way.pop(job.id, None)
+        self._forget(job.command.command_id)
+        if parked:
+            await self._parking.release(job.id)
+
+    def _queues_behind(self, job: Job) -> bool:
+        """Whether others of the conversation wait, and this one has to wait behind them.
+
+        What is for later is judged first; it takes its place when it is due.
+        """
+        if job.kind in OVERTAKING or not self._parking.holds(job.record.key or b""):
+            return False
+        if self._parking.parked(job.id):
+            return self._parking.beside(job.id) and not _is_over(job)
+        return not _is_for_later(job)
+
+    async def _park(self, job: Job, park: Park, until_ms: int | None = None) -> None:
+        account_id = job.account.account_id
+        until = job.expires_at if park.outage else min(park.until or job.expires_at, job.expires_at)
+        due = ceil(until.timestamp() * 1000) if until_ms is None else until_ms
+        paused = self._health.why_paused(account_id) is not None
+        for_account = park.why in _ACCOUNT_REASONS and (paused or park.until is None)
+        group = lane_group(job.record)
+        if park.outage:
+            group = outage_group(account_id)
+        elif for_account:
+            group = account_group(account_id)
+        deadline = ceil(job.expires_at.timestamp() * 1000)
+        beside = park.why == NOT_BEFORE
+        await self._parking.park(job.record, job.id, due, park.why, group, deadline_ms=deadline, beside=beside)
+        if for_account and self._health.why_paused(account_id) is None:
+            self._parking.wake(group)  # it has recovered while this was being written
+        if park.outage and not self._sender.holds(account_id):
+            self._parking.wake(group)
+        metrics.DEFERRED.labels(self._name, park.why).inc()
+        metrics.PARKED.labels(self._name).set(len(self._parking))
+        told = min(park.until, job.expires_at) if park.until is not None else None
+        deferred = self._status(job, State.DEFERRED, detail=f"{park.why}:{due}", until=told, why=park.why)
+        await self._book.publish_all([deferred], job.traceparent)
+
+    # --- carrying out
+
+    async def _carry_out(self, job: Job) -> None:
+        target = target_of(job.command)
+        opened = await self._store.open(job.conversation_id, job.command.command_id, [target.id] if target.id else [])
+        if ledger.END in opened.ledger:
+            await self._repeat(job, opened.ledger)
+            return
+        self._under_way[job.id] = (job.conversation_id, opened.cancelled)
+        begun = ledger.begun(opened.ledger)
+        stop = self._stopped(job, opened)
+        if stop is not None and not begun:
+            reason = error(ErrorCode.EXPIRED) if stop is State.EXPIRED else None
+            await self._end(job, self._status(job, stop, error=reason))
+            return
+        special = self._special.get(job.kind)
+        if special is not None:
+            self._wait_for_its_time(job)
+        try:
+            await (special(job) if special is not None else self._send(job, opened, begun))
+        except Refused as refused:
+            if begun:
+                reason = error(refused.code, refused.detail, **refused.facts)
+                await self._outcomes.give_up(job, opened.ledger, reason)
+            else:
+                await self._end(job, self._rejection(job, refused.code, refused.detail, refused.facts))
+
+    async def _send(self, job: Job, opened: Opened, begun: bool) -> None:
+        known_before = from_fields(opened.conversation, opened.quota_used)
+        conversation = known_before.at(job.address)
+        if not begun:
+            record = job.account.record
+            able = self._varies.capabilities_of(record) if self._varies else self._channel.capabilities
+            refusal = judge(able, job.kind, job.command, conversation, datetime.now(UTC))
+            if refusal is not None:
+                await self._end(job, self._rejection(job, *refusal))
+                return
+        target = target_of(job.command)
+        known = await referred(self._store, job.conversation_id, target, opened)
+        reference, dropped = resolve_target(job.command, target, known)
+        with self._sender.slot(job) if names_url(job.command) else nullcontext():
+            files, corrected = await self._files_of(job)
+        context = context_for(job.account, conversation, reference, files)
+        calls = self._channel.plan(job.kind, job.command, context)
+        if self._stopped(job, opened) is None:
+            self._wait_for_its_time(job)
+            await self._wait_for_account(job)
+            await self._learn_address(job, known_before)
+        stopped = partial(self._stopped, job, opened)
+        await self._make(job, calls, opened, conversation, (*job.warnings, *dropped, *corrected), stopped)
+
+    async def _files_of(self, job: Job) -> tuple[tuple[File, ...], tuple[Warning, ...]]:
+        """As `Preparer.files_of`; an address that does not answer is asked for a while. Raises NotNow, too."""
+        try:
+            return await self._preparer.files_of(job.account, job.command)
+        except FileNotYet:
+            queued = datetime.fromtimestamp(job.record.timestamp_ms / 1000, UTC)
+            since = max(queued, job.command.not_before or queued)
+            if datetime.now(UTC) - since < FETCH_PATIENCE:
+                raise NotNow(FETCH_RETRY, "file_not_fetched") from None
+            raise
+
+    async def _make(
+        self,
+        job: Job,
+        calls: Sequence[Call],
+        opened: Opened,
+        conversation: Conversation,
+        warnings: Sequence[Warning],
+        stopped: Callable[[], State | None],
+    ) -> None:
+        """Make the calls that are left; before them, tell what may have been made without being told."""
+        entries = opened.ledger
+        if ledger.begun(entries) and job.id not in self._told:
+            await self._outcomes.bind_again(job, entries)
+            await self._repeat(job, entries)
+            await self._book.feed(job.account.record, job.conversation_id)
+        self._told.add(job.id)
+        try:
+            await self._sender.send(job, calls, entries, conversation, warnings, stopped)
+        except (LogUnavailable, StateUnavailable):
+            self._told.discard(job.id)
+            raise
+
+    def _stopped(self, job: Job, opened: Opened) -> State | None:
+        if is_cancelled(job.command, opened.cancelled, job.record.timestamp_ms):
+            return State.CANCELLED
+        return State.EXPIRED if datetime.now(UTC) >= job.expires_at else None
+
+    @staticmethod
+    def _wait_for_its_time(job: Job) -> None:
+        not_before = job.command.not_before
+        if not_before is not None and _is_for_later(job):
+            raise Park(not_before, NOT_BEFORE)
+
+    async def _wait_for_account(self, job: Job) -> None:
+        why = self._health.why_paused(job.account.account_id)
+        if why is ErrorCode.ACCOUNT_BILLING_BLOCKED:
+            # Only trying shows that a payment problem is solved: one command of the account, now and then.
+            seconds = BILLING_RETRY.total_seconds() * 0.9
+            if not self._parking.parked(job.id) or not await self._store.first_in(seconds, why, job.account.account_id):
+                raise Park(datetime.now(UTC) + BILLING_RETRY, why)
+        elif why is not None:
+            raise Park(None, why)
+        self._sender.wait_for_provider(job)
+
+    # --- ends
+
+    async def _end(self, job: Job, status: MessageStatus) -> None:
+        """Write an end without any call into the ledger, then tell it: told again, it is the same."""
+        status = status.model_copy(update={"warnings": (*job.warnings, *status.warnings)})
+        document = orjson.dumps([orjson.loads(status.to_json())]).decode()
+        await self._store.settle(
+            job.conversation_id,
+            job.command.command_id,
+            Settlement(set_fields={ledger.END: document}),
+        )
+        await self._book.publish_all([status], job.traceparent)
+
+    async def _repeat(self, job: Job, entries: Fields) -> None:
+        """A command that was carried out before gets the results it got then."""
+        statuses = [MessageStatus.model_validate(status) for status in ledger.published(entries)]
+        await self._book.publish_all(statuses, job.traceparent)
+
+    def _rejection(self, job: Job, code: ErrorCode, detail: str | None, facts: dict[str, Any]) -> MessageStatus:
+        return self._status(job, State.REJECTED, error=error(code, detail, **facts))
+
+    def _status(self, job: Job, state: State, *, detail: str = "", **facts: Any) -> MessageStatus:
+        return self._book.status(job.command, job.conversation_id, Part(), state, detail=detail, **facts)
+
+    # --- commands about commands, and about contacts
+
+    async def _cancel(self, job: Job) -> None:
+        assert isinstance(job.command, MessageCancel)
+        rule, queued = rule_of(job.command), job.record.timestamp_ms
+        await self._store.cancel(job.conversation_id, rule, queued)
+        for conversation_id, known in self._under_way.values():
+            if conversation_id == job.conversation_id:
+                known[rule] = str(queued)
+        covered = deque(self._parking.take(job.record.key or b"", partial(_covered, rule, queued)))
+        self._covered[job.id] = max(len(covered), self._covered.get(job.id, 0))  # more than what is left of them
+        try:
+            while covered:
+                await self.handle(covered[0])
+                covered.popleft()
+        finally:
+            for record in covered:
+                self._parking.undo(record)
+        await self._end(job, self._status(job, State.DONE, count=self._covered.pop(job.id, 0)))
+
+    async def _resend(self, job: Job) -> None:
+        """Make the calls of an earlier message again whose end nobody knows."""
+        assert isinstance(job.command, MessageResend)
+        command_id = job.command.resend_command_id
+        opened = await self._store.open(job.conversation_id, command_id)
+        kept = ledger.decode_command(opened.ledger)
+        if kept is None:
+            facts = {"field": "resend_command_id"}
+            await self._end(job, self._rejection(job, ErrorCode.MESSAGE_UNKNOWN, None, facts))
+            return
+        ce_type, value, queued_ms = kept
+        headers = (("ce_type", ce_type),)
+        record = replace(job.record, value=value, headers=headers, timestamp_ms=queued_ms)
+        kind, command, _ = read_command(record)
+        message = replace(job, record=record, kind=kind, command=command, warnings=())
+        count = ledger.count_of(opened.ledger, State.UNCERTAIN)
+        if doubtful := ledger.in_doubt(opened.ledger):
+            self._sender.wait_for_provider(job)
+            again = Settlement(
+                set_fields={ledger.again_field(index): "1" for index in doubtful},
+                drop_fields=[ledger.call_field(index) for index in doubtful],
+            )
+            await self._store.settle(job.conversation_id, command_id, again)
+            target = target_of(command)
+            opened = await self._store.open(job.conversation_id, command_id, [target.id] if target.id else [])
+            await self._send(message, opened, begun=True)
+            self._forget(command_id)
+        await self._end(job, self._status(job, State.DONE, count=count))
+
+    async def _learn_address(self, job: Job, known: Conversation) -> None:
+        """We write first: keep where to, for the commands that will name only the conversation."""
+        if job.address and not known.address:
+            fields = {"address": orjson.dumps(dict(job.address)).decode()}
+            await self._store.note(job.conversation_id, fields if known.known else fields | {"cold": "1"})
+
+    async def _block(self, job: Job) -> None:
+        """Our own list is what holds; the provider's is asked too where there is one."""
+        blocked = job.kind is CommandType.CONTACT_BLOCK
+        await self._store.note(job.conversation_id, {"blocked": "1" if blocked else "0"})
+        await self._book.feed(job.account.record, job.conversation_id)
+        opened = await self._store.open(job.conversation_id, job.command.command_id)
+        conversation = from_fields(opened.conversation, opened.quota_used)
+        try:
+            calls: Sequence[Call] = self._channel.plan(
+                job.kind, job.command, context_for(job.account, conversation, None, ())
+            )
+        except Refused:
+            calls = ()
+        if not calls:
+            await self._end(job, self._status(job, State.DONE))
+            return
+        await self._make(job, calls, opened, conversation, job.warnings, lambda: None)
+
+
+def _is_for_later(job: Job) -> bool:
+    not_before = job.command.not_before
+    return not_before is not None and not_before > datetime.now(UTC)
+
+
+def _is_over(job: Job) -> bool:
+    return datetime.now(UTC) >= job.expires_at
+
+
+def _covered(rule: str, queued: int, record: Record) -> bool:
+    """Whether a cancel rule that was set at `queued` (ms) covers the command of a parked record."""
+    try:
+        _, command, _ = read_command(record)
+    except (NotACommand, CommandRefused):
+        return False
+    return is_cancelled(command, {rule: str(queued)}, record.timestamp_ms)

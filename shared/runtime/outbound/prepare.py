@@ -1,0 +1,254 @@
+"""What a command needs before it can be planned: its conversation, the message it points at, its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from shared.channel import Account, Channel, Initiates, PlanContext, Refused, ReplyReference, TakesAddresses
+from shared.contract import ids
+from shared.contract.accounts import AccountRecord
+from shared.contract.commands import Command, File, MarkRead, MessageEdit, MessageSend, named_files
+from shared.contract.content import AttachmentKind
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import Warning, WarningCode
+from shared.media.blobs import BlobMissing, Blobs
+from shared.media.fetch import FetchFailed, FetchRefused, FetchTooLarge, UrlFetcher
+from shared.media.sniff import HEAD, SCRIPT, moves, sniff
+from shared.media.types import PROGRAMS, claim, claimed_by_name, denies
+from shared.policy.conversation import Conversation
+from shared.policy.judge import MAX_FILE_BYTES
+from shared.runtime.reporting.identity import Identities, merged_peers
+from shared.state.store import Opened, Store
+
+_FAMILIES = {
+    AttachmentKind.IMAGE: ("image/",),
+    AttachmentKind.STICKER: ("image/", "video/", "application/x-tgsticker"),
+    AttachmentKind.VIDEO: ("video/", "image/gif"),
+    AttachmentKind.VIDEO_NOTE: ("video/",),
+    AttachmentKind.AUDIO: ("audio/", "video/mp4", "video/webm"),
+    AttachmentKind.VOICE: ("audio/", "video/mp4", "video/webm"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a command points at: `id` is ours; `reference` is None when it is not known or still pending."""
+
+    id: str | None = None
+    provider_id: str | None = None
+    quote: str | None = None
+
+
+def target_of(command: Command) -> Target:
+    """The message a reply, an edit, a deletion, a reaction or a read mark is about."""
+    if isinstance(command, MessageSend):
+        reply = command.reply_to
+        return Target() if reply is None else Target(reply.message_id, reply.provider_message_id, reply.quote)
+    return Target(getattr(command, "message_id", None), getattr(command, "provider_message_id", None))
+
+
+async def conversation_of(
+    channel: Channel, identities: Identities, store: Store, command: Command
+) -> tuple[str, Mapping[str, str]]:
+    """The conversation a command is for, under the name it has kept, and the address its `to` gives.
+
+    A link to a conversation that has become part of another one leads there, but for a command that has begun before:
+    what is known of its calls stays where they were made. Raises Refused, StateUnavailable.
+    """
+    name = channel.capabilities.channel
+    peer, address = channel.peer_of(command.to) if command.to and isinstance(channel, Initiates) else ("", {})
+    if command.conversation_id is not None:
+        try:
+            of_channel, account_id, _ = ids.split_conversation_id(command.conversation_id)
+        except ValueError:
+            raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id") from None
+        if (of_channel, account_id) != (name, command.account_id):
+            raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id")
+        root = await identities.root_of(command.conversation_id)
+        begun = {command.command_id, getattr(command, "resend_command_id", command.command_id)}
+        if root != command.conversation_id:
+            for command_id in begun:
+                if await store.has_ledger(command.conversation_id, command_id):
+                    return command.conversation_id, address
+        return root, address
+    if not peer:
+        raise Refused(ErrorCode.CANNOT_INITIATE)
+    resolved = await identities.resolve(command.account_id, peer, ())
+    return await identities.root_of(ids.conversation_id(name, command.account_id, resolved)), address
+
+
+async def referred(store: Store, conversation_id: str, target: Target, opened: Opened) -> str | None:
+    """What state has of the target, also of one in a conversation that has become part of this one: see
+    `resolve_target`. Raises StateUnavailable."""
+    if target.id is None:
+        return None
+    known = opened.targets.get(target.id)
+    channel, account_id, _ = ids.split_conversation_id(conversation_id)
+    for peer in merged_peers(opened.conversation):
+        if known is None:
+            _, found = await store.recall(ids.conversation_id(channel, account_id, peer), (), [target.id])
+            known = found.get(target.id)
+    return known
+
+
+def resolve_target(
+    command: Command, target: Target, known: str | None
+) -> tuple[ReplyReference | None, tuple[Warning, ...]]:
+    """The provider's reference of the target, or a warning that the reply goes without.
+
+    `known` is what state has: None for an unknown message, '' for one that has not been sent yet. Raises Refused:
+    `reply_target_pending` always, `reply_target_unknown` under `reply_policy: strict`; `message_pending` and
+    `message_unknown` for what is no reply.
+    """
+    if target.id is None and target.provider_id is None:
+        return None, ()
+    if known:
+        return ReplyReference(known, target.quote), ()
+    if target.provider_id:
+        return ReplyReference(target.provider_id, target.quote), ()
+    if not isinstance(command, MessageSend):
+        if known == "":
+            raise Refused(ErrorCode.MESSAGE_PENDING, field="message_id")
+        if isinstance(command, MarkRead):
+            return None, ()
+        raise Refused(ErrorCode.MESSAGE_UNKNOWN, field="message_id")
+    if known == "":
+        raise Refused(ErrorCode.REPLY_TARGET_PENDING, field="reply_to.message_id")
+    if command.reply_policy == "strict":
+        raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="reply_to.message_id")
+    return None, (
+        Warning(code=WarningCode.REPLY_TO_DROPPED, detail="The message replied to is not known on this channel."),
+    )
+
+
+def own_blob(account: AccountRecord, file: File) -> str | None:
+    """The object key that a file of a command names: '' for one its workspace has no business with, None for a file
+    that is elsewhere."""
+    key = file.blob
+    if file.attachment_id is not None:
+        known = "/" not in file.attachment_id
+        key = ids.blob_key(account.workspace_id, account.account_id, file.attachment_id) if known else ""
+    return key if key is None or ids.is_blob_of(account.workspace_id, key) else ""
+
+
+class FileNotYet(Refused):
+    """The address of a file does not give it now; it may in a moment."""
+
+
+class Preparer:
+    """Makes the files of commands ready: fetched, measured, looked at."""
+
+    def __init__(self, blobs: Blobs, fetcher: UrlFetcher, channel: Channel | None = None) -> None:
+        self._blobs = blobs
+        self._addresses = channel if isinstance(channel, TakesAddresses) else None
+        self._fetcher = fetcher
+
+    async def files_of(self, account: Account, command: Command) -> tuple[tuple[File, ...], tuple[Warning, ...]]:
+        """The files of a command with their sizes and types as they are, and what was told otherwise. Raises Refused.
+
+        A blob of another workspace, or of the connectors' own, is one that is not there: nothing tells them apart.
+        """
+        if not isinstance(command, MessageSend | MessageEdit):
+            return (), ()
+        named = named_files(command.content)
+        prepared = [await self._prepared(account, command, field, file) for field, file in named]
+        corrected = [detail for _, detail in prepared if detail]
+        warnings = (Warning(code=WarningCode.TYPE_CORRECTED, detail=" ".join(corrected)),) if corrected else ()
+        return tuple(file for file, _ in prepared), warnings
+
+    async def _prepared(self, account: Account, command: Command, field: str, file: File) -> tuple[File, str]:
+        """The file as it is, and a sentence where it is not what was told of it."""
+        if file.url is not None:
+            if self._addresses is not None and self._addresses.takes_address(file, account.record):
+                return file, ""
+            blob = await self._fetched(account, command.command_id, file.url, field)
+        elif (named := own_blob(account.record, file)) is None:
+            return file, ""
+        else:
+            blob = named
+        try:
+            if not blob:
+                raise BlobMissing
+            size = await self._blobs.size(blob)
+            head = await self._blobs.head(blob, HEAD) if size else b""
+            found = sniff(head, file.filename)
+        except BlobMissing:
+            raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
+        if size > MAX_FILE_BYTES:
+            raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=MAX_FILE_BYTES, actual=size)
+        name = file.filename or (PurePosixPath(unquote(urlsplit(file.url).path)).name or None if file.url else None)
+        animated = moves(head) if file.kind is AttachmentKind.STICKER else file.animated
+        exact = {"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name, "animated": animated}
+        known = file.model_copy(update=exact)
+        if found is None:
+            return known, ""
+        if _pretends(known, found):
+            raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
+        return _as_it_is(known, found, field)
+
+    async def _fetched(self, account: Account, command_id: str, url: str, field: str) -> str:
+        """The blob a URL has been copied to, once per command: the provider gets bytes, not an address."""
+        digest = hashlib.sha256(f"{command_id} {url}".encode()).hexdigest()
+        blob = f"fetched/{account.workspace_id}/{account.account_id}/{digest}"  # one prefix: one lifecycle rule
+        try:
+            if await self._blobs.exists(blob):
+                return blob
+            await self._blobs.put(blob, self._fetcher.fetch(url, max_bytes=MAX_FILE_BYTES))
+        except FetchTooLarge as large:
+            limit = MAX_FILE_BYTES
+            raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=limit, actual=large.size) from None
+        except FetchRefused as refused:
+            kind = FileNotYet if isinstance(refused, FetchFailed) else Refused
+            raise kind(ErrorCode.FILE_UNAVAILABLE, f"The file could not be fetched: {refused}.", field=field) from None
+        return blob
+
+
+def names_url(command: Command) -> bool:
+    """Whether a file of the command has to be fetched from wherever its URL leads."""
+    return isinstance(command, MessageSend) and any(file.url for _, file in named_files(command.content))
+
+
+def _pretends(file: File, found: str) -> bool:
+    """Whether it is a program that is told to be something else."""
+    told = claim(file.mime_type) or claimed_by_name(file.filename)
+    if found == SCRIPT:
+        return told is not None and denies(found, told)
+    return found in PROGRAMS and (told is None or told not in (*PROGRAMS, "application/x-msdownload"))
+
+
+def _as_it_is(file: File, found: str, field: str) -> tuple[File, str]:
+    """The file with the type of its bytes, and a sentence where the command says another. A kind that the bytes cannot
+    be is not asked for either: the channel picks the one that fits."""
+    told = claim(file.mime_type)
+    by_name = None if told else claimed_by_name(file.filename)
+    denied = next((claimed for claimed in (told, by_name) if claimed and denies(found, claimed)), None)
+    mime_type = file.mime_type if told and not denied else found
+    sound = file.kind in (AttachmentKind.AUDIO, AttachmentKind.VOICE) or (by_name or "").startswith("audio/")
+    if mime_type == "video/mp4" and not told and sound:
+        mime_type = "audio/mp4"  # the same boxes: only the sender knows that there is no picture
+    families = _FAMILIES.get(file.kind) if file.kind else None
+    other_kind = families is not None and not found.startswith(families)
+    exact = file.model_copy(update={"mime_type": mime_type, "kind": None if other_kind else file.kind})
+    if not denied and not other_kind:
+        return exact, ""
+    return exact, f"{field} goes out as {found}, which it is, not as {denied or file.kind}."
+
+
+def context_for(
+    account: Account,
+    conversation: Conversation,
+    reference: ReplyReference | None,
+    files: tuple[File, ...],
+) -> PlanContext:
+    """Everything `plan` may know."""
+    return PlanContext(
+        account=account.record,
+        address=conversation.address,
+        target=reference,
+        last_inbound=conversation.last_ref,
+        files=files,
+    )

@@ -1,0 +1,313 @@
+"""The command line of a service: `run` is the service itself, the rest are its tools."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from shared.channel import Channel, ProviderError, ReadsHistory, RegistersWebhook
+from shared.contract import ids
+from shared.contract.topics import Topics
+from shared.media.blobs import Blobs
+from shared.runtime.accounts.registry import AccountRegistry, Standing
+from shared.runtime.accounts.sealing import CannotOpen, new_key, public_key
+from shared.runtime.inbound.backfill import backfill
+from shared.runtime.inbound.raw import RawWriter, body_store
+from shared.runtime.inbound.redrive import UnreadableBodies
+from shared.runtime.logs import configure_logs
+from shared.runtime.process.connections import (
+    ServiceConfig,
+    connect,
+    kafka_log,
+    require_topics,
+    share_state,
+    state_client,
+    topic_specs,
+)
+from shared.runtime.process.service import Service
+from shared.runtime.settings import BlobSettings, DeliverSettings, HttpSettings, KafkaSettings, StateSettings
+from shared.runtime.tools.accounts_file import InvalidAccountsFile, apply_accounts, read_accounts_file
+from shared.runtime.tools.cli import add_offline_commands, run_offline
+from shared.runtime.tools.rebuild import rebuild
+from shared.state.client import StateUnavailable
+from shared.state.store import Store
+from shared.stream.deadletter import DeadLetters
+from shared.stream.errors import LogUnavailable
+from shared.stream.log import Log
+from shared.stream.table import Table
+
+log = structlog.get_logger()
+
+S = TypeVar("S", bound=BaseSettings)
+_OFFLINE = ("normalise", "plan", "capabilities")
+_WITHOUT_A_KEY = (("accounts", "new-key"), ("redrive", None))
+
+
+def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: list[str] | None = None) -> int:
+    """Carry out what the command line asks; returns the exit status.
+
+    0 done; 1 it failed while running; 2 the settings or the command line are not usable.
+    """
+    parsed = _parser().parse_args(arguments)
+    try:
+        channel = build(settings())
+        if parsed.command in _OFFLINE:
+            return run_offline(channel, parsed)
+        config = ServiceConfig()
+    except ValidationError as invalid:
+        for problem in invalid.errors(include_input=False, include_context=False, include_url=False):
+            where = ".".join(str(step) for step in problem["loc"]).upper()
+            sys.stderr.write(f"setting {_prefix(invalid.title, settings)}{where}: {problem['msg']}\n")
+        return 2
+    try:
+        _require_key(config, parsed)
+    except CannotOpen as unusable:
+        sys.stderr.write(f"setting SEALING_KEY: {unusable}\n")
+        return 2
+    configure_logs(config.service.log_level)
+    try:
+        return uvloop.run(_COMMANDS[parsed.command](channel, config, parsed))
+    except (LogUnavailable, InvalidAccountsFile, CannotOpen, OSError) as failure:
+        sys.stderr.write(f"{type(failure).__name__}: {failure}\n")
+        return 1
+    except Exception as bug:  # its text may be somebody's: the log says what and where
+        log.critical("died", command=parsed.command, exc_info=bug)
+        return 1
+
+
+def _require_key(config: ServiceConfig, parsed: argparse.Namespace) -> None:
+    """Raises CannotOpen when what is asked cannot be done without the sealing key, or the key is none.
+
+    Every role needs it, ingress as well: secrets of webhooks are among the credentials, and one rule is easier to keep
+    than one for each channel.
+    """
+    key = config.service.private_key
+    if key is None and parsed.command == "run":
+        raise CannotOpen("is not set: no credentials can be opened without it; `accounts new-key` makes one")
+    if key is not None and (parsed.command, getattr(parsed, "action", None)) not in _WITHOUT_A_KEY:
+        public_key(key)
+
+
+def _prefix(title: str, settings: object) -> str:
+    """What the environment variables of a group of settings begin with."""
+    groups = (settings, KafkaSettings, StateSettings, BlobSettings, HttpSettings, DeliverSettings)
+    found = next((group for group in groups if getattr(group, "__name__", None) == title), None)
+    return str(getattr(found, "model_config", {}).get("env_prefix", ""))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="A channel connector.")
+    commands = parser.add_subparsers(dest="command")
+    parser.set_defaults(command="run")
+    commands.add_parser("run", help="run the service (the default)")
+    add_offline_commands(commands)
+    accounts = commands.add_parser("accounts", help="write accounts, or show the sealing keys")
+    actions = accounts.add_subparsers(dest="action", required=True)
+    apply = actions.add_parser("apply", help="make the accounts topic hold the accounts of a YAML file")
+    apply.add_argument("file", type=Path, metavar="FILE")
+    apply.add_argument("--prune", action="store_true", help="remove this channel's accounts that are not in the file")
+    actions.add_parser("public-key", help="print the key that credentials are sealed to")
+    actions.add_parser("new-key", help="print a new private key for SEALING_KEY")
+    webhook = commands.add_parser("webhook", help="register or check webhooks at the provider")
+    webhook.add_argument("action", choices=("register", "check"))
+    webhook.add_argument("--account", help="only this account")
+    redrive = commands.add_parser("redrive", help="send dead letters back to where they came from")
+    redrive.add_argument("--code", help="only those with this code")
+    redrive.add_argument("--limit", type=int, help="at most so many")
+    history = commands.add_parser("backfill", help="fetch what the provider shows of an account's past conversations")
+    history.add_argument("account", metavar="ACCOUNT_ID")
+    history.add_argument("--conversation", metavar="ID", help="only this conversation")
+    history.add_argument("--days", type=float, default=90.0, help="only what changed in so many days (default: 90)")
+    commands.add_parser("rebuild", help="refill the state store from the topics after it has lost its data")
+    return parser
+
+
+async def _run(channel: Channel, config: ServiceConfig, _: argparse.Namespace) -> int:
+    service = Service(channel, config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stop)
+    await service.run()
+    return 0
+
+
+async def _accounts(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
+    key = config.service.private_key
+    if parsed.action == "new-key":
+        print(new_key())
+        return 0
+    if parsed.action == "public-key":
+        if key is None:
+            raise CannotOpen("SEALING_KEY is not set")
+        print(public_key(key))
+        return 0
+    topics = Topics(config.kafka.topic_prefix)
+    records = read_accounts_file(parsed.file, key)
+    stream = kafka_log(config.kafka, "accounts-apply")
+    await connect(stream)
+    try:
+        if config.kafka.create_topics:
+            await stream.ensure_topics(topic_specs(topics, channel.capabilities.channel, config.kafka.partitions))
+        prune = channel.capabilities.channel if parsed.prune else None
+        outcome = await apply_accounts(stream, topics, records, key, prune=prune)
+    finally:
+        await stream.stop()
+    for what, account_ids in outcome.items():
+        print(f"{what}: {', '.join(account_ids) or '-'}")
+    return 0
+
+
+async def _webhook(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
+    base_url = config.http.public_url
+    if not isinstance(channel, RegistersWebhook):
+        sys.stderr.write("This channel's webhooks are registered in the provider's own console.\n")
+        return 2
+    if base_url is None:
+        sys.stderr.write("setting HTTP_PUBLIC_URL: needed to know where providers reach us\n")
+        return 2
+    status = 0
+    await channel.start()
+    try:
+        for account in await _known_accounts(channel, config):
+            if account.record.mode != "webhook" or parsed.account not in (None, account.account_id):
+                continue
+            try:
+                if parsed.action == "register":
+                    await channel.register_webhook(account, base_url)
+                problem = await channel.check_webhook(account, base_url)
+            except ProviderError as refused:
+                problem = str(refused.failure.code)
+            print(f"{account.account_id}: {problem or 'ok'}")
+            status = 1 if problem else status
+    finally:
+        await channel.stop()
+    return status
+
+
+async def _known_accounts(channel: Channel, config: ServiceConfig) -> AccountRegistry:
+    """Raises CannotOpen when it is the key that is wrong."""
+    name, topics = channel.capabilities.channel, Topics(config.kafka.topic_prefix)
+    registry = AccountRegistry(name, config.service.private_key)
+    stream = kafka_log(config.kafka, "webhook-command")
+    await connect(stream)
+    try:
+        await require_topics(stream, topics, name)
+        async with _followed(stream, topics, registry):
+            pass
+    finally:
+        await stream.stop()
+    return registry
+
+
+@asynccontextmanager
+async def _followed(stream: Log, topics: Topics, registry: AccountRegistry) -> AsyncIterator[None]:
+    """Inside, all accounts are known and followed. Raises CannotOpen when it is the key that is wrong."""
+    async with Table(stream, topics.capabilities, registry.apply_claim) as claims:
+        await claims.ready.wait()
+        async with Table(stream, topics.accounts, registry.apply) as accounts:
+            await accounts.ready.wait()
+            if registry.locked_out:
+                raise CannotOpen("SEALING_KEY is not set, or not the key that the accounts are sealed to")
+            for account_id, standing in registry.standings().items():
+                if standing not in (Standing.OPENED, Standing.OLD_FORMAT):
+                    sys.stderr.write(f"{account_id}: left out, its record is {standing}\n")
+            yield
+
+
+async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
+    name, topics = channel.capabilities.channel, Topics(config.kafka.topic_prefix)
+    stream, blobs = kafka_log(config.kafka, "redrive"), Blobs(config.blobs.url)
+    dead = DeadLetters(stream, lambda _: topics.deadletter(name), store_body=body_store(blobs))
+    bodies = UnreadableBodies(channel, RawWriter(name, stream, topics, blobs, dead), blobs, topics)
+    await connect(stream)
+    try:
+        sent = await dead.redrive(
+            topics.deadletter(name), limit=parsed.limit, only_code=parsed.code, instead=bodies.split
+        )
+    finally:
+        await stream.stop()
+    print(f"sent back: {sent}")
+    if bodies.still_unreadable:
+        print(f"still unreadable: {bodies.still_unreadable}")
+    return 0
+
+
+async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespace) -> int:
+    key = config.service.private_key
+    topics = Topics(config.kafka.topic_prefix)
+    registry = AccountRegistry(channel.capabilities.channel, key)
+    stream = kafka_log(config.kafka, "rebuild")
+    state = state_client(config.state)
+    await connect(stream)
+    try:
+        await require_topics(stream, topics, channel.capabilities.channel)
+        async with _followed(stream, topics, registry):
+            used = await rebuild(channel, registry, stream, Store(state), Blobs(config.blobs.url), topics)
+    except StateUnavailable:
+        sys.stderr.write("the state store does not answer\n")
+        return 1
+    finally:
+        await stream.stop()
+        await state.close()
+    print(" ".join(f"{source}: {count}" for source, count in sorted(used.items())) or "nothing to read")
+    return 0
+
+
+async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
+    if not isinstance(channel, ReadsHistory):
+        sys.stderr.write("This channel's provider shows no history.\n")
+        return 2
+    name = channel.capabilities.channel
+    accounts = await _known_accounts(channel, config)
+    account = accounts.served(parsed.account)
+    prefix = ids.conversation_id(name, parsed.account, "")
+    if account is None or not (parsed.conversation or prefix).startswith(prefix):
+        sys.stderr.write("no such account, or not its conversation\n")
+        return 2
+    peer = (parsed.conversation or prefix).removeprefix(prefix) or None
+    topics = Topics(config.kafka.topic_prefix)
+    stream = kafka_log(config.kafka, "backfill")
+    state = state_client(config.state)
+    blobs = Blobs(config.blobs.url)
+    dead = DeadLetters(stream, lambda _: topics.deadletter(name), store_body=body_store(blobs))
+    writer = RawWriter(name, stream, topics, blobs, dead)
+    share_state(channel, Store(state), accounts, config.service.private_key)
+    since = datetime.now(UTC) - timedelta(days=parsed.days)
+    await connect(stream)
+    await channel.start()
+    try:
+        fetched = await backfill(channel, channel, account, writer, Store(state), since=since, peer=peer)
+    except ProviderError as refused:
+        sys.stderr.write(f"the provider refused: {refused.failure.code}\n")
+        return 1
+    except StateUnavailable:
+        sys.stderr.write("the state store does not answer\n")
+        return 1
+    finally:
+        await channel.stop()
+        await stream.stop()
+        await state.close()
+    print(f"conversations: {fetched.conversations} items: {fetched.items}")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[Channel, ServiceConfig, argparse.Namespace], Coroutine[Any, Any, int]]] = {
+    "run": _run,
+    "accounts": _accounts,
+    "webhook": _webhook,
+    "redrive": _redrive,
+    "rebuild": _rebuild,
+    "backfill": _backfill,
+}

@@ -1,0 +1,231 @@
+"""Normalise and plan without Kafka, network or settings: what the command line and the golden files run."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.channel import (
+    Channel,
+    Event,
+    HealthChange,
+    LeftOut,
+    PlanContext,
+    RawItem,
+    ReceivedItem,
+    Refused,
+    ReplyReference,
+    StatusUpdate,
+    WebhookRequest,
+)
+from shared.contract import ids
+from shared.contract.accounts import AccountRecord
+from shared.contract.base import rfc3339
+from shared.contract.commands import (
+    Command,
+    CommandRefused,
+    CommandType,
+    MessageEdit,
+    MessageSend,
+    named_files,
+    parse_command,
+)
+from shared.contract.envelope import type_name
+from shared.contract.errors import ERRORS, ErrorCode
+from shared.contract.unknown_fields import ignored_fields
+from shared.policy.judge import unfit_files, unknown_to_channel
+from shared.runtime.outbound.prepare import own_blob
+from shared.runtime.outbound.printed import PlanContextFacts, printable_calls, read_command, refused, writable
+from shared.runtime.reporting.publish import event_envelope, status_envelope
+from shared.runtime.tools.known_contacts import KnownContacts
+
+PLACEHOLDER_WORKSPACE = "workspace"
+PLACEHOLDER_ACCOUNT = "account"
+
+
+def normalise(
+    channel: Channel,
+    payload: bytes,
+    *,
+    account_id: str | None = None,
+    workspace_id: str = PLACEHOLDER_WORKSPACE,
+    external_id: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    received_at: datetime | None = None,
+    contacts: KnownContacts | None = None,
+) -> list[dict[str, Any]]:
+    """Structured CloudEvents of one provider payload, or the dead letter it would become.
+
+    `contacts` is what is known of contacts from payloads before; without one they are all met here.
+    """
+    contacts = contacts or KnownContacts(channel.capabilities.channel)
+    received = received_at or datetime.now(UTC)
+    name = channel.capabilities.channel
+    try:
+        items = channel.unbatch(WebhookRequest("POST", account_id or PLACEHOLDER_ACCOUNT, {}, {}, payload))
+    except ValueError as unreadable:
+        return [_dead_letter(name, account_id or PLACEHOLDER_ACCOUNT, payload, str(unreadable), received)]
+    printed: list[dict[str, Any]] = []
+    for sequence, item in enumerate(items):
+        account = _placeholder(channel, item, account_id, workspace_id, external_id, settings or {})
+        try:
+            outcomes = channel.normalise(ReceivedItem(account, item.body, received, sequence))
+            told = [o for o in contacts.told(account.account_id, outcomes) if not isinstance(o, LeftOut)]
+            printed.extend(writable([_printable(name, account, outcome, received) for outcome in told]))
+        except ValueError as unreadable:
+            printed.append(_dead_letter(name, account.account_id, item.body, str(unreadable), received))
+    return printed
+
+
+def _placeholder(
+    channel: Channel,
+    item: RawItem,
+    account_id: str | None,
+    workspace_id: str,
+    external_id: str | None,
+    settings: Mapping[str, Any],
+) -> AccountRecord:
+    known = account_id or item.account_id or item.external_id or PLACEHOLDER_ACCOUNT
+    return AccountRecord(
+        account_id=_as_account_id(known),
+        workspace_id=workspace_id,
+        channel=channel.capabilities.channel,
+        external_id=external_id or item.external_id,
+        settings=dict(settings),
+    )
+
+
+def _as_account_id(known: str) -> str:
+    """An account id made of whatever a payload calls the account."""
+    allowed = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in known)[:128]
+    return allowed if allowed[:1] != "." else "_" + allowed[1:]
+
+
+def _printable(
+    channel: str, account: AccountRecord, outcome: Event | StatusUpdate | HealthChange, now: datetime
+) -> dict[str, Any]:
+    match outcome:
+        case Event():
+            return event_envelope(channel, outcome).structured()
+        case StatusUpdate():
+            return status_envelope(channel, account, outcome).structured()
+        case HealthChange():
+            rate = {"rate": outcome.rate.model_dump()} if outcome.rate else {}
+            return {
+                "specversion": "1.0",
+                "type": type_name("account.health"),
+                "source": f"/channels/{channel}/{account.account_id}",
+                "time": rfc3339(now),
+                "data": {"health": outcome.health, "code": outcome.code, "detail": outcome.detail, **rate},
+            }
+
+
+def _dead_letter(channel: str, account_id: str, value: bytes, detail: str, now: datetime) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": ids.event_id(channel, account_id, base64.b64encode(value[:4096]).decode(), "dead_letter"),
+        "type": type_name("dead.letter"),
+        "source": f"/channels/{channel}/{account_id}",
+        "time": rfc3339(now),
+        "datacontenttype": "application/json",
+        "data": {"code": "unreadable", "detail": detail, "value_base64": base64.b64encode(value).decode()},
+    }
+
+
+def defect(channel: Channel, payload: bytes, *, command: bool) -> dict[str, Any]:
+    """The line of a payload or a command that a defect of ours gave no answer to."""
+    if command:
+        return refused(ErrorCode.INTERNAL, None)
+    letter = _dead_letter(channel.capabilities.channel, PLACEHOLDER_ACCOUNT, payload, "", datetime.now(UTC))
+    return {**letter, "data": {**letter["data"], "code": "internal", "detail": ERRORS[ErrorCode.INTERNAL].sentence}}
+
+
+def plan(
+    channel: Channel,
+    document: Any,
+    *,
+    account_id: str | None = None,
+    workspace_id: str | None = None,
+) -> list[dict[str, Any]]:
+    """The provider calls of one command as JSON-able dictionaries, or its refusal as the one entry.
+
+    A `context` beside the data may give `address`, `target`, `last_inbound` and account `settings`. Whose files it
+    may name is known where the workspace is.
+    """
+    if not isinstance(document, dict):
+        return [refused(ErrorCode.INVALID_COMMAND, "A command is a JSON object.")]
+    ce_type, data, facts = read_command(document)
+    data.setdefault("command_id", "command")
+    known = workspace_id or data.get("workspace_id")
+    data["workspace_id"] = known or PLACEHOLDER_WORKSPACE
+    data["account_id"] = account_id or data.get("account_id") or PLACEHOLDER_ACCOUNT
+    planned = _planned(channel, ce_type, data, facts, known)
+    if ignored := [warning.model_dump(mode="json", exclude_none=True) for warning in ignored_fields(ce_type, data)]:
+        first = planned[0] if planned else {}
+        planned[:1] = [{**first, "warnings": [*ignored, *first.get("warnings", ())]}]
+    return planned
+
+
+def _planned(
+    channel: Channel, ce_type: str, data: dict[str, Any], facts: PlanContextFacts, workspace_id: Any
+) -> list[dict[str, Any]]:
+    """The calls of a command, or its refusal."""
+    try:
+        kind, command = parse_command(ce_type, data)
+        if kind in (CommandType.MESSAGE_CANCEL, CommandType.MESSAGE_RESEND):
+            return []  # about our queue, or about calls of another command
+        able = channel.capabilities
+        verdict = unknown_to_channel(able, kind) or unfit_files(able, command)
+        if verdict is not None:
+            return [refused(*verdict)]
+        context = _context(channel.capabilities.channel, command, facts)
+        if workspace_id:
+            _only_own_files(context.account, command)
+        return printable_calls(channel.plan(kind, command, context))
+    except (CommandRefused, Refused) as refusal:
+        told = refusal.facts if isinstance(refusal, Refused) else {"field": refusal.field}
+        return [refused(refusal.code, refusal.detail, told)]
+
+
+def _only_own_files(account: AccountRecord, command: Command) -> None:
+    """Refuse keys of another workspace, and what is no key. A bare name stands for any file: there is no store here.
+
+    Raises Refused.
+    """
+    content = command.content if isinstance(command, MessageSend | MessageEdit) else None
+    for field, file in named_files(content) if content else ():
+        bare = file.blob is not None and "/" not in file.blob
+        named = file.model_copy(update={"blob": f"{account.workspace_id}/{file.blob}"}) if bare else file
+        if own_blob(account, named) == "":
+            raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field)
+
+
+def _context(channel: str, command: Command, facts: PlanContextFacts) -> PlanContext:
+    account = AccountRecord(
+        account_id=command.account_id,
+        workspace_id=command.workspace_id,
+        channel=channel,
+        settings=_mapping(facts.get("settings")),
+    )
+    told = _mapping(facts.get("address"))
+    address = {name: str(value) for name, value in told.items() if isinstance(value, str | int) and value}
+    context = PlanContext(account=account, address=address, last_inbound=_text(facts.get("last_inbound")))
+    reply = command.reply_to if isinstance(command, MessageSend) else None
+    named = reply.provider_message_id if reply else getattr(command, "provider_message_id", None)
+    target = _text(facts.get("target")) or named
+    if target:
+        context = replace(context, target=ReplyReference(target, reply.quote if reply else None))
+    if isinstance(command, MessageSend) and hasattr(command.content, "attachments"):
+        context = replace(context, files=command.content.attachments)
+    return context
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
