@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.telegram.errors import RULES as TELEGRAM
-from services.tiktok.errors import CODES, MESSAGES
-from services.whatsapp.error_codes import MEANINGS, Codes
-from services.whatsapp.errors import CASES, RULES
+from services.telegram.api.errors import RULES as TELEGRAM
+from services.tiktok.api.errors import CODES, MESSAGES
+from services.whatsapp.api.error_codes import MEANINGS, Codes
+from services.whatsapp.api.errors import CASES, RULES
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode
 from shared.contract.events import Health
 from shared.runtime.accounts.health import PAUSED
@@ -24,7 +24,7 @@ _WAITS = {
 }
 _HEAD = """# What the providers' errors come to
 
-Written by `make docs` from the tables of the channels (`services/<channel>/errors.py`); do not edit it by hand.
+Written by `make docs` from the tables of the channels (`services/<channel>/api/errors.py`); do not edit it by hand.
 
 *What becomes of it*: a message that **ends** is `failed` (or `rejected`) with the code; what concerns the account or
 the provider's speed **waits** and fails nothing. *The agent reads* the sentence and, behind the arrow, the remedy.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.whatsapp.error_codes import MEANINGS
-from services.whatsapp.errors import CASES, RULES
+from services.whatsapp.api.error_codes import MEANINGS
+from services.whatsapp.api.errors import CASES, RULES
 from tests.provider_errors import DOCUMENT, document
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from services.telegram import bots, fallbacks, inbound, outbound, sending
+from services.telegram.api import probes
+from services.telegram.api.client import Client
+from services.telegram.api.downloads import open_media
 from services.telegram.capabilities import CAPABILITIES
-from services.telegram.client import Client
-from services.telegram.downloads import open_media
+from services.telegram.receive import inbound, subscription
+from services.telegram.send import fallbacks, outbound, sending
 from services.telegram.settings import Settings
 from shared.channel import (
     Account,
@@ -68,19 +70,19 @@ class Telegram:
         return await open_media(self._client, attachment, account)
 
     def updates(self, account: Account, cursor: str | None) -> AsyncIterator[Batch]:
-        return bots.updates(self._client, self._settings, account, cursor)
+        return subscription.updates(self._client, self._settings, account, cursor)
 
     async def register_webhook(self, account: Account, base_url: str) -> None:
-        await bots.register_webhook(self._client, self._settings, account, base_url)
+        await subscription.register_webhook(self._client, self._settings, account, base_url)
 
     async def check_webhook(self, account: Account, base_url: str) -> str | None:
-        return await bots.check_webhook(self._client, account, base_url)
+        return await subscription.check_webhook(self._client, account, base_url)
 
     async def probe(self, account: Account) -> HealthChange:
-        return await bots.probe(self._client, account)
+        return await probes.probe(self._client, account)
 
     async def check_sending(self, account: Account) -> None:
-        await bots.check_sending(self._client, account)
+        await probes.check_sending(self._client, account)
 
 
 def build(settings: Settings | None = None) -> Telegram:

@@ -7,15 +7,16 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.tiktok import inbound, outbound
+from services.tiktok.api.client import SCOPES, SENDING, Client
+from services.tiktok.api.transport import business_id
 from services.tiktok.cache import Cache
 from services.tiktok.capabilities import capabilities
-from services.tiktok.client import SCOPES, SENDING, Client
-from services.tiktok.fingerprint import call_fingerprint, content_fingerprint
-from services.tiktok.history import history_items, referral_items
+from services.tiktok.receive import inbound
+from services.tiktok.receive.fingerprint import call_fingerprint, content_fingerprint
+from services.tiktok.receive.history import history_items, referral_items
+from services.tiktok.receive.wire import Content, Envelope, moment
+from services.tiktok.send import outbound
 from services.tiktok.settings import Settings
-from services.tiktok.transport import business_id
-from services.tiktok.wire import Content, Envelope, moment
 from shared.channel import (
     Account,
     Accounts,

@@ -9,6 +9,11 @@ from shared.contract.commands import Command
 from shared.contract.errors import ErrorCode
 from shared.policy.shapes import Shape, Shapes, misshapen
 
+# Conversations TikTok did not name.
+UNKNOWN_PEER = "unknown"
+RESTRICTED_PEER = "eu-restricted"
+USER_PEER = "user-"  # followed by a user's id
+
 _DOCS = "business-api.tiktok.com/portal/docs?id=1832184403754242"
 # Base64 of either alphabet. A long one may begin with a slash; a short one that does is a path.
 _BASE64 = r"(?!/.{0,15}$)[A-Za-z0-9+/=_-]{1,256}"
@@ -16,7 +21,6 @@ _BASE64 = r"(?!/.{0,15}$)[A-Za-z0-9+/=_-]{1,256}"
 SHAPES = Shapes(
     message=Shape("a TikTok message", re.compile(_BASE64), f"{_DOCS}; ids seen in webhooks", "2026-11-27"),
     file=Shape("a TikTok file", re.compile(_BASE64), f"{_DOCS}; ids seen in webhooks", "2026-11-27"),
-    # Beside TikTok's own: `user-…` and `eu-restricted`, where it did not say which conversation it was.
     peer=Shape("a TikTok conversation", re.compile(_BASE64), f"{_DOCS}; ids seen in webhooks", "2026-11-27"),
 )
 

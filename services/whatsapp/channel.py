@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from services.whatsapp import batch, inbound, outbound
+from services.whatsapp.api.client import Client, number_of
+from services.whatsapp.api.downloads import open_media
+from services.whatsapp.api.errors import is_authentication
 from services.whatsapp.capabilities import CAPABILITIES, capabilities_of
-from services.whatsapp.client import Client, number_of
-from services.whatsapp.downloads import open_media
-from services.whatsapp.draft import links_allowed, takes_link
-from services.whatsapp.errors import is_authentication
-from services.whatsapp.recipient import peer_of
-from services.whatsapp.sending import Sender
+from services.whatsapp.receive import batch, inbound
+from services.whatsapp.send import outbound
+from services.whatsapp.send.draft import links_allowed, takes_link
+from services.whatsapp.send.recipient import peer_of
+from services.whatsapp.send.sending import Sender
 from services.whatsapp.settings import DEFAULT_APP, Settings
 from services.whatsapp.throughput import FIELDS, rate_of_number
 from services.whatsapp.wire import Json

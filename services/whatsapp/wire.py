@@ -6,6 +6,9 @@ a reader that answers None costs a tenth of a validated model.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -98,3 +101,27 @@ def shows(value: str) -> bool:
 def nfc(value: str) -> str:
     """The text in Unicode normal form C: the only change made to what somebody wrote."""
     return value if value.isascii() else unicodedata.normalize("NFC", value)
+
+
+# Characters that show nothing, and those that turn the reading direction round and hide what a name ends with.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_NAME_MAX = 255
+
+
+def safe_filename(name: str | None) -> str | None:
+    """A file name somebody else chose: the last step of a path, without control characters."""
+    last = _CONTROL.sub("_", nfc(name or "")).replace("\\", "/").rpartition("/")[2]
+    return last[-_NAME_MAX:] or None
+
+
+def sha256_hex(value: str | None) -> str | None:
+    """A SHA-256 as lower-case hex; Meta gives base64 in webhooks and either form elsewhere."""
+    if value is None:
+        return None
+    if len(value) == 64 and all(digit in "0123456789abcdefABCDEF" for digit in value):
+        return value.lower()
+    try:
+        digest = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return digest.hex() if len(digest) == 32 else None

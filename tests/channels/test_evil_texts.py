@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from services.telegram import errors as telegram_errors
-from services.tiktok import errors as tiktok_errors
-from services.whatsapp import errors as whatsapp_errors
+from services.telegram.api import errors as telegram_errors
+from services.tiktok.api import errors as tiktok_errors
+from services.whatsapp.api import errors as whatsapp_errors
 from shared.contract.commands import MAX_SPANS
 from shared.policy.text import split_text
 from shared.runtime.logs import masked

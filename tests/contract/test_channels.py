@@ -25,10 +25,10 @@ FILES = {
     "settings.py",
     "channel.py",
     "capabilities.py",
-    "inbound.py",
-    "outbound.py",
-    "client.py",
-    "errors.py",
+    "receive/inbound.py",
+    "send/outbound.py",
+    "api/client.py",
+    "api/errors.py",
     "pyproject.toml",
 }
 # Published by the runtime for every channel, not made by `normalise`.
@@ -52,7 +52,8 @@ def _golden_commands(name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_folder_has_the_common_file_names(name: str) -> None:
-    assert {p.name for p in (goldens.ROOT / "services" / name).iterdir()} >= FILES
+    folder = goldens.ROOT / "services" / name
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*")} >= FILES
 
 
 @pytest.mark.parametrize("name", CHANNELS)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from services.telegram.api.errors import Answer, failure_of
 from services.telegram.channel import build
-from services.telegram.errors import Answer, failure_of
 from services.telegram.settings import Settings
 from shared.channel import Call
 from shared.contract.commands import File

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from services.telegram.api.uploads import FilePayload
 from services.telegram.channel import build
 from services.telegram.settings import Settings
-from services.telegram.uploads import FilePayload
 from shared.channel import Call, OpenFile, PlanContext, ProviderError, ReplyReference
 from shared.contract.commands import File, parse_command
 from shared.contract.content import Attachment, AttachmentKind

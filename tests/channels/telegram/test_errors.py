@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.telegram.errors import RULES, Answer, Fallback, failure_of, fallback_of, rule_of
-from services.telegram.fallbacks import adjust
+from services.telegram.api.errors import RULES, Answer, Fallback, failure_of, fallback_of, rule_of
+from services.telegram.send.fallbacks import adjust
 from shared.channel import Call, Failure
 from shared.contract.commands import File
 from shared.contract.errors import ErrorCode

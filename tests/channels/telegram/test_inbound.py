@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.telegram import inbound, updates
 from services.telegram.peers import Peer, message_number, parse_peer
+from services.telegram.receive import inbound, updates
 from shared.channel import Account, Event, Forbidden, RawItem, ReceivedItem, UnknownRoute, WebhookRequest
 from shared.contract.accounts import AccountRecord
 from shared.contract.events import EventType

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.telegram.capabilities import CAPABILITIES, REACTIONS
 from services.telegram.channel import build
-from services.telegram.files import albums, outgoing
+from services.telegram.send.files import albums, outgoing
 from services.telegram.settings import Settings
 from shared.channel import Call, PlanContext, Refused, ReplyReference
 from shared.contract.accounts import AccountRecord

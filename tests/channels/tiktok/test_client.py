@@ -15,9 +15,9 @@ from aiohttp.test_utils import TestServer
 from sandbox.simulators.common import Clock
 from sandbox.simulators.tiktok import TikTokSimulator
 from sandbox.simulators.tiktok.media import PIXEL
+from services.tiktok.api.client import SCOPES, Client
+from services.tiktok.api.media import allowed_media_url, open_response
 from services.tiktok.channel import TikTokChannel
-from services.tiktok.client import SCOPES, Client
-from services.tiktok.media import allowed_media_url, open_response
 from services.tiktok.settings import MEDIA_HOSTS
 from shared.channel import (
     Account,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tiktok.errors import CODES, no_answer, no_envelope, refusal, unreachable
+from services.tiktok.api.errors import CODES, no_answer, no_envelope, refusal, unreachable
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode
 from shared.contract.events import Health
 

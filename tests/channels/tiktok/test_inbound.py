@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.tiktok.channel import build
-from services.tiktok.history import history_items, referral_items
+from services.tiktok.receive.history import history_items, referral_items
+from services.tiktok.receive.wire import moment, read_json
 from services.tiktok.settings import Settings
-from services.tiktok.wire import moment, read_json
 from shared.channel import Call, Event, HealthChange, Outcome, PlanContext, ReceivedItem, StatusUpdate, WebhookRequest
 from shared.contract.accounts import AccountRecord
 from shared.contract.commands import parse_command

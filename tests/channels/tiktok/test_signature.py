@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from services.tiktok.channel import TikTokChannel
-from services.tiktok.inbound import StaleSignature
+from services.tiktok.receive.inbound import StaleSignature
 from services.tiktok.settings import Settings
 from shared.channel import Forbidden, UnknownRoute, WebhookRequest
 

@@ -11,9 +11,9 @@ import pytest
 
 from sandbox.simulators.common import Clock
 from sandbox.simulators.tiktok import TikTokSimulator
+from services.tiktok.api.client import Client
+from services.tiktok.api.tokens import Grant, ProcessTokens
 from services.tiktok.channel import TikTokChannel
-from services.tiktok.client import Client
-from services.tiktok.tokens import Grant, ProcessTokens
 from shared.channel import Account, Call, Files, OpenFile, ProviderError
 from shared.contract.commands import File
 from shared.contract.errors import ErrorCode

@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 
 from sandbox.simulators.whatsapp import PHONE_NUMBER_ID, TOKEN, Behaviour, Customer, WhatsAppSimulator
+from services.whatsapp.api.uploads import MediaIds
 from services.whatsapp.channel import WhatsApp, build
 from services.whatsapp.settings import Settings
 from services.whatsapp.throughput import rate_of_number
-from services.whatsapp.uploads import MediaIds
 from shared.channel import (
     Account,
     Call,

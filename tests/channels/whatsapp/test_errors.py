@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from services.whatsapp.api.errors import CASES, RULES, About, Kind, answer_failure, failure_of
 from services.whatsapp.channel import build
-from services.whatsapp.errors import CASES, RULES, About, Kind, answer_failure, failure_of
 from services.whatsapp.settings import Settings
 from shared.channel import Adjusts, Call, Failure
 from shared.contract.commands import File

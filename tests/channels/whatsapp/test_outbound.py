@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.whatsapp.channel import build
-from services.whatsapp.markup import marked_up
+from services.whatsapp.send.markup import marked_up
 from services.whatsapp.settings import Settings
 from shared.channel import Call, PlanContext, Refused
 from shared.contract.accounts import AccountRecord

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.whatsapp.channel import WhatsApp, build
-from services.whatsapp.fields import FIELDS
+from services.whatsapp.receive.fields import FIELDS
 from services.whatsapp.settings import App, Settings
 from shared.channel import (
     Account,

@@ -1,0 +1,301 @@
+"""The only file that talks to Telegram: python-telegram-bot's encoder over one shared aiohttp request object.
+
+A default `Bot` opens two connection pools and costs 50 ms; ours share two requests for all bots, one for long polls
+(each of which occupies a connection) and one for everything else. `Bot.initialize` is never called: it would greet
+Telegram once for each of thousands of bots. Parameters and files go through the encoder, answers stay plain JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+import telegram
+from telegram._utils.types import JSONDict, ODVInput
+from telegram.error import TelegramError
+from telegram.request import BaseRequest, RequestData
+
+from services.telegram.api.errors import Answer, failure_of, not_sent, unanswered
+from services.telegram.api.uploads import FilePayload, form
+from services.telegram.settings import Settings
+from shared.channel import Account, Failure, OpenFile, ProviderError
+from shared.contract.errors import ErrorCode
+from shared.contract.events import Health
+from shared.media.transfers import SLOWEST, Upload, whole
+from shared.policy.retry import retry_after
+
+_JSON = {"Content-Type": "application/json"}
+_BOTS = 4096  # objects of about a kilobyte
+# Not sent: no connection, or none free in time.
+_NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+NO_ANSWER = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class CallFailed(TelegramError):
+    """A call did not succeed. A subclass of the SDK's own error, which is why the SDK lets it through unchanged.
+
+    `failure` None: Telegram refused because what was asked for holds already.
+    """
+
+    def __init__(self, failure: Failure | None) -> None:
+        super().__init__(str(failure.code) if failure else "done")
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a call may take, in seconds: to get a connection, between any two pieces of the answer, in all."""
+
+    connect: float
+    read: float
+    total: float
+
+
+class SharedRequest(BaseRequest):
+    """Every bot's requests over one aiohttp session. Timeouts come with each request."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    def open(self, connections: int) -> None:
+        """Open the pool; `connections` 0: as many as are asked for."""
+        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=15, ttl_dns_cache=60)
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": self.USER_AGENT}
+        )
+
+    async def close(self) -> None:
+        """Close the pool."""
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the client has not been started")
+        return self._session
+
+    @property
+    def read_timeout(self) -> float | None:
+        return None
+
+    async def initialize(self) -> None:
+        """The pool belongs to the client, not to any one bot."""
+
+    async def shutdown(self) -> None:
+        """As `initialize`: a bot that goes away must not close the others' connections."""
+
+    async def do_request(
+        self,
+        url: str,
+        method: str,
+        request_data: RequestData | None = None,
+        read_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
+        write_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
+        connect_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
+        pool_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
+    ) -> tuple[int, bytes]:
+        """Post one call; the answer of a success. Raises CallFailed, whose text holds neither address nor token."""
+        endpoint = url.rpartition("/")[2]
+        uploads: dict[str, FilePayload] = {}
+        if request_data is not None and request_data.contains_files:
+            uploads = {name: content for name, (_, content, _) in request_data.multipart_data.items()}  # type: ignore[misc]
+            body: Any = form(request_data.json_parameters, uploads)
+            headers: Mapping[str, str] = {}
+        else:
+            body, headers = orjson.dumps(request_data.parameters if request_data else {}), _JSON
+        timeout = aiohttp.ClientTimeout(
+            total=write_timeout,  # type: ignore[arg-type]
+            connect=connect_timeout,  # type: ignore[arg-type]
+            sock_read=read_timeout,  # type: ignore[arg-type]
+        )
+        failure: Failure | None
+        try:
+            async with (
+                _watched(uploads, read_timeout),  # type: ignore[arg-type]
+                self.session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response,
+            ):
+                status, content = response.status, await whole(response)
+                waits = retry_after(response.headers.get("Retry-After"))
+        except NO_ANSWER as broken:
+            failure = _broken(broken, endpoint, uploads)
+        else:
+            if 200 <= status <= 299:
+                return status, content
+            failure = failure_of(_answer(status, content, waits), endpoint)
+        # Out of the handler: the exception above names the address, and so the token, in its text.
+        raise CallFailed(failure)
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> JSONDict:
+        """The answer of a success. What cannot be read has been done all the same, as far as anybody knows."""
+        answer = _json(payload)
+        if answer.get("ok") and "result" in answer:
+            return answer
+        raise CallFailed(Failure(ErrorCode.UNCERTAIN, certain=False, provider_code="unreadable"))
+
+
+def _watched(uploads: Mapping[str, FilePayload], answer: float) -> AbstractAsyncContextManager[object]:
+    """Files have to move on their way; after them the answer has `answer` seconds. Raises TooSlow."""
+    if not uploads:
+        return nullcontext()
+    watch = Upload(answer)
+
+    def moved(size: int) -> None:
+        watch.moved(size)
+        if all(file.written for file in uploads.values()):
+            watch.written()
+
+    for file in uploads.values():
+        file.moved = moved
+    return watch
+
+
+def _broken(broken: BaseException, endpoint: str, uploads: Mapping[str, FilePayload]) -> Failure:
+    name = type(broken).__name__
+    if any(file.unreadable for file in uploads.values()):
+        return Failure(ErrorCode.FILE_UNAVAILABLE)
+    if isinstance(broken, _NO_CONNECTION) or not all(file.written for file in uploads.values()):
+        return not_sent(name)
+    return unanswered(endpoint, name)
+
+
+def _json(payload: bytes) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _answer(status: int, payload: bytes, waits: float | None = None) -> Answer:
+    body = _json(payload)
+    parameters = body.get("parameters")
+    given = parameters if isinstance(parameters, dict) else {}
+    wait, moved = given.get("retry_after"), given.get("migrate_to_chat_id")
+    return Answer(
+        status,
+        str(body.get("description") or ""),
+        float(wait) if isinstance(wait, int | float) else waits,
+        moved if isinstance(moved, int) else None,
+    )
+
+
+class _Bot(telegram.Bot):
+    """The encoder. Its own methods would parse every answer into objects; this one leaves it as it came."""
+
+    __slots__ = ()
+
+    async def call(self, method: str, parameters: JSONDict, patience: Patience) -> Any:
+        return await self._do_post(
+            method,
+            parameters,
+            read_timeout=patience.read,
+            connect_timeout=patience.connect,
+            write_timeout=patience.total,
+        )
+
+
+class Client:
+    """Bot API calls for any number of bots. Errors leave as ProviderError and carry no token, text or id."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = settings.api_url.rstrip("/")
+        self._request = SharedRequest()
+        self._polls = SharedRequest()
+        self._bots = lru_cache(maxsize=_BOTS)(self._make_bot)
+
+    async def start(self) -> None:
+        # At DEBUG the SDK logs tokens and the text of messages.
+        logging.getLogger("telegram").setLevel(logging.WARNING)
+        self._request.open(self._settings.connections)
+        self._polls.open(0)
+
+    async def stop(self) -> None:
+        await self._request.close()
+        await self._polls.close()
+        self._bots.cache_clear()
+
+    def _make_bot(self, token: str) -> _Bot:
+        return _Bot(token, base_url=f"{self._url}/bot", request=self._request, get_updates_request=self._polls)
+
+    async def call(self, account: Account, method: str, parameters: JSONDict, *, wait: float = 0.0) -> Any:
+        """The `result` of a method; None when what was asked for holds already. Raises ProviderError.
+
+        `wait` is how long Telegram has been asked to wait before it answers (a long poll).
+        """
+        sizes = [v.input_file_content.size for v in parameters.values() if isinstance(v, telegram.InputFile)]  # type: ignore[union-attr]
+        try:
+            return await self._bots(_token(account)).call(method, parameters, self._patience(sizes, wait))
+        except CallFailed as failed:
+            failure = failed.failure
+        if failure is None:
+            return None
+        raise ProviderError(failure)
+
+    def _patience(self, upload_sizes: list[int], wait: float) -> Patience:
+        settings = self._settings
+        if upload_sizes:
+            transfer = sum(upload_sizes) / SLOWEST
+            return Patience(settings.connect_timeout, settings.upload_timeout, settings.upload_timeout * 2 + transfer)
+        read = settings.send_timeout + wait
+        return Patience(settings.connect_timeout, read, settings.connect_timeout + read)
+
+    async def get(self, account: Account, path: str) -> aiohttp.ClientResponse:
+        """A file of a bot, headers only. The address holds the token: it is used here and goes nowhere else.
+
+        Raises ProviderError.
+        """
+        url = f"{self._url}/file/bot{_token(account)}/{quote(path)}"
+        connect, read = self._settings.connect_timeout, self._settings.send_timeout
+        timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
+        failure = None
+        try:
+            async with asyncio.timeout(connect + read):  # the body has a speed instead, see whoever reads it
+                response = await self._request.session.get(url, timeout=timeout, allow_redirects=False)
+                content = await whole(response) if response.status != 200 else b""
+        except NO_ANSWER as broken:
+            failure = not_sent(type(broken).__name__)
+        if failure is None and response.status != 200:
+            failure = _download_failure(_answer(response.status, content))
+        if failure is not None:
+            raise ProviderError(failure)
+        return response
+
+
+def _download_failure(answer: Answer) -> Failure:
+    if answer.status == 429 or answer.status >= 500:
+        code = ErrorCode.RATE_LIMITED if answer.status == 429 else ErrorCode.PROVIDER_UNAVAILABLE
+        return Failure(code, provider_code=str(answer.status), retry_after=answer.retry_after)
+    # 404: the link has lived its hour, or the file is gone.
+    return Failure(ErrorCode.FILE_UNAVAILABLE, provider_code=str(answer.status))
+
+
+def _token(account: Account) -> str:
+    token = account.credentials.get("token", "")
+    if not token:
+        raise ProviderError(
+            Failure(
+                ErrorCode.ACCOUNT_REAUTH_REQUIRED,
+                detail="The account has no token.",
+                health=Health.REAUTH_REQUIRED,
+                scope="account",
+            )
+        )
+    return token
+
+
+def upload(file: OpenFile) -> telegram.InputFile:
+    """A file for the encoder, which passes it on without reading it."""
+    return telegram.InputFile(FilePayload(file), filename=file.filename, read_file_handle=False)  # type: ignore[arg-type]

@@ -1,0 +1,25 @@
+"""Whether a bot can be used: its token, and the call that sends."""
+
+from __future__ import annotations
+
+from services.telegram.api.client import Client
+from shared.channel import Account, HealthChange, ProviderError
+from shared.contract.events import Health
+
+_NOBODY = {"chat_id": 0, "text": "."}  # no chat has this id: "chat not found"
+
+
+async def check_sending(client: Client, account: Account) -> None:
+    """Whether `sendMessage` is answered. Raises ProviderError."""
+    await client.call(account, "sendMessage", _NOBODY)
+
+
+async def probe(client: Client, account: Account) -> HealthChange:
+    """Whether Telegram takes the token. Raises ProviderError when it does not say."""
+    try:
+        await client.call(account, "getMe", {})
+    except ProviderError as refused:
+        if refused.failure.health is None:
+            raise
+        return HealthChange(refused.failure.health, refused.failure.code, refused.failure.detail)
+    return HealthChange(Health.CONNECTED)

@@ -1,0 +1,74 @@
+"""Texts as Bot API parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import regex
+
+from services.telegram.capabilities import CAPABILITIES, MAX_ENTITIES
+from services.telegram.send.entities import entities_of
+from shared.channel import Call, Refused
+from shared.contract.content import Span
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import Warning, WarningCode
+from shared.policy.text import excess, length, split_text
+
+Params = dict[str, Any]
+
+# Blanks, control and format characters: Telegram calls such a text empty.
+_INVISIBLE = regex.compile(r"[\p{Z}\p{Cc}\p{Cf}]*")
+
+
+def is_visible(text: str) -> bool:
+    """Whether a reader would see anything of the text."""
+    return _INVISIBLE.fullmatch(text) is None
+
+
+def nothing_visible(text: str) -> Refused:
+    """A blank text is no text on any channel; one of invisible characters is none on Telegram."""
+    if not text.strip():
+        return Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
+    return Refused(ErrorCode.CONTENT_REJECTED, "The text has nothing visible.", field="content.text")
+
+
+def text_fields(text: str, spans: Sequence[Span], names: tuple[str, str]) -> tuple[Params, tuple[Warning, ...]]:
+    """A text and its entities under the given parameter names, and what could not be expressed."""
+    entities, complete = entities_of(text, spans)
+    fields: Params = {names[0]: text}
+    details = [] if complete else ["Telegram has no such formatting."]
+    if len(entities) > MAX_ENTITIES:
+        entities = sorted(entities, key=lambda entity: int(entity["offset"]))[:MAX_ENTITIES]
+        details.append(f"Telegram shows the first {MAX_ENTITIES} formattings of a message.")
+    if entities:
+        fields[names[1]] = entities
+    return fields, tuple(Warning(code=WarningCode.FORMATTING_DROPPED, detail=detail) for detail in details)
+
+
+def text_calls(text: str, spans: Sequence[Span], most: int, *, preview: bool | None = None) -> list[Call]:
+    """The messages of a text, at most `most`. Raises Refused for one that shows nothing or takes more."""
+    rules = CAPABILITIES.text
+    _check_parts(text, most)
+    split = split_text(text, rules.max_length, unit=rules.unit, spans=spans, most=most)
+    parts = [part for part in split if is_visible(part.text)]
+    if not parts:
+        raise nothing_visible(text)
+    _check_parts(text, most, len(parts))
+    calls = []
+    for index, part in enumerate(parts):
+        fields, warnings = text_fields(part.text, part.spans, ("text", "entities"))
+        if preview is False:
+            fields["link_preview_options"] = {"is_disabled": True}
+        if len(parts) > 1 and not index:
+            note = Warning(code=WarningCode.TEXT_SPLIT, detail=f"The text goes out as {len(parts)} messages.")
+            warnings = (*warnings, note)
+        calls.append(Call("sendMessage", fields, warnings=warnings))
+    return calls
+
+
+def _check_parts(text: str, most: int, parts: int = 0) -> None:
+    rules = CAPABILITIES.text
+    if too_long := excess("Telegram", rules.max_length, most, length(text, rules.unit), parts):
+        detail, figures = too_long
+        raise Refused(ErrorCode.TEXT_TOO_LONG, detail, field="content.text", **figures)

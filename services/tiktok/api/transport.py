@@ -1,0 +1,214 @@
+"""One call of TikTok's API: how it is authorized, what counts as success, what an error means.
+
+Every path ends with a slash; `code == 0` in the answer is the only success, whatever the HTTP status says. Queries are
+built by aiohttp, which writes the `+` of a conversation id as `%2B`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from services.tiktok.api import errors
+from services.tiktok.api.media import UploadForm
+from services.tiktok.api.tokens import Grant, TokenKeeper, reauthorise
+from services.tiktok.settings import Settings
+from shared.channel import Account, Failure, Pace, Priority, ProviderError
+from shared.contract.errors import ErrorCode
+from shared.policy.retry import retry_after
+
+MAX_ANSWER = 4 * 1024 * 1024
+
+
+class Endpoint(NamedTuple):
+    """`sends`: a message may have gone out although no answer came, and the runtime has drawn the call."""
+
+    method: str
+    path: str
+    priority: Priority
+    sends: bool = False
+
+
+async def unpaced(priority: Priority, account: Account | None = None) -> None:
+    """The pace of a channel that was given none."""
+
+
+class Transport:
+    """The connection pool and the calls over it. Every method raises ProviderError; nothing is retried.
+
+    The one exception: a call refused for its access token is made again with a refreshed one, because a refused call
+    has certainly done nothing. `tokens` is set by the owner, whose refresh is itself a call.
+    """
+
+    tokens: TokenKeeper
+    pace: Pace
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.base = settings.api_url.rstrip("/")
+        self.pace = unpaced
+        self._session: aiohttp.ClientSession | None = None
+        self._total = aiohttp.ClientTimeout(total=settings.timeout, connect=settings.connect_timeout)
+        # For a body that has a speed instead of a total.
+        self._streaming = aiohttp.ClientTimeout(
+            total=None, connect=settings.connect_timeout, sock_read=settings.timeout
+        )
+
+    async def start(self) -> None:
+        """Open the connection pool."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._settings.connections, keepalive_timeout=15),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._total,
+        )
+
+    async def stop(self) -> None:
+        """Close it, once refreshes under way are stored."""
+        await self.tokens.close()
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        assert self._session is not None, "start() comes before the first call"
+        return self._session
+
+    async def open(self, url: URL, headers: Mapping[str, str] | None) -> aiohttp.ClientResponse:
+        """The head of a file; whoever reads the rest watches its speed. Raises ProviderError."""
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                return await self.session.get(url, headers=headers, allow_redirects=False, timeout=self._streaming)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise ProviderError(errors.no_answer(sends=False)) from None
+
+    async def as_account(
+        self,
+        account: Account,
+        endpoint: Endpoint,
+        *,
+        priority: Priority | None = None,
+        json: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        form: Callable[[], Awaitable[UploadForm]] | None = None,
+    ) -> dict[str, Any]:
+        """A call with the account's access token and its `business_id`; the answer's `data`.
+
+        `priority` replaces the endpoint's own.
+        """
+        ours = {"business_id": business_id(account)}
+        drawn = endpoint.sends
+
+        async def call(grant: Grant) -> dict[str, Any]:
+            nonlocal drawn
+            paid, drawn = drawn, False  # with another token it is another call
+            return await self.request(
+                endpoint,
+                account=account,
+                priority=priority,
+                drawn=paid,
+                headers={"Access-Token": grant.access_token},
+                json=None if json is None else {**ours, **json},
+                query=None if query is None else {**ours, **query},
+                form=None if form is None else await form(),
+            )
+
+        return await self.with_token(account, call)
+
+    async def with_token(self, account: Account, call: Callable[[Grant], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        grant = await self.tokens.grant(account)
+        try:
+            return await call(grant)
+        except ProviderError as failed:
+            if failed.failure.provider_code not in errors.TOKEN_REFUSED:
+                raise
+        return await call(await self.tokens.grant(account, refused=grant.access_token))
+
+    async def request(
+        self,
+        endpoint: Endpoint,
+        *,
+        account: Account | None = None,
+        priority: Priority | None = None,
+        drawn: bool = False,
+        headers: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        form: UploadForm | None = None,
+    ) -> dict[str, Any]:
+        """One call, drawn from the app's rate unless it has been; the answer's `data`.
+
+        Errors name neither address nor credentials: hence `from None`.
+        """
+        if not drawn:
+            await self.pace(priority or endpoint.priority, account)
+        sent_headers = dict(headers or {})
+        if json is not None:
+            sent_headers["Content-Type"] = "application/json"
+        body = orjson.dumps(json) if json is not None else form.payload if form is not None else None
+        watch = form.watched(self._settings.timeout) if form is not None else nullcontext()
+        try:
+            async with (
+                watch,
+                self.session.request(
+                    endpoint.method,
+                    self.base + endpoint.path,
+                    params=query,
+                    data=body,
+                    headers=sent_headers,
+                    allow_redirects=False,
+                    timeout=self._streaming if form is not None else self._total,
+                ) as response,
+            ):
+                raw = await _read(response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise ProviderError(errors.unreachable()) from None
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            if form is not None and form.unavailable:
+                raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
+            raise ProviderError(errors.no_answer(sends=endpoint.sends)) from None
+        return _data(response, raw, sends=endpoint.sends)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body up to a bound; a longer one is no answer of this API and is cut, which makes it unreadable."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_chunked(65536):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER:
+            break
+    return b"".join(chunks)
+
+
+def _data(response: aiohttp.ClientResponse, raw: bytes, *, sends: bool) -> dict[str, Any]:
+    try:
+        envelope = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        envelope = None
+    trace_id = response.headers.get("X-Tt-Logid")
+    code = envelope.get("code") if isinstance(envelope, dict) else None
+    if isinstance(code, str) and code.isdecimal():
+        code = int(code)
+    if not isinstance(code, int) or isinstance(code, bool) or (code == 0 and response.status >= 300):
+        seconds = retry_after(response.headers.get("Retry-After"))
+        raise ProviderError(errors.no_envelope(response.status, seconds, sends=sends, trace_id=trace_id))
+    if code != 0:
+        message, trace = str(envelope.get("message") or ""), envelope.get("request_id") or trace_id
+        raise ProviderError(errors.refusal(code, message, sends=sends, trace_id=str(trace) if trace else None))
+    data = envelope.get("data")
+    return data if isinstance(data, dict) else {}
+
+
+def business_id(account: Account) -> str:
+    """TikTok's id of the account, which is the `open_id` of its tokens. Raises ProviderError without one."""
+    found = account.record.external_id or account.credentials.get("open_id")
+    if not found:
+        raise ProviderError(reauthorise("The account has no business id."))
+    return found

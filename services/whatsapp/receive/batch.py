@@ -1,0 +1,225 @@
+"""Splits a webhook body into raw items: one per message, status or other fact, over three levels of lists.
+
+A raw item is a JSON object that stands by itself: `field`, `waba`, `time` and `metadata` of its change, the one
+`contact` it concerns, `errors` of the value where the item lacks its own content, and the thing itself under one of
+the keys of `_LISTS` (or `value` for a field without a list). A member that is no object is kept bare: `normalise`
+refuses it, which makes it a dead letter and costs its neighbours nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from services.whatsapp import wire
+from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, identity
+from services.whatsapp.receive.persons import Contacts, key_of, wrote_ourselves
+from services.whatsapp.wire import Json
+from shared.channel import RawItem, bounded
+
+# Lists of a value, the key of their members in a raw item, and where a member names its person.
+_LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "messages": ("message", AUTHOR),
+    "message_echoes": ("message_echo", ADDRESSEE),
+    "smb_message_echoes": ("message_echo", ADDRESSEE),
+    "statuses": ("status", RECIPIENT),
+    "user_preferences": ("user_preference", PERSON),
+    "user_id_update": ("user_id_update", PERSON),
+    "state_sync": ("state_sync", ()),
+    "user_actions": ("user_action", PERSON),
+    "groups": ("group", ()),
+}
+
+
+class _Poisoned(RawItem):
+    """A member that cannot be read, kept as it came."""
+
+    __slots__ = ()
+
+
+def unbatch(body: bytes) -> list[RawItem]:
+    """Every message, status and other fact of a body. Raises ValueError when nothing in it can be read."""
+    found = bounded(_split(_loads(body)))
+    if found and all(isinstance(item, _Poisoned) for item in found):
+        raise ValueError("nothing in it can be read")
+    return found
+
+
+def _split(document: Any) -> Iterator[RawItem]:
+    for change in _changes(document):
+        if isinstance(change, RawItem):
+            yield change
+        else:
+            yield from _items(*change)
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    # Half an emoji or a broken byte in one message must not cost the other 999: read again, and mend the text.
+    try:
+        return _mended(json.loads(body.decode("utf-8-sig", "replace")))
+    except (ValueError, RecursionError) as unreadable:
+        raise ValueError("not JSON") from unreadable
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_mended(entry) for entry in value]
+    if isinstance(value, dict):
+        return {_mended(key): _mended(entry) for key, entry in value.items()}
+    return value
+
+
+def _changes(document: Any) -> Iterator[tuple[Json, Json] | RawItem]:
+    """(change with its `waba` and `time`, value) of a body; a change that cannot be read as an item of its own.
+
+    Takes the whole envelope, a list of envelopes, the bare `{field, value}` of Meta's dashboard samples, and the bare
+    value that numbers hosted on premises used to send and that some of Meta's pages show.
+    """
+    envelopes = document if isinstance(document, list) else [document]
+    readable = [_entries(envelope) for envelope in envelopes]
+    if all(entries is None for entries in readable):
+        raise ValueError("not a webhook of the WhatsApp Business Platform")
+    for envelope, entries in zip(envelopes, readable, strict=True):
+        if entries is None:
+            yield _bare(envelope, "", None)
+            continue
+        for entry in entries:
+            if not isinstance(entry, dict) or not isinstance(entry.get("changes"), list):
+                yield _bare(entry, "", None)
+                continue
+            waba = wire.text(entry, "id")
+            for change in entry["changes"]:
+                value = change.get("value") if isinstance(change, dict) else None
+                if not isinstance(value, dict) or not value:
+                    yield _bare(change, waba or "", waba)
+                    continue
+                # Some of Meta's own samples write the field a level too deep or too high.
+                named = wire.text(change, "field") or wire.text(value, "field") or wire.text(entry, "field")
+                field = named or "messages"
+                yield {"field": field, "waba": _waba(value) or waba, "time": entry.get("time")}, value
+
+
+def _waba(value: Json) -> str | None:
+    """The business account that a value names: what is told to a partner comes in an entry of the partner's own."""
+    return wire.text(wire.obj(value, "waba_info"), "waba_id")
+
+
+def _entries(envelope: Any) -> list[Any] | None:
+    if not isinstance(envelope, dict):
+        return None
+    if "entry" in envelope:
+        entries = envelope["entry"]
+        return entries if isinstance(entries, list) else None
+    if "field" in envelope and "value" in envelope:
+        return [{"changes": [envelope]}]
+    known = (*_LISTS, "history", "errors") if "messaging_product" in envelope else ("messages", "statuses")
+    if any(wire.items(envelope, name) for name in known):
+        return [{"changes": [{"value": envelope}]}]
+    return None
+
+
+def _bare(member: Any, key: str, external_id: str | None) -> RawItem:
+    return _Poisoned(key=key, body=_dumps(member), external_id=external_id)
+
+
+def _dumps(item: Any) -> bytes:
+    """The item as JSON; one nested beyond what can be published becomes a string, and with that a dead letter."""
+    try:
+        return orjson.dumps(item)
+    except TypeError:
+        return orjson.dumps(repr(item))
+
+
+def _items(frame: Json, value: Json) -> Iterator[RawItem]:
+    if observed := wire.objects(value, "standby"):  # the lists of other fields, a level deeper
+        around = {name: content for name, content in value.items() if name != "standby"}
+        for part in observed:
+            yield from _items(frame, {**around, **part})
+        return
+    metadata = wire.obj(value, "metadata")
+    # A change of control names our number as its recipient.
+    number = wire.text(metadata, "phone_number_id") or wire.text(wire.obj(value, "recipient"), "phone_number_id")
+    external_id = number or frame["waba"]
+    frame = {**frame, "metadata": metadata} if metadata else frame
+    account_key = external_id or ""
+    errors = wire.objects(value, "errors")
+    past = frame["field"] == "history"
+    lists = [(name, wire.items(value, name)) for name in _LISTS if name in value]
+    count = sum(len(members) for _, members in lists)
+    contacts = Contacts(wire.objects(value, "contacts"), count)
+    for name, members in lists:
+        of_list = _LISTS[name]
+        for given in members:
+            if not isinstance(given, dict) or not given:
+                yield _bare(given, account_key, external_id)
+                continue
+            member = _flat(given) if name in _NESTED else given
+            kind, keys = of_list
+            if name == "messages" and not past and wrote_ourselves(metadata, member):
+                # An echo among the messages must not make our own number an alias of the contact.
+                kind, keys = _LISTS["message_echoes"]
+            contact = contacts.of(member, keys)
+            # The files of the phone app's history come in webhooks of their own, shaped like new messages.
+            item = {**frame, "history_message" if past and kind in ("message", "message_echo") else kind: member}
+            if contact:
+                item["contact"] = contact
+            if errors and kind == "message" and not isinstance(member.get(wire.text(member, "type") or ""), dict):
+                item["errors"], errors = errors, []
+            yield RawItem(key_of(member, contact, keys) or account_key, _dumps(item), external_id=external_id)
+    for error in errors:
+        count += 1
+        yield RawItem(account_key, _dumps({**frame, "error": error}), external_id=external_id)
+    for chunk in wire.items(value, "history"):
+        count += 1
+        yield from _history(frame, chunk, account_key, external_id)
+    if summed_up := wire.obj(value, "conversation_context"):  # by whoever held the conversation before us
+        count += 1
+        told = {**summed_up, "message_ids": [wire.text(member, "id") for member in wire.objects(value, "messages")]}
+        yield RawItem(account_key, _dumps({**frame, "conversation_context": told}), external_id=external_id)
+    if frame["field"] == "standby" or not count:
+        yield RawItem(account_key, _dumps({**frame, "value": value}), external_id=external_id)
+
+
+# Where `message` holds what belongs beside it: echoes of Meta's agent, statuses of numbers hosted on premises.
+_NESTED = frozenset({"message_echoes", "statuses"})
+
+
+def _flat(member: Json) -> Json:
+    inner = wire.obj(member, "message")
+    if not inner:
+        return member
+    outer = {name: content for name, content in member.items() if name != "message"}
+    if "template" in inner and "template" in outer:  # beside what was sent, the template it was made from
+        outer["template_definition"] = outer.pop("template")
+    return {**inner, **outer}
+
+
+def _history(frame: Json, chunk: Any, account_key: str, external_id: str | None) -> Iterator[RawItem]:
+    """A chunk of the phone app's history: an item per message, and one for the chunk itself (progress, refusal)."""
+    if not isinstance(chunk, dict):
+        yield _bare(chunk, account_key, external_id)
+        return
+    for thread in wire.items(chunk, "threads"):
+        if not isinstance(thread, dict):
+            yield _bare(thread, account_key, external_id)
+            continue
+        contact = {"wa_id": wire.text(thread, "id"), **wire.obj(thread, "context")}
+        peers = identity({}, contact).peers
+        for member in wire.items(thread, "messages"):
+            if not isinstance(member, dict) or not member:
+                yield _bare(member, account_key, external_id)
+                continue
+            body = _dumps({**frame, "history_message": member, "contact": contact})
+            yield RawItem(peers[0] if peers else account_key, body, external_id=external_id)
+    facts = {name: content for name, content in chunk.items() if name != "threads"}
+    if facts:
+        yield RawItem(account_key, _dumps({**frame, "history": facts}), external_id=external_id)

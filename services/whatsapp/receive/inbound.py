@@ -1,0 +1,79 @@
+"""Meta's webhooks: proof of origin, and what each raw item means."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+import orjson
+
+from services.whatsapp.receive import contact_facts, messages, notices, statuses
+from services.whatsapp.settings import Settings
+from shared.channel import Forbidden, Outcome, ReceivedItem, UnknownRoute, WebhookRequest
+from shared.contract.base import flaw_of
+
+
+def authenticate(settings: Settings, request: WebhookRequest) -> None:
+    """Check `X-Hub-Signature-256` over the raw bytes against every secret of the route's app, in constant time.
+
+    Raises Forbidden, or UnknownRoute for an app we do not have.
+    """
+    app = settings.app(request.route)
+    if app is None:
+        raise UnknownRoute
+    # Bytes, because compare_digest refuses strings that are not ASCII.
+    given = request.headers.get("x-hub-signature-256", "").encode("utf-8", "replace")
+    matches = [
+        hmac.compare_digest(b"sha256=" + hmac.new(secret, request.body, hashlib.sha256).hexdigest().encode(), given)
+        for secret in app.secrets
+    ]
+    if not any(matches):
+        raise Forbidden
+
+
+def challenge(settings: Settings, request: WebhookRequest) -> str:
+    """The answer to Meta's check of the webhook address. Raises Forbidden or UnknownRoute."""
+    app = settings.app(request.route)
+    if app is None:
+        raise UnknownRoute
+    expected = app.verify_token.get_secret_value() if app.verify_token else ""
+    given = request.query.get("hub.verify_token", "")
+    answer = request.query.get("hub.challenge")
+    right = hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace"))
+    if not expected or not right or request.query.get("hub.mode") != "subscribe" or answer is None:
+        raise Forbidden
+    return answer
+
+
+_READERS = {
+    "message": messages.message,
+    "message_echo": messages.echo,
+    "history_message": messages.history,
+    "status": statuses.status,
+    "user_preference": contact_facts.user_preference,
+    "user_id_update": contact_facts.user_id_update,
+    "state_sync": contact_facts.state_sync,
+}
+
+
+_DEEPEST = 240  # levels; what is deeper cannot be published
+
+
+def normalise(item: ReceivedItem) -> Sequence[Outcome]:
+    """What one raw item means. Raises ValueError for bytes that are no item."""
+    try:
+        raw = orjson.loads(item.body)
+    except orjson.JSONDecodeError:
+        raise ValueError("not JSON") from None
+    if not isinstance(raw, dict) or not raw:
+        raise ValueError("not an object")
+    if item.body.count(b"{") + item.body.count(b"[") > _DEEPEST and flaw_of(raw, _DEEPEST):
+        raise ValueError("nested too deeply")
+    for name, read in _READERS.items():
+        if name in raw:
+            member = raw[name]
+            if not isinstance(member, dict):
+                raise ValueError(f"{name} is not an object")
+            return read(item, raw, member)
+    return notices.notice(item, raw)

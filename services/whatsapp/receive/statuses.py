@@ -1,0 +1,86 @@
+"""Delivery statuses: what Meta reports about a message of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.whatsapp import wire
+from services.whatsapp.api.errors import About, failure_of
+from services.whatsapp.identity import RECIPIENT, Identity, identity
+from services.whatsapp.receive import notices
+from services.whatsapp.receive.received import Received
+from services.whatsapp.wire import Json
+from shared.channel import Failure, HealthChange, LeftOut, Outcome, ReceivedItem, StatusUpdate
+from shared.contract.errors import ErrorCode
+from shared.contract.events import ConsentChanged, EventType
+from shared.contract.statuses import State
+
+_STATES = {
+    "sent": State.SENT,
+    "delivered": State.DELIVERED,
+    "read": State.READ,
+    "played": State.PLAYED,
+    "failed": State.FAILED,
+}
+
+
+def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
+    """A member of `statuses[]`. Of one about no delivery (`deleted`, `warning`, a payment) only a notice is made."""
+    wamid = wire.text(member, "id")
+    if wamid is None:
+        raise ValueError("a status without a message id")
+    name = (wire.text(member, "status") or "unknown").lower()
+    about = wire.text(member, "type")
+    field = wire.text(raw, "field")
+    if about == "call" or field in notices.IGNORED:
+        return [LeftOut("call_status" if about == "call" else str(field))]
+    if about == "payment":
+        return [notices.payment_notice(item, raw, member, name)]
+    state = _STATES.get(name)
+    if state is None:
+        return [notices.status_notice(item, member, name, wamid)]
+    group = wire.text(member, "recipient_id" if member.get("recipient_type") == "group" else "group_id")
+    person = Identity() if group else identity(member, wire.obj(raw, "contact"), *RECIPIENT)
+    peers = [group] if group else person.peers
+    failure = _failure(member) if state is State.FAILED else None
+    # Aggregated statuses of groups have it a level deeper.
+    pricing = wire.obj(member, "pricing") or wire.obj(wire.obj(member, "conversation"), "pricing")
+    update = StatusUpdate(
+        provider_message_id=wamid,
+        state=state,
+        occurred_at=wire.moment(member, "timestamp", item.received_at),
+        peer=peers[0] if peers else None,
+        peer_aliases=tuple(peers[1:]),
+        correlation=wire.text(member, "biz_opaque_callback_data"),
+        failure=failure,
+        pricing=pricing or None,
+        participant=_participant(member) if group else None,
+    )
+    return [update, *_consequences(item, update, person)] if failure else [update]
+
+
+def _participant(member: Json) -> str | None:
+    """Which member of the group a status is about."""
+    return wire.text(member, "recipient_participant_id") or wire.text(member, "recipient_participant_user_id")
+
+
+def _failure(member: Json) -> Failure:
+    errors = wire.objects(member, "errors")
+    if not errors:
+        return Failure(ErrorCode.UNDELIVERED, detail="WhatsApp reports a failure and gives no reason.")
+    return failure_of(errors[0], about=About.STATUS)
+
+
+def _consequences(item: ReceivedItem, update: StatusUpdate, person: Identity) -> list[Outcome]:
+    """What a failed message says about the account, and about the contact's consent."""
+    failure = update.failure
+    assert failure is not None
+    found: list[Outcome] = []
+    if failure.health is not None:
+        found.append(HealthChange(failure.health, failure.code, failure.detail))
+    if failure.code is ErrorCode.OPTED_OUT and person.peers:
+        received = Received(item, person, update.occurred_at)
+        data = ConsentChanged(**received.common(), consent="opted_out", contact=person.contact())
+        provider_id = f"{update.provider_message_id}:{failure.provider_code}"
+        found.append(received.event(EventType.CONTACT_CONSENT_CHANGED, data, provider_id))
+    return found

@@ -1,0 +1,99 @@
+"""Planned calls carried out: files uploaded where Meta does not have them, bodies completed, answers read."""
+
+from __future__ import annotations
+
+from services.whatsapp.api.client import Client, Json, number_of
+from services.whatsapp.api.errors import About, failure_of, nothing_sent
+from services.whatsapp.api.uploads import MediaIds, Upload
+from services.whatsapp.identity import is_bsuid, phone_alias, phone_digits
+from services.whatsapp.send.draft import placed
+from services.whatsapp.send.outbound import BLOCK, UNBLOCK
+from services.whatsapp.wire import obj, objects, text
+from shared.channel import Account, Call, Failure, Files, FileUnavailable, ProviderError, Receipt
+from shared.contract.base import Alias, AliasKind
+from shared.contract.commands import File
+from shared.contract.errors import ErrorCode
+from shared.contract.statuses import State
+
+_BLOCKING = {BLOCK: "POST", UNBLOCK: "DELETE"}
+
+
+class Sender:
+    """Makes the calls of `plan`. Raises ProviderError."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._media_ids = MediaIds()
+
+    async def perform(self, call: Call, account: Account, files: Files, correlation: str | None) -> Receipt:
+        """Make one call; the message is sent after its files have been uploaded, and not without them."""
+        if call.method in _BLOCKING:
+            return await self._block(call, account)
+        body = dict(call.params)
+        learned: dict[str, str] = {}
+        for path, file in call.files.items():
+            learned[path], name = await self._media_id(account, file, files)
+            body = placed(body, path, learned[path])
+            if path == "document.id" and name and "filename" not in body["document"]:
+                body = placed(body, "document.filename", name)
+        if correlation and call.parts:
+            body["biz_opaque_callback_data"] = correlation
+        about = About.TEMPLATE if body.get("type") == "template" else About.MESSAGE
+        answer = await self._client.call(account, "POST", f"/{number_of(account)}/messages", body, about=about)
+        return _receipt(answer, learned, group=body.get("recipient_type") == "group") if call.parts else Receipt()
+
+    async def _block(self, call: Call, account: Account) -> Receipt:
+        path = f"/{number_of(account)}/block_users"
+        answer = await self._client.call(account, _BLOCKING[call.method], path, dict(call.params))
+        # A user who cannot be blocked is reported in an answer that is otherwise a success.
+        for failed in objects(obj(answer, "block_users"), "failed_users"):
+            raise ProviderError(failure_of(next(iter(objects(failed, "errors")), {})))
+        return Receipt()
+
+    async def _media_id(self, account: Account, file: File, files: Files) -> tuple[str, str | None]:
+        """Meta's id of a file, and the file's name."""
+        if file.sha256 is None:
+            return await self._upload(account, file, files)
+        key = (number_of(account), file.sha256.lower())
+        async with self._media_ids.lock(key):
+            known = self._media_ids.get(key)
+            return (known, file.filename) if known else await self._upload(account, file, files)
+
+    async def _upload(self, account: Account, file: File, files: Files) -> tuple[str, str]:
+        try:
+            opened = await files.open(file)
+        except FileUnavailable:
+            raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
+        upload = Upload(opened)
+        number = number_of(account)
+        try:
+            answer = await self._client.upload(account, f"/{number}/media", upload.body(), upload.headers)
+        except ProviderError as refused:
+            if upload.broken is not None:
+                unread = Failure(ErrorCode.FILE_UNAVAILABLE, detail="The file could not be read.")
+                raise ProviderError(unread) from None
+            raise ProviderError(nothing_sent(refused.failure)) from None
+        media_id = text(answer, "id")
+        if media_id is None:
+            raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The upload was given no id."))
+        self._media_ids.put((number, upload.sha256), media_id)
+        return media_id, opened.filename
+
+
+def _receipt(answer: Json, learned_files: dict[str, str], *, group: bool) -> Receipt:
+    """Ids and names of an answer. A 200 says that Meta has taken the message; `sent` comes by webhook."""
+    wamid = next((found for sent in objects(answer, "messages") if (found := text(sent, "id"))), None)
+    if wamid is None:
+        raise ProviderError(Failure(ErrorCode.UNCERTAIN, certain=False, detail="The answer names no message."))
+    learned = () if group else _learned(next(iter(objects(answer, "contacts")), {}))
+    return Receipt((wamid,), state=State.ACCEPTED, learned=learned, learned_files=learned_files)
+
+
+def _learned(contact: Json) -> tuple[Alias, ...]:
+    """Names the answer gives the recipient: `wa_id` differs from the number written to in Brazil and Mexico."""
+    digits = phone_digits(text(contact, "wa_id") or "")
+    found = [phone_alias(digits)] if digits else []
+    user_id = text(contact, "user_id")
+    if user_id and is_bsuid(user_id):
+        found.append(Alias(kind=AliasKind.BSUID, value=user_id))
+    return tuple(alias for alias in found if alias)
