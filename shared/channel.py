@@ -278,6 +278,7 @@ class Receipt:
     state: State = State.SENT
     learned: tuple[Alias, ...] = ()  # names of the recipient the answer revealed
     learned_files: Mapping[str, str] = field(default_factory=dict)  # parameter → provider's reusable file id
+    warnings: tuple[Warning, ...] = ()  # what only the answer could tell
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ class File(Model):
     duration: float | None = None
     animated: bool | None = None  # of a sticker; the connector looks before it believes
     spoiler: bool = False
+    content_id: OptionalText = None  # of an email: its html shows the file as `cid:<content_id>`
 
     @model_validator(mode="after")
     def _has_one_source(self) -> File:

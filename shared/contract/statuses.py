@@ -77,6 +77,7 @@ class WarningCode(StrEnum):
     THREAD_DROPPED = "thread_dropped"
     MAY_BE_DUPLICATE = "may_be_duplicate"
     FIELD_IGNORED = "field_ignored"
+    MAY_BE_REFUSED = "may_be_refused"  # the recipient's server may not take it: many do not
     RECIPIENT_REFUSED = "recipient_refused"  # one of an email's cc or bcc; the others have it
 
 

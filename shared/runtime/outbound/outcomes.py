@@ -95,7 +95,7 @@ class Outcomes:
                 occurred_at=now,
                 message_id=message,
                 provider_message_id=provider_ids[at] if at < len(provider_ids) else None,
-                warnings=step.call.warnings if part == step.first else (),
+                warnings=(*step.call.warnings, *receipt.warnings) if part == step.first else (),
                 file_refs=_file_refs(step.call, receipt) if part == step.first else None,
             )
             statuses.append(status)
