@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -81,4 +82,8 @@ def _printable_call(call: Call, first: int, total: int) -> dict[str, Any]:
         entry["files"] = {n: f.model_dump(mode="json", exclude_defaults=True) for n, f in call.files.items()}
     if call.warnings:
         entry["warnings"] = [w.model_dump(mode="json", exclude_none=True) for w in call.warnings]
+    if call.names:
+        entry["names"] = list(call.names)
+    if call.thread:
+        entry["thread"] = asdict(call.thread)
     return entry

@@ -152,8 +152,8 @@ def plan(
 ) -> list[dict[str, Any]]:
     """The provider calls of one command as JSON-able dictionaries, or its refusal as the one entry.
 
-    A `context` beside the data may give `address`, `target`, `last_inbound` and account `settings`. Whose files it
-    may name is known where the workspace is.
+    A `context` beside the data may give `address`, `target`, `last_inbound`, the `thread`'s note and the account's
+    `external_id` and `settings`. Whose files it may name is known where the workspace is.
     """
     if not isinstance(document, dict):
         return [refused(ErrorCode.INVALID_COMMAND, "A command is a JSON object.")]
@@ -208,11 +208,13 @@ def _context(channel: str, command: Command, facts: PlanContextFacts) -> PlanCon
         account_id=command.account_id,
         workspace_id=command.workspace_id,
         channel=channel,
+        external_id=_text(facts.get("external_id")),
         settings=_mapping(facts.get("settings")),
     )
     told = _mapping(facts.get("address"))
     address = {name: str(value) for name, value in told.items() if isinstance(value, str | int) and value}
-    context = PlanContext(account=account, address=address, last_inbound=_text(facts.get("last_inbound")))
+    thread = {name: value for name, value in _mapping(facts.get("thread")).items() if isinstance(value, str)}
+    context = PlanContext(account, address, last_inbound=_text(facts.get("last_inbound")), thread=thread)
     reply = command.reply_to if isinstance(command, MessageSend) else None
     named = reply.provider_message_id if reply else getattr(command, "provider_message_id", None)
     target = _text(facts.get("target")) or named
