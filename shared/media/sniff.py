@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ class Signature(NamedTuple):
     mime: str
 
 
+_WINDOWS_PROGRAM = "application/vnd.microsoft.portable-executable"
 _SIGNATURES = (
     Signature(0, b"\xff\xd8\xff", "image/jpeg"),
     Signature(0, b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -25,7 +28,9 @@ _SIGNATURES = (
     Signature(0, b"II*\x00", "image/tiff"),
     Signature(0, b"MM\x00*", "image/tiff"),
     Signature(0, b"%PDF-", "application/pdf"),
-    Signature(0, b"MZ", "application/vnd.microsoft.portable-executable"),
+    Signature(0, b"MZ", _WINDOWS_PROGRAM),
+    Signature(0, b"L\x00\x00\x00\x01\x14\x02\x00", "application/x-ms-shortcut"),
+    Signature(0, b"\xca\xfe\xba\xbe", "application/java-vm"),
     Signature(0, b"\x7fELF", "application/x-executable"),
     Signature(0, b"\xcf\xfa\xed\xfe", "application/x-mach-binary"),
     Signature(0, b"\xce\xfa\xed\xfe", "application/x-mach-binary"),
@@ -61,10 +66,15 @@ _FTYP = {
     b"avif": "image/avif",
     b"avis": "image/avif",
 }
+_ENTRY = b"PK\x03\x04"
 _OOXML = (
     (b"word/", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
     (b"xl/", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     (b"ppt/", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+)
+_APPS = (
+    (b"AndroidManifest.xml", "application/vnd.android.package-archive"),
+    (b"META-INF/MANIFEST.MF", "application/java-archive"),
 )
 _OPEN_DOCUMENTS = re.compile(
     rb"mimetype(application/(?:epub\+zip|vnd\.oasis\.opendocument\.(?:text|spreadsheet|presentation)))(?!-)"
@@ -75,6 +85,15 @@ _OLE = (
     ("Workbook", "application/vnd.ms-excel"),
     ("PowerPoint Document", "application/vnd.ms-powerpoint"),
 )
+_TS_PACKET = 188  # bytes: each begins with the same one
+# Readers of PDF look for its beginning in the first kilobyte.
+_LATE_PDF = re.compile(rb"%PDF-[12]\.\d\s")
+# An element that is none of HTML: what begins with one of those is a piece of a page, and no document of its own.
+_ELEMENT = re.compile(r"<(?!(?:a|b|br|div|font|h\d|i|img|li|ol|p|pre|span|style|table|u|ul)\b)[a-z_][\w.:-]*[\s/>]")
+_BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+# No text of an 8-bit alphabet has these, and most of its bytes are of ASCII.
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_ASCII = re.compile(rb"[\t\n\r\x20-\x7e]+")
 # Containers that begin alike whatever is in them: here, and only here, the name is believed.
 _CONTAINERS = {
     "application/x-ole-storage": {
@@ -113,6 +132,8 @@ def _by_content(head: bytes) -> str | None:
     for offset, magic, mime in _SIGNATURES:
         if head.startswith(magic, offset):
             return _INSIDE[mime](head) if mime in _INSIDE else mime
+    if _LATE_PDF.search(head, 0, 1024):
+        return "application/pdf"
     return _boxed(head) or _streamed(head) or _zipped(head) or _bitmap(head) or _textual(head)
 
 
@@ -133,6 +154,8 @@ def _streamed(head: bytes) -> str | None:
         return "video/ogg" if b"\x80theora" in head[:256] else "audio/ogg"
     if head.startswith(b"\x1aE\xdf\xa3"):
         return "video/x-matroska" if b"matroska" in head[:64] else "video/webm"
+    if head[::_TS_PACKET] == b"\x47" * len(head[::_TS_PACKET]) and len(head) > 3 * _TS_PACKET:
+        return "video/mp2t"
     return None
 
 
@@ -146,9 +169,20 @@ def _zipped(head: bytes) -> str | None:
         return None
     if named := _OPEN_DOCUMENTS.search(head, 0, 256):
         return named[1].decode()
-    if b"[Content_Types].xml" not in head and b"_rels/" not in head:
-        return "application/zip"
-    return next((mime for marker, mime in _OOXML if marker in head), "application/zip")
+    names = list(_entries(head))
+    if any(name.startswith((b"[Content_Types].xml", b"_rels/")) for name in names):
+        folders = (mime for folder, mime in _OOXML if any(name.startswith(folder) for name in names))
+        return next(folders, "application/zip")
+    return next((mime for entry, mime in _APPS if entry in names), "application/zip")
+
+
+def _entries(head: bytes) -> Iterator[bytes]:
+    """The names of an archive's first entries."""
+    start = head.find(_ENTRY)
+    while start >= 0:
+        length = int.from_bytes(head[start + 26 : start + 28], "little")
+        yield head[start + 30 : start + 30 + length]
+        start = head.find(_ENTRY, start + 30 + length)
 
 
 def _inside_gzip(head: bytes) -> str:
@@ -160,7 +194,22 @@ def _inside_gzip(head: bytes) -> str:
     return "application/x-tgsticker" if inside.startswith(b'{"tgs"') else "application/gzip"
 
 
-_INSIDE = {"application/gzip": _inside_gzip, "application/x-ole-storage": _inside_ole}
+def _windows_program(head: bytes) -> str | None:
+    """What begins with `MZ` is a program, or a text about Mozambique."""
+    return _textual(head) or _WINDOWS_PROGRAM
+
+
+def _java_or_apple(head: bytes) -> str:
+    """Both begin alike: programs for several processors say then how many, classes their version, 45 or more."""
+    return "application/x-mach-binary" if int.from_bytes(head[4:8], "big") < 45 else "application/java-vm"
+
+
+_INSIDE: dict[str, Callable[[bytes], str | None]] = {
+    "application/gzip": _inside_gzip,
+    "application/java-vm": _java_or_apple,
+    "application/x-ole-storage": _inside_ole,
+    _WINDOWS_PROGRAM: _windows_program,
+}
 
 
 def _bitmap(head: bytes) -> str | None:
@@ -168,16 +217,8 @@ def _bitmap(head: bytes) -> str | None:
 
 
 def _textual(head: bytes) -> str | None:
-    if b"\x00" in head:
-        return None
-    # The cut may fall inside a character.
-    for cut in range(4):
-        try:
-            text = head[: len(head) - cut].decode("utf-8-sig")
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
+    text = _decoded(head)
+    if text is None:
         return None
     start = text.lstrip()[:64].lower()
     if start.startswith("#!"):
@@ -192,4 +233,22 @@ def _textual(head: bytes) -> str | None:
         return "text/vcard"
     if start.startswith("begin:vcalendar"):
         return "text/calendar"
+    if _ELEMENT.match(start) and ("</" in text or "/>" in text):
+        return "application/xml"
     return "text/plain"
+
+
+def _decoded(head: bytes) -> str | None:
+    """The text that these are the first bytes of, if they are: UTF-8, UTF-16 with its mark, or an 8-bit alphabet."""
+    if encoding := _BOMS.get(head[:2]):
+        with suppress(UnicodeDecodeError):
+            return head[2 : len(head) // 2 * 2].decode(encoding, errors="strict")
+        return None
+    if b"\x00" in head:
+        return None
+    # The cut may fall inside a character.
+    for cut in range(4):
+        with suppress(UnicodeDecodeError):
+            return head[: len(head) - cut].decode("utf-8-sig")
+    ascii_ = sum(map(len, _ASCII.findall(head)))
+    return head.decode("latin-1") if ascii_ >= 0.7 * len(head) and not _NO_TEXT.search(head) else None

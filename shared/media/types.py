@@ -6,7 +6,15 @@ import mimetypes
 from pathlib import PurePosixPath
 
 PROGRAMS = frozenset(
-    {"application/vnd.microsoft.portable-executable", "application/x-executable", "application/x-mach-binary"}
+    {
+        "application/java-archive",
+        "application/java-vm",
+        "application/vnd.android.package-archive",
+        "application/vnd.microsoft.portable-executable",
+        "application/x-executable",
+        "application/x-mach-binary",
+        "application/x-ms-shortcut",
+    }
 )
 _SAME = {
     "image/jpg": "image/jpeg",
@@ -116,6 +124,8 @@ _EXTENSIONS = {
     "video/3gpp": ".3gp",
     "video/quicktime": ".mov",
     "video/x-matroska": ".mkv",
+    "video/mpeg": ".mpg",
+    "video/mp2t": ".ts",
     "text/plain": ".txt",
     "application/xml": ".xml",
     "application/gzip": ".gz",

@@ -57,6 +57,14 @@ KNOWN = {
     "application/x-ole-storage": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     "application/vnd.microsoft.portable-executable": b"MZ\x90\x00",
     "application/x-executable": b"\x7fELF\x02",
+    "application/x-mach-binary": b"\xca\xfe\xba\xbe\x00\x00\x00\x02",
+    "application/java-vm": b"\xca\xfe\xba\xbe\x00\x00\x00\x41",
+    "application/x-ms-shortcut": b"L\x00\x00\x00\x01\x14\x02\x00",
+    "application/java-archive": zipped("META-INF/MANIFEST.MF", "A.class"),
+    "application/vnd.android.package-archive": zipped("AndroidManifest.xml", "classes.dex"),
+    "audio/flac": b"fLaC\x00",
+    "video/x-matroska": b"\x1a\x45\xdf\xa3\xa3\x42\x86\x81\x01\x42\x82\x88matroska",
+    "video/mp2t": (b"\x47" + bytes(187)) * 5,
     f"{_OFFICE}.wordprocessingml.document": zipped("[Content_Types].xml", "word/document.xml"),
     f"{_OFFICE}.spreadsheetml.sheet": zipped("[Content_Types].xml", "xl/workbook.xml"),
     f"{_OFFICE}.presentationml.presentation": zipped("[Content_Types].xml", "ppt/presentation.xml"),
@@ -70,6 +78,26 @@ KNOWN = {
 @pytest.mark.parametrize("mime", KNOWN)
 def test_it_is_told_by_its_first_bytes(mime: str) -> None:
     assert sniff(KNOWN[mime][:HEAD]) == mime
+
+
+ODD = [
+    pytest.param("Größe;Preis\r\n1;2\r\n".encode("latin-1"), "text/plain", id="latin-1"),
+    pytest.param("Größe;Preis\n".encode("utf-16"), "text/plain", id="utf-16"),
+    pytest.param(b"\xfe\xff" + "Größe".encode("utf-16-be"), "text/plain", id="utf-16, big end first"),
+    pytest.param(b"<note>\n<to>Ida</to></note>", "application/xml", id="xml without a declaration"),
+    pytest.param(b"<?xml version='1.0'?>\n<!-- x --><svg/>", "image/svg+xml", id="svg behind a declaration"),
+    pytest.param(b"<p>Hello</p>", "text/plain", id="a piece of a page"),
+    pytest.param(b"a < b and b > c", "text/plain", id="no xml"),
+    pytest.param(b"\xef\xbb\xbf\r\n%PDF-1.4\n%\xe2\xe3", "application/pdf", id="pdf behind something"),
+    pytest.param(b"MZ is short for Mozambique.", "text/plain", id="text that begins like a program"),
+    pytest.param(zipped("a.txt", "word/list.txt"), "application/zip", id="archive with a folder called word"),
+    pytest.param(zipped("notes about word/.txt", "[Content_Types].xml"), "application/zip", id="a name with word/"),
+]
+
+
+@pytest.mark.parametrize(("head", "mime"), ODD)
+def test_what_is_easily_mistaken(head: bytes, mime: str) -> None:
+    assert sniff(head) == mime
 
 
 @pytest.mark.parametrize("head", [b"", b"\x00\x01\x02\x03", b"\xfe\xfd\xfc\xfb\xfa\xf9"])
