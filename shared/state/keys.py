@@ -320,7 +320,7 @@ end
 
 # The claim to one call of a command. KEYS: conversation, quota, cancel rules, ledger, then pending `message` keys.
 # ARGV: ledger ttl, message ttl, field, value, quota limit ('' for none), quota members (JSON), quota ttl, moment
-#       ('' for now).
+#       ('' for now), what to keep under 'plan' ('' for nothing).
 # Returns: 'ok'; 'taken' and the value when somebody was here before; 'quota' and what is used.
 INTEND = (
     _KEEP
@@ -341,6 +341,7 @@ if ARGV[5] ~= '' then
   redis.call('EXPIRE', KEYS[2], ARGV[7])
 end
 redis.call('HSET', KEYS[4], ARGV[3], ARGV[4])
+if ARGV[9] ~= '' then redis.call('HSET', KEYS[4], 'plan', ARGV[9]) end
 keep(KEYS[4], ARGV[1])
 for i = 5, #KEYS do redis.call('SET', KEYS[i], '', 'EX', ARGV[2], 'NX') end
 return {'ok', ''}

@@ -246,10 +246,12 @@ class Store:
         quota_limit: int | None = None,
         quota_members: Sequence[str] = (),
         waits: float = 0.0,
+        plan: str = "",
     ) -> Intended:
         """Claim a call before it is made; reserves the quota of the whole message with the first call.
 
-        `waits` is for how many seconds the rest of the command may wait: the ledger outlives it.
+        `waits` is for how many seconds the rest of the command may wait: the ledger outlives it. `plan` is kept beside
+        the claim.
         """
         at = ConversationKeys(conversation_id)
         answer, found = await self.client.script(
@@ -264,6 +266,7 @@ class Store:
                 orjson.dumps(list(quota_members)),
                 keys.QUOTA.ttl,
                 self._moment(),
+                plan,
             ],
         )
         return Intended(answer, found)

@@ -324,19 +324,26 @@ class Deliverer:
             if refusal is not None:
                 await self._end(job, self._rejection(job, *refusal))
                 return
-        target = target_of(job.command)
-        known = await referred(self._store, job.conversation_id, target, opened)
-        reference, dropped = resolve_target(job.command, target, known)
-        with self._sender.slot(job) if names_url(job.command) else nullcontext():
-            files, corrected = await self._files_of(job)
-        context = context_for(job.account, conversation, reference, files)
-        calls = self._channel.plan(job.kind, job.command, context)
+        calls = (ledger.decode_plan(opened.ledger) if begun else None) or await self._plan(job, opened, conversation)
         if self._stopped(job, opened) is None:
             self._wait_for_its_time(job)
             await self._wait_for_account(job)
             await self._learn_address(job, known_before)
         stopped = partial(self._stopped, job, opened)
-        await self._make(job, calls, opened, conversation, (*job.warnings, *dropped, *corrected), stopped)
+        await self._make(job, calls, opened, conversation, stopped)
+
+    async def _plan(self, job: Job, opened: Opened, conversation: Conversation) -> Sequence[Call]:
+        target = target_of(job.command)
+        known = await referred(self._store, job.conversation_id, target, opened)
+        reference, dropped = resolve_target(job.command, target, known)
+        with self._sender.slot(job) if names_url(job.command) else nullcontext():
+            files, corrected = await self._files_of(job)
+        calls = list(
+            self._channel.plan(job.kind, job.command, context_for(job.account, conversation, reference, files))
+        )
+        if calls and (dropped or corrected):
+            calls[0] = replace(calls[0], warnings=(*dropped, *corrected, *calls[0].warnings))
+        return calls
 
     async def _files_of(self, job: Job) -> tuple[tuple[File, ...], tuple[Warning, ...]]:
         """As `Preparer.files_of`; an address that does not answer is asked for a while. Raises NotNow, too."""
@@ -355,7 +362,6 @@ class Deliverer:
         calls: Sequence[Call],
         opened: Opened,
         conversation: Conversation,
-        warnings: Sequence[Warning],
         stopped: Callable[[], State | None],
     ) -> None:
         """Make the calls that are left; before them, tell what may have been made without being told."""
@@ -366,7 +372,7 @@ class Deliverer:
             await self._book.feed(job.account.record, job.conversation_id)
         self._told.add(job.id)
         try:
-            await self._sender.send(job, calls, entries, conversation, warnings, stopped)
+            await self._sender.send(job, calls, entries, conversation, stopped)
         except (LogUnavailable, StateUnavailable):
             self._told.discard(job.id)
             raise
@@ -488,7 +494,7 @@ class Deliverer:
         if not calls:
             await self._end(job, self._status(job, State.DONE))
             return
-        await self._make(job, calls, opened, conversation, job.warnings, lambda: None)
+        await self._make(job, calls, opened, conversation, lambda: None)
 
 
 def _is_for_later(job: Job) -> bool:

@@ -34,7 +34,10 @@ def now_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call of a command: its `index`, the `first` of its parts, of how many in all; `last` is the last index."""
+    """One call of a command: its `index`, the `first` of its parts, of how many in all; `last` is the last index.
+
+    `plan` is what its claim keeps of the whole message.
+    """
 
     job: Job
     call: Call
@@ -43,6 +46,7 @@ class Step:
     of: int
     conversation: Conversation
     last: int = 0
+    plan: str = ""
 
     @property
     def parts(self) -> range:

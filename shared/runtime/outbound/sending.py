@@ -137,7 +137,6 @@ class Sender:
         calls: Sequence[Call],
         entries: Fields,
         conversation: Conversation,
-        warnings: Sequence[Warning],
         stopped: Callable[[], State | None],
     ) -> None:
         """Make the calls that are still to be made, in order.
@@ -147,6 +146,7 @@ class Sender:
         wait: what has been made by then is on record, and the next attempt goes on behind it.
         """
         of = sum(call.parts for call in calls)
+        plan = "" if ledger.begun(entries) else ledger.encode_plan(calls)
         left, splits = self._as_split(calls, entries)
         first = index = 0
         while index < len(left):
@@ -157,10 +157,11 @@ class Sender:
                 if state is not None:
                     await self._outcomes.abandon(job, index, first, of, state)
                     return
-                told = _once((*(warnings if index == 0 else ()), *call.warnings))
+                told = _once((*(job.warnings if index == 0 else ()), *call.warnings))
                 if ledger.again_field(index) in entries:
                     told = (*told, _MAY_BE_DUPLICATE)
-                step = Step(job, replace(call, warnings=told), index, first, of, conversation, len(left) - 1)
+                call = replace(call, warnings=told)
+                step = Step(job, call, index, first, of, conversation, len(left) - 1, plan if index == 0 else "")
                 try:
                     if not await (self._make(step) if entry is None else self._recover(step, entry)):
                         return
@@ -320,6 +321,7 @@ class Sender:
             quota_limit=limit,
             quota_members=members,
             waits=max(0.0, (job.expires_at - datetime.now(UTC)).total_seconds()),
+            plan=step.plan,
         )
         given = correlation(job.command.command_id, step.first)
         if step.call.parts and (self._echoes is not None or self._brings_back):

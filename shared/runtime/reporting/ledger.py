@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import orjson
 
-from shared.channel import Failure
+from shared.channel import Call, Failure, InThread
 from shared.contract.base import rfc3339
+from shared.contract.commands import File
 from shared.contract.errors import ErrorCode
-from shared.contract.statuses import ENDED_WITHOUT_SENDING, RANK, MessageStatus, Receipts, Rollup, State
+from shared.contract.statuses import ENDED_WITHOUT_SENDING, RANK, MessageStatus, Receipts, Rollup, State, Warning
 
 _NOT_SENT = ENDED_WITHOUT_SENDING | {State.DONE}
 END = "end"
@@ -21,6 +22,8 @@ AT = "at"
 """The time of the latest status."""
 COMMAND = "command"
 """The record of a command some of whose parts are uncertain: what it takes to make their calls again."""
+PLAN = "plan"
+"""The calls of a message of several parts, kept with the first claim: who takes it over makes these and no others."""
 CallState = Literal["intent", "done", "failed", "uncertain"]
 
 
@@ -103,6 +106,43 @@ def decode_command(ledger: Mapping[str, str]) -> tuple[bytes, bytes, int] | None
         return None
     kept = orjson.loads(ledger[COMMAND])
     return kept["type"].encode(), kept["value"].encode(), kept["at"]
+
+
+def encode_plan(calls: Sequence[Call]) -> str:
+    """What `PLAN` holds of the calls of a message; empty for one part, which is sent or not."""
+    if sum(call.parts for call in calls) <= 1:
+        return ""
+    told = [
+        {
+            "method": call.method,
+            "params": call.params,
+            "files": {name: file.model_dump(mode="json", exclude_defaults=True) for name, file in call.files.items()},
+            "parts": call.parts,
+            "warnings": [warning.model_dump(mode="json") for warning in call.warnings],
+            "names": call.names,
+            "thread": call.thread,
+        }
+        for call in calls
+    ]
+    return orjson.dumps(told).decode()
+
+
+def decode_plan(ledger: Mapping[str, str]) -> list[Call] | None:
+    """The calls under `PLAN`, or None."""
+    if PLAN not in ledger:
+        return None
+    return [
+        Call(
+            told["method"],
+            told["params"],
+            {name: File.model_validate(file) for name, file in told["files"].items()},
+            told["parts"],
+            tuple(Warning.model_validate(warning) for warning in told["warnings"]),
+            tuple(told["names"]),
+            InThread(**{**told["thread"], "keys": tuple(told["thread"]["keys"])}) if told["thread"] else None,
+        )
+        for told in orjson.loads(ledger[PLAN])
+    ]
 
 
 def begun(ledger: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.channel import Receipt
+from shared.channel import Call, Receipt
 from shared.state.client import StateUnavailable
 from shared.stream.errors import LogUnavailable, NotNow
 from tests.shared.runtime.conftest import MakeWorld
@@ -187,3 +187,27 @@ async def until_done(world: World, record: Any) -> None:
             continue
         return
     raise AssertionError("it waits for ever")
+
+
+async def test_another_release_finishes_a_message_as_it_was_begun(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten parts, half of them sent when the process dies; who takes over would split the text in another way."""
+    letters = list("abcdefghij")
+    record = await world.command(text="|".join(letters), command_id="c1")
+    perform = world.channel.perform
+
+    async def until_the_sixth(call: Call, *arguments: Any) -> Receipt:
+        if call.params["text"] == "f":
+            raise Killed
+        return await perform(call, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.channel, "perform", until_the_sixth)
+        with pytest.raises(Killed):
+            await world.handle(record)
+    await world.restart()
+    monkeypatch.setattr(world.channel, "plan", lambda *_: [Call("text", {"text": "abc"}), Call("text", {"text": "d"})])
+    await world.handle(record)
+    assert world.provider.texts() == [*letters[:5], *letters[6:]]
+    assert await ends(world, "c1") == {part: "uncertain" if part == 5 else "sent" for part in range(10)}

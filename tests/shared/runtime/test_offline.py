@@ -9,6 +9,7 @@ import pytest
 from shared.channel import Call, Refused
 from shared.contract.errors import ErrorCode
 from shared.runtime.tools import offline
+from shared.runtime.tools.payloads import payloads
 from tests.channels import goldens
 
 
@@ -31,7 +32,7 @@ from tests.channels import goldens
     ],
 )
 def test_a_file_holds_documents_one_after_the_other(content: bytes, expected: list[bytes]) -> None:
-    assert list(offline.payloads(content)) == expected
+    assert list(payloads(content)) == expected
 
 
 def test_a_payload_may_call_its_account_anything() -> None:

@@ -206,7 +206,7 @@ async def some_event(chance: random.Random, world: World) -> None:
 async def test_what_preflight_says_is_what_is_then_sent(world: World, ask: Asked) -> None:
     chance = random.Random(7)
     await world.blob(b"somebody else's", key="ws_2/b/1")
-    there = [await world.blob(b"text", key="ws_1/b/1"), await world.blob(b"MZ program", key="ws_1/b/2")]
+    there = [await world.blob(b"text", key="ws_1/b/1"), await world.blob(b"MZ\x90\x00 program", key="ws_1/b/2")]
     blobs = [*there, "ws_1/b/gone", "ws_2/b/1"]
     answers: Counter[str] = Counter()
     for turn in range(1000):
