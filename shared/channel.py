@@ -417,7 +417,7 @@ class VariesByAccount(Protocol):
     """A channel that can do more, or faster, for one account than for another."""
 
     def capabilities_of(self, account: AccountRecord) -> Capabilities:
-        """What it can do for this account. Pure, and cheap: it is asked before every call."""
+        """What it can do for this account. Pure. Windows, receipts and typing are those of the channel."""
         ...
 
 

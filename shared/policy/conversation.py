@@ -40,6 +40,15 @@ class Conversation:
         return self if self.address or not address else replace(self, address=address)
 
 
+_FLAGS = frozenset({"cold", "closed_by_provider", "unreachable", "blocked", "opted_out"})
+
+
+def flags(**said: bool) -> dict[str, str]:
+    """The fields that hold what is said, by the names of `Conversation`."""
+    assert said.keys() <= _FLAGS
+    return {name: "1" if value else "0" for name, value in said.items()}
+
+
 def from_fields(fields: Mapping[str, str], quota_used: int = 0) -> Conversation:
     """Read the state store's fields (times in Unix milliseconds, flags `1` or `0`)."""
     if not fields:

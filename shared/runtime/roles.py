@@ -15,6 +15,7 @@ from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import UrlFetcher
 from shared.runtime import metrics
+from shared.runtime.accounts.capabilities import AccountCapabilities
 from shared.runtime.accounts.health import AccountsHealth
 from shared.runtime.accounts.probes import AccountProbes
 from shared.runtime.accounts.rates import ToldRates
@@ -77,6 +78,7 @@ class Common:
         self.accounts = accounts
         self.clock = clock
         self.rates = ToldRates(self.name, accounts, store, clock)
+        self.abilities = AccountCapabilities(channel, accounts, self.rates)
         self.health = AccountsHealth(self.name, accounts, stream, topics, self.rates)
         self.dead = DeadLetters(stream, lambda _: topics.deadletter(self.name), store_body=body_store(blobs))
         self.writer = RawWriter(self.name, stream, topics, blobs, self.dead)
@@ -165,8 +167,7 @@ class DeliverRole:
         self.parking = Parking(common.stream, common.topics.parked(common.name), key_of=lambda r: r.key or b"")
         self.slots = AccountSlots(settings.account_slots, settings.slots, settings.slots)
         self.typing = TypingIndicator(channel, accounts, store, common.book, health, self.slots)
-        self.pacer = Pacer(channel, store, common.rates, self.slots, short_wait=settings.short_wait)
-        accounts.on_change(self.pacer.account_changed)
+        self.pacer = Pacer(common.name, store, common.abilities, self.slots, short_wait=settings.short_wait)
         self.outages = Outages(
             channel,
             accounts,
@@ -191,6 +192,7 @@ class DeliverRole:
         self.deliverer = Deliverer(
             channel,
             accounts,
+            common.abilities,
             store,
             common.preparer,
             common.book,
@@ -205,7 +207,9 @@ class DeliverRole:
         gauges = metrics.PARKED.labels(common.name), metrics.PARKING_FULL.labels(common.name, Role.DELIVER)
         self.parked = ParkedRecords(self.parking, accounts, health, *gauges, try_first=self.outages.try_first)
         self.probes = AccountProbes(channel, accounts, store, health, settings.probe_every)
-        self.teller = AccountTeller(channel, accounts, health, common.rates, common.stream, common.topics)
+        self.teller = AccountTeller(
+            common.name, accounts, common.abilities, health, common.rates, common.stream, common.topics
+        )
 
     def reading(self) -> Reading:
         options = {
@@ -224,7 +228,9 @@ class DeliverRole:
     def routes(self, bodies: Bodies) -> list[web.RouteDef]:
         """What would become of a command: asked where commands are delivered."""
         of = self._common
-        preflight = Preflight(of.channel, of.accounts, of.store, of.preparer, of.health, of.identities, bodies)
+        preflight = Preflight(
+            of.channel, of.accounts, of.abilities, of.store, of.preparer, of.health, of.identities, bodies
+        )
         return [web.post("/v1/preflight", preflight.post)]
 
     async def _admit(self, record: Record) -> None:

@@ -6,10 +6,12 @@ import contextlib
 
 from pydantic import ValidationError
 
-from shared.channel import Channel, VariesByAccount
+from shared.channel import Account, Channel, VariesByAccount
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Capabilities, Rate, Rates
 from shared.policy.text import parts_allowed
+from shared.runtime.accounts.rates import ToldRates
+from shared.runtime.accounts.registry import AccountRegistry
 
 
 def capabilities_of(channel: Channel, account: AccountRecord, told: Rate | None) -> Capabilities:
@@ -31,3 +33,27 @@ def capabilities_of(channel: Channel, account: AccountRecord, told: Rate | None)
     if rates is found.rates and most == found.text.max_parts:
         return found
     return found.model_copy(update={"rates": rates, "text": found.text.model_copy(update={"max_parts": most})})
+
+
+class AccountCapabilities:
+    """What the channel can do for each account, worked out again when its record or the provider's word has changed."""
+
+    def __init__(self, channel: Channel, accounts: AccountRegistry, told: ToldRates) -> None:
+        self._channel = channel
+        self._told = told
+        self._known: dict[str, tuple[AccountRecord, Rate | None, Capabilities]] = {}
+        accounts.on_change(self._forget)
+
+    async def of(self, account: AccountRecord) -> Capabilities:
+        """Raises StateUnavailable."""
+        told = await self._told.of(account)
+        known = self._known.get(account.account_id)
+        if known is not None and known[0] is account and known[1] == told:
+            return known[2]
+        found = capabilities_of(self._channel, account, told)
+        self._known[account.account_id] = (account, told, found)
+        return found
+
+    def _forget(self, account_id: str, account: Account | None) -> None:
+        if account is None:
+            self._known.pop(account_id, None)

@@ -8,12 +8,12 @@ from random import uniform
 
 import structlog
 
-from shared.channel import Account, Channel, HealthChange
+from shared.channel import Account, HealthChange
 from shared.contract.capabilities import CAPABILITIES_TYPE, CapabilityRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.contract.topics import Topics
-from shared.runtime.accounts.capabilities import capabilities_of
+from shared.runtime.accounts.capabilities import AccountCapabilities
 from shared.runtime.accounts.health import AccountsHealth
 from shared.runtime.accounts.rates import ToldRates
 from shared.runtime.accounts.registry import AccountRegistry, Standing
@@ -40,18 +40,18 @@ class AccountTeller:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: str,
         accounts: AccountRegistry,
+        abilities: AccountCapabilities,
         health: AccountsHealth,
         rates: ToldRates,
         log_: Log,
         topics: Topics,
     ) -> None:
-        self._channel = channel
-        self._name = channel.capabilities.channel
+        self._name = channel
         self._accounts = accounts
+        self._abilities = abilities
         self._health = health
-        self._rates = rates
         self._log = log_
         self._topic = topics.capabilities
         self._changed = dict.fromkeys(accounts.standings())
@@ -135,7 +135,7 @@ class AccountTeller:
         account_id, told = account.account_id, self._told.get(account.account_id)
         if self._health.of(account_id) is Health.REMOVED or self._health.refused(account_id):
             await self._health.learn(account, HealthChange(Health.CONNECTED))
-        capabilities = capabilities_of(self._channel, account.record, await self._rates.of(account.record))
+        capabilities = await self._abilities.of(account.record)
         now = datetime.now(UTC)
         record = CapabilityRecord(
             workspace_id=account.workspace_id,

@@ -20,7 +20,7 @@ from shared.contract.events import (
     Message,
     ReactionChanged,
 )
-from shared.policy.conversation import Conversation
+from shared.policy.conversation import Conversation, flags
 from shared.runtime.reporting.identity import merge_field, untold_merges
 from shared.state.store import Observed
 
@@ -52,14 +52,14 @@ def fields_of(events: Sequence[Event]) -> dict[str, str]:
             fields["address"] = orjson.dumps(dict(event.address)).decode()
         match event.type:
             case EventType.CONTACT_BLOCKED:
-                fields["unreachable"] = "1"
+                fields |= flags(unreachable=True)
             case EventType.CONTACT_UNBLOCKED:
-                fields["unreachable"] = "0"
+                fields |= flags(unreachable=False)
         if isinstance(event.data, ConsentChanged):
-            fields["opted_out"] = "1" if event.data.consent == "opted_out" else "0"
+            fields |= flags(opted_out=event.data.consent == "opted_out")
             fields["consent_at"] = str(int(event.data.occurred_at.timestamp() * 1000))
         if isinstance(event.data, Message) and event.type in FROM_CONTACT and event.opens_window:
-            fields["unreachable"] = "0"
+            fields |= flags(unreachable=False)
         if (contact := _contact_of(event)) and contact.display_name:
             fields["name"] = contact.display_name
     return fields

@@ -14,16 +14,17 @@ from typing import Any
 import orjson
 import structlog
 
-from shared.channel import Account, Call, Channel, Refused, VariesByAccount
+from shared.channel import Account, Call, Channel, Refused
 from shared.contract.accounts import AccountRecord
 from shared.contract.commands import CommandRefused, CommandType, File, MessageCancel, MessageResend
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State, Warning
 from shared.media.blobs import BlobsUnavailable
 from shared.policy.cancelling import is_cancelled, rule_of
-from shared.policy.conversation import Conversation, from_fields
+from shared.policy.conversation import Conversation, flags, from_fields
 from shared.policy.judge import judge
 from shared.runtime import metrics
+from shared.runtime.accounts.capabilities import AccountCapabilities
 from shared.runtime.accounts.health import AccountsHealth
 from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.outbound.commands import (
@@ -76,6 +77,7 @@ class Deliverer:
         self,
         channel: Channel,
         accounts: AccountRegistry,
+        abilities: AccountCapabilities,
         store: Store,
         preparer: Preparer,
         book: StatusBook,
@@ -90,9 +92,8 @@ class Deliverer:
     ) -> None:
         self._channel = channel
         self._name = channel.capabilities.channel
-        # Asked once: looking a protocol up takes longer than most of what a send does.
-        self._varies = channel if isinstance(channel, VariesByAccount) else None
         self._accounts = accounts
+        self._abilities = abilities
         self._store = store
         self._preparer = preparer
         self._book = book
@@ -318,8 +319,7 @@ class Deliverer:
         known_before = from_fields(opened.conversation, opened.quota_used)
         conversation = known_before.at(job.address)
         if not begun:
-            record = job.account.record
-            able = self._varies.capabilities_of(record) if self._varies else self._channel.capabilities
+            able = await self._abilities.of(job.account.record)
             refusal = judge(able, job.kind, job.command, conversation, datetime.now(UTC))
             if refusal is not None:
                 await self._end(job, self._rejection(job, *refusal))
@@ -476,12 +476,12 @@ class Deliverer:
         """We write first: keep where to, for the commands that will name only the conversation."""
         if job.address and not known.address:
             fields = {"address": orjson.dumps(dict(job.address)).decode()}
-            await self._store.note(job.conversation_id, fields if known.known else fields | {"cold": "1"})
+            await self._store.note(job.conversation_id, fields if known.known else fields | flags(cold=True))
 
     async def _block(self, job: Job) -> None:
         """Our own list is what holds; the provider's is asked too where there is one."""
         blocked = job.kind is CommandType.CONTACT_BLOCK
-        await self._store.note(job.conversation_id, {"blocked": "1" if blocked else "0"})
+        await self._store.note(job.conversation_id, flags(blocked=blocked))
         await self._book.feed(job.account.record, job.conversation_id)
         opened = await self._store.open(job.conversation_id, job.command.command_id)
         conversation = from_fields(opened.conversation, opened.quota_used)

@@ -7,11 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
-from shared.channel import Account, Channel
-from shared.contract.accounts import AccountRecord
+from shared.channel import Account
 from shared.contract.capabilities import Rate, Rates
-from shared.runtime.accounts.capabilities import capabilities_of
-from shared.runtime.accounts.rates import ToldRates
+from shared.runtime.accounts.capabilities import AccountCapabilities
 from shared.runtime.waiting.slots import AccountSlots
 from shared.state import keys
 from shared.state.client import StateUnavailable
@@ -65,16 +63,14 @@ class Pacer:
     """Grants moments to send, in the order they are asked for, among all replicas; `slots` are for this one alone."""
 
     def __init__(
-        self, channel: Channel, store: Store, told: ToldRates, slots: AccountSlots, *, short_wait: float
+        self, channel: str, store: Store, abilities: AccountCapabilities, slots: AccountSlots, *, short_wait: float
     ) -> None:
         self.slots = slots
-        self._channel = channel
-        self._name = channel.capabilities.channel
+        self._name = channel
         self._store = store
-        self._told = told
+        self._abilities = abilities
         self._short_wait = short_wait
         self._granted: dict[str, _Moment] = {}
-        self._rates: dict[str, tuple[AccountRecord, Rate | None, Rates]] = {}
 
     async def wait_for(self, account: Account, conversation_id: str, call_id: str, *, group: bool = False) -> None:
         """Return when this call may be made now.
@@ -84,7 +80,7 @@ class Pacer:
         """
         granted = self._granted.get(call_id)
         if granted is None:
-            rates = self._rates_of(account.record, await self._told.of(account.record))
+            rates = (await self._abilities.of(account.record)).rates
             wait = await self._reserve(self._buckets(rates, account, conversation_id, group=group))
             granted = _Moment(monotonic() + wait, account.account_id, conversation_id, rates.app)
             self._granted[call_id] = granted
@@ -113,18 +109,13 @@ class Pacer:
 
     async def overdraw(self, account: Account) -> None:
         """A message is sent once more, without another moment: where the whole app has a rate, it counts."""
-        _, _, rates = self._rates.get(account.account_id, (None, None, Rates()))
+        rates = (await self._abilities.of(account.record)).rates
         if rates.app is not None:
             await overdraw(self._store, self._name, rates.app)
 
     def forget(self, call_id: str) -> None:
         """The moment of this call has been used, or will not be."""
         self._granted.pop(call_id, None)
-
-    def account_changed(self, account_id: str, account: Account | None) -> None:
-        """The rates of an account that is gone are not kept."""
-        if account is None:
-            self._rates.pop(account_id, None)
 
     def forget_all(self) -> None:
         """The commands have gone to another process."""
@@ -153,14 +144,6 @@ class Pacer:
             for scope, rate in scopes
             if rate is not None
         ]
-
-    def _rates_of(self, account: AccountRecord, told: Rate | None) -> Rates:
-        """The account's rates, worked out again when its record or the provider's word has changed."""
-        record, before, rates = self._rates.get(account.account_id, (None, None, Rates()))
-        if record is not account or before != told:
-            rates = capabilities_of(self._channel, account, told).rates
-            self._rates[account.account_id] = (account, told, rates)
-        return rates
 
     def _key(self, scope: str, account: Account, conversation_id: str) -> str:
         match scope:

@@ -18,7 +18,7 @@ from shared.media.blobs import BlobsUnavailable
 from shared.policy.conversation import from_fields
 from shared.policy.judge import judge
 from shared.policy.windows import quota_of, rule_for
-from shared.runtime.accounts.capabilities import capabilities_of
+from shared.runtime.accounts.capabilities import AccountCapabilities
 from shared.runtime.accounts.health import AccountsHealth
 from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.http.bodies import Bodies, BodyRefused
@@ -39,6 +39,7 @@ class Preflight:
         self,
         channel: Channel,
         accounts: AccountRegistry,
+        abilities: AccountCapabilities,
         store: Store,
         preparer: Preparer,
         health: AccountsHealth,
@@ -47,6 +48,7 @@ class Preflight:
     ) -> None:
         self._channel = channel
         self._accounts = accounts
+        self._abilities = abilities
         self._store = store
         self._preparer = preparer
         self._health = health
@@ -101,7 +103,7 @@ class Preflight:
         target = target_of(command)
         opened = await self._store.open(conversation_id, command.command_id, [target.id] if target.id else [])
         conversation = from_fields(opened.conversation, opened.quota_used).at(address)
-        capabilities = capabilities_of(self._channel, account.record, None)
+        capabilities = await self._abilities.of(account.record)
         verdict = judge(capabilities, kind, command, conversation, datetime.now(UTC))
         if verdict is not None:
             return _refused(*verdict)

@@ -19,7 +19,7 @@ from shared.contract.events import ContactReachability, EventType
 from shared.contract.statuses import MessageStatus, Part, Participant, State
 from shared.contract.topics import Topics
 from shared.policy import words
-from shared.policy.conversation import from_fields
+from shared.policy.conversation import flags, from_fields
 from shared.runtime import metrics
 from shared.runtime.reporting import ledger
 from shared.runtime.reporting.feed import StateFeed
@@ -335,13 +335,13 @@ class StatusBook:
         """What a provider's refusal says of the conversation, as fields of its state."""
         match failure.code:
             case ErrorCode.WINDOW_CLOSED:
-                return {"closed_by_provider": "1"}
+                return flags(closed_by_provider=True)
             case ErrorCode.QUOTA_EXHAUSTED if self._has_quota:
-                return {"closed_by_provider": "1"}
+                return flags(closed_by_provider=True)
             case ErrorCode.RECIPIENT_BLOCKED:
-                return {"unreachable": "1"}
+                return flags(unreachable=True)
             case ErrorCode.OPTED_OUT:
-                return {"opted_out": "1"}
+                return flags(opted_out=True)
             case _:
                 return {}
 

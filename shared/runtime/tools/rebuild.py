@@ -18,7 +18,7 @@ from shared.contract.state import ConversationState
 from shared.contract.statuses import MessageStatus, State, supersedes
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.policy.conversation import Conversation
+from shared.policy.conversation import Conversation, flags
 from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.inbound.normalise import Normaliser
 from shared.runtime.reporting import ledger
@@ -120,12 +120,12 @@ async def _from_feed(store: Store, record: Record) -> int:
         state = ConversationState.model_validate_json(record.value)
     except ValidationError:
         return 0
-    fields = {
-        "blocked": state.blocked,
-        "unreachable": not state.reachable,
-        "opted_out": state.opted_out,
-        "closed_by_provider": state.window is not None and state.window.closed_by_provider,
-    }
+    told = flags(
+        blocked=state.blocked,
+        unreachable=not state.reachable,
+        opted_out=state.opted_out,
+        closed_by_provider=state.window is not None and state.window.closed_by_provider,
+    )
     opened = None
     if state.window is not None and state.last_inbound_at is not None:  # without a window it is told to the minute only
         opened = int(state.last_inbound_at.timestamp() * 1000)
@@ -133,7 +133,6 @@ async def _from_feed(store: Store, record: Record) -> int:
     if observed.merged_into is not None:  # the feed of the one that it has become part of says what holds
         return 0
     known = observed.conversation
-    told = {field: "1" if value else "0" for field, value in fields.items()}
     if changed := {field: value for field, value in told.items() if value != known.get(field, "0")}:
         await store.note(state.conversation_id, changed)
     return 1

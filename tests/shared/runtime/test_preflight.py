@@ -18,7 +18,6 @@ from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.media.blobs import BlobsUnavailable
 from shared.runtime.http.bodies import Bodies
-from shared.runtime.outbound.preflight import Preflight
 from shared.runtime.outbound.printed import printable_calls
 from shared.runtime.settings import HttpSettings
 from shared.runtime.tools import offline
@@ -56,18 +55,8 @@ async def world(make_world: MakeWorld) -> World:
 
 @asynccontextmanager
 async def asking(world: World) -> AsyncIterator[Asked]:
-    process = world.process
-    preflight = Preflight(
-        world.channel,
-        world.accounts,
-        world.store,
-        process.preparer,
-        process.health,
-        process.identities,
-        Bodies(HttpSettings()),
-    )
     app = web.Application()
-    app.add_routes([web.post("/v1/preflight", preflight.post)])
+    app.add_routes(world.process.delivering.routes(Bodies(HttpSettings())))
     async with TestClient(TestServer(app)) as client:
         yield Asked(world, client)
 

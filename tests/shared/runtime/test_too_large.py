@@ -15,7 +15,6 @@ from shared.contract.errors import ErrorCode, error
 from shared.contract.events import Health, Message
 from shared.contract.statuses import MessageStatus, State, Warning, WarningCode
 from shared.contract.topics import Topics
-from shared.runtime.accounts.teller import AccountTeller
 from shared.runtime.process.topic_watch import TopicWatch
 from shared.runtime.reporting.publish import publish, status_record
 from shared.runtime.reporting.shorten import shortened
@@ -169,9 +168,7 @@ async def test_a_command_that_the_parked_topic_cannot_take_is_refused_before_it_
 
 async def test_capabilities_too_large_cost_nothing_else(world: World) -> None:
     world.log.limits[world.topics.capabilities] = 100
-    teller = AccountTeller(
-        world.channel, world.accounts, world.process.health, world.process.rates, world.log, world.topics
-    )
+    teller = world.process.delivering.teller
     running = asyncio.create_task(teller.run())
     for _ in range(50):
         await asyncio.sleep(0.01)

@@ -316,9 +316,7 @@ async def test_a_channel_that_cannot_be_probed_is_not(world: World) -> None:
 
 @asynccontextmanager
 async def telling(world: World) -> AsyncIterator[AccountTeller]:
-    teller = AccountTeller(
-        world.channel, world.accounts, world.process.health, world.process.rates, world.log, world.topics
-    )
+    teller = world.process.delivering.teller
     async with Table(world.log, world.topics.capabilities, teller.apply) as table:
         await table.ready.wait()
         async with running(teller.run()):
@@ -394,6 +392,7 @@ async def test_changed_capabilities_are_told_again(make_world: MakeWorld) -> Non
     async with telling(world):
         await eventually(world, "acc_1")
     world.channel = PlainChannel(edit="rejected")
+    await world.restart()
     async with telling(world):
         async with asyncio.timeout(5):
             while await written(world) < 2:
