@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
+
+from cachetools import TLRUCache, TTLCache
 
 from services.tiktok.api.client import SCOPES, SENDING, Client
 from services.tiktok.api.transport import business_id
-from services.tiktok.cache import Cache
 from services.tiktok.capabilities import capabilities
 from services.tiktok.receive import inbound
 from services.tiktok.receive.fingerprint import call_fingerprint, content_fingerprint
@@ -24,7 +26,6 @@ from shared.channel import (
     Call,
     Failure,
     Files,
-    FileUnavailable,
     HealthChange,
     OpenFile,
     Outcome,
@@ -43,6 +44,7 @@ from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment, AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health, Message, MessageEdited
+from shared.kit.multipart import open_file
 
 HISTORY_LENGTH = 20  # of one thread; there are no older pages
 _CLOCK_SKEW = timedelta(seconds=2)
@@ -58,8 +60,9 @@ class TikTokChannel:
         self._settings = settings
         self._clock = clock
         self._client = Client(settings, tokens, clock)
-        self._images: Cache[bool] = Cache(settings.cache_size, settings.image_capability_ttl, clock)
-        self._contacts: Cache[Contact] = Cache(settings.cache_size, settings.profile_ttl, clock)
+        size = settings.cache_size
+        self._images: TTLCache[str, bool] = TTLCache(size, settings.image_capability_ttl, timer=clock)
+        self._contacts: TLRUCache[str, Contact] = TLRUCache(size, self._kept_until, timer=clock)
 
     def use_tokens(self, store: TokenStore) -> None:
         """Keep rotating tokens there instead of in this process."""
@@ -124,13 +127,7 @@ class TikTokChannel:
             detail = "TikTok does not offer images between this account and this contact."
             raise ProviderError(Failure(ErrorCode.FILE_TYPE_UNSUPPORTED, detail=detail))
 
-        async def open_file() -> OpenFile:
-            try:
-                return await files.open(file)
-            except FileUnavailable:
-                raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
-
-        return await self._client.upload(account, open_file)
+        return await self._client.upload(account, lambda: open_file(files, file))
 
     async def _takes_images(self, account: Account, conversation_id: str) -> bool:
         key = f"{account.account_id}:{conversation_id}"
@@ -139,7 +136,7 @@ class TikTokChannel:
             known = await self._client.takes_images(account, conversation_id)
             if known is None:
                 return True  # TikTok does not say: the send will
-            self._images.put(key, known)
+            self._images[key] = known
         return known
 
     async def find_sent(self, call: Call, account: Account, since: datetime) -> Receipt | None:
@@ -195,8 +192,11 @@ class TikTokChannel:
             display_name=person.display_name,
             avatar_url=person.profile_image,
         )
-        self._contacts.put(key, found, _expiry(person.profile_image))
+        self._contacts[key] = found
         return found
+
+    def _kept_until(self, key: str, contact: Contact, now: float) -> float:
+        return min(now + self._settings.profile_ttl, _expiry(contact.avatar_url))
 
     async def backfill(self, account: Account, since: datetime, peer: str | None = None) -> AsyncIterator[Batch]:
         """What was said since then, a batch per conversation: at most its newest 20 messages, and its referrals.
@@ -283,10 +283,10 @@ def _callback(base_url: str) -> str:
     return base_url.rstrip("/") + "/webhooks/tiktok"
 
 
-def _expiry(address: str | None) -> float | None:
-    """When a signed address ends, Unix seconds."""
+def _expiry(address: str | None) -> float:
+    """When a signed address ends, Unix seconds; never for one that does not say."""
     value = (address or "").partition("x-expires=")[2].split("&")[0]
-    return float(value) if value.isdecimal() else None
+    return float(value) if value.isdecimal() else inf
 
 
 def build(settings: Settings | None = None) -> TikTokChannel:

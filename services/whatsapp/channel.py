@@ -16,7 +16,6 @@ from services.whatsapp.send.recipient import peer_of
 from services.whatsapp.send.sending import Sender
 from services.whatsapp.settings import DEFAULT_APP, Settings
 from services.whatsapp.throughput import FIELDS, rate_of_number
-from services.whatsapp.wire import Json
 from shared.channel import (
     Account,
     Accounts,
@@ -39,6 +38,7 @@ from shared.contract.capabilities import Capabilities
 from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment
 from shared.contract.events import Health, Message, MessageEdited
+from shared.kit.loose import Json
 
 _TO_NOBODY: Json = {
     "messaging_product": "whatsapp",

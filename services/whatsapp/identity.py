@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from services.whatsapp import wire
-from services.whatsapp.wire import Json
 from shared.contract import ids
 from shared.contract.base import Alias, AliasKind, Contact
+from shared.kit import loose
+from shared.kit.loose import Json
+from shared.kit.words import is_visible
+
+# Letters that are drawn as nothing: people choose them for a name that is none.
+_DRAWN_AS_NOTHING = dict.fromkeys(map(ord, "\u115f\u1160\u2800\u3164\uffa0"))
 
 _BSUID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 _PUNCTUATION = str.maketrans("", "", " -().\u00a0")
@@ -40,10 +44,10 @@ def is_personal_peer(value: str) -> bool:
 
 def former_user_id(system: Json) -> str | None:
     """The user id somebody had before, of a system message; not every version has it outside of the sentence."""
-    if named := wire.text(system, "previous_user_id"):
+    if named := loose.text(system, "previous_user_id"):
         return named
-    told = _CHANGED.search(wire.text(system, "body") or "")
-    return told[1] if told and is_bsuid(told[1]) and told[2] == wire.text(system, "user_id") else None
+    told = _CHANGED.search(loose.text(system, "body") or "")
+    return told[1] if told and is_bsuid(told[1]) and told[2] == loose.text(system, "user_id") else None
 
 
 def phone_digits(value: str) -> str | None:
@@ -131,18 +135,18 @@ def identity(source: Json, contact: Json, *keys: str) -> Identity:
     """The person behind `source` (a message, a status), read from `keys` and the matching contact."""
     person = Identity()
     for key in PERSON:
-        person.add(wire.text(contact, key), key)
+        person.add(loose.text(contact, key), key)
     for key in keys:
-        person.add(wire.text(source, key), key)
+        person.add(loose.text(source, key), key)
     for holder in (source, contact):
         if not holder.keys().isdisjoint(_PARENT_KEYS):  # rare, and five readers cost more than the rest
-            person.add(wire.text(holder, *_PARENT_KEYS), "parent_user_id")
-    profile = wire.obj(contact, "profile")
-    username = wire.text(profile, "username") or wire.text(contact, "username")
+            person.add(loose.text(holder, *_PARENT_KEYS), "parent_user_id")
+    profile = loose.obj(contact, "profile")
+    username = loose.text(profile, "username") or loose.text(contact, "username")
     person.username = username.removeprefix("@") if username else None
-    name = wire.text(profile, "name")
-    person.display_name = name if name and wire.shows(name) else None
-    person.key = wire.text(contact, "identity_key_hash") or wire.text(wire.obj(source, "identity"), "hash")
+    name = loose.text(profile, "name")
+    person.display_name = name if name and is_visible(name.translate(_DRAWN_AS_NOTHING)) else None
+    person.key = loose.text(contact, "identity_key_hash") or loose.text(loose.obj(source, "identity"), "hash")
     return person
 
 

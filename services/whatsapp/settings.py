@@ -29,7 +29,8 @@ class Settings(BaseSettings):
 
     `apps` is a JSON object: app key → {secret, previous_secret?, verify_token?}; `app_secret` and `verify_token`
     are the short form for a single app, reached by the route `default` or none. Times are seconds.
-    `media_hosts` are the hosts (or domains, with a leading dot) that may see an access token when a file is fetched.
+    `media_hosts` are the domains, subdomains too, and the origins (`http://127.0.0.1:8080`) that may see an access
+    token when a file is fetched.
     """
 
     model_config = SettingsConfigDict(env_prefix="WHATSAPP_", extra="ignore")

@@ -93,13 +93,6 @@ class Upload:
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time() + self._answer)
 
-    async def watched(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """A body that tells of itself: a piece has left when the next one is asked for."""
-        async for chunk in chunks:
-            yield chunk
-            self.moved(len(chunk))
-        self.written()
-
 
 async def whole(response: ClientResponse, most: int = LARGEST_ANSWER) -> bytes:
     """An answer, read to its end. Raises ClientPayloadError for one that has none within `most` bytes."""

@@ -7,10 +7,8 @@ Telegram once for each of thousands of bots. Parameters and files go through the
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,19 +22,18 @@ from telegram.error import TelegramError
 from telegram.request import BaseRequest, RequestData
 
 from services.telegram.api.errors import Answer, failure_of, not_sent, unanswered
-from services.telegram.api.uploads import FilePayload, form
 from services.telegram.settings import Settings
 from shared.channel import Account, Failure, OpenFile, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
-from shared.media.transfers import SLOWEST, Upload, whole
+from shared.kit.http import BROKEN, Waits, certain, fetch, open_session
+from shared.kit.loose import Json
+from shared.kit.multipart import FilePart, form, uploading
+from shared.media.transfers import SLOWEST, whole
 from shared.policy.retry import retry_after
 
 _JSON = {"Content-Type": "application/json"}
 _BOTS = 4096  # objects of about a kilobyte
-# Not sent: no connection, or none free in time.
-_NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-NO_ANSWER = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 class CallFailed(TelegramError):
@@ -69,10 +66,7 @@ class SharedRequest(BaseRequest):
 
     def open(self, connections: int) -> None:
         """Open the pool; `connections` 0: as many as are asked for."""
-        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=15, ttl_dns_cache=60)
-        self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": self.USER_AGENT}
-        )
+        self._session = open_session(connections, {"User-Agent": self.USER_AGENT})
 
     async def close(self) -> None:
         """Close the pool."""
@@ -107,7 +101,7 @@ class SharedRequest(BaseRequest):
     ) -> tuple[int, bytes]:
         """Post one call; the answer of a success. Raises CallFailed, whose text holds neither address nor token."""
         endpoint = url.rpartition("/")[2]
-        uploads: dict[str, FilePayload] = {}
+        uploads: dict[str, FilePart] = {}
         if request_data is not None and request_data.contains_files:
             uploads = {name: content for name, (_, content, _) in request_data.multipart_data.items()}  # type: ignore[misc]
             body: Any = form(request_data.json_parameters, uploads)
@@ -122,12 +116,12 @@ class SharedRequest(BaseRequest):
         failure: Failure | None
         try:
             async with (
-                _watched(uploads, read_timeout),  # type: ignore[arg-type]
+                uploading(uploads.values(), read_timeout),  # type: ignore[arg-type]
                 self.session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response,
             ):
                 status, content = response.status, await whole(response)
                 waits = retry_after(response.headers.get("Retry-After"))
-        except NO_ANSWER as broken:
+        except BROKEN as broken:
             failure = _broken(broken, endpoint, uploads)
         else:
             if 200 <= status <= 299:
@@ -145,32 +139,16 @@ class SharedRequest(BaseRequest):
         raise CallFailed(Failure(ErrorCode.UNCERTAIN, certain=False, provider_code="unreadable"))
 
 
-def _watched(uploads: Mapping[str, FilePayload], answer: float) -> AbstractAsyncContextManager[object]:
-    """Files have to move on their way; after them the answer has `answer` seconds. Raises TooSlow."""
-    if not uploads:
-        return nullcontext()
-    watch = Upload(answer)
-
-    def moved(size: int) -> None:
-        watch.moved(size)
-        if all(file.written for file in uploads.values()):
-            watch.written()
-
-    for file in uploads.values():
-        file.moved = moved
-    return watch
-
-
-def _broken(broken: BaseException, endpoint: str, uploads: Mapping[str, FilePayload]) -> Failure:
+def _broken(broken: BaseException, endpoint: str, uploads: Mapping[str, FilePart]) -> Failure:
     name = type(broken).__name__
     if any(file.unreadable for file in uploads.values()):
         return Failure(ErrorCode.FILE_UNAVAILABLE)
-    if isinstance(broken, _NO_CONNECTION) or not all(file.written for file in uploads.values()):
+    if certain(broken) or not all(file.written for file in uploads.values()):
         return not_sent(name)
     return unanswered(endpoint, name)
 
 
-def _json(payload: bytes) -> dict[str, Any]:
+def _json(payload: bytes) -> Json:
     try:
         answer = orjson.loads(payload)
     except orjson.JSONDecodeError:
@@ -178,7 +156,7 @@ def _json(payload: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _answer(status: int, payload: bytes, waits: float | None = None) -> Answer:
+def _answer(status: int, payload: bytes, waits: float | None) -> Answer:
     body = _json(payload)
     parameters = body.get("parameters")
     given = parameters if isinstance(parameters, dict) else {}
@@ -253,33 +231,10 @@ class Client:
         return Patience(settings.connect_timeout, read, settings.connect_timeout + read)
 
     async def get(self, account: Account, path: str) -> aiohttp.ClientResponse:
-        """A file of a bot, headers only. The address holds the token: it is used here and goes nowhere else.
-
-        Raises ProviderError.
-        """
+        """The head of a file's answer. Its address holds the token: it goes nowhere else. Raises ProviderError."""
         url = f"{self._url}/file/bot{_token(account)}/{quote(path)}"
-        connect, read = self._settings.connect_timeout, self._settings.send_timeout
-        timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
-        failure = None
-        try:
-            async with asyncio.timeout(connect + read):  # the body has a speed instead, see whoever reads it
-                response = await self._request.session.get(url, timeout=timeout, allow_redirects=False)
-                content = await whole(response) if response.status != 200 else b""
-        except NO_ANSWER as broken:
-            failure = not_sent(type(broken).__name__)
-        if failure is None and response.status != 200:
-            failure = _download_failure(_answer(response.status, content))
-        if failure is not None:
-            raise ProviderError(failure)
-        return response
-
-
-def _download_failure(answer: Answer) -> Failure:
-    if answer.status == 429 or answer.status >= 500:
-        code = ErrorCode.RATE_LIMITED if answer.status == 429 else ErrorCode.PROVIDER_UNAVAILABLE
-        return Failure(code, provider_code=str(answer.status), retry_after=answer.retry_after)
-    # 404: the link has lived its hour, or the file is gone.
-    return Failure(ErrorCode.FILE_UNAVAILABLE, provider_code=str(answer.status))
+        waits = Waits(self._settings.connect_timeout, self._settings.send_timeout)
+        return await fetch(self._request.session, url, (self._url,), waits)
 
 
 def _token(account: Account) -> str:
@@ -296,6 +251,6 @@ def _token(account: Account) -> str:
     return token
 
 
-def upload(file: OpenFile) -> telegram.InputFile:
-    """A file for the encoder, which passes it on without reading it."""
-    return telegram.InputFile(FilePayload(file), filename=file.filename, read_file_handle=False)  # type: ignore[arg-type]
+def upload(file: OpenFile, filename: str) -> telegram.InputFile:
+    """A file for the encoder, which passes it on without reading it: it stays a stream until aiohttp writes it."""
+    return telegram.InputFile(FilePart(file, filename), filename=filename, read_file_handle=False)  # type: ignore[arg-type]

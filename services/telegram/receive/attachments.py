@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from services.telegram.receive import wire
-from shared.contract import ids
+from shared.contract.accounts import AccountRecord
 from shared.contract.content import Attachment, AttachmentKind, AttachmentStatus
 from shared.contract.errors import Error, ErrorCode, error
+from shared.kit.facts import attachment_names
+from shared.kit.words import safe_filename
 
 # core.telegram.org/bots/api#getfile; the server's own constant is 20 << 20.
 MAX_DOWNLOAD = 20 * 1024 * 1024
 
-# Characters that show nothing, and those that turn the reading direction round and hide what a name ends with.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
-_NAME_MAX = 255
+
+_NAMELESS = {"attachment_id": ""}
 
 
 class Attachments:
-    """Collects the attachments of one message, in order."""
+    """Collects the attachments of one message, in order; those of a message that is only quoted have no names."""
 
-    def __init__(self, workspace_id: str, account_id: str, message_id: str) -> None:
-        self._workspace_id = workspace_id
-        self._account_id = account_id
+    def __init__(self, account: AccountRecord | None = None, message_id: str = "") -> None:
+        self._account = account
         self._message_id = message_id
         self._found: list[Attachment] = []
 
@@ -40,20 +39,20 @@ class Attachments:
         A file that Telegram will not let us have has failed already: `file_too_large` above 20 MiB.
         """
         # An edit may put another file in the same place: it must not be taken for the one that was there.
-        attachment_id = ids.attachment_id(self._message_id, len(self._found), file.file_unique_id)
+        index, account = len(self._found), self._account
+        names = attachment_names(account, self._message_id, index, file.file_unique_id) if account else _NAMELESS
         problem = _problem(file)
         self._found.append(
             Attachment(
-                attachment_id=attachment_id,
+                **names,
                 kind=kind,
                 status=AttachmentStatus.FAILED if problem else AttachmentStatus.PENDING,
-                filename=_safe_name(file.file_name) or _track(file),
+                filename=safe_filename(file.file_name) or _track(file),
                 claimed_mime_type=file.mime_type or mime_type,
                 size=file.file_size,
                 width=file.width or file.length,
                 height=file.height or file.length,
                 duration=file.duration,
-                blob=ids.blob_key(self._workspace_id, self._account_id, attachment_id),
                 provider_ref=file.file_id,
                 animated=animated or None,
                 error=problem,
@@ -77,16 +76,10 @@ class Attachments:
         self.add(AttachmentKind.VIDEO, live, "video/mp4", animated=True)
 
 
-def _safe_name(name: str | None) -> str | None:
-    """A file name somebody else chose: the last step of a path, without control characters."""
-    last = _CONTROL.sub("_", name or "").replace("\\", "/").rpartition("/")[2]
-    return last[-_NAME_MAX:] or None
-
-
 def _track(file: wire.File) -> str | None:
     """What a player would show for a music file without a name: nothing else says what it is."""
     name = " - ".join(filter(None, (file.performer, file.title)))
-    return _safe_name(name.replace("/", "_").replace("\\", "_"))
+    return safe_filename(name.replace("/", "_").replace("\\", "_"))
 
 
 def _problem(file: wire.File) -> Error | None:

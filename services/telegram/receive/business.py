@@ -12,6 +12,7 @@ from services.telegram.receive.people import name_of_user
 from services.telegram.receive.received import Received, Unreadable
 from shared.channel import Event
 from shared.contract.events import EventType, MessageDeleted, ProviderFact
+from shared.kit.facts import Severity
 
 
 def deleted_business_messages(deleted: wire.DeletedMessages, received: Received) -> Iterator[Event]:
@@ -23,7 +24,7 @@ def deleted_business_messages(deleted: wire.DeletedMessages, received: Received)
     for number in deleted.message_ids or ():
         ref = peer.message_ref(number)
         data = MessageDeleted(
-            **received.common(peer, received.item.received_at),
+            **received.facts(peer, received.item.received_at),
             message_id=received.message_id(ref),
             provider=ProviderFact(message_id=str(number), type="deleted_business_messages"),
         )
@@ -36,11 +37,11 @@ def business_connection(connection: wire.BusinessConnection, received: Received)
     may_reply = bool(rights.get("can_reply", connection.can_reply))
     owner = (name_of_user(connection.user) if connection.user else None) or "A business account"
     if not connection.is_enabled:
-        state, severity, text = "unlinked", "warning", f"{owner} disconnected the bot"
+        state, text = "unlinked", f"{owner} disconnected the bot"
     elif not may_reply:
-        state, severity, text = "read_only", "warning", f"{owner} does not let the bot reply"
+        state, text = "read_only", f"{owner} does not let the bot reply"
     else:
-        state, severity, text = "linked", "info", f"{owner} connected the bot"
+        state, text = "linked", f"{owner} connected the bot"
     values: dict[str, Any] = {
         "business_connection_id": connection.id,
         "state": state,
@@ -51,4 +52,5 @@ def business_connection(connection: wire.BusinessConnection, received: Received)
         "user_chat_id": None if connection.user_chat_id is None else str(connection.user_chat_id),
     }
     at = received.moment(connection.date)
+    severity: Severity = "info" if state == "linked" else "warning"
     yield notice(received, "business_connection", text, severity=severity, values=values, at=at)

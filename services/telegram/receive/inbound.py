@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from services.telegram.peers import CHANNEL, conversation_key
+from services.telegram.peers import conversation_key
 from services.telegram.receive import business, messages, updates, wire
 from services.telegram.receive.notices import notice
 from services.telegram.receive.received import Received, Unreadable, received_of
@@ -24,9 +24,11 @@ from shared.channel import (
     WebhookRequest,
     bounded,
 )
-from shared.contract.base import flaw_of
+from shared.kit.json import read_json, read_shallow
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  the header's name
+
+_NOT_JSON = "the body is not JSON"
 
 # Where the chat of an update stands; what is not here concerns the account.
 _CHAT_PATHS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -67,7 +69,7 @@ def unbatch(request: WebhookRequest) -> list[RawItem]:
 
     Raises ValueError for a body that is no JSON object or list.
     """
-    value = wire.load(request.body)
+    value = read_json(request.body, _NOT_JSON)
     if isinstance(value, dict) and isinstance(value.get("result"), list) and "update_id" not in value:
         value = value["result"]
     if isinstance(value, dict):
@@ -111,14 +113,9 @@ def _first(payload: dict[str, Any], paths: Sequence[tuple[str, ...]], kind: type
     return None
 
 
-_DEEPEST = 240  # levels; what is deeper cannot be published
-
-
 def normalise(item: ReceivedItem) -> list[Outcome]:
     """The events of one update. Raises ValueError for bytes that are no JSON."""
-    update = wire.load(item.body)
-    if item.body.count(b"{") + item.body.count(b"[") > _DEEPEST and flaw_of(update, _DEEPEST):
-        raise ValueError("nested too deeply")
+    update = read_shallow(item.body, _NOT_JSON)
     if not isinstance(update, dict):
         return [notice(received_of(item, {}), "unknown_update", "Telegram sent something that is no update")]
     received = received_of(item, update)
@@ -187,5 +184,3 @@ ALLOWED_UPDATES: tuple[str, ...] = (
     "message_reaction",
     "guest_message",
 )
-
-__all__ = ["ALLOWED_UPDATES", "CHANNEL", "authenticate", "normalise", "raw_item", "unbatch"]

@@ -70,9 +70,9 @@ def _events(message: wire.Message, peer: Peer | None, received: Received) -> Ite
     if message.web_app_data is not None:
         found = web_app_answer(message.web_app_data)
     else:
-        attachments = Attachments(received.item.account.workspace_id, received.account_id, message_id)
+        attachments = Attachments(received.item.account, message_id)
         found = content_of(message, attachments, sent_at)
-    facts = received.common(peer, sent_at)
+    facts = received.facts(peer, sent_at)
     facts |= {"message_id": message_id, "provider": {"message_id": number, "type": found.kind}}
     if referral := _referral(message):
         yield _referred(referral, sender_of(message), peer, received, ref, sent_at)
@@ -120,7 +120,7 @@ def _suggested(
     # The text is the post; price and time are what the sender asks for beside it.
     named = f"{ref}:suggested_post"
     data = Message(
-        **received.common(peer, sent_at),
+        **received.facts(peer, sent_at),
         message_id=received.message_id(named),
         sender=sender_of(message),
         content=SystemContent(text=suggested_post(info), event="suggested_post"),
@@ -137,10 +137,10 @@ def edited(message: wire.Message, received: Received) -> Iterator[Event]:
         raise Unreadable
     ref, number = ref_of(message, peer, received)
     message_id = received.message_id(ref)
-    attachments = Attachments(received.item.account.workspace_id, received.account_id, message_id)
+    attachments = Attachments(received.item.account, message_id)
     found = content_of(message, attachments, received.moment(message.date))
     data = MessageEdited(
-        **received.common(peer, received.moment(message.edit_date or message.date)),
+        **received.facts(peer, received.moment(message.edit_date or message.date)),
         message_id=message_id,
         direction="outbound" if is_echo(message) else "inbound",
         origin=origin_of(message),
@@ -166,7 +166,7 @@ def _referral(message: wire.Message) -> Referral | None:
 def _referred(
     referral: Referral, contact: Contact, peer: Peer, received: Received, ref: str, sent_at: Timestamp
 ) -> Event:
-    data = ConversationReferred(**received.common(peer, sent_at), referral=referral, contact=contact)
+    data = ConversationReferred(**received.facts(peer, sent_at), referral=referral, contact=contact)
     return Event(EventType.CONVERSATION_REFERRED, data, ref, peer_aliases=peer.aliases, address=peer.address())
 
 
@@ -180,7 +180,7 @@ def _phone_shared(
     phone = Alias(kind=AliasKind.PHONE, value=f"+{number[1]}")
     sender = sender_of(message)
     data = ContactUpdated(
-        **received.common(peer, sent_at),
+        **received.facts(peer, sent_at),
         contact=sender.model_copy(update={"aliases": (*sender.aliases, phone)}),
         added=(phone,),
         reason="phone_shared",
@@ -196,7 +196,7 @@ def _migrated(message: wire.Message, peer: Peer, received: Received) -> Event:
     title = message.chat.title if message.chat else None
     now = Alias(kind=AliasKind.GROUP, value=str(new))
     data = ContactUpdated(
-        **received.common(moved, received.moment(message.date)),
+        **received.facts(moved, received.moment(message.date)),
         contact=Contact(aliases=(now,), display_name=title),
         added=(now,),
         removed=(Alias(kind=AliasKind.GROUP, value=str(old)),),

@@ -7,7 +7,7 @@ from typing import Any
 from services.telegram.receive.received import Received
 from shared.channel import Event
 from shared.contract.base import Timestamp
-from shared.contract.events import AccountNotice, EventType
+from shared.kit.facts import Severity, account_notice
 
 
 def notice(
@@ -15,18 +15,10 @@ def notice(
     name: str,
     text: str,
     *,
-    severity: str = "info",
+    severity: Severity = "info",
     values: dict[str, Any] | None = None,
     at: Timestamp | None = None,
 ) -> Event:
     """A notice about the account."""
-    data = AccountNotice.model_validate(
-        {
-            **received.common(None, at or received.item.received_at),
-            "notice": name,
-            "severity": severity,
-            "text": text,
-            "values": values or {},
-        }
-    )
-    return Event(EventType.ACCOUNT_NOTICE, data, f"{name}:{received.update_ref}")
+    named = f"{name}:{received.update_ref}"
+    return account_notice(received.item, name, text, named, severity=severity, values=values, at=at)

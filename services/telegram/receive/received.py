@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from services.telegram.peers import CHANNEL, Peer
+from services.telegram.peers import Peer
 from shared.channel import ReceivedItem
-from shared.contract import ids
+from shared.kit.facts import facts, message_id
+from shared.kit.loose import as_moment
 
 # Telegram began in August 2013: an earlier time is no time.
-_EARLIEST = datetime(2013, 1, 1, tzinfo=UTC).timestamp()
-_CLOCK_SKEW = 86_400.0
+_EARLIEST = datetime(2013, 1, 1, tzinfo=UTC)
+_CLOCK_SKEW = timedelta(days=1)
 
 
 class Unreadable(Exception):
@@ -25,38 +26,18 @@ class Received(NamedTuple):
     item: ReceivedItem
     update_ref: str
 
-    @property
-    def account_id(self) -> str:
-        return self.item.account.account_id
-
     def moment(self, seconds: float | None) -> datetime:
         """The provider's time; milliseconds are understood, an absent or absurd time is the time of receipt."""
         received_at = self.item.received_at
-        if seconds is None:
-            return received_at
-        if seconds > 1e11:
-            seconds /= 1000
-        if not _EARLIEST <= seconds <= received_at.timestamp() + _CLOCK_SKEW:
-            return received_at
-        return datetime.fromtimestamp(seconds, UTC)
+        return as_moment(seconds, _EARLIEST, received_at + _CLOCK_SKEW) or received_at
 
-    def common(self, peer: Peer | None, occurred_at: datetime) -> dict[str, Any]:
-        """The fields of every event; without a peer it is about the account."""
-        account = self.item.account
-        about = f"{CHANNEL}:{account.account_id}"
-        return {
-            "channel": CHANNEL,
-            "workspace_id": account.workspace_id,
-            "account_id": account.account_id,
-            "conversation_id": about if peer is None else f"{about}:{peer}",
-            "occurred_at": occurred_at,
-            "received_at": self.item.received_at,
-            "sequence": self.item.sequence,
-        }
+    def facts(self, peer: Peer, occurred_at: datetime) -> dict[str, Any]:
+        """The fields of every event."""
+        return facts(self.item, str(peer), occurred_at)
 
     def message_id(self, ref: str) -> str:
         """Our id of the message with this reference."""
-        return ids.message_id(CHANNEL, self.account_id, ref)
+        return message_id(self.item.account, ref)
 
 
 def received_of(item: ReceivedItem, update: dict[str, Any]) -> Received:

@@ -146,7 +146,7 @@ def _said(target: wire.Message, received: Received) -> str | None:
     """What a message without text or caption says in words: a poll, a place, a contact card, a file by its name."""
     if kind_of(target) is None:
         return None
-    content = content_of(target, Attachments("", "", ""), received.item.received_at).content
+    content = content_of(target, Attachments(), received.item.received_at).content
     if isinstance(content, MediaContent) and not content.text:
         return content.attachments[0].filename
     return content.text or None

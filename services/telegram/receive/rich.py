@@ -186,7 +186,7 @@ def button_label(value: Any, callback_data: str, depth: int = 0) -> str | None:
     if depth > 4 * _MAX_DEPTH or not isinstance(value, dict | list):
         return None
     if isinstance(value, dict) and value.get("callback_data") == callback_data:
-        flattened = Flattened(Attachments("", "", ""))
+        flattened = Flattened(Attachments())
         flattened.rich_text(value.get("text"))
         return flattened.text or None
     nested = value.values() if isinstance(value, dict) else value

@@ -111,7 +111,7 @@ def _postback(
 ) -> Event:
     ref = ":".join(named)
     data = Message(
-        **received.common(peer, received.item.received_at),
+        **received.facts(peer, received.item.received_at),
         message_id=received.message_id(ref),
         direction="outbound" if own else "inbound",
         origin=Origin.NATIVE_APP if own else Origin.CONTACT,
@@ -153,7 +153,7 @@ def message_reaction(update: wire.ReactionUpdate, received: Received) -> Iterato
     for index, (action, reaction) in enumerate(gone + come):
         data = ReactionChanged.model_validate(
             {
-                **received.common(peer, received.moment(update.date)),
+                **received.facts(peer, received.moment(update.date)),
                 "message_id": received.message_id(ref),
                 "action": action,
                 "emoji": "⭐" if reaction.type == "paid" else reaction.emoji,
@@ -184,7 +184,7 @@ def my_chat_member(update: wire.MemberUpdate, received: Received) -> Iterator[Ev
     if is_private(chat):
         blocked = status in ("kicked", "left")
         kind = EventType.CONTACT_BLOCKED if blocked else EventType.CONTACT_UNBLOCKED
-        data = ContactReachability(**received.common(peer, at), by="contact", contact=sender)
+        data = ContactReachability(**received.facts(peer, at), by="contact", contact=sender)
         yield Event(kind, data, f"{peer}:{received.update_ref}", address=peer.address())
         return
     text = _GROUP_STATUS.get(status, f"The bot is now {status}")
@@ -235,7 +235,7 @@ def _note(
 ) -> Event:
     ref = peer.message_ref(f"update:{received.update_ref}")
     data = Message(
-        **received.common(peer, at),
+        **received.facts(peer, at),
         message_id=received.message_id(ref),
         sender=sender,
         content=found.content,

@@ -6,10 +6,8 @@ so nothing is required.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, TypeVar
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, OnErrorOmit
 from pydantic_core import CoreSchema, core_schema
 
@@ -312,29 +310,3 @@ class JoinRequest(Wire):
     date: Moment = None
     bio: Loose[str] = None
     invite_link: Loose[InviteLink] = None
-
-
-def load(body: bytes) -> Any:
-    """The JSON of a body. Raises ValueError when it is none.
-
-    What strict parsers refuse, half a surrogate pair or a broken byte, becomes a replacement character: the rest is
-    worth reading.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return _scrubbed(json.loads(body.decode("utf-8-sig", "replace")))
-    except (ValueError, RecursionError):
-        raise ValueError("the body is not JSON") from None
-
-
-def _scrubbed(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_scrubbed(entry) for entry in value]
-    if isinstance(value, dict):
-        return {_scrubbed(name): _scrubbed(entry) for name, entry in value.items()}
-    return value

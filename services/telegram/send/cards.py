@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from services.telegram.send.rendering import is_visible, text_calls
+from services.telegram.send.rendering import text_calls
 from shared.channel import Call, Refused
 from shared.contract.commands import OutContacts, OutLocation
 from shared.contract.content import ContactCard, Place
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit.words import is_visible
 from shared.policy.vcards import read_vcard
 
 _MAX_VCARD = 2048  # bytes (core.telegram.org/bots/api#sendcontact)

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from services.telegram.capabilities import MAX_BUTTONS, MAX_CALLBACK_DATA, MAX_COPY_TEXT, MAX_ROW
 from services.telegram.peers import Peer
 from services.telegram.send.entities import link_of
-from services.telegram.send.rendering import is_visible
 from shared.channel import Refused
 from shared.contract.commands import Button, InteractiveKind, OutInteractive
 from shared.contract.content import Span, SpanKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit.words import is_visible
 from shared.policy.choices import Misfit, Room, arranged, as_lines, listing, longer, unusable, with_lines
 
 Params = dict[str, Any]

@@ -11,10 +11,9 @@ from services.telegram.peers import CHANNEL, GUEST, Peer, message_number, parse_
 from services.telegram.send.cards import contact_calls, location_calls
 from services.telegram.send.keyboards import Composed, compose, under
 from services.telegram.send.media import edited_media, media_calls
-from services.telegram.send.rendering import is_visible, nothing_visible, text_calls, text_fields
+from services.telegram.send.rendering import nothing_visible, text_calls, text_fields
 from services.telegram.shapes import check_references
 from shared.channel import Call, PlanContext, Refused
-from shared.contract import ids
 from shared.contract.base import AliasKind
 from shared.contract.commands import (
     Command,
@@ -36,6 +35,8 @@ from shared.contract.commands import (
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit import facts
+from shared.kit.words import is_visible
 from shared.policy.text import length, parts_allowed
 
 Params = dict[str, Any]
@@ -72,15 +73,11 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> list[Call
 def _recipient(command: Command, context: PlanContext) -> Peer:
     if peer := peer_of_address(context.address):
         return peer
-    if command.conversation_id:
-        try:
-            channel, _, value = ids.split_conversation_id(command.conversation_id)
-        except ValueError:
-            channel, value = "", ""
-        peer = parse_peer(value)
-        if channel == CHANNEL and peer is not None:
+    otherwise = "The conversation is not one of Telegram's."
+    if (named := facts.peer_of(command, CHANNEL, otherwise)) is not None:
+        if (peer := parse_peer(named)) is not None:
             return peer
-        raise Refused(ErrorCode.INVALID_COMMAND, "The conversation is not one of Telegram's.", field="conversation_id")
+        raise Refused(ErrorCode.INVALID_COMMAND, otherwise, field="conversation_id")
     for alias in command.to:
         if alias.kind in (AliasKind.PROVIDER_ID, AliasKind.GROUP) and (peer := parse_peer(alias.value)):
             return peer

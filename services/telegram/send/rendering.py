@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import regex
-
 from services.telegram.capabilities import CAPABILITIES, MAX_ENTITIES
 from services.telegram.send.entities import entities_of
 from shared.channel import Call, Refused
 from shared.contract.content import Span
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit.words import is_visible
 from shared.policy.text import excess, length, split_text
 
 Params = dict[str, Any]
-
-# Blanks, control and format characters: Telegram calls such a text empty.
-_INVISIBLE = regex.compile(r"[\p{Z}\p{Cc}\p{Cf}]*")
-
-
-def is_visible(text: str) -> bool:
-    """Whether a reader would see anything of the text."""
-    return _INVISIBLE.fullmatch(text) is None
 
 
 def nothing_visible(text: str) -> Refused:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from services.telegram.api.client import Client, upload
 from services.telegram.peers import Peer
-from shared.channel import Account, Call, Failure, Files, FileUnavailable, OpenFile, ProviderError, Receipt
-from shared.contract.errors import ErrorCode
+from shared.channel import Account, Call, Files, OpenFile, Receipt
+from shared.kit.loose import Json
+from shared.kit.multipart import open_file
 from shared.media.types import upload_name
-
-Json = dict[str, Any]
 
 _PHOTO_EXTENSIONS = frozenset({".jpg", ".jpeg", ".gif", ".png", ".tif", ".bmp"})
 
@@ -23,11 +21,8 @@ async def perform(client: Client, call: Call, account: Account, files: Files) ->
     for name, file in call.files.items():
         if name in parameters or name not in _kinds(call):
             continue  # Telegram knows the file by an id already
-        try:
-            opened = await files.open(file)
-        except FileUnavailable:
-            raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
-        parameters[name] = upload(replace(opened, filename=_filename(opened, _kinds(call).get(name, name))))
+        opened = await open_file(files, file)
+        parameters[name] = upload(opened, _filename(opened, _kinds(call).get(name, name)))
     result = await client.call(account, call.method, parameters)
     messages = _messages(result) if call.parts else []
     return Receipt(

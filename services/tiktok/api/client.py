@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from yarl import URL
-
-from services.tiktok.api.media import UploadForm, allowed_media_url, open_response
 from services.tiktok.api.tokens import Grant, ProcessTokens, TokenKeeper, reauthorise
-from services.tiktok.api.transport import Endpoint, Transport, business_id
+from services.tiktok.api.transport import Endpoint, Transport
+from services.tiktok.api.uploads import image_part
 from services.tiktok.settings import Settings
 from shared.channel import Account, Failure, OpenFile, Pace, Priority, ProviderError, TokenStore
 from shared.contract.errors import ErrorCode
-
-MAX_REDIRECTS = 3
+from shared.kit.http import no_file, opened
+from shared.kit.multipart import FilePart
+from shared.media.types import upload_name
 
 SENDING = "message.list.send"
 SCOPES = (
@@ -81,10 +80,10 @@ class Client:
         `open_file` opens the file anew: it is read once per attempt.
         """
 
-        async def form() -> UploadForm:
-            return UploadForm(await open_file(), business_id(account))
+        async def image() -> FilePart:
+            return image_part(await open_file())
 
-        data = await self._api.as_account(account, UPLOAD, form=form)
+        data = await self._api.as_account(account, UPLOAD, image=image)
         if not data.get("media_id"):
             raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The upload's answer has no id."))
         return str(data["media_id"])
@@ -154,21 +153,11 @@ class Client:
 
     async def fetch(self, address: str, headers: Mapping[str, str] | None = None) -> OpenFile:
         """Open a file at one of TikTok's media hosts; redirects are followed only to another of them."""
-        for _ in range(MAX_REDIRECTS + 1):
-            url = allowed_media_url(address, self._settings.media_hosts, self._api.base)
-            if url is None:
-                break
-            response = await self._api.open(url, headers)
-            if response.status == 200:
-                return open_response(response)
-            response.close()
-            location = response.headers.get("Location")
-            if not 300 <= response.status < 400 or not location:
-                gone = 400 <= response.status < 500 and response.status != 429
-                code = ErrorCode.FILE_UNAVAILABLE if gone else ErrorCode.PROVIDER_UNAVAILABLE
-                raise ProviderError(Failure(code, provider_code=f"http_{response.status}"))
-            address = str(url.join(URL(location)))
-        raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail="The file is not at a host of TikTok's."))
+        response = await self._api.fetch(address, headers)
+        if response.status != 200:
+            raise no_file(response)
+        kind = response.content_type or "application/octet-stream"
+        return opened(response, upload_name("file", kind), kind)
 
     # ------------------------------------------------------------------------------------------------------- app
 

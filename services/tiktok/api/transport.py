@@ -6,24 +6,21 @@ built by aiohttp, which writes the `+` of a conversation id as `%2B`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
-from yarl import URL
 
 from services.tiktok.api import errors
-from services.tiktok.api.media import UploadForm
 from services.tiktok.api.tokens import Grant, TokenKeeper, reauthorise
 from services.tiktok.settings import Settings
 from shared.channel import Account, Failure, Pace, Priority, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.kit.http import BROKEN, Waits, certain, fetch, open_session
+from shared.kit.multipart import FilePart, form, uploading
+from shared.media.transfers import whole
 from shared.policy.retry import retry_after
-
-MAX_ANSWER = 4 * 1024 * 1024
 
 
 class Endpoint(NamedTuple):
@@ -54,19 +51,12 @@ class Transport:
         self.base = settings.api_url.rstrip("/")
         self.pace = unpaced
         self._session: aiohttp.ClientSession | None = None
-        self._total = aiohttp.ClientTimeout(total=settings.timeout, connect=settings.connect_timeout)
-        # For a body that has a speed instead of a total.
-        self._streaming = aiohttp.ClientTimeout(
-            total=None, connect=settings.connect_timeout, sock_read=settings.timeout
-        )
+        self._waits = Waits(settings.connect_timeout, settings.timeout)
+        self._media_hosts = (settings.api_url, *settings.media_hosts)
 
     async def start(self) -> None:
         """Open the connection pool."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._settings.connections, keepalive_timeout=15),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._total,
-        )
+        self._session = open_session(self._settings.connections)
 
     async def stop(self) -> None:
         """Close it, once refreshes under way are stored."""
@@ -79,13 +69,9 @@ class Transport:
         assert self._session is not None, "start() comes before the first call"
         return self._session
 
-    async def open(self, url: URL, headers: Mapping[str, str] | None) -> aiohttp.ClientResponse:
-        """The head of a file; whoever reads the rest watches its speed. Raises ProviderError."""
-        try:
-            async with asyncio.timeout(self._settings.timeout):
-                return await self.session.get(url, headers=headers, allow_redirects=False, timeout=self._streaming)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            raise ProviderError(errors.no_answer(sends=False)) from None
+    async def fetch(self, address: str, headers: Mapping[str, str] | None) -> aiohttp.ClientResponse:
+        """The head of a file's answer, from one of TikTok's media hosts."""
+        return await fetch(self.session, address, self._media_hosts, self._waits, headers)
 
     async def as_account(
         self,
@@ -95,11 +81,11 @@ class Transport:
         priority: Priority | None = None,
         json: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
-        form: Callable[[], Awaitable[UploadForm]] | None = None,
+        image: Callable[[], Awaitable[FilePart]] | None = None,
     ) -> dict[str, Any]:
         """A call with the account's access token and its `business_id`; the answer's `data`.
 
-        `priority` replaces the endpoint's own.
+        `priority` replaces the endpoint's own; `image` is opened anew for each attempt.
         """
         ours = {"business_id": business_id(account)}
         drawn = endpoint.sends
@@ -115,7 +101,8 @@ class Transport:
                 headers={"Access-Token": grant.access_token},
                 json=None if json is None else {**ours, **json},
                 query=None if query is None else {**ours, **query},
-                form=None if form is None else await form(),
+                fields={**ours, "media_type": "IMAGE"},
+                file=None if image is None else await image(),
             )
 
         return await self.with_token(account, call)
@@ -139,7 +126,8 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         json: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
-        form: UploadForm | None = None,
+        fields: Mapping[str, str] | None = None,
+        file: FilePart | None = None,
     ) -> dict[str, Any]:
         """One call, drawn from the app's rate unless it has been; the answer's `data`.
 
@@ -148,13 +136,15 @@ class Transport:
         if not drawn:
             await self.pace(priority or endpoint.priority, account)
         sent_headers = dict(headers or {})
+        body: Any = None
         if json is not None:
             sent_headers["Content-Type"] = "application/json"
-        body = orjson.dumps(json) if json is not None else form.payload if form is not None else None
-        watch = form.watched(self._settings.timeout) if form is not None else nullcontext()
+            body = orjson.dumps(json)
+        elif file is not None:
+            body = form(fields or {}, {"file": file})
         try:
             async with (
-                watch,
+                uploading([file] if file is not None else [], self._settings.timeout),
                 self.session.request(
                     endpoint.method,
                     self.base + endpoint.path,
@@ -162,29 +152,17 @@ class Transport:
                     data=body,
                     headers=sent_headers,
                     allow_redirects=False,
-                    timeout=self._streaming if form is not None else self._total,
+                    timeout=self._waits.whole if file is None else self._waits.streamed,
                 ) as response,
             ):
-                raw = await _read(response)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise ProviderError(errors.unreachable()) from None
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            if form is not None and form.unavailable:
+                raw = await whole(response)
+        except BROKEN as broken:
+            if file is not None and file.unreadable:
                 raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
+            if certain(broken):
+                raise ProviderError(errors.unreachable()) from None
             raise ProviderError(errors.no_answer(sends=endpoint.sends)) from None
         return _data(response, raw, sends=endpoint.sends)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body up to a bound; a longer one is no answer of this API and is cut, which makes it unreadable."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_chunked(65536):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_ANSWER:
-            break
-    return b"".join(chunks)
 
 
 def _data(response: aiohttp.ClientResponse, raw: bytes, *, sends: bool) -> dict[str, Any]:

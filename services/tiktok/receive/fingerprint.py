@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from services.tiktok.receive.wire import Content, post_id
+from shared.kit.words import nfc
 
 
 def call_fingerprint(params: Mapping[str, Any]) -> str:
@@ -41,5 +41,5 @@ def content_fingerprint(content: Content, conversation_id: str) -> str:
 
 
 def _fingerprint(conversation_id: str, message_type: str, identity: str) -> str:
-    seen = unicodedata.normalize("NFC", identity).strip()
+    seen = nfc(identity).strip()
     return "echo:" + hashlib.sha256(f"{conversation_id}\0{message_type.lower()}\0{seen}".encode()).hexdigest()[:24]

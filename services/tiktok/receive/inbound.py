@@ -13,7 +13,6 @@ from services.tiktok.receive.history import history_items
 from services.tiktok.receive.messages import message_outcomes, unknown_event
 from services.tiktok.receive.notices import NOTICES, account_notice, authorization_removed, referrals
 from services.tiktok.receive.received import Received, content_of
-from services.tiktok.receive.wire import read_json
 from services.tiktok.settings import Settings
 from services.tiktok.shapes import RESTRICTED_PEER
 from shared.channel import (
@@ -31,6 +30,7 @@ from shared.channel import (
 from shared.contract.content import UnsupportedContent
 from shared.contract.events import ConversationRead, EventType
 from shared.contract.statuses import State
+from shared.kit.json import read_shallow
 
 SIGNATURE_HEADER = "tiktok-signature"
 
@@ -107,7 +107,7 @@ def unbatch(body: bytes) -> Sequence[RawItem]:
 
     Raises ValueError when there is no event in it.
     """
-    document = read_json(body)
+    document = read_shallow(body)
     if isinstance(document, dict):
         if (answer := _history_answer(document)) is not None:
             return bounded(history_items(answer))

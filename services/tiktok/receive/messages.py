@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -11,7 +10,6 @@ from services.tiktok.receive.notices import referrals_beside
 from services.tiktok.receive.received import Received
 from services.tiktok.receive.wire import CardElement, Content, Reaction, moment, post_id
 from shared.channel import Event, Outcome, StatusUpdate
-from shared.contract import ids
 from shared.contract.base import Alias, AliasKind, Contact, Origin
 from shared.contract.content import (
     Attachment,
@@ -28,6 +26,8 @@ from shared.contract.content import (
 from shared.contract.content import Content as ContractContent
 from shared.contract.events import EventType, ReactionChanged
 from shared.contract.statuses import State
+from shared.kit.facts import attachment_names
+from shared.kit.words import nfc
 
 
 def message_outcomes(received: Received) -> Sequence[Outcome]:
@@ -145,7 +145,7 @@ def _reaction(received: Received, reaction: Reaction, target: str) -> Event:
         **{**received.facts(), "occurred_at": at or received.occurred_at},
         message_id=received.message_id(target),
         action="removed" if removed else "added",
-        emoji=_nfc(reaction.emoji),
+        emoji=nfc(reaction.emoji),
         custom_emoji_id=reaction.ai_emoji_url,
         direction=direction,
         origin=Origin.NATIVE_APP if by_us else Origin.CONTACT,
@@ -202,7 +202,7 @@ def _custom(received: Received) -> CustomPayloadContent:
 
 def _body(received: Received) -> str:
     """The text that came along, whatever the type; empty where there is none."""
-    return _nfc(received.content.text.body if received.content.text else None)
+    return nfc(received.content.text.body if received.content.text else None)
 
 
 def _text(received: Received) -> ContractContent | None:
@@ -232,13 +232,8 @@ def _sticker(received: Received) -> ContractContent | None:
 
 
 def _attachment(received: Received, kind: AttachmentKind, ref: str) -> Attachment:
-    attachment_id = ids.attachment_id(received.message_id(received.ref), 0)
-    return Attachment(
-        attachment_id=attachment_id,
-        kind=kind,
-        blob=ids.blob_key(received.account.workspace_id, received.account.account_id, attachment_id),
-        provider_ref=ref,
-    )
+    names = attachment_names(received.item.account, received.message_id(received.ref))
+    return Attachment(**names, kind=kind, provider_ref=ref)
 
 
 def _shared_post(received: Received) -> ContractContent | None:
@@ -253,15 +248,11 @@ def _shared_post(received: Received) -> ContractContent | None:
 def _template(received: Received) -> ContractContent | None:
     card = received.content.template
     elements: Sequence[CardElement] = [*card.elements, card] if card else ()
-    titles = [_nfc(element.title) for element in elements if element.title]
-    buttons = [_nfc(button.title) for element in elements for button in element.buttons if button.title]
+    titles = [nfc(element.title) for element in elements if element.title]
+    buttons = [nfc(button.title) for element in elements for button in element.buttons if button.title]
     if not titles and not buttons:
         return None
     return TemplateContent(text="\n".join(titles or buttons), buttons=tuple(buttons))
-
-
-def _nfc(text: str | None) -> str:
-    return unicodedata.normalize("NFC", text or "")
 
 
 # What says who wrote, when and in answer to what, and nothing of what was written.

@@ -13,7 +13,8 @@ from services.tiktok.receive.wire import Ad, ShortLink, moment
 from shared.channel import Event, HealthChange, Outcome
 from shared.contract.content import Referral
 from shared.contract.errors import ErrorCode
-from shared.contract.events import AccountNotice, ConversationReferred, EventType, Health
+from shared.contract.events import ConversationReferred, EventType, Health
+from shared.kit import facts
 
 
 class Notice(NamedTuple):
@@ -79,15 +80,16 @@ def authorization_removed(received: Received) -> Sequence[Outcome]:
 
 
 def _notice(received: Received, notice: Notice, values: Mapping[str, Any], critical: bool = False) -> Event:
-    data = AccountNotice(
-        **received.account_facts(),
-        notice=notice.name,
+    return facts.account_notice(
+        received.item,
+        notice.name,
+        notice.text,
+        f"{received.envelope.event}:{received.digest}",
         severity="critical" if critical else "warning" if notice is _UNKNOWN else "info",
-        text=notice.text,
-        health=Health.DISCONNECTED if critical else None,
         values={name: value for name, value in values.items() if value not in (None, "")},
+        at=received.occurred_at,
+        health=Health.DISCONNECTED if critical else None,
     )
-    return Event(EventType.ACCOUNT_NOTICE, data, provider_id=f"{received.envelope.event}:{received.digest}")
 
 
 # ---------------------------------------------------------------------------------------------- referrals
@@ -135,16 +137,16 @@ def _from_link(link: ShortLink) -> tuple[Referral, Any]:
 
 def _referred(received: Received, referral: Referral, timestamp: Any) -> Event:
     at = moment(timestamp)
-    facts = received.facts()
+    shared = received.facts()
     if at is not None and received.envelope.backfill:
-        facts["occurred_at"] = at
+        shared["occurred_at"] = at
     # Whole seconds: a webhook tells milliseconds, the history seconds, of the same referral.
     when = str(int((at or received.occurred_at).timestamp()))
     named = referral.id or hashlib.sha256((referral.payload or "").encode()).hexdigest()
     contact = received.contact if received.contact.aliases else None
     return Event(
         EventType.CONVERSATION_REFERRED,
-        ConversationReferred(**facts, referral=referral, contact=contact),
+        ConversationReferred(**shared, referral=referral, contact=contact),
         provider_id=f"{received.peer}:{referral.source}:{named}:{when}",
         address=received.address,
     )

@@ -11,16 +11,15 @@ from typing import Any, Literal
 
 import orjson
 
-from services.tiktok.capabilities import CHANNEL
-from services.tiktok.receive.wire import Content, Envelope, moment, read_json
+from services.tiktok.receive.wire import Content, Envelope, moment
 from services.tiktok.shapes import UNKNOWN_PEER, USER_PEER
 from shared.channel import Event, ReceivedItem
-from shared.contract import ids
-from shared.contract.accounts import AccountRecord
 from shared.contract.base import Alias, AliasKind, Contact, Origin
 from shared.contract.content import Content as ContractContent
 from shared.contract.content import ReplyTo
 from shared.contract.events import EventType, Message, ProviderFact
+from shared.kit import facts
+from shared.kit.json import read_shallow
 
 _NESTED_STRINGS = 2  # `content` is JSON in a string; some relays wrap it once more
 
@@ -30,7 +29,7 @@ def content_of(value: Any) -> Any:
     for _ in range(_NESTED_STRINGS):
         if not isinstance(value, str) or not value.strip():
             break
-        value = read_json(value)
+        value = read_shallow(value)
     if isinstance(value, str) and value.strip():
         raise ValueError("The content of the event is not JSON.")
     return value
@@ -40,17 +39,15 @@ def content_of(value: Any) -> Any:
 class Received:
     """An event with its account. `raw` is the content as it came, for what is not modelled."""
 
-    account: AccountRecord
+    item: ReceivedItem
     envelope: Envelope
     content: Content
     raw: Mapping[str, Any]
-    received_at: datetime
-    sequence: int | None
 
     @classmethod
     def of(cls, item: ReceivedItem) -> Received:
         """Decode an item. Raises ValueError when it or its content is not JSON."""
-        document = read_json(item.body)
+        document = read_shallow(item.body)
         # A stray entry of a batch, or what is no event at all: shown whole, like any unknown event.
         if not isinstance(document, dict):
             document = {"content": {"value": document}}
@@ -61,21 +58,14 @@ class Received:
             document = {**document, "content": {n: v for n, v in document.items() if n not in Envelope.model_fields}}
         content = content_of(document.get("content"))
         raw = content if isinstance(content, dict) else {} if content is None else {"value": content}
-        return cls(
-            item.account,
-            Envelope.model_validate(document),
-            Content.model_validate(raw),
-            raw,
-            item.received_at,
-            item.sequence,
-        )
+        return cls(item, Envelope.model_validate(document), Content.model_validate(raw), raw)
 
     # ------------------------------------------------------------------------------------------- who and when
 
     @cached_property
     def occurred_at(self) -> datetime:
         read = self.content.read.last_read_timestamp if self.content.read else None
-        return moment(self.content.timestamp, self.envelope.create_time, read) or self.received_at
+        return moment(self.content.timestamp, self.envelope.create_time, read) or self.item.received_at
 
     @cached_property
     def read_until(self) -> datetime:
@@ -84,7 +74,7 @@ class Received:
 
     @property
     def business_id(self) -> str | None:
-        return self.envelope.user_openid or self.account.external_id
+        return self.envelope.user_openid or self.item.account.external_id
 
     @cached_property
     def outbound(self) -> bool:
@@ -165,23 +155,11 @@ class Received:
 
     def facts(self, peer: str | None = None) -> dict[str, Any]:
         """The fields every event of a conversation has."""
-        return {
-            "channel": CHANNEL,
-            "workspace_id": self.account.workspace_id,
-            "account_id": self.account.account_id,
-            "conversation_id": ids.conversation_id(CHANNEL, self.account.account_id, peer or self.peer),
-            "occurred_at": self.occurred_at,
-            "received_at": self.received_at,
-            "sequence": self.sequence,
-            "backfill": self.envelope.backfill,
-        }
-
-    def account_facts(self) -> dict[str, Any]:
-        """The fields of an event about the account itself."""
-        return {**self.facts(), "conversation_id": f"{CHANNEL}:{self.account.account_id}"}
+        shared = facts.facts(self.item, peer or self.peer, self.occurred_at)
+        return {**shared, "backfill": self.envelope.backfill}
 
     def message_id(self, ref: str) -> str:
-        return ids.message_id(CHANNEL, self.account.account_id, ref)
+        return facts.message_id(self.item.account, ref)
 
     def provider_fact(self, kind: str) -> ProviderFact:
         return ProviderFact(message_id=self.content.message_id, type=kind)

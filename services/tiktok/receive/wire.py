@@ -2,86 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-import orjson
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from shared.kit.loose import as_moment, as_text
+
 _EARLIEST = datetime(2016, 1, 1, tzinfo=UTC)  # before the product existed
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
-_LARGEST_SECONDS = 10**11  # a larger number counts milliseconds
-_INT64 = 2**63
-_DEEPEST = 100  # beyond it the document could not be written again
 
 T = TypeVar("T")
 
 
-def read_json(value: bytes | str) -> Any:
-    """The document in `value`.
-
-    What is no strict JSON but can still be read is: bytes that are no UTF-8 are replaced, and so are the halves of
-    an emoji that somebody's cut left alone; a line break inside a text is one. Raises ValueError.
-    """
-    try:
-        document = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        document = _read_leniently(value)
-    brackets = value.count("{") + value.count("[") if isinstance(value, str) else value.count(b"{") + value.count(b"[")
-    if brackets > _DEEPEST and _is_deeper(document, _DEEPEST):
-        raise ValueError("The payload is nested too deeply.")
-    return document
-
-
-def _read_leniently(value: bytes | str) -> Any:
-    text = value.decode("utf-8-sig", "replace") if isinstance(value, bytes) else value.removeprefix("\ufeff")
-    try:
-        return _clean(json.loads(text, strict=False))
-    except (ValueError, RecursionError):
-        raise ValueError("The payload is not JSON.") from None
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_is_deeper(entry, levels - 1) for entry in inner)
-
-
-def _clean(value: Any) -> Any:
-    """Without what the strict parser would not have let through: lone surrogates, numbers no JSON writer takes."""
-    match value:
-        case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case dict():
-            return {_clean(name): _clean(inner) for name, inner in value.items()}
-        case list():
-            return [_clean(inner) for inner in value]
-        case float() if not math.isfinite(value):
-            return None
-        case int() if not -_INT64 <= value < _INT64:
-            return str(value)
-    return value
-
-
 def moment(*values: Any) -> datetime | None:
-    """The first of `values` that is a plausible time: seconds or milliseconds since 1970, as a number or as text."""
-    for told in values:
-        value = int(told) if isinstance(told, str) and told.strip().isdecimal() and len(told) < 20 else told
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 10**16:
-            continue
-        milliseconds = value * 1000 if value < _LARGEST_SECONDS else value
-        if milliseconds < 10**14 and _EARLIEST <= (found := _EPOCH + timedelta(milliseconds=milliseconds)) < _LATEST:
-            return found
-    return None
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    """The first of `values` that is a plausible time."""
+    return next((found for told in values if (found := as_moment(told, _EARLIEST, _LATEST))), None)
 
 
 def _word(value: Any) -> str | None:
@@ -101,7 +38,7 @@ def _body(value: Any) -> Any:
     return {"body": value} if isinstance(value, str) else _object(value)
 
 
-Text = Annotated[str | None, BeforeValidator(_text)]  # ids too: some come as numbers
+Text = Annotated[str | None, BeforeValidator(as_text)]  # ids too: some come as numbers
 Word = Annotated[str | None, BeforeValidator(_word)]  # an enum: webhooks write them in lower case, REST in upper
 Flag = Annotated[bool, BeforeValidator(lambda value: value is True)]
 Part = Annotated[T | None, BeforeValidator(_object)]

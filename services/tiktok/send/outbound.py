@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.tiktok.capabilities import CARD_BUTTONS, QUOTA
+from services.tiktok.capabilities import CARD_BUTTONS, CHANNEL, QUOTA
 from services.tiktok.send.rendering import (
     ROOM,
     card,
@@ -19,7 +19,6 @@ from services.tiktok.send.rendering import (
 )
 from services.tiktok.shapes import RESTRICTED_PEER, UNKNOWN_PEER, USER_PEER, check_references
 from shared.channel import Call, PlanContext, Refused
-from shared.contract import ids
 from shared.contract.capabilities import Capabilities, Grade
 from shared.contract.commands import (
     Button,
@@ -36,6 +35,7 @@ from shared.contract.commands import (
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit import facts
 from shared.policy.choices import (
     Misfit,
     Placed,
@@ -89,14 +89,8 @@ def _recipient(command: Command, context: PlanContext) -> str:
     """The conversation id, which is the only address TikTok sends to."""
     if context.address.get("conversation_id"):
         return context.address["conversation_id"]
-    if command.conversation_id is None:
+    if (peer := facts.peer_of(command, CHANNEL, "This is no TikTok conversation.")) is None:
         raise Refused(ErrorCode.CANNOT_INITIATE, field="to")
-    try:
-        channel, _, peer = ids.split_conversation_id(command.conversation_id)
-    except ValueError:
-        channel, peer = "", ""
-    if channel != "tiktok":
-        raise Refused(ErrorCode.INVALID_COMMAND, "This is no TikTok conversation.", field="conversation_id")
     if peer in (RESTRICTED_PEER, UNKNOWN_PEER) or peer.startswith(USER_PEER):
         raise Refused(ErrorCode.RECIPIENT_UNKNOWN, "TikTok did not say who this is.", field="conversation_id")
     return peer

@@ -1,19 +1,23 @@
-"""Files of inbound messages: where Meta keeps them, fetched, counted and compared with what Meta announced."""
+"""Files of inbound messages: where Meta keeps them, fetched, and compared with what Meta announced."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import quote
 
 from services.whatsapp import wire
-from services.whatsapp.api.client import Client, Download, Json, Refusal, number_of
-from services.whatsapp.api.errors import About, answer_failure, nothing_sent
+from services.whatsapp.api.client import Client, number_of
+from services.whatsapp.api.errors import About, nothing_sent
 from shared.channel import Account, Failure, OpenFile, ProviderError
 from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
+from shared.kit import loose
+from shared.kit.http import no_file, opened
+from shared.kit.loose import Json
+from shared.kit.words import safe_filename
 
-_LARGEST = 100 * 1024 * 1024  # Meta hands over nothing larger (131052)
 _GONE = frozenset({401, 403, 404, 410})  # a media URL lives five minutes
 
 
@@ -23,30 +27,19 @@ async def open_media(client: Client, attachment: Attachment, account: Account) -
     if media_id is None:
         raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE))
     described = await _describe(client, account, media_id)
-    try:
-        download = await client.download(account, wire.text(described, "url") or "")
-    except Refusal as refusal:
-        if refusal.status not in _GONE:
-            raise ProviderError(nothing_sent(answer_failure(refusal.status, refusal.body, About.MEDIA))) from None
+    response = await client.download(account, loose.text(described, "url") or "")
+    if response.status in _GONE:
+        response.close()
         described = await _describe(client, account, media_id)
-        download = await _last_try(client, account, described)
-    mime_type = wire.text(described, "mime_type") or attachment.claimed_mime_type or "application/octet-stream"
-    expected = wire.sha256_hex(wire.text(described, "sha256")) or attachment.sha256
-    return OpenFile(
-        filename=attachment.filename or wire.safe_filename(media_id) or "file",
-        mime_type=mime_type,
-        size=int(wire.number(described, "file_size") or download.size),
-        chunks=_checked(download, expected),
-        close=download.close,
-    )
-
-
-async def _last_try(client: Client, account: Account, described: Json) -> Download:
-    try:
-        return await client.download(account, wire.text(described, "url") or "")
-    except Refusal as refusal:
-        detail = f"The download was answered with {refusal.status}."
-        raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail=detail)) from None
+        response = await client.download(account, loose.text(described, "url") or "")
+    if response.status != 200:
+        raise no_file(response)
+    name = attachment.filename or safe_filename(media_id) or "file"
+    mime_type = loose.text(described, "mime_type") or attachment.claimed_mime_type or "application/octet-stream"
+    size = loose.number(described, "file_size")
+    file = opened(response, name, mime_type, None if size is None else int(size))
+    expected = wire.sha256_hex(loose.text(described, "sha256")) or attachment.sha256
+    return file if expected is None else replace(file, chunks=_checked(file.chunks, expected))
 
 
 async def _describe(client: Client, account: Account, media_id: str) -> Json:
@@ -58,15 +51,11 @@ async def _describe(client: Client, account: Account, media_id: str) -> Json:
         raise ProviderError(nothing_sent(refused.failure)) from None
 
 
-async def _checked(download: Download, expected: str | None) -> AsyncIterator[bytes]:
-    """The bytes of a download. Raises ProviderError when they are too many or not what Meta announced."""
+async def _checked(chunks: AsyncIterator[bytes], expected: str) -> AsyncIterator[bytes]:
+    """The bytes of a download. Raises ProviderError when they are not what Meta announced."""
     digest = hashlib.sha256()
-    size = 0
-    async for chunk in download.chunks:
-        size += len(chunk)
-        if size > _LARGEST:
-            raise ProviderError(Failure(ErrorCode.FILE_TOO_LARGE, facts={"limit": _LARGEST, "actual": size}))
+    async for chunk in chunks:
         digest.update(chunk)
         yield chunk
-    if expected is not None and digest.hexdigest() != expected:
+    if digest.hexdigest() != expected:
         raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail="The file is not what Meta announced."))

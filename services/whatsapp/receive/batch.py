@@ -8,17 +8,17 @@ refuses it, which makes it a dead letter and costs its neighbours nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from services.whatsapp import wire
 from services.whatsapp.identity import ADDRESSEE, AUTHOR, PERSON, RECIPIENT, identity
 from services.whatsapp.receive.persons import Contacts, key_of, wrote_ourselves
-from services.whatsapp.wire import Json
 from shared.channel import RawItem, bounded
+from shared.kit import loose
+from shared.kit.json import read_json
+from shared.kit.loose import Json
 
 # Lists of a value, the key of their members in a raw item, and where a member names its person.
 _LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -42,7 +42,7 @@ class _Poisoned(RawItem):
 
 def unbatch(body: bytes) -> list[RawItem]:
     """Every message, status and other fact of a body. Raises ValueError when nothing in it can be read."""
-    found = bounded(_split(_loads(body)))
+    found = bounded(_split(read_json(body, "not JSON")))
     if found and all(isinstance(item, _Poisoned) for item in found):
         raise ValueError("nothing in it can be read")
     return found
@@ -54,28 +54,6 @@ def _split(document: Any) -> Iterator[RawItem]:
             yield change
         else:
             yield from _items(*change)
-
-
-def _loads(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    # Half an emoji or a broken byte in one message must not cost the other 999: read again, and mend the text.
-    try:
-        return _mended(json.loads(body.decode("utf-8-sig", "replace")))
-    except (ValueError, RecursionError) as unreadable:
-        raise ValueError("not JSON") from unreadable
-
-
-def _mended(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_mended(entry) for entry in value]
-    if isinstance(value, dict):
-        return {_mended(key): _mended(entry) for key, entry in value.items()}
-    return value
 
 
 def _changes(document: Any) -> Iterator[tuple[Json, Json] | RawItem]:
@@ -96,21 +74,21 @@ def _changes(document: Any) -> Iterator[tuple[Json, Json] | RawItem]:
             if not isinstance(entry, dict) or not isinstance(entry.get("changes"), list):
                 yield _bare(entry, "", None)
                 continue
-            waba = wire.text(entry, "id")
+            waba = loose.text(entry, "id")
             for change in entry["changes"]:
                 value = change.get("value") if isinstance(change, dict) else None
                 if not isinstance(value, dict) or not value:
                     yield _bare(change, waba or "", waba)
                     continue
                 # Some of Meta's own samples write the field a level too deep or too high.
-                named = wire.text(change, "field") or wire.text(value, "field") or wire.text(entry, "field")
+                named = loose.text(change, "field") or loose.text(value, "field") or loose.text(entry, "field")
                 field = named or "messages"
                 yield {"field": field, "waba": _waba(value) or waba, "time": entry.get("time")}, value
 
 
 def _waba(value: Json) -> str | None:
     """The business account that a value names: what is told to a partner comes in an entry of the partner's own."""
-    return wire.text(wire.obj(value, "waba_info"), "waba_id")
+    return loose.text(loose.obj(value, "waba_info"), "waba_id")
 
 
 def _entries(envelope: Any) -> list[Any] | None:
@@ -122,7 +100,7 @@ def _entries(envelope: Any) -> list[Any] | None:
     if "field" in envelope and "value" in envelope:
         return [{"changes": [envelope]}]
     known = (*_LISTS, "history", "errors") if "messaging_product" in envelope else ("messages", "statuses")
-    if any(wire.items(envelope, name) for name in known):
+    if any(loose.items(envelope, name) for name in known):
         return [{"changes": [{"value": envelope}]}]
     return None
 
@@ -140,22 +118,22 @@ def _dumps(item: Any) -> bytes:
 
 
 def _items(frame: Json, value: Json) -> Iterator[RawItem]:
-    if observed := wire.objects(value, "standby"):  # the lists of other fields, a level deeper
+    if observed := loose.objects(value, "standby"):  # the lists of other fields, a level deeper
         around = {name: content for name, content in value.items() if name != "standby"}
         for part in observed:
             yield from _items(frame, {**around, **part})
         return
-    metadata = wire.obj(value, "metadata")
+    metadata = loose.obj(value, "metadata")
     # A change of control names our number as its recipient.
-    number = wire.text(metadata, "phone_number_id") or wire.text(wire.obj(value, "recipient"), "phone_number_id")
+    number = loose.text(metadata, "phone_number_id") or loose.text(loose.obj(value, "recipient"), "phone_number_id")
     external_id = number or frame["waba"]
     frame = {**frame, "metadata": metadata} if metadata else frame
     account_key = external_id or ""
-    errors = wire.objects(value, "errors")
+    errors = loose.objects(value, "errors")
     past = frame["field"] == "history"
-    lists = [(name, wire.items(value, name)) for name in _LISTS if name in value]
+    lists = [(name, loose.items(value, name)) for name in _LISTS if name in value]
     count = sum(len(members) for _, members in lists)
-    contacts = Contacts(wire.objects(value, "contacts"), count)
+    contacts = Contacts(loose.objects(value, "contacts"), count)
     for name, members in lists:
         of_list = _LISTS[name]
         for given in members:
@@ -172,18 +150,18 @@ def _items(frame: Json, value: Json) -> Iterator[RawItem]:
             item = {**frame, "history_message" if past and kind in ("message", "message_echo") else kind: member}
             if contact:
                 item["contact"] = contact
-            if errors and kind == "message" and not isinstance(member.get(wire.text(member, "type") or ""), dict):
+            if errors and kind == "message" and not isinstance(member.get(loose.text(member, "type") or ""), dict):
                 item["errors"], errors = errors, []
             yield RawItem(key_of(member, contact, keys) or account_key, _dumps(item), external_id=external_id)
     for error in errors:
         count += 1
         yield RawItem(account_key, _dumps({**frame, "error": error}), external_id=external_id)
-    for chunk in wire.items(value, "history"):
+    for chunk in loose.items(value, "history"):
         count += 1
         yield from _history(frame, chunk, account_key, external_id)
-    if summed_up := wire.obj(value, "conversation_context"):  # by whoever held the conversation before us
+    if summed_up := loose.obj(value, "conversation_context"):  # by whoever held the conversation before us
         count += 1
-        told = {**summed_up, "message_ids": [wire.text(member, "id") for member in wire.objects(value, "messages")]}
+        told = {**summed_up, "message_ids": [loose.text(member, "id") for member in loose.objects(value, "messages")]}
         yield RawItem(account_key, _dumps({**frame, "conversation_context": told}), external_id=external_id)
     if frame["field"] == "standby" or not count:
         yield RawItem(account_key, _dumps({**frame, "value": value}), external_id=external_id)
@@ -194,7 +172,7 @@ _NESTED = frozenset({"message_echoes", "statuses"})
 
 
 def _flat(member: Json) -> Json:
-    inner = wire.obj(member, "message")
+    inner = loose.obj(member, "message")
     if not inner:
         return member
     outer = {name: content for name, content in member.items() if name != "message"}
@@ -208,13 +186,13 @@ def _history(frame: Json, chunk: Any, account_key: str, external_id: str | None)
     if not isinstance(chunk, dict):
         yield _bare(chunk, account_key, external_id)
         return
-    for thread in wire.items(chunk, "threads"):
+    for thread in loose.items(chunk, "threads"):
         if not isinstance(thread, dict):
             yield _bare(thread, account_key, external_id)
             continue
-        contact = {"wa_id": wire.text(thread, "id"), **wire.obj(thread, "context")}
+        contact = {"wa_id": loose.text(thread, "id"), **loose.obj(thread, "context")}
         peers = identity({}, contact).peers
-        for member in wire.items(thread, "messages"):
+        for member in loose.items(thread, "messages"):
             if not isinstance(member, dict) or not member:
                 yield _bare(member, account_key, external_id)
                 continue

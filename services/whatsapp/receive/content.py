@@ -7,11 +7,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from services.whatsapp import wire
 from services.whatsapp.receive import cards
 from services.whatsapp.receive.attachments import MEDIA, media, provider_error
 from services.whatsapp.receive.received import Received
-from services.whatsapp.wire import Json
 from shared.contract.content import (
     ContactsContent,
     Content,
@@ -28,6 +26,9 @@ from shared.contract.content import (
     UnsupportedContent,
 )
 from shared.contract.errors import ErrorCode
+from shared.kit import loose
+from shared.kit.loose import Json
+from shared.kit.words import nfc
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
@@ -44,7 +45,7 @@ _REASONS = {"130501": "group_message", "131052": "media_unavailable", "131060": 
 
 def content_of(received: Received, message: Json, message_id: str) -> Content:
     """The content of a message of any type. Total: what is not modelled comes as it is, in `custom_payload`."""
-    kind = wire.text(message, "type")
+    kind = loose.text(message, "type")
     if kind is None:
         kind = next((name for name in _READERS if message.get(name)), "unknown")
         message = {**message, "type": kind}
@@ -54,7 +55,7 @@ def content_of(received: Received, message: Json, message_id: str) -> Content:
         return _unsupported(received, message, kind)
     if read is not None and (isinstance(body, dict) or kind == "contacts"):
         return read(received, message, body if isinstance(body, dict) else {}, message_id)
-    if kind in MEDIA and (received.errors or wire.objects(message, "errors")):
+    if kind in MEDIA and (received.errors or loose.objects(message, "errors")):
         return media(received, message, {}, message_id)
     held = {name: value for name, value in message.items() if name not in _FRAME and value is not None}
     return _custom(kind, held) if held else _unsupported(received, message, kind)
@@ -66,7 +67,7 @@ def _custom(kind: str, held: Json) -> Content:
 
 def _unsupported(received: Received, message: Json, kind: str) -> Content:
     failure = provider_error(received, message, ErrorCode.UNSUPPORTED_BY_CHANNEL)
-    real = wire.text(wire.obj(message, "unsupported"), "type")
+    real = loose.text(loose.obj(message, "unsupported"), "type")
     by_code = _REASONS.get(failure.provider_code or "") if failure else None
     reason = real or by_code or ("unknown" if kind == "unsupported" else kind)
     return UnsupportedContent(text=f"Unsupported message: {reason}", reason=reason, error=failure)
@@ -75,22 +76,22 @@ def _unsupported(received: Received, message: Json, kind: str) -> Content:
 def _text(received: Received, message: Json, body: Json, message_id: str) -> Content:
     if isinstance(body.get("body"), dict | list):
         return _custom("text", {"text": body})
-    return TextContent(text=wire.nfc(wire.text(body, "body") or ""))
+    return TextContent(text=nfc(loose.text(body, "body") or ""))
 
 
 # ------------------------------------------------------------------------------------- places, cards, carts
 
 
 def _location(received: Received, message: Json, body: Json, message_id: str) -> Content:
-    latitude, longitude = wire.number(body, "latitude"), wire.number(body, "longitude")
+    latitude, longitude = loose.number(body, "latitude"), loose.number(body, "longitude")
     if latitude is None or longitude is None:
         return _custom("location", {"location": body})
-    name, address = wire.text(body, "name"), wire.text(body, "address")
+    name, address = loose.text(body, "name"), loose.text(body, "address")
     described = ", ".join(part for part in (name, address) if part)
     point = f"{_degrees(latitude)}, {_degrees(longitude)}"
     return LocationContent(
-        text=wire.nfc(f"Location: {described} ({point})" if described else f"Location: {point}"),
-        location=Place(latitude=latitude, longitude=longitude, name=name, address=address, url=wire.text(body, "url")),
+        text=nfc(f"Location: {described} ({point})" if described else f"Location: {point}"),
+        location=Place(latitude=latitude, longitude=longitude, name=name, address=address, url=loose.text(body, "url")),
     )
 
 
@@ -104,55 +105,55 @@ def _contacts(received: Received, message: Json, body: Json, message_id: str) ->
     if not held:
         return _custom("contacts", {"contacts": message.get("contacts")})
     shown = "; ".join(map(cards.shown, held))
-    return ContactsContent(text=wire.nfc(f"Contact: {shown}"), contacts=held)
+    return ContactsContent(text=nfc(f"Contact: {shown}"), contacts=held)
 
 
 def _order(received: Received, message: Json, body: Json, message_id: str) -> Content:
     items = tuple(
         OrderItem(
-            product_id=wire.text(entry, "product_retailer_id") or "",
-            quantity=wire.number(entry, "quantity"),
-            unit_price=wire.number(entry, "item_price"),
-            currency=wire.text(entry, "currency"),
+            product_id=loose.text(entry, "product_retailer_id") or "",
+            quantity=loose.number(entry, "quantity"),
+            unit_price=loose.number(entry, "item_price"),
+            currency=loose.text(entry, "currency"),
         )
-        for entry in wire.objects(body, "product_items")
+        for entry in loose.objects(body, "product_items")
     )
     listed = ", ".join(f"{1 if item.quantity is None else item.quantity:g} × {item.product_id}" for item in items)
     cart = f"Order: {listed}" if listed else "Order"
-    text = wire.text(body, "text")
-    return OrderContent(text=wire.nfc(text) if text else cart, catalog_id=wire.text(body, "catalog_id"), items=items)
+    text = loose.text(body, "text")
+    return OrderContent(text=nfc(text) if text else cart, catalog_id=loose.text(body, "catalog_id"), items=items)
 
 
 # ---------------------------------------------------------------------------------------------------- answers
 
 
 def _button(received: Received, message: Json, body: Json, message_id: str) -> Content:
-    title = wire.nfc(wire.text(body, "text", "payload") or "")
-    return PostbackContent(text=title, source=PostbackSource.BUTTON, payload=wire.text(body, "payload"), title=title)
+    title = nfc(loose.text(body, "text", "payload") or "")
+    return PostbackContent(text=title, source=PostbackSource.BUTTON, payload=loose.text(body, "payload"), title=title)
 
 
 _ANSWERS = ("button_reply", "list_reply", "nfm_reply", "call_permission_reply")
 
 
 def _interactive(received: Received, message: Json, body: Json, message_id: str) -> Content:
-    kind = wire.text(body, "type") or next((name for name in _ANSWERS if wire.obj(body, name)), "unknown")
-    answer = wire.obj(body, kind)
+    kind = loose.text(body, "type") or next((name for name in _ANSWERS if loose.obj(body, name)), "unknown")
+    answer = loose.obj(body, kind)
     if kind in ("button_reply", "list_reply"):
-        title = wire.nfc(wire.text(answer, "title", "id") or "")
+        title = nfc(loose.text(answer, "title", "id") or "")
         return PostbackContent(
             text=title,
             source=PostbackSource.BUTTON if kind == "button_reply" else PostbackSource.LIST,
-            payload=wire.text(answer, "id"),
+            payload=loose.text(answer, "id"),
             title=title,
-            description=wire.text(answer, "description"),
+            description=loose.text(answer, "description"),
         )
     if kind == "nfm_reply":
         return _form(answer)
     if kind == "call_permission_reply":
-        response = wire.text(answer, "response") or "unknown"
+        response = loose.text(answer, "response") or "unknown"
         return SystemContent(text=f"Call permission: {response}", event=f"call_permission.{response}")
-    shown = wire.text(wire.obj(body, "body"), "text")
-    return CustomPayloadContent(text=wire.nfc(shown) if shown else f"Custom payload: {kind}", raw={"interactive": body})
+    shown = loose.text(loose.obj(body, "body"), "text")
+    return CustomPayloadContent(text=nfc(shown) if shown else f"Custom payload: {kind}", raw={"interactive": body})
 
 
 def _form(answer: Json) -> Content:
@@ -162,18 +163,16 @@ def _form(answer: Json) -> Content:
         values: Any = json.loads(given) if isinstance(given, str) else given
     except (ValueError, RecursionError):
         values = None
-    source = PostbackSource.FLOW if wire.text(answer, "name") in ("flow", None) else PostbackSource.FORM
-    title = wire.text(answer, "body")
+    source = PostbackSource.FLOW if loose.text(answer, "name") in ("flow", None) else PostbackSource.FORM
+    title = loose.text(answer, "body")
     if not isinstance(values, dict):
-        raw = wire.text(answer, "response_json")
-        return PostbackContent(text=wire.nfc(title or raw or ""), source=source, payload=raw, title=title)
-    token = wire.text(values, "flow_token")
+        raw = loose.text(answer, "response_json")
+        return PostbackContent(text=nfc(title or raw or ""), source=source, payload=raw, title=title)
+    token = loose.text(values, "flow_token")
     fields = {name: value for name, value in values.items() if name != "flow_token"}
     nested = [value.items() if isinstance(value, dict) else ((name, value),) for name, value in fields.items()]
     shown = "\n".join(f"{name}: {_plain(value)}" for entries in nested for name, value in entries)
-    return PostbackContent(
-        text=wire.nfc(shown or title or ""), source=source, payload=token, title=title, values=fields
-    )
+    return PostbackContent(text=nfc(shown or title or ""), source=source, payload=token, title=title, values=fields)
 
 
 def _plain(value: Any) -> str:
@@ -184,22 +183,24 @@ def _plain(value: Any) -> str:
 
 
 def _system(received: Received, message: Json, body: Json, message_id: str) -> Content:
-    event = wire.text(body, "type") or "system"
-    return SystemContent(text=wire.nfc(wire.text(body, "body") or event), event=event)
+    event = loose.text(body, "type") or "system"
+    return SystemContent(text=nfc(loose.text(body, "body") or event), event=event)
 
 
 def _template(received: Received, message: Json, body: Json, message_id: str) -> Content:
-    name = wire.text(body, "name")
-    components = wire.objects(wire.obj(message, "template_definition") or body, "components")
-    given = {_part(component): wire.objects(component, "parameters") for component in wire.objects(body, "components")}
+    name = loose.text(body, "name")
+    components = loose.objects(loose.obj(message, "template_definition") or body, "components")
+    given = {
+        _part(component): loose.objects(component, "parameters") for component in loose.objects(body, "components")
+    }
     shown = "\n".join(
-        _filled(text, given.get(_part(part), [])) for part in components for text in wire.texts([part], "text")
+        _filled(text, given.get(_part(part), [])) for part in components for text in loose.texts([part], "text")
     )
-    buttons = tuple(title for part in components for title in wire.texts(wire.objects(part, "buttons"), "text"))
+    buttons = tuple(title for part in components for title in loose.texts(loose.objects(part, "buttons"), "text"))
     return TemplateContent(
-        text=wire.nfc(shown or _unworded(name, [given[part] for part in ("header", "body") if part in given])),
+        text=nfc(shown or _unworded(name, [given[part] for part in ("header", "body") if part in given])),
         name=name,
-        language=wire.text(wire.obj(body, "language"), "code") or wire.text(body, "language"),
+        language=loose.text(loose.obj(body, "language"), "code") or loose.text(body, "language"),
         buttons=buttons,
     )
 
@@ -211,13 +212,13 @@ def _unworded(name: str | None, given: Iterable[list[Json]]) -> str:
 
 
 def _part(component: Json) -> str:
-    return (wire.text(component, "type") or "").lower()
+    return (loose.text(component, "type") or "").lower()
 
 
 def _filled(text: str, parameters: list[Json]) -> str:
     """The text of a template with its parameters, by name or by number, where they are known."""
     values = {
-        wire.text(parameter, "parameter_name") or str(place): value
+        loose.text(parameter, "parameter_name") or str(place): value
         for place, parameter in enumerate(parameters, 1)
         if (value := _worded(parameter))
     }
@@ -225,8 +226,8 @@ def _filled(text: str, parameters: list[Json]) -> str:
 
 
 def _worded(parameter: Json) -> str | None:
-    kind = wire.text(parameter, "type") or "text"
-    return wire.text(parameter, kind) or wire.text(wire.obj(parameter, kind), "fallback_value")
+    kind = loose.text(parameter, "type") or "text"
+    return loose.text(parameter, kind) or loose.text(loose.obj(parameter, kind), "fallback_value")
 
 
 _WITHOUT_CONTENT = frozenset({"unsupported", "ephemeral", "unknown", "media_placeholder"})

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from services.whatsapp import wire
-from services.whatsapp.wire import Json
 from shared.contract.events import Health
-
-Severity = Literal["info", "warning", "critical"]
+from shared.kit import loose
+from shared.kit.facts import Severity
+from shared.kit.loose import Json
 
 _SEVERITIES: dict[str, Severity] = {"CRITICAL": "critical", "WARNING": "warning"}
 _BAD_TEMPLATE = frozenset(
@@ -30,7 +28,7 @@ class Field:
 
 def _word(value: Json, name: str) -> str:
     """A word of Meta's, in capitals whatever its page of today writes."""
-    return (wire.text(value, name) or "").upper()
+    return (loose.text(value, name) or "").upper()
 
 
 def _template_severity(value: Json) -> Severity:
@@ -49,12 +47,12 @@ def _account_severity(value: Json) -> Severity:
 
 
 def _alert_severity(value: Json) -> Severity:
-    given = wire.text(wire.obj(value, "alert_info"), "alert_severity") or wire.text(value, "alert_severity")
+    given = loose.text(loose.obj(value, "alert_info"), "alert_severity") or loose.text(value, "alert_severity")
     return _SEVERITIES.get((given or "").upper(), "info")
 
 
 def _group_severity(value: Json) -> Severity:
-    return "warning" if wire.items(value, "errors") or wire.text(value, "type") == "group_suspend" else "info"
+    return "warning" if loose.items(value, "errors") or loose.text(value, "type") == "group_suspend" else "info"
 
 
 _TEMPLATE_NAME = ("message_template_name", "message_template_language")
@@ -150,14 +148,14 @@ _BANS = {
 
 
 def _violation(value: Json) -> str:
-    return _word(wire.obj(value, "violation_info"), "violation_type")
+    return _word(loose.obj(value, "violation_info"), "violation_type")
 
 
 def _account_health(value: Json) -> Health | None:
     event = _word(value, "event")
     if event == "DISABLED_UPDATE":
-        return _BANS.get(_word(wire.obj(value, "ban_info"), "waba_ban_state"), Health.DISCONNECTED)
-    restricted = {_word(entry, "restriction_type") for entry in wire.objects(value, "restriction_info")}
+        return _BANS.get(_word(loose.obj(value, "ban_info"), "waba_ban_state"), Health.DISCONNECTED)
+    restricted = {_word(entry, "restriction_type") for entry in loose.objects(value, "restriction_info")}
     if "RESTRICTED_CUSTOMER_INITIATED_MESSAGING" in restricted:
         return Health.DISCONNECTED  # not even an answer may be sent
     if all("CALLING" in kind for kind in restricted or {_violation(value)}):

@@ -6,12 +6,10 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-import orjson
-
 from services.whatsapp.receive import contact_facts, messages, notices, statuses
 from services.whatsapp.settings import Settings
 from shared.channel import Forbidden, Outcome, ReceivedItem, UnknownRoute, WebhookRequest
-from shared.contract.base import flaw_of
+from shared.kit.json import read_shallow
 
 
 def authenticate(settings: Settings, request: WebhookRequest) -> None:
@@ -57,19 +55,11 @@ _READERS = {
 }
 
 
-_DEEPEST = 240  # levels; what is deeper cannot be published
-
-
 def normalise(item: ReceivedItem) -> Sequence[Outcome]:
     """What one raw item means. Raises ValueError for bytes that are no item."""
-    try:
-        raw = orjson.loads(item.body)
-    except orjson.JSONDecodeError:
-        raise ValueError("not JSON") from None
+    raw = read_shallow(item.body, "not JSON")
     if not isinstance(raw, dict) or not raw:
         raise ValueError("not an object")
-    if item.body.count(b"{") + item.body.count(b"[") > _DEEPEST and flaw_of(raw, _DEEPEST):
-        raise ValueError("nested too deeply")
     for name, read in _READERS.items():
         if name in raw:
             member = raw[name]

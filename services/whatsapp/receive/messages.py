@@ -10,7 +10,6 @@ from services.whatsapp.receive.cards import own_card, own_numbers
 from services.whatsapp.receive.content import content_of
 from services.whatsapp.receive.moves import moved_contact
 from services.whatsapp.receive.received import Received, fact
-from services.whatsapp.wire import Json
 from shared.channel import Event, Outcome, ReceivedItem
 from shared.contract.content import Content, Forwarded, PostbackContent, Referral, ReplyTo, SystemContent, Thread
 from shared.contract.events import (
@@ -22,26 +21,28 @@ from shared.contract.events import (
     MessageEdited,
     ReactionChanged,
 )
+from shared.kit import loose
+from shared.kit.loose import Json
 
 
 def message(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
     """A member of `messages[]`, also of Meta's own agent's conversations (`standby`)."""
-    person = identity(member, wire.obj(raw, "contact"), *AUTHOR)
+    person = identity(member, loose.obj(raw, "contact"), *AUTHOR)
     return _outcomes(_received(item, raw, member, person), member)
 
 
 def echo(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
     """A message the business wrote in the phone app, or Meta's agent in a conversation it holds."""
-    person = identity(member, wire.obj(raw, "contact"), *ADDRESSEE)
+    person = identity(member, loose.obj(raw, "contact"), *ADDRESSEE)
     return _outcomes(_received(item, raw, member, person, ours=True), member)
 
 
 def history(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
     """A message of the phone app's history, or the file that belongs to one."""
-    person = identity({}, wire.obj(raw, "contact"))
+    person = identity({}, loose.obj(raw, "contact"))
     ours = _is_ours(raw, member, person)
     for key in ADDRESSEE if ours else AUTHOR:
-        person.add(wire.text(member, key), key)
+        person.add(loose.text(member, key), key)
     received = _received(item, raw, member, person, ours=ours)
     received.backfill = True
     return _outcomes(received, member)
@@ -52,37 +53,37 @@ def _is_ours(raw: Json, member: Json, person: Identity) -> bool:
 
     Meta documents an addressee on our messages only, yet some senders put one on every message.
     """
-    author, addressee = (phone_digits(wire.text(member, key) or "") for key in ("from", "to"))
-    business = phone_digits(wire.text(wire.obj(raw, "metadata"), "display_phone_number") or "")
+    author, addressee = (phone_digits(loose.text(member, key) or "") for key in ("from", "to"))
+    business = phone_digits(loose.text(loose.obj(raw, "metadata"), "display_phone_number") or "")
     if business and business in (author, addressee):
         return author == business
-    return wire.text(member, *ADDRESSEE) is not None and author not in person.phones
+    return loose.text(member, *ADDRESSEE) is not None and author not in person.phones
 
 
 def _received(item: ReceivedItem, raw: Json, member: Json, person: Identity, *, ours: bool = False) -> Received:
-    wamid = wire.text(member, "id")
+    wamid = loose.text(member, "id")
     if wamid is None:
         raise ValueError("a message without an id")
     return Received(
         item=item,
         person=person,
         occurred_at=wire.moment(member, "timestamp", item.received_at),
-        group=wire.text(member, "group_id"),
+        group=loose.text(member, "group_id"),
         ours=ours,
-        observed=wire.text(raw, "field") == "standby",
-        errors=wire.objects(raw, "errors"),
+        observed=loose.text(raw, "field") == "standby",
+        errors=loose.objects(raw, "errors"),
         wamid=wamid,
     )
 
 
 def _outcomes(received: Received, member: Json) -> Sequence[Outcome]:
-    kind = wire.text(member, "type")
+    kind = loose.text(member, "type")
     if kind == "reaction":
-        target = wire.text(wire.obj(member, "reaction"), "message_id")
+        target = loose.text(loose.obj(member, "reaction"), "message_id")
         if target:
             return [_reaction(received, member, target)]
     elif kind in ("edit", "revoke"):
-        target = wire.text(wire.obj(member, kind), "original_message_id")
+        target = loose.text(loose.obj(member, kind), "original_message_id")
         if target:
             return [_edited(received, member, target) if kind == "edit" else _revoked(received, member, target)]
     elif kind == "system":
@@ -102,11 +103,11 @@ def _said_and_known(received: Received, member: Json) -> list[Outcome]:
     """A message, and what it tells beside its content: an ad, a phone number."""
     message_id = received.message_id(received.wamid)
     content = content_of(received, member, message_id)
-    said = _said(received, member, content, message_id, opens_window=wire.text(member, "type") != "system")
+    said = _said(received, member, content, message_id, opens_window=loose.text(member, "type") != "system")
     outcomes: list[Outcome] = [said]
     assert isinstance(said.data, Message)
     if said.data.referral and not received.backfill and not received.ours:
-        data = ConversationReferred(**received.common(), referral=said.data.referral, contact=received.author)
+        data = ConversationReferred(**received.facts(), referral=said.data.referral, contact=received.author)
         outcomes.append(received.event(EventType.CONVERSATION_REFERRED, data, received.wamid))
     if (card := own_card(member)) and (learned := _own_phone(received, card)):
         outcomes.append(learned)
@@ -114,12 +115,12 @@ def _said_and_known(received: Received, member: Json) -> list[Outcome]:
 
 
 def _said(received: Received, member: Json, content: Content, message_id: str, *, opens_window: bool) -> Event:
-    context = wire.obj(member, "context")
-    answered = wire.text(context, "id", "message_id")
+    context = loose.obj(member, "context")
+    answered = loose.text(context, "id", "message_id")
     postback = isinstance(content, PostbackContent) and not received.ours
-    often = wire.flag(context, "frequently_forwarded")
+    often = loose.flag(context, "frequently_forwarded")
     data = Message(
-        **received.common(),
+        **received.facts(),
         message_id=message_id,
         direction="outbound" if received.ours else "inbound",
         origin=received.origin,
@@ -127,10 +128,10 @@ def _said(received: Received, member: Json, content: Content, message_id: str, *
         recipient=received.person.contact() if received.ours else None,
         content=content,
         reply_to=ReplyTo(message_id=received.message_id(answered), provider_message_id=answered) if answered else None,
-        forwarded=Forwarded(often=often or None) if often or wire.flag(context, "forwarded") else None,
+        forwarded=Forwarded(often=often or None) if often or loose.flag(context, "forwarded") else None,
         referral=_referral(member, context),
         thread=Thread(group_id=received.group) if received.group else None,
-        provider=fact(member, wire.text(member, "type") or "unknown"),
+        provider=fact(member, loose.text(member, "type") or "unknown"),
     )
     kind = EventType.MESSAGE_RECEIVED
     if received.ours:
@@ -141,7 +142,7 @@ def _said(received: Received, member: Json, content: Content, message_id: str, *
         kind,
         data,
         # The file of a placeholder comes later, under the same id, and is no repetition.
-        f"{received.wamid}:placeholder" if wire.text(member, "type") == "media_placeholder" else received.wamid,
+        f"{received.wamid}:placeholder" if loose.text(member, "type") == "media_placeholder" else received.wamid,
         opens_window=opens_window,
         reply_ref=answered,
         provider_ref=received.wamid,
@@ -149,22 +150,22 @@ def _said(received: Received, member: Json, content: Content, message_id: str, *
 
 
 def _referral(member: Json, context: Json) -> Referral | None:
-    ad = wire.obj(member, "referral")
-    product = wire.obj(context, "referred_product")
+    ad = loose.obj(member, "referral")
+    product = loose.obj(context, "referred_product")
     if not ad and not product:
         return None
     return Referral(
-        source=(wire.text(ad, "source_type") or "ad") if ad else "product",
-        id=wire.text(ad, "source_id"),
-        url=wire.text(ad, "source_url"),
-        headline=wire.text(ad, "headline"),
-        body=wire.text(ad, "body"),
-        welcome_message=wire.text(wire.obj(ad, "welcome_message"), "text"),
-        media_url=wire.text(ad, "image_url", "video_url", "thumbnail_url"),
-        click_id=wire.text(ad, "ctwa_clid"),
-        payload=wire.text(ad, "ref"),
-        product_id=wire.text(product, "product_retailer_id"),
-        catalog_id=wire.text(product, "catalog_id"),
+        source=(loose.text(ad, "source_type") or "ad") if ad else "product",
+        id=loose.text(ad, "source_id"),
+        url=loose.text(ad, "source_url"),
+        headline=loose.text(ad, "headline"),
+        body=loose.text(ad, "body"),
+        welcome_message=loose.text(loose.obj(ad, "welcome_message"), "text"),
+        media_url=loose.text(ad, "image_url", "video_url", "thumbnail_url"),
+        click_id=loose.text(ad, "ctwa_clid"),
+        payload=loose.text(ad, "ref"),
+        product_id=loose.text(product, "product_retailer_id"),
+        catalog_id=loose.text(product, "catalog_id"),
     )
 
 
@@ -176,7 +177,7 @@ def _own_phone(received: Received, card: Json) -> Event | None:
         return None
     received.person.add(digits)
     data = ContactUpdated(
-        **received.common(), contact=received.person.contact(), added=(alias,), reason="contact_shared"
+        **received.facts(), contact=received.person.contact(), added=(alias,), reason="contact_shared"
     )
     return received.event(EventType.CONTACT_UPDATED, data, received.wamid)
 
@@ -185,9 +186,9 @@ def _own_phone(received: Received, card: Json) -> Event | None:
 
 
 def _reaction(received: Received, member: Json, target: str) -> Event:
-    emoji = wire.text(wire.obj(member, "reaction"), "emoji")
+    emoji = loose.text(loose.obj(member, "reaction"), "emoji")
     data = ReactionChanged(
-        **received.common(),
+        **received.facts(),
         message_id=received.message_id(target),
         action="added" if emoji else "removed",
         emoji=emoji,
@@ -206,11 +207,13 @@ def _reaction(received: Received, member: Json, target: str) -> Event:
 
 
 def _edited(received: Received, member: Json, target: str) -> Event:
-    edit = wire.obj(member, "edit")
+    edit = loose.obj(member, "edit")
     # What an edit says, wherever it stands: a level too high it is still the new text.
-    edited = wire.obj(edit, "message") or {name: value for name, value in edit.items() if name != "original_message_id"}
+    edited = loose.obj(edit, "message") or {
+        name: value for name, value in edit.items() if name != "original_message_id"
+    }
     data = MessageEdited(
-        **received.common(),
+        **received.facts(),
         message_id=received.message_id(target),
         direction="outbound" if received.ours else "inbound",
         origin=received.origin,
@@ -222,7 +225,7 @@ def _edited(received: Received, member: Json, target: str) -> Event:
 
 def _revoked(received: Received, member: Json, target: str) -> Event:
     data = MessageDeleted(
-        **received.common(),
+        **received.facts(),
         message_id=received.message_id(target),
         direction="outbound" if received.ours else "inbound",
         provider=fact(member, "revoke"),

@@ -10,15 +10,17 @@ import orjson
 
 from services.whatsapp import wire
 from services.whatsapp.api.errors import failure_of
-from services.whatsapp.capabilities import CHANNEL
 from services.whatsapp.identity import phone_digits
-from services.whatsapp.receive.fields import FIELDS, Field, Severity, health_of
+from services.whatsapp.receive.fields import FIELDS, Field, health_of
 from services.whatsapp.throughput import rate_of_notice
-from services.whatsapp.wire import Json
 from shared.channel import Event, HealthChange, LeftOut, Outcome, ReceivedItem
 from shared.contract.base import rfc3339
 from shared.contract.errors import ErrorCode
-from shared.contract.events import AccountNotice, EventType, Health
+from shared.contract.events import Health
+from shared.kit import loose
+from shared.kit.facts import Severity, account_notice
+from shared.kit.loose import Json
+from shared.kit.words import nfc
 
 # Fields that are no matter of an inbox, with the reason.
 IGNORED = {
@@ -42,7 +44,7 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
 
     Raises ValueError for a change whose value is no object.
     """
-    field = wire.text(raw, "field") or "unknown"
+    field = loose.text(raw, "field") or "unknown"
     for name, kind, subject in (
         ("history", "history.progress", "History"),
         ("conversation_context", "conversation.context", "What was said before, as Meta sums it up"),
@@ -66,16 +68,23 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
     unknown = "Webhook with nothing known in it" if field in _ITEMISED else "Webhook field nobody knows"
     known = FIELDS.get(field) or Field("webhook.unknown", f"{unknown}: {field}", ())
     health = health_of(field, value)
-    told = (wire.obj(value, inside) for inside in ("alert_info", "violation_info", "ban_info"))
+    told = (loose.obj(value, inside) for inside in ("alert_info", "violation_info", "ban_info"))
     shown = {name: content for part in (*told, value) for name, content in part.items()}
-    parts = [found for key in known.keys if (found := wire.text(shown, key))]
-    restrictions = wire.objects(value, "restriction_info")
-    parts += [found for entry in restrictions if (found := wire.text(entry, "restriction_type"))]
-    parts += [f"failed: {failure_of(error).detail or 'no reason given'}" for error in wire.objects(value, "errors")]
+    parts = [found for key in known.keys if (found := loose.text(shown, key))]
+    restrictions = loose.objects(value, "restriction_info")
+    parts += [found for entry in restrictions if (found := loose.text(entry, "restriction_type"))]
+    parts += [f"failed: {failure_of(error).detail or 'no reason given'}" for error in loose.objects(value, "errors")]
     text = _sentence(known.subject, parts)
     outcomes: list[Outcome] = [
         account_notice(
-            item, known.notice, known.severity(value), text, value, named(raw, value), when_of(item, raw, value), health
+            item,
+            known.notice,
+            text,
+            named(raw, value),
+            severity=known.severity(value),
+            values=value,
+            at=when_of(item, raw, value),
+            health=health,
         )
     ]
     rate = rate_of_notice(field, value) if own_number else None
@@ -90,8 +99,8 @@ def _is_own_number(item: ReceivedItem, value: Json) -> bool | None:
     Such a webhook names the number as it is shown, never by its id, and reaches every account of the business account:
     `settings.phone_number` says which one is whose.
     """
-    named = wire.text(value, "display_phone_number", "phone_number")
-    own = wire.text(item.account.settings, "phone_number")
+    named = loose.text(value, "display_phone_number", "phone_number")
+    own = loose.text(item.account.settings, "phone_number")
     if named is None or own is None:
         return None
     return phone_digits(named) == phone_digits(own)
@@ -101,47 +110,19 @@ def status_notice(item: ReceivedItem, member: Json, name: str, wamid: str) -> Ev
     """A status that says nothing about delivery, kept as it came."""
     when = wire.moment(member, "timestamp", item.received_at)
     kind = "status.deleted" if name == "deleted" else "status.unknown"
-    return account_notice(item, kind, "info", f"Message status: {name}", member, f"{wamid}:{name}", when)
+    return account_notice(item, kind, f"Message status: {name}", f"{wamid}:{name}", values=member, at=when)
 
 
 def payment_notice(item: ReceivedItem, raw: Json, member: Json, name: str) -> Event:
     """What became of a payment: its message was delivered, also when the payment failed."""
-    text = _sentence("Payment", [name, *filter(None, [wire.text(wire.obj(member, "payment"), "reference_id")])])
+    text = _sentence("Payment", [name, *filter(None, [loose.text(loose.obj(member, "payment"), "reference_id")])])
     when = wire.moment(member, "timestamp", item.received_at)
     severity: Severity = "warning" if name == "failed" else "info"
-    return account_notice(item, "payment.status", severity, text, member, named(raw, member), when)
+    return account_notice(item, "payment.status", text, named(raw, member), severity=severity, values=member, at=when)
 
 
 def _sentence(subject: str, parts: Sequence[str]) -> str:
-    return wire.nfc(f"{subject}: {', '.join(parts)}" if parts else subject)
-
-
-def account_notice(
-    item: ReceivedItem,
-    kind: str,
-    severity: Severity,
-    text: str,
-    values: Json,
-    provider_id: str,
-    when: datetime,
-    health: Health | None = None,
-) -> Event:
-    account = item.account
-    data = AccountNotice(
-        channel=CHANNEL,
-        workspace_id=account.workspace_id,
-        account_id=account.account_id,
-        conversation_id=f"{CHANNEL}:{account.account_id}",
-        occurred_at=when,
-        received_at=item.received_at,
-        sequence=item.sequence,
-        notice=kind,
-        severity=severity,
-        text=text,
-        health=health,
-        values=values,
-    )
-    return Event(EventType.ACCOUNT_NOTICE, data, provider_id)
+    return nfc(f"{subject}: {', '.join(parts)}" if parts else subject)
 
 
 def named(raw: Json, value: Json) -> str:
@@ -151,7 +132,7 @@ def named(raw: Json, value: Json) -> str:
 
 
 def when_of(item: ReceivedItem, raw: Json, value: Json) -> datetime:
-    holder = value if wire.number(value, "timestamp") is not None else {"timestamp": raw.get("time")}
+    holder = value if loose.number(value, "timestamp") is not None else {"timestamp": raw.get("time")}
     return wire.moment(holder, "timestamp", item.received_at)
 
 
@@ -160,7 +141,16 @@ def _account_error(item: ReceivedItem, raw: Json, error: Json) -> list[Outcome]:
     text = _sentence("Error", [part for part in (failure.provider_code, failure.detail) if part])
     when = when_of(item, raw, error)
     found: list[Outcome] = [
-        account_notice(item, "channel.alert", "warning", text, error, named(raw, error), when, failure.health)
+        account_notice(
+            item,
+            "channel.alert",
+            text,
+            named(raw, error),
+            severity="warning",
+            values=error,
+            at=when,
+            health=failure.health,
+        )
     ]
     if failure.health is not None:
         found.append(HealthChange(failure.health, failure.code, failure.detail))
@@ -168,28 +158,29 @@ def _account_error(item: ReceivedItem, raw: Json, error: Json) -> list[Outcome]:
 
 
 def _progress(item: ReceivedItem, raw: Json, value: Json, kind: str, subject: str) -> Event:
-    errors = wire.objects(value, "errors")
-    metadata = wire.obj(value, "metadata")
+    errors = loose.objects(value, "errors")
+    metadata = loose.obj(value, "metadata")
     if errors:
         kind, parts = "history.refused", [failure_of(errors[0]).detail or "refused"]
     else:
-        parts = [f"{key} {found}" for key in ("phase", "progress") if (found := wire.text(metadata, key))]
+        parts = [f"{key} {found}" for key in ("phase", "progress") if (found := loose.text(metadata, key))]
     when = when_of(item, raw, value)
-    return account_notice(
-        item, kind, "warning" if errors else "info", _sentence(subject, parts), value, named(raw, value), when
-    )
+    severity: Severity = "warning" if errors else "info"
+    text = _sentence(subject, parts)
+    return account_notice(item, kind, text, named(raw, value), severity=severity, values=value, at=when)
 
 
 def _user_action(item: ReceivedItem, raw: Json, value: Json) -> Event:
     """What a contact did with a message; a click is all that Meta documents, and not all that it sends."""
-    action = wire.text(value, "action_type") or "marketing_messages_link_click"
+    action = loose.text(value, "action_type") or "marketing_messages_link_click"
     clicked = action == "marketing_messages_link_click"
     kind, text = ("marketing.link_clicked", "Marketing link") if clicked else ("contact.action", f"Action: {action}")
-    return account_notice(item, kind, "info", text, value, named(raw, value), when_of(item, raw, value))
+    return account_notice(item, kind, text, named(raw, value), values=value, at=when_of(item, raw, value))
 
 
 def _standby(item: ReceivedItem, raw: Json) -> Event:
     """Once a day while Meta's own agent answers: our app only watches, and looks dead to whoever does not know."""
     when = wire.moment({"timestamp": raw.get("time")}, "timestamp", item.received_at)
     text = "Meta's own agent holds conversations of this number: messages are observed, a send takes them back."
-    return account_notice(item, "channel.standby", "warning", text, {}, f"standby:{rfc3339(when)[:10]}", when)
+    day = rfc3339(when)[:10]
+    return account_notice(item, "channel.standby", text, f"standby:{day}", severity="warning", at=when)

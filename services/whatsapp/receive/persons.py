@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.whatsapp import wire
 from services.whatsapp.identity import ADDRESSEE, PERSON, former_user_id, identity, phone_digits
-from services.whatsapp.wire import Json
+from shared.kit import loose
+from shared.kit.loose import Json
 
 
 class Contacts:
@@ -27,18 +27,18 @@ class Contacts:
 
 def _plain(source: Json, key: str) -> str | None:
     """A name to compare: a number may have its plus in one place and not in the other."""
-    name = wire.text(source, key)
+    name = loose.text(source, key)
     return (phone_digits(name) or name) if name else None
 
 
 def key_of(member: Json, contact: Json | None, keys: tuple[str, ...]) -> str | None:
     """What the items of one conversation have in common, as far as a member says."""
-    group = wire.text(member, "recipient_id" if member.get("recipient_type") == "group" else "group_id")
+    group = loose.text(member, "recipient_id" if member.get("recipient_type") == "group" else "group_id")
     if group:
         return group
     # Of the id the conversation has had so far.
-    system = wire.obj(member, "system")
-    previous = former_user_id(system) if system else wire.text(wire.obj(member, "user_id"), "previous")
+    system = loose.obj(member, "system")
+    previous = former_user_id(system) if system else loose.text(loose.obj(member, "user_id"), "previous")
     if previous:
         return previous
     peers = identity(member, contact or {}, *keys).peers if keys else _synced_peer(member)
@@ -46,12 +46,12 @@ def key_of(member: Json, contact: Json | None, keys: tuple[str, ...]) -> str | N
 
 
 def _synced_peer(member: Json) -> list[str]:
-    return identity(wire.obj(member, "contact"), {}, "user_id", "phone_number").peers
+    return identity(loose.obj(member, "contact"), {}, "user_id", "phone_number").peers
 
 
 def wrote_ourselves(metadata: Json, member: Json) -> bool:
     """Whether a member of `messages[]` is an echo of what our own number sent."""
-    if wire.text(member, *ADDRESSEE) is None:
+    if loose.text(member, *ADDRESSEE) is None:
         return False
-    business = phone_digits(wire.text(metadata, "display_phone_number") or "")
-    return business is not None and business == phone_digits(wire.text(member, "from") or "")
+    business = phone_digits(loose.text(metadata, "display_phone_number") or "")
+    return business is not None and business == phone_digits(loose.text(member, "from") or "")

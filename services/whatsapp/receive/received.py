@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.whatsapp import wire
-from services.whatsapp.capabilities import CHANNEL
 from services.whatsapp.identity import Identity
-from services.whatsapp.wire import Json
 from shared.channel import Event, ReceivedItem
 from shared.contract import ids
 from shared.contract.base import Contact, Origin
 from shared.contract.events import EventData, EventType, ProviderFact
+from shared.kit import loose
+from shared.kit.facts import facts, message_id
+from shared.kit.loose import Json
 
 
 @dataclass(slots=True)
@@ -32,10 +32,6 @@ class Received:
     observed: bool = False
     errors: list[Json] = field(default_factory=list)
     wamid: str = ""
-
-    @property
-    def account_id(self) -> str:
-        return self.item.account.account_id
 
     @property
     def peer(self) -> str:
@@ -63,22 +59,12 @@ class Received:
         return Contact() if self.ours else self.person.contact()
 
     def message_id(self, wamid: str) -> str:
-        return ids.message_id(CHANNEL, self.account_id, wamid)
+        return message_id(self.item.account, wamid)
 
-    def common(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """The fields that every event has."""
-        account = self.item.account
-        return {
-            "channel": CHANNEL,
-            "workspace_id": account.workspace_id,
-            "account_id": account.account_id,
-            "conversation_id": ids.conversation_id(CHANNEL, account.account_id, self.peer),
-            "occurred_at": self.occurred_at,
-            "received_at": self.item.received_at,
-            "sequence": self.item.sequence,
-            "backfill": self.backfill,
-            "observed": self.observed,
-        }
+        shared = facts(self.item, self.peer, self.occurred_at)
+        return {**shared, "backfill": self.backfill, "observed": self.observed}
 
     def event(
         self,
@@ -104,4 +90,4 @@ class Received:
 
 
 def fact(member: Json, type_: str) -> ProviderFact:
-    return ProviderFact(message_id=wire.text(member, "id"), type=type_)
+    return ProviderFact(message_id=loose.text(member, "id"), type=type_)

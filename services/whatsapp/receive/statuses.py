@@ -9,11 +9,12 @@ from services.whatsapp.api.errors import About, failure_of
 from services.whatsapp.identity import RECIPIENT, Identity, identity
 from services.whatsapp.receive import notices
 from services.whatsapp.receive.received import Received
-from services.whatsapp.wire import Json
 from shared.channel import Failure, HealthChange, LeftOut, Outcome, ReceivedItem, StatusUpdate
 from shared.contract.errors import ErrorCode
 from shared.contract.events import ConsentChanged, EventType
 from shared.contract.statuses import State
+from shared.kit import loose
+from shared.kit.loose import Json
 
 _STATES = {
     "sent": State.SENT,
@@ -26,12 +27,12 @@ _STATES = {
 
 def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
     """A member of `statuses[]`. Of one about no delivery (`deleted`, `warning`, a payment) only a notice is made."""
-    wamid = wire.text(member, "id")
+    wamid = loose.text(member, "id")
     if wamid is None:
         raise ValueError("a status without a message id")
-    name = (wire.text(member, "status") or "unknown").lower()
-    about = wire.text(member, "type")
-    field = wire.text(raw, "field")
+    name = (loose.text(member, "status") or "unknown").lower()
+    about = loose.text(member, "type")
+    field = loose.text(raw, "field")
     if about == "call" or field in notices.IGNORED:
         return [LeftOut("call_status" if about == "call" else str(field))]
     if about == "payment":
@@ -39,19 +40,19 @@ def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
     state = _STATES.get(name)
     if state is None:
         return [notices.status_notice(item, member, name, wamid)]
-    group = wire.text(member, "recipient_id" if member.get("recipient_type") == "group" else "group_id")
-    person = Identity() if group else identity(member, wire.obj(raw, "contact"), *RECIPIENT)
+    group = loose.text(member, "recipient_id" if member.get("recipient_type") == "group" else "group_id")
+    person = Identity() if group else identity(member, loose.obj(raw, "contact"), *RECIPIENT)
     peers = [group] if group else person.peers
     failure = _failure(member) if state is State.FAILED else None
     # Aggregated statuses of groups have it a level deeper.
-    pricing = wire.obj(member, "pricing") or wire.obj(wire.obj(member, "conversation"), "pricing")
+    pricing = loose.obj(member, "pricing") or loose.obj(loose.obj(member, "conversation"), "pricing")
     update = StatusUpdate(
         provider_message_id=wamid,
         state=state,
         occurred_at=wire.moment(member, "timestamp", item.received_at),
         peer=peers[0] if peers else None,
         peer_aliases=tuple(peers[1:]),
-        correlation=wire.text(member, "biz_opaque_callback_data"),
+        correlation=loose.text(member, "biz_opaque_callback_data"),
         failure=failure,
         pricing=pricing or None,
         participant=_participant(member) if group else None,
@@ -61,11 +62,11 @@ def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
 
 def _participant(member: Json) -> str | None:
     """Which member of the group a status is about."""
-    return wire.text(member, "recipient_participant_id") or wire.text(member, "recipient_participant_user_id")
+    return loose.text(member, "recipient_participant_id") or loose.text(member, "recipient_participant_user_id")
 
 
 def _failure(member: Json) -> Failure:
-    errors = wire.objects(member, "errors")
+    errors = loose.objects(member, "errors")
     if not errors:
         return Failure(ErrorCode.UNDELIVERED, detail="WhatsApp reports a failure and gives no reason.")
     return failure_of(errors[0], about=About.STATUS)
@@ -80,7 +81,7 @@ def _consequences(item: ReceivedItem, update: StatusUpdate, person: Identity) ->
         found.append(HealthChange(failure.health, failure.code, failure.detail))
     if failure.code is ErrorCode.OPTED_OUT and person.peers:
         received = Received(item, person, update.occurred_at)
-        data = ConsentChanged(**received.common(), consent="opted_out", contact=person.contact())
+        data = ConsentChanged(**received.facts(), consent="opted_out", contact=person.contact())
         provider_id = f"{update.provider_message_id}:{failure.provider_code}"
         found.append(received.event(EventType.CONTACT_CONSENT_CHANGED, data, provider_id))
     return found

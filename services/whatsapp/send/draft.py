@@ -18,10 +18,9 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.commands import File, MessageSend
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit.loose import Json
 from shared.policy.choices import Arranged, Misfit, Placed, arranged, unusable
 from shared.policy.text import excess, parts_allowed
-
-Json = dict[str, Any]
 
 _TO_GROUPS = frozenset({"text", "image", "video", "audio", "document", "sticker", "template"})
 

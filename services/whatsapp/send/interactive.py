@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 
 from services.whatsapp import capabilities as limits
-from services.whatsapp.send.draft import Draft, Json, checked, counted, distinct, required
+from services.whatsapp.send.draft import Draft, checked, counted, distinct, required
 from services.whatsapp.send.files import Fitted, fit
 from shared.channel import Refused
 from shared.contract.commands import Button, Card, File, InteractiveKind, OutInteractive, Section
 from shared.contract.errors import ErrorCode
+from shared.kit.loose import Json
 from shared.policy.choices import Arranged, Placed, row_of
 
 Uploads = dict[str, Fitted]

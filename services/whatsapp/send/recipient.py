@@ -13,6 +13,7 @@ from shared.contract import ids
 from shared.contract.base import Alias, AliasKind
 from shared.contract.commands import Command
 from shared.contract.errors import ErrorCode
+from shared.kit import facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ def recipient_of(command: Command, context: PlanContext) -> Recipient:
         return Recipient(phone=phone, bsuid=bsuid)
     if group:
         return Recipient(group=group)
-    if command.conversation_id is None:
+    if (peer := facts.peer_of(command, CHANNEL, "This is no WhatsApp conversation.")) is None:
         raise _nobody()
-    return _of_conversation(command.conversation_id)
+    return _of_peer(peer)
 
 
 def in_group(command: Command, context: PlanContext) -> bool:
@@ -114,13 +115,7 @@ def _nobody() -> Refused:
     return Refused(ErrorCode.RECIPIENT_UNKNOWN, detail, field="to")
 
 
-def _of_conversation(conversation_id: str) -> Recipient:
-    try:
-        channel, _, peer = ids.split_conversation_id(conversation_id)
-    except ValueError:
-        channel = peer = ""
-    if channel != CHANNEL:
-        raise Refused(ErrorCode.INVALID_COMMAND, "This is no WhatsApp conversation.", field="conversation_id")
+def _of_peer(peer: str) -> Recipient:
     if is_bsuid(peer):
         return Recipient(bsuid=peer)
     if digits := phone_digits(peer):

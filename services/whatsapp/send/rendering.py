@@ -8,7 +8,7 @@ from typing import Any
 
 from services.whatsapp.capabilities import BODY, CAPABILITIES, CONTACT_CARDS, LIST_BODY
 from services.whatsapp.identity import phone_digits
-from services.whatsapp.send.draft import Draft, Json, counted
+from services.whatsapp.send.draft import Draft, counted
 from services.whatsapp.send.files import Fitted, fit
 from services.whatsapp.send.interactive import add_tappable, placed_rows
 from services.whatsapp.send.markup import marked_up
@@ -17,6 +17,7 @@ from shared.contract.commands import MAX_FILES, File, OutContacts, OutInteractiv
 from shared.contract.content import AttachmentKind, ContactCard, Span
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import WarningCode
+from shared.kit.loose import Json
 from shared.policy.choices import Arranged, as_lines, with_lines
 from shared.policy.text import split_text
 from shared.policy.vcards import VCard, read_vcard

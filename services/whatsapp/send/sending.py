@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from services.whatsapp.api.client import Client, Json, number_of
+from services.whatsapp.api.client import Client, number_of
 from services.whatsapp.api.errors import About, failure_of, nothing_sent
 from services.whatsapp.api.uploads import MediaIds, Upload
 from services.whatsapp.identity import is_bsuid, phone_alias, phone_digits
 from services.whatsapp.send.draft import placed
 from services.whatsapp.send.outbound import BLOCK, UNBLOCK
-from services.whatsapp.wire import obj, objects, text
-from shared.channel import Account, Call, Failure, Files, FileUnavailable, ProviderError, Receipt
+from shared.channel import Account, Call, Failure, Files, ProviderError, Receipt
 from shared.contract.base import Alias, AliasKind
 from shared.contract.commands import File
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import State
+from shared.kit import loose
+from shared.kit.loose import Json
+from shared.kit.multipart import open_file
 
 _BLOCKING = {BLOCK: "POST", UNBLOCK: "DELETE"}
 
@@ -46,8 +48,8 @@ class Sender:
         path = f"/{number_of(account)}/block_users"
         answer = await self._client.call(account, _BLOCKING[call.method], path, dict(call.params))
         # A user who cannot be blocked is reported in an answer that is otherwise a success.
-        for failed in objects(obj(answer, "block_users"), "failed_users"):
-            raise ProviderError(failure_of(next(iter(objects(failed, "errors")), {})))
+        for failed in loose.objects(loose.obj(answer, "block_users"), "failed_users"):
+            raise ProviderError(failure_of(next(iter(loose.objects(failed, "errors")), {})))
         return Receipt()
 
     async def _media_id(self, account: Account, file: File, files: Files) -> tuple[str, str | None]:
@@ -56,44 +58,40 @@ class Sender:
             return await self._upload(account, file, files)
         key = (number_of(account), file.sha256.lower())
         async with self._media_ids.lock(key):
-            known = self._media_ids.get(key)
+            known = self._media_ids.known.get(key)
             return (known, file.filename) if known else await self._upload(account, file, files)
 
     async def _upload(self, account: Account, file: File, files: Files) -> tuple[str, str]:
-        try:
-            opened = await files.open(file)
-        except FileUnavailable:
-            raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
-        upload = Upload(opened)
+        upload = Upload(await open_file(files, file))
         number = number_of(account)
         try:
-            answer = await self._client.upload(account, f"/{number}/media", upload.body(), upload.headers)
+            answer = await self._client.upload(account, f"/{number}/media", upload.fields, upload.part)
         except ProviderError as refused:
-            if upload.broken is not None:
+            if upload.part.unreadable:
                 unread = Failure(ErrorCode.FILE_UNAVAILABLE, detail="The file could not be read.")
                 raise ProviderError(unread) from None
             raise ProviderError(nothing_sent(refused.failure)) from None
-        media_id = text(answer, "id")
+        media_id = loose.text(answer, "id")
         if media_id is None:
             raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The upload was given no id."))
-        self._media_ids.put((number, upload.sha256), media_id)
-        return media_id, opened.filename
+        self._media_ids.known[number, upload.sha256] = media_id
+        return media_id, upload.part.file.filename
 
 
 def _receipt(answer: Json, learned_files: dict[str, str], *, group: bool) -> Receipt:
     """Ids and names of an answer. A 200 says that Meta has taken the message; `sent` comes by webhook."""
-    wamid = next((found for sent in objects(answer, "messages") if (found := text(sent, "id"))), None)
+    wamid = next((found for sent in loose.objects(answer, "messages") if (found := loose.text(sent, "id"))), None)
     if wamid is None:
         raise ProviderError(Failure(ErrorCode.UNCERTAIN, certain=False, detail="The answer names no message."))
-    learned = () if group else _learned(next(iter(objects(answer, "contacts")), {}))
+    learned = () if group else _learned(next(iter(loose.objects(answer, "contacts")), {}))
     return Receipt((wamid,), state=State.ACCEPTED, learned=learned, learned_files=learned_files)
 
 
 def _learned(contact: Json) -> tuple[Alias, ...]:
     """Names the answer gives the recipient: `wa_id` differs from the number written to in Brazil and Mexico."""
-    digits = phone_digits(text(contact, "wa_id") or "")
+    digits = phone_digits(loose.text(contact, "wa_id") or "")
     found = [phone_alias(digits)] if digits else []
-    user_id = text(contact, "user_id")
+    user_id = loose.text(contact, "user_id")
     if user_id and is_bsuid(user_id):
         found.append(Alias(kind=AliasKind.BSUID, value=user_id))
     return tuple(alias for alias in found if alias)

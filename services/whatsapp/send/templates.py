@@ -7,13 +7,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from services.whatsapp.capabilities import CAPABILITIES, TEMPLATE_BUTTONS
-from services.whatsapp.send.draft import Draft, Json, placed, required
+from services.whatsapp.send.draft import Draft, placed, required
 from services.whatsapp.send.files import Fitted, fit
 from services.whatsapp.shapes import SHAPES
 from shared.channel import Refused
 from shared.contract.commands import File, OutTemplate, named_files
 from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
+from shared.kit.loose import Json
 
 _FILES = ("image", "video", "gif", "document")
 _KINDS = {

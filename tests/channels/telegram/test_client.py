@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from services.telegram.api.uploads import FilePayload
 from services.telegram.channel import build
 from services.telegram.settings import Settings
 from shared.channel import Call, OpenFile, PlanContext, ProviderError, ReplyReference
@@ -16,6 +15,7 @@ from shared.contract.commands import File, parse_command
 from shared.contract.content import Attachment, AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
+from shared.kit.multipart import FilePart
 from tests.channels import goldens
 from tests.channels.telegram.conftest import MemoryFiles, Stage, account_of, chunks, jpeg
 
@@ -402,7 +402,7 @@ async def test_a_payload_longer_than_announced_never_looks_complete() -> None:
             self.written += chunk
 
     writer = Writer()
-    payload = FilePayload(OpenFile("a", "text/plain", 3, chunks(b"ab", b"cd")))
+    payload = FilePart(OpenFile("a", "text/plain", 3, chunks(b"ab", b"cd")))
     with pytest.raises(Exception):  # noqa: B017  whatever it is, the request must break
         await payload.write(writer)  # type: ignore[arg-type]
     assert (payload.written, payload.unreadable, writer.written) == (False, True, b"ab")

@@ -274,15 +274,15 @@ async def test_without_its_file_a_message_is_certainly_not_sent(
 
 def test_media_ids_are_forgotten_in_time_and_bounded() -> None:
     now = [0.0]
-    known = MediaIds(lambda: now[0])
-    known.put(("n", "first"), "id")
-    assert known.get(("n", "first")) == "id"
+    ids = MediaIds(lambda: now[0]).known
+    ids["n", "first"] = "id"
+    assert ids.get(("n", "first")) == "id"
     now[0] = 25 * 24 * 3600.0
-    assert known.get(("n", "first")) is None
+    assert ids.get(("n", "first")) is None
     for index in range(10_001):
-        known.put(("n", str(index)), "id")
-    assert known.get(("n", "0")) is None
-    assert known.get(("n", "1")) == "id"
+        ids["n", str(index)] = "id"
+    assert ids.get(("n", "0")) is None
+    assert ids.get(("n", "1")) == "id"
 
 
 # --------------------------------------------------------------------------------------------------- failures

@@ -1,0 +1,1 @@
+"""A kit for channel authors: what every channel needs and none should write for itself."""

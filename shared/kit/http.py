@@ -1,0 +1,145 @@
+"""HTTP as channels need it: connections, whether a broken call was surely not sent, files fetched from known hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from shared.channel import Failure, OpenFile, ProviderError
+from shared.contract.errors import ErrorCode
+from shared.policy.retry import retry_after
+
+# What a call may break with.
+BROKEN = (aiohttp.ClientError, OSError, TimeoutError)
+_UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_REDIRECTS = 3
+_CHUNK = 64 * 1024
+
+
+def open_session(connections: int, headers: Mapping[str, str] | None = None) -> aiohttp.ClientSession:
+    """A pool of connections for all accounts: at most so many at once, 0 for as many as are asked for."""
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=15, ttl_dns_cache=60)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers)
+
+
+def certain(broken: BaseException) -> bool:
+    """Whether a call that broke was surely not sent: no connection was made, or none was free in time.
+
+    Whatever broke later may have come after the request.
+    """
+    return isinstance(broken, _UNREACHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a call may take, in seconds: to get a connection, and between any two pieces of the answer."""
+
+    connect: float
+    read: float
+
+    @property
+    def whole(self) -> aiohttp.ClientTimeout:
+        """For a call whose answer is short."""
+        return aiohttp.ClientTimeout(total=self.connect + self.read, connect=self.connect, sock_read=self.read)
+
+    @property
+    def streamed(self) -> aiohttp.ClientTimeout:
+        """For a body that has a speed instead of a total, see whoever writes or reads it."""
+        return aiohttp.ClientTimeout(total=None, connect=self.connect, sock_read=self.read)
+
+
+# ------------------------------------------------------------------------------------------------------ downloads
+
+
+def is_at(url: URL, hosts: Iterable[str]) -> bool:
+    """Whether a URL leads to one of `hosts`: a domain (by https, its subdomains too) or a whole origin
+    (`http://127.0.0.1:8080`)."""
+    if url.user is not None or not url.host:
+        return False
+    host = url.host.lower().rstrip(".")
+    for known in hosts:
+        if "://" in known:
+            if url.origin() == URL(known).origin():
+                return True
+        elif url.scheme == "https" and url.port == 443 and f".{host}".endswith(f".{known.lstrip('.')}"):
+            return True
+    return False
+
+
+async def fetch(
+    session: aiohttp.ClientSession,
+    address: str,
+    hosts: Iterable[str],
+    waits: Waits,
+    headers: Mapping[str, str] | None = None,
+) -> aiohttp.ClientResponse:
+    """The head of an answer to GET, whatever its status; whoever reads the rest watches its speed and closes it.
+
+    Redirects are followed to `hosts` only: they get the same headers, and with them a token. Raises ProviderError,
+    which never holds the address.
+    """
+    at, to = URL(), address
+    for _ in range(_REDIRECTS + 1):
+        try:
+            at = at.join(URL(to))
+            known = is_at(at, hosts)
+        except ValueError:
+            known = False
+        if not known:
+            raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail="The file is not at a host of theirs."))
+        response = await _asked(session, at, waits, headers)
+        to = response.headers.get("Location", "")
+        if not 300 <= response.status < 400 or not to:
+            return response
+        response.close()
+    raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail="The download goes in circles."))
+
+
+async def _asked(
+    session: aiohttp.ClientSession, url: URL, waits: Waits, headers: Mapping[str, str] | None
+) -> aiohttp.ClientResponse:
+    try:
+        async with asyncio.timeout(waits.connect + waits.read):
+            return await session.get(url, headers=headers, allow_redirects=False, timeout=waits.streamed)
+    except BROKEN as broken:
+        name = type(broken).__name__
+    raise _broke_off(name)  # out here: what broke names the address, and so may a token
+
+
+def _broke_off(name: str) -> ProviderError:
+    return ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code=name))
+
+
+def no_file(response: aiohttp.ClientResponse) -> ProviderError:
+    """What an answer means that is no file: it is gone for good, or cannot be had now. Closes the answer."""
+    response.close()
+    status, seconds = response.status, retry_after(response.headers.get("Retry-After"))
+    code = ErrorCode.FILE_UNAVAILABLE if 400 <= status < 500 else ErrorCode.PROVIDER_UNAVAILABLE
+    code = ErrorCode.RATE_LIMITED if status == 429 else code
+    return ProviderError(Failure(code, provider_code=str(status), retry_after=seconds))
+
+
+def opened(response: aiohttp.ClientResponse, filename: str, mime_type: str, size: int | None = None) -> OpenFile:
+    """A download under way, which raises ProviderError when it breaks off. Whoever reads it bounds speed and length.
+
+    `size` in bytes, where the provider has told it elsewhere.
+    """
+
+    async def close() -> None:
+        response.close()
+
+    return OpenFile(filename, mime_type, response.content_length or size or 0, _chunks(response), close)
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            yield chunk
+        return
+    except BROKEN as broken:
+        name = type(broken).__name__
+    raise _broke_off(name)
