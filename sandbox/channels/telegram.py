@@ -6,16 +6,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
-import orjson
-
-from sandbox.channels import WORKSPACE, Action, Bubble, ButtonView, Customers, FileView, Person, Upload, View
-from sandbox.channels.control import Simulator, SimulatorRefused
+from sandbox.channels.control import WORKSPACE, Simulator
+from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, View
 
 BOT_ID = 110200543
 _PEOPLE = (
-    {"id": 701000001, "first_name": "Ada", "last_name": "Lindqvist", "username": "ada_l", "language_code": "sv"},
-    {"id": 701000002, "first_name": "Bruno", "last_name": "Costa", "username": "bruno", "language_code": "pt"},
+    {"id": 701000001, "name": "Ada Lindqvist", "username": "ada_l", "language_code": "sv"},
+    {"id": 701000002, "name": "Bruno Costa", "username": "bruno", "language_code": "pt"},
 )
 _MEDIA = ("photo", "video", "animation", "audio", "voice", "video_note", "document", "sticker")
 _SHOWN_AS = {
@@ -49,7 +46,7 @@ class Telegram:
     async def prepare(self, simulator: Simulator | None) -> list[dict[str, Any]]:
         if simulator is not None:
             for person in _PEOPLE:
-                await simulator.post("setup/person", person)
+                await simulator.post("people", person)
         bot_id = self._token.partition(":")[0]
         account = {
             "account_id": f"bot{bot_id}",
@@ -65,106 +62,28 @@ class Telegram:
     async def connect(self, simulator: Simulator | None, service_url: str) -> None:
         """The service registers its webhook itself, soon after it is ready."""
         if simulator is not None:
-            registered = "state", lambda state: all(bot["webhook"]["url"] for bot in state["result"]["bots"])
-            await simulator.until(*registered)
+            await simulator.until("accounts", lambda bots: all(bot["webhook"]["url"] for bot in bots))
 
     def customers(self, simulator: Simulator) -> Customers:
-        return TelegramCustomers(simulator)
+        deeds = ("write", "edit", "delete", "react", "press", "start", "block")
+        return Customers(simulator, deeds, _person, _view)
 
 
-class TelegramCustomers:
-    """People with Telegram, each in a private chat with the demo bot."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-        self._people = [_person(person) for person in _PEOPLE]
-        self.actions: dict[str, Action] = {
-            "write": self._write,
-            "edit": self._edit,
-            "delete": self._delete,
-            "react": self._react,
-            "press": self._press,
-            "start": self._start,
-            "block": self._block,
-        }
-
-    async def people(self) -> list[Person]:
-        return list(self._people)
-
-    async def add_person(self, name: str) -> None:
-        first, _, last = name.partition(" ")
-        answer = await self._simulator.post("setup/person", {"first_name": first, "last_name": last})
-        self._people.append(_person(answer["result"]))
-
-    async def view(self, person_id: str) -> View:
-        try:
-            answer = await self._simulator.get("conversation", bot_id=str(BOT_ID), chat_id=person_id)
-        except SimulatorRefused:
-            return View()  # nothing was ever said
-        found = answer["result"]
-        return View(
-            tuple(_bubble(message, person_id) for message in found["messages"]),
-            max((action["expires"] for action in found["actions"]), default=0.0),
-            found["access"] == "blocked",
-        )
-
-    async def open_file(self, file_id: str) -> aiohttp.ClientResponse:
-        return await self._simulator.open(f"/_sim/file?file_id={file_id}")
-
-    async def _do(self, operation: str, person_id: str, **fields: Any) -> None:
-        arguments = {"bot_id": BOT_ID, "person_id": int(person_id), **fields}
-        await self._simulator.post(f"customer/{operation}", arguments)
-
-    async def _write(self, person_id: str, fields: Mapping[str, Any], file: Upload | None) -> None:
-        reply_to = {"reply_to": int(fields["reply_to"])} if fields.get("reply_to") else {}
-        if file is None:
-            await self._do("send", person_id, text=fields["text"], **reply_to)
-            return
-        arguments = {
-            "bot_id": BOT_ID,
-            "person_id": int(person_id),
-            "kind": _kind_of(file),
-            "caption": fields.get("text", ""),
-            **reply_to,
-        }
-        form = {"arguments": orjson.dumps(arguments).decode()}
-        await self._simulator.post_form("customer/send_file", form, file)
-
-    async def _edit(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        await self._do("edit", person_id, message_id=int(fields["message_id"]), text=fields["text"])
-
-    async def _delete(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        await self._do("delete", person_id, message_ids=[int(fields["message_id"])])
-
-    async def _react(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        emoji = [fields["emoji"]] if fields.get("emoji") else []
-        await self._do("react", person_id, message_id=int(fields["message_id"]), emoji=emoji)
-
-    async def _press(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        await self._do("press", person_id, message_id=int(fields["message_id"]), data=fields["data"])
-
-    async def _start(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        await self._do("start", person_id, payload=fields.get("payload", ""))
-
-    async def _block(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        body = {"bot_id": BOT_ID, "person_id": int(person_id), "blocked": bool(fields["blocked"])}
-        await self._simulator.post("setup/block", body)
-
-
-def _person(user: Mapping[str, Any]) -> Person:
-    name = f"{user['first_name']} {user.get('last_name', '')}".strip()
+def _person(user: Row) -> Person:
     detail = f"@{user['username']}" if user.get("username") else f"id {user['id']}"
-    return Person(str(user["id"]), name, detail, (str(user["id"]),))
+    return Person(user["id"], user["name"], detail, (user["id"],))
 
 
-def _kind_of(file: Upload) -> str:
-    """Telegram's app sends pictures as photos; GIFs and what is no picture keep their own kind."""
-    if file.mime_type in ("image/jpeg", "image/png"):
-        return "photo"
-    return file.kind if file.kind in ("video", "audio") else "document"
+def _view(found: Row) -> View:
+    person_id = str(found["chat"]["id"])
+    return View(
+        tuple(_bubble(message, person_id) for message in found["messages"]),
+        max((action["expires"] for action in found["actions"]), default=0.0),
+        found["access"] == "blocked",
+    )
 
 
-def _bubble(message: Mapping[str, Any], person_id: str) -> Bubble:
+def _bubble(message: Row, person_id: str) -> Bubble:
     at, bubble_id, mine = message.get("date", 0), str(message["message_id"]), not message["outgoing"]
     if message["deleted"]:
         return Bubble(bubble_id, mine, at, deleted=True)
@@ -186,7 +105,7 @@ def _bubble(message: Mapping[str, Any], person_id: str) -> Bubble:
     )
 
 
-def _other_content(message: Mapping[str, Any]) -> str:
+def _other_content(message: Row) -> str:
     if place := message.get("location"):
         return f"📍 {place['latitude']}, {place['longitude']}"
     if contact := message.get("contact"):
@@ -194,7 +113,7 @@ def _other_content(message: Mapping[str, Any]) -> str:
     return ""
 
 
-def _files(message: Mapping[str, Any]) -> tuple[FileView, ...]:
+def _files(message: Row) -> tuple[FileView, ...]:
     kind = next((kind for kind in _MEDIA if kind in message), None)
     if kind is None:
         return ()
@@ -203,7 +122,7 @@ def _files(message: Mapping[str, Any]) -> tuple[FileView, ...]:
     return (FileView(media["file_id"], shown, media.get("file_name", kind), media.get("file_size")),)
 
 
-def _buttons(markup: Mapping[str, Any]) -> tuple[tuple[ButtonView, ...], ...]:
+def _buttons(markup: Row) -> tuple[tuple[ButtonView, ...], ...]:
     return tuple(
         tuple(ButtonView(b["text"], b.get("callback_data"), b.get("url")) for b in row)
         for row in markup.get("inline_keyboard", ())

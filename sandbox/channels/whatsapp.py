@@ -6,10 +6,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
-
-from sandbox.channels import WORKSPACE, Action, Bubble, ButtonView, Customers, FileView, Person, Upload, View
-from sandbox.channels.control import Simulator
+from sandbox.channels.control import WORKSPACE, Simulator
+from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, View
 
 # The number the simulator starts with, and the business account it belongs to.
 PHONE_NUMBER_ID = "200000000000001"
@@ -55,7 +53,7 @@ class WhatsApp:
     async def prepare(self, simulator: Simulator | None) -> list[dict[str, Any]]:
         if simulator is not None:
             for person in _PEOPLE:
-                await simulator.post("customers", person)
+                await simulator.post("people", person)
         account = {
             "account_id": f"wa_{PHONE_NUMBER_ID}",
             "workspace_id": WORKSPACE,
@@ -72,84 +70,20 @@ class WhatsApp:
         """The app dashboard is where a callback is registered; Meta then challenges it."""
         if simulator is not None:
             url = f"{service_url}/webhooks/whatsapp"
-            await simulator.post("webhook", {"url": url, "verify_token": self._verify_token})
+            await simulator.post("webhooks", {"url": url, "verify_token": self._verify_token})
 
     def customers(self, simulator: Simulator) -> Customers:
-        return WhatsAppCustomers(simulator, self._token)
+        deeds = ("write", "edit", "delete", "react", "press", "read", "block")
+        return Customers(simulator, deeds, _person, _view)
 
 
-class WhatsAppCustomers:
-    """People with WhatsApp and their chats with the business's number."""
-
-    def __init__(self, simulator: Simulator, token: str) -> None:
-        self._simulator = simulator
-        self._token = token
-        self._added = 0
-        self.actions: dict[str, Action] = {
-            "write": self._write,
-            "edit": self._edit,
-            "delete": self._delete,
-            "react": self._react,
-            "press": self._press,
-            "read": self._read,
-        }
-
-    async def people(self) -> list[Person]:
-        return [_person(customer) for customer in await self._simulator.get("customers")]
-
-    async def add_person(self, name: str) -> None:
-        self._added += 1
-        address = {"phone": f"+4670174{self._added:04}", "user_id": f"SE.4711082{self._added:04}"}
-        await self._simulator.post("customers", {"name": name, **address})
-
-    async def view(self, person_id: str) -> View:
-        chats = await self._simulator.get(f"customers/{person_id}/conversation")
-        if not chats:
-            return View()
-        return View(_bubbles(chats[0]["messages"]), chats[0]["typing_until"])
-
-    async def open_file(self, file_id: str) -> aiohttp.ClientResponse:
-        bearer = {"Authorization": f"Bearer {self._token}"}
-        async with await self._simulator.open(f"/{GRAPH_VERSION}/{file_id}", bearer) as answer:
-            url = (await answer.json())["url"]
-        return await self._simulator.open(url, bearer)
-
-    async def _say(self, person_id: str, **fields: Any) -> None:
-        await self._simulator.post(f"customers/{person_id}/messages", fields)
-
-    async def _write(self, person_id: str, fields: Mapping[str, Any], file: Upload | None) -> None:
-        reply_to = {"reply_to": fields["reply_to"]} if fields.get("reply_to") else {}
-        if file is None:
-            await self._say(person_id, kind="text", body=fields["text"], **reply_to)
-            return
-        caption = {"caption": fields["text"]} if fields.get("text") and file.kind != "audio" else {}
-        form = {"kind": file.kind, **caption, **reply_to}
-        await self._simulator.post_form(f"customers/{person_id}/messages", form, file)
-
-    async def _edit(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        message = {"type": "text", "text": {"body": fields["text"]}}
-        await self._say(person_id, kind="edit", original_message_id=fields["message_id"], message=message)
-
-    async def _delete(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        await self._say(person_id, kind="revoke", original_message_id=fields["message_id"])
-
-    async def _react(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        emoji = fields.get("emoji") or None
-        await self._say(person_id, kind="reaction", message_id=fields["message_id"], emoji=emoji)
-
-    async def _press(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        """`data` is `kind:id`, as `_buttons` made it."""
-        kind, _, answer_id = fields["data"].partition(":")
-        title = fields.get("title", answer_id)
-        await self._say(person_id, kind=kind, id=answer_id, title=title, reply_to=fields["message_id"])
-
-    async def _read(self, person_id: str, fields: Mapping[str, Any], _: Upload | None) -> None:
-        await self._simulator.post(f"customers/{person_id}/read", {})
-
-
-def _person(customer: Mapping[str, Any]) -> Person:
+def _person(customer: Row) -> Person:
     phone, user_id = customer["phone"], customer["user_id"]
-    return Person(phone or user_id, customer["name"] or "", f"+{phone}" if phone else user_id, (user_id or "",))
+    return Person(customer["id"], customer["name"] or "", f"+{phone}" if phone else user_id, (user_id or "",))
+
+
+def _view(found: Row) -> View:
+    return View(_bubbles(found["messages"]), found["typing_until"], found["blocked"])
 
 
 def _bubbles(messages: list[dict[str, Any]]) -> tuple[Bubble, ...]:
@@ -194,7 +128,7 @@ def _bubble(message: dict[str, Any], reactions: dict[bool, str | None], edited: 
     )
 
 
-def _text(kind: str, content: Mapping[str, Any]) -> str:
+def _text(kind: str, content: Row) -> str:
     if kind == "text":
         return str(content.get("body", ""))
     if kind == "interactive":
@@ -207,14 +141,14 @@ def _text(kind: str, content: Mapping[str, Any]) -> str:
     return str(content.get("caption") or ("" if kind in _MEDIA else kind))
 
 
-def _files(kind: str, content: Mapping[str, Any]) -> tuple[FileView, ...]:
+def _files(kind: str, content: Row) -> tuple[FileView, ...]:
     if kind not in _MEDIA:
         return ()
     shown: Any = _MEDIA[kind]
     return (FileView(content.get("id"), shown, content.get("filename") or kind),)
 
 
-def _buttons(content: Mapping[str, Any]) -> tuple[tuple[ButtonView, ...], ...]:
+def _buttons(content: Row) -> tuple[tuple[ButtonView, ...], ...]:
     action = content.get("action") or {}
     replies = [b["reply"] for b in action.get("buttons", ()) if "reply" in b]
     rows = [row for section in action.get("sections", ()) for row in section.get("rows", ())]

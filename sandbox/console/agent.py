@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sandbox.channels import WORKSPACE
+from sandbox.channels.control import WORKSPACE
 from shared.contract import ids
 from shared.contract.base import rfc3339
 from shared.contract.commands import COMMAND_OF, CommandType

@@ -13,8 +13,8 @@ import orjson
 from aiohttp import BodyPartReader, web
 
 from sandbox.broker import HOST
-from sandbox.channels import Customers, Upload
-from sandbox.channels.control import SimulatorRefused
+from sandbox.channels.control import SimulatorRefused, Upload
+from sandbox.channels.customers import Customers
 from sandbox.console.agent import MAX_FILE, Agent, BadCommand, FileTooLarge
 from sandbox.console.guard import guard, harden
 from sandbox.console.live import Live

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import orjson
 from aiohttp import web
@@ -140,16 +141,24 @@ class Fault(BaseModel):
         return self
 
 
-class Faults:
-    """The active faults of one simulator, asked on every call and every delivery."""
+MAX_FAULTS = 1_000
 
-    def __init__(self, seed: int = 0) -> None:
-        self.active: list[Fault] = []
+F = TypeVar("F", bound=Fault)
+
+
+class Faults(Generic[F]):
+    """The active faults of one simulator, asked on every call and every delivery; `made` is its kind of fault."""
+
+    def __init__(self, made: type[F], seed: int = 0) -> None:
+        self.active: list[F] = []
+        self._made = made
         self._random = random.Random(seed)
 
-    def add(self, kind: str, **settings: Any) -> Fault:
-        """Plan a fault; raises `pydantic.ValidationError` when the settings make no sense."""
-        fault = Fault.model_validate({"kind": kind, **settings})
+    def add(self, kind: str, **settings: Any) -> F:
+        """Plan a fault; raises ValueError (of `pydantic` when the settings make no sense)."""
+        if len(self.active) >= MAX_FAULTS:
+            raise ValueError(f"{MAX_FAULTS} faults are planned already")
+        fault = self._made.model_validate({"kind": kind, **settings})
         self.active.append(fault)
         return fault
 
@@ -157,7 +166,7 @@ class Faults:
         """Back to good behaviour."""
         self.active.clear()
 
-    def take(self, kinds: frozenset[str], facts: Mapping[str, object]) -> Fault | None:
+    def take(self, kinds: frozenset[str], facts: Mapping[str, object]) -> F | None:
         """The first fault of `kinds` that matches and fires; one firing is used up."""
         for fault in self.active:
             if fault.kind not in kinds:
@@ -174,6 +183,18 @@ class Faults:
         return None
 
 
+class Behaviour(BaseModel):
+    """How a provider behaves while nothing fails; a simulator has fields of its own, and none of them is fixed."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    def change(self, **settings: Any) -> None:
+        """Set some of the fields, all or none; raises pydantic.ValidationError."""
+        checked = type(self).model_validate({**self.model_dump(), **settings})
+        for name in settings:
+            setattr(self, name, getattr(checked, name))
+
+
 class ControlError(Exception):
     """The control interface was asked for something that makes no sense; `status` is the HTTP status."""
 
@@ -182,8 +203,14 @@ class ControlError(Exception):
         self.status = status
 
 
+def said(text: str, file: object | None) -> None:
+    """Raises ControlError where a person would write nothing at all."""
+    if not text and file is None:
+        raise ControlError(400, "text is missing")
+
+
 async def trickle(
-    request: web.BaseRequest, content: bytes, content_type: str, clock: Clock, faults: Faults, fault: Fault
+    request: web.BaseRequest, content: bytes, content_type: str, clock: Clock, faults: Faults[Any], fault: Fault
 ) -> web.StreamResponse:
     """Answer at once with the head, then with a byte every `seconds` of clock time; the rest once the fault ends."""
     response = web.StreamResponse(headers={"Content-Type": content_type, "Content-Length": str(len(content))})
@@ -199,7 +226,7 @@ async def trickle(
     return response
 
 
-async def leave_unread(request: web.BaseRequest, faults: Faults, fault: Fault) -> web.Response:
+async def leave_unread(request: web.BaseRequest, faults: Faults[Any], fault: Fault) -> web.Response:
     """Do nothing with a request until its client gives up or the fault ends; what is returned never leaves."""
     # aiohttp tells a handler of a lost client only by cancelling it, which would also undo slow work.
     while not gone(request) and fault in faults.active:  # noqa: ASYNC110
@@ -226,4 +253,11 @@ def gateway_page(status: int, retry_after: int | None = None) -> web.Response:
 
 def json_response(data: object, status: int = 200) -> web.Response:
     """A JSON answer of the control interface; what JSON does not know is written as text."""
-    return web.Response(body=orjson.dumps(data, default=str), status=status, content_type="application/json")
+    body = orjson.dumps(data, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    return list(value) if isinstance(value, set | frozenset | deque) else str(value)

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import aiohttp
 
@@ -48,7 +48,7 @@ class Deliverer:
     url: str
     session: aiohttp.ClientSession
     clock: Clock
-    faults: Faults
+    faults: Faults[Any]
     headers: Callable[[bytes], dict[str, str]]
     backoff: Callable[[int], float]
     report: Callable[[Delivery, Attempt], None]

@@ -61,11 +61,14 @@ class Feed:
                 break
         return found
 
-    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """`GET …/events?after=N&timeout=S`: JSON list, or an endless stream when `Accept: text/event-stream`."""
-        after = int(request.headers.get("Last-Event-ID") or request.query.get("after") or self._seq)
+    async def serve(self, request: web.BaseRequest, after: int | None, seconds: float) -> web.StreamResponse:
+        """The changes above `after` (None: from now on), waited for at most `seconds` where there are none yet.
+
+        With `Accept: text/event-stream` an endless stream of them, continued after `Last-Event-ID`.
+        """
+        after = int(request.headers.get("Last-Event-ID") or (self._seq if after is None else after))
         if "text/event-stream" not in request.headers.get("Accept", ""):
-            found = await self._changes(after, min(float(request.query.get("timeout", 25)), 60))
+            found = await self._changes(after, min(seconds, 60))
             last = found[-1].seq if found else after
             return json_response({"last": last, "changes": [change._asdict() for change in found]})
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})

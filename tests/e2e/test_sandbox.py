@@ -164,7 +164,7 @@ async def telegram() -> AsyncIterator[TelegramSimulator]:
 async def test_with_a_bot_token_there_is_no_simulator_and_the_bot_is_polled(
     start: Start, telegram: TelegramSimulator
 ) -> None:
-    sandbox = start(TELEGRAM_BOT_TOKEN=TOKEN, TELEGRAM_API_URL=telegram.origin)
+    sandbox = start(TELEGRAM_BOT_TOKEN=TOKEN, TELEGRAM_API_URL=telegram.url)
     await asyncio.to_thread(sandbox.wait_ready)
     assert "the real provider, by long polling" in sandbox.where("Telegram")
     assert not any("simulators" in command for command in sandbox.children().values())

@@ -8,8 +8,8 @@ import orjson
 from aiohttp import web
 
 from sandbox.simulators.common import Fault, gateway_page, gone, leave_unread, trickle
+from sandbox.simulators.control import Control
 from sandbox.simulators.telegram.bodies import TooLarge, Upload, discard_uploads, read_parameters
-from sandbox.simulators.telegram.control import Control
 from sandbox.simulators.telegram.errors import (
     DEFAULT_DESCRIPTIONS,
     INVALID_TOKEN,
@@ -172,7 +172,8 @@ class Server:
 
 
 def _facts(bot: Bot, method: str, parameters: Json) -> dict[str, object]:
-    return {"bot": bot.id, "method": method, "chat": parameters.get("chat_id")}
+    chat = parameters.get("chat_id")
+    return {"call": method, "account": bot.id, "to": chat, "bot": bot.id, "method": method, "chat": chat}
 
 
 def _failure(error: ApiError) -> web.Response:

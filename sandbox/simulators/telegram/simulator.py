@@ -9,10 +9,10 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from sandbox.simulators.common import Clock, Faults
-from sandbox.simulators.telegram import spec
+from sandbox.simulators.common import Clock, Fault, Faults
+from sandbox.simulators.process import listen
+from sandbox.simulators.telegram import control, spec
 from sandbox.simulators.telegram.bodies import Upload
-from sandbox.simulators.telegram.control import Control
 from sandbox.simulators.telegram.customer import Customer
 from sandbox.simulators.telegram.model import Json, Sent
 from sandbox.simulators.telegram.server import Server
@@ -36,7 +36,7 @@ class TelegramSimulator:
     ) -> None:
         self._blobs = tempfile.TemporaryDirectory(prefix="telegram-simulator-")
         self.clock = clock or Clock()
-        self.faults = Faults(seed)
+        self.faults = Faults(Fault, seed)
         self.world = World(
             self.clock,
             self.faults,
@@ -46,35 +46,33 @@ class TelegramSimulator:
         )
         self.setup = Setup(self.world)
         self.customer = Customer(self.world, self.setup)
-        control = Control(self.world, self.setup, self.customer)
-        handler = Server(self.world, control).handle
-        self._runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=1)
-        self.origin = ""
+        self._server = Server(self.world, control.build(self.world, self.setup, self.customer))
+        self._runner: web.ServerRunner | None = None
+        self.url = ""
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Listen; port 0 takes a free one."""
         # A webhook body is small and its receiver near: what matters is that no bot waits for another's connections.
         self.world.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        self.origin = f"http://{host}:{self._runner.addresses[0][1]}"
+        self._runner = web.ServerRunner(web.Server(self._server.handle, access_log=None), shutdown_timeout=1)
+        self.url = await listen(self._runner, port, host)
 
     async def stop(self) -> None:
         """Stop listening and delivering; received files are deleted."""
         await self.world.close()
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
         self._blobs.cleanup()
 
     @property
     def base_url(self) -> str:
         """For `telegram.Bot(base_url=…)`."""
-        return f"{self.origin}/bot"
+        return f"{self.url}/bot"
 
     @property
     def file_url(self) -> str:
         """For `telegram.Bot(base_file_url=…)`."""
-        return f"{self.origin}/file/bot"
+        return f"{self.url}/file/bot"
 
     @property
     def violations(self) -> list[Json]:

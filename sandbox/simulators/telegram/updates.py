@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+import aiohttp
 import orjson
 
-from sandbox.simulators.common import Clock
+from sandbox.simulators.common import Clock, Fault, Faults
 from sandbox.simulators.deliverer import Attempt, Deliverer, Delivery
 from sandbox.simulators.telegram.errors import bad_request, conflict, too_many_requests
-
-if TYPE_CHECKING:
-    from sandbox.simulators.telegram.world import World
 
 DAY = 86_400.0
 CALLBACK_LIFE = 150.0
@@ -57,12 +57,23 @@ class Webhook:
         )  # fmt: skip
 
 
+class Surroundings(Protocol):
+    """What a queue uses of the world around it; `spawn` runs something until the simulator stops."""
+
+    clock: Clock
+    faults: Faults[Fault]
+    counters: Counter[str]
+    session: aiohttp.ClientSession
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class UpdateQueue:
     """Keeps updates until a webhook or a getUpdates took them, at most 24 hours."""
 
     bot_id: int
-    world: World
+    world: Surroundings
     next_id: int
     allowed: frozenset[str] | None = None
     webhook: Webhook | None = None
@@ -84,7 +95,7 @@ class UpdateQueue:
         self.next_id += 1
         body = orjson.dumps({"update_id": update_id, kind: payload})
         chat = (payload.get("message") or payload).get("chat", {})
-        facts = {"bot": self.bot_id, "kind": kind, "chat": chat.get("id")}
+        facts = {**self._facts(kind), "chat": chat.get("id"), "to": chat.get("id")}
         self._queue(Delivery(lane, body, self.clock.now() + life, facts, key=update_id))
         return update_id
 
@@ -93,9 +104,12 @@ class UpdateQueue:
         update_id = int(update.get("update_id", self.next_id))
         self.next_id = max(self.next_id, update_id + 1)
         body = orjson.dumps({"update_id": update_id, **update})
-        facts = {"bot": self.bot_id, "kind": next((name for name in update if name != "update_id"), "")}
+        facts = self._facts(next((name for name in update if name != "update_id"), ""))
         self._queue(Delivery(lane, body, self.clock.now() + DAY, facts, key=update_id))
         return update_id
+
+    def _facts(self, kind: str) -> dict[str, object]:
+        return {"call": "webhook", "account": self.bot_id, "bot": self.bot_id, "kind": kind}
 
     def _queue(self, delivery: Delivery) -> None:
         if len(self.pending) >= MAX_QUEUE:

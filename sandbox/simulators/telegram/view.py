@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.simulators.telegram.bodies import Upload
-from sandbox.simulators.telegram.model import Conversation, Json, Message
+from sandbox.simulators.telegram.model import Conversation, Json, Message, Sent
 from sandbox.simulators.telegram.world import RecordedCall, World
 
 
@@ -41,8 +41,26 @@ def _show_message(message: Message) -> Json:
 
 
 def show_call(call: RecordedCall) -> Json:
-    """A recorded call as JSON; files by name and size."""
-    return {**call._asdict(), "parameters": {name: _plain(value) for name, value in call.parameters.items()}}
+    """A recorded call; files by name and size."""
+    arguments = {name: _plain(value) for name, value in call.parameters.items()}
+    return {
+        "at": call.at,
+        "call": call.method,
+        "account": str(call.bot_id),
+        "arguments": arguments,
+        "status": call.status,
+        "description": call.description,
+    }
+
+
+def show_sent(conversation: Conversation, sent: Sent) -> Json:
+    """A message that reached a chat."""
+    return {
+        "id": str(sent.message_id),
+        "account": str(conversation.bot_id),
+        "person": str(conversation.chat_id),
+        **{name: value for name, value in sent._asdict().items() if name != "message_id"},
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from sandbox.simulators.common import Clock, Faults, marker_of
+from sandbox.simulators.common import Behaviour, Clock, Fault, Faults, marker_of
 from sandbox.simulators.feed import Feed
 from sandbox.simulators.telegram.bodies import Spool
 from sandbox.simulators.telegram.files import FileStore
@@ -79,10 +79,11 @@ class World:
     """All state of one simulator."""
 
     clock: Clock
-    faults: Faults
+    faults: Faults[Fault]
     spec: Spec
     blobs: Path
     limits: Limits = field(default_factory=Limits)
+    behaviour: Behaviour = field(default_factory=Behaviour)
     feed: Feed = field(init=False)
     files: FileStore = field(init=False)
     spool: Spool = field(init=False)
@@ -174,6 +175,13 @@ class World:
         self._sent.append(conversation)
         if len(self._sent) > self.limits.sent:
             self._sent.popleft().sent.popleft()
+
+    def forget(self) -> None:
+        """Forget calls, violations and what was sent; conversations stay."""
+        self.calls.clear()
+        self.violations.clear()
+        while self._sent:
+            self._sent.popleft().sent.clear()
 
     def announce(self, kind: str, conversation: Conversation, **data: Any) -> None:
         """Publish a change of a conversation."""

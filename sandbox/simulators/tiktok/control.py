@@ -1,206 +1,264 @@
-"""`/_sim/`: plays the people, plans faults and shows what happened, over plain JSON without credentials."""
+"""TikTok's part of `/_sim/`: its accounts and their tokens, the consent page, and every method of `People`.
+
+Keys of a fault's `where`: `call` (a name of the tables, `file` for a download link, `webhook`), `account` (a business
+id), `to` (a conversation id); of webhooks also `event`. `endpoint`, `business_id` and `conversation_id` are other names
+of them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import orjson
-from aiohttp import web
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, validate_call
+from aiohttp import BodyPartReader, web
+from pydantic import InstanceOf
 
-from sandbox.simulators.common import json_response
+from sandbox.simulators.common import ControlError, said
+from sandbox.simulators.control import SHOWN, Control, operations_of
 
 from .errors import Rejected
-from .faults import CallFault
-from .media import FORMATS, MAX_CUSTOMER_BYTES
+from .media import FORMATS, MAX_CUSTOMER_BYTES, Blob
 from .oauth import Consent
-from .options import Options
 from .people import People
 from .platform import Platform
 from .tokens import DEFAULT_SCOPE
-from .views import View, Views
+from .views import Row, Shown, full, summary
 from .webhooks import sign
-from .world import Account
+from .world import Account, Conversation
 
-MAX_FAULTS = 1_000
+MAX_PEOPLE = 1_000
 
-_DEEDS = (
-    "writes",
-    "reacts",
-    "reads",
-    "taps",
-    "arrives",
-    "comments",
-    "owner_writes",
-    "owner_removes_app",
-    "owner_configures",
-)
+_DEEDS = ("write", "react", "press", "read")
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+def build(platform: Platform, people: People, consent: Consent) -> Control:
+    """The control interface of one simulator."""
+    owner, phone = _Owner(platform, consent), _Phone(platform, people)
+    own = {
+        "GET accounts": owner.accounts,
+        "POST accounts": owner.add_account,
+        "POST accounts/{account}/revoke": owner.revoke,
+        "POST accounts/{account}/expire": owner.expire,
+        "POST consent": owner.consent,
+        "POST webhooks": owner.set_webhook,
+        "GET webhooks": owner.webhooks,
+        "POST webhooks/raw": owner.raw,
+        "GET people": phone.people,
+        "POST people": phone.add,
+        "GET conversation": phone.conversation,
+        "GET conversations": phone.conversations,
+        "POST files": phone.add_file,
+        "GET files/{file}": phone.file,
+        **{f"POST people/{{person}}/{name}": getattr(phone, name) for name in _DEEDS},
+        **operations_of(people, "people"),
+    }
+    return Control(Shown(platform), own, _Files(platform), refusals=(Rejected,))
 
 
-class NewAccount(_Body):
-    """A business account to add, with a token pair; given tokens let a deployment know them beforehand."""
+class _Files:
+    """Customers' files that come with a form."""
 
-    business_id: str
-    username: str
-    display_name: str = ""
-    country: str = "SG"
-    images: bool = True
-    comment_to_message: bool = False
-    is_business: bool = True
-    posts: set[str] = {"7301234567890123456"}
-    scope: list[str] = list(DEFAULT_SCOPE)
-    access_token: str | None = None
-    refresh_token: str | None = None
+    def __init__(self, platform: Platform) -> None:
+        self._media = platform.media
+
+    async def store(self, part: BodyPartReader) -> Blob:
+        return await self._media.store(part.read_chunk, limit=MAX_CUSTOMER_BYTES, formats=FORMATS)
+
+    def discard(self, stored: Blob) -> None:
+        self._media.discard(stored)
 
 
-class RawWebhook(_Body):
-    """A webhook as bytes of one's own (`body`), or an event the platform does not document."""
+class _Owner:
+    """What belongs to the account's owner and the app's developer."""
 
-    business_id: str = ""
-    event: str = "im_receive_msg"
-    content: dict[str, Any] | str = ""
-    body: str | None = None
-    signature: str | None = None
-    timestamp: int | None = None
-
-
-class ConsentChoice(_Body):
-    """Who sits in front of the consent page and what they agree to; without `scope`, everything asked for."""
-
-    business_id: str
-    scope: list[str] | None = None
-
-
-class TokenExpiry(_Body):
-    """Whose access tokens expire now, and whether the refresh token does too."""
-
-    business_id: str
-    refresh: bool = False
-
-
-class Advance(_Body):
-    """How many seconds the platform's clock jumps ahead."""
-
-    seconds: float
-
-
-class Control:
-    """The control interface of one simulator. Paths are in `routes`; a bad request is HTTP 400 with `error`."""
-
-    def __init__(self, platform: Platform, people: People, consent: Consent) -> None:
+    def __init__(self, platform: Platform, consent: Consent) -> None:
         self._platform = platform
         self._consent = consent
-        self._options = TypeAdapter(Options)
-        self.people = people
-        self.routes: dict[tuple[str, str], View] = {
-            ("POST", "/_sim/accounts"): self._add_account,
-            ("POST", "/_sim/consent"): self._set_consent,
-            ("POST", "/_sim/tokens/expire"): self._expire,
-            ("POST", "/_sim/media"): self._media,
-            ("POST", "/_sim/webhooks/raw"): self._raw,
-            ("POST", "/_sim/options"): self._set_options,
-            ("POST", "/_sim/clock"): self._advance,
-            ("POST", "/_sim/faults"): self._add_fault,
-            ("DELETE", "/_sim/faults"): self._clear_faults,
-            **{("GET", path): view for path, view in Views(platform).routes.items()},
-            **{("POST", f"/_sim/people/{name}"): self._plays(name) for name in _DEEDS},
+
+    def accounts(self) -> list[Row]:
+        """The business accounts."""
+        return [{"id": a.business_id, **asdict(a)} for a in self._platform.world.accounts.values()]
+
+    def add_account(
+        self,
+        business_id: str,
+        username: str,
+        display_name: str = "",
+        country: str = "SG",
+        images: bool = True,
+        comment_to_message: bool = False,
+        is_business: bool = True,
+        scope: list[str] | None = None,
+        access_token: str | None = None,
+        refresh_token: str | None = None,
+    ) -> Row:
+        """A business account, with a token pair; given tokens let a deployment know them beforehand."""
+        traits = (country, images, comment_to_message, is_business)
+        self._platform.world.add_account(Account(business_id, username, display_name or username, *traits))
+        pair = self._platform.tokens.issue(
+            business_id,
+            tuple(DEFAULT_SCOPE if scope is None else scope),
+            access_token=access_token,
+            refresh_token=refresh_token,
+        )
+        return {"id": business_id, **asdict(pair)}
+
+    def revoke(self, account: str) -> None:
+        """The account's tokens end, and nobody is told."""
+        self._platform.world.account(account)
+        self._platform.tokens.remove(account)
+
+    def expire(self, account: str, refresh: bool = False) -> None:
+        """The account's access tokens have expired; with `refresh` its refresh token, too."""
+        self._platform.tokens.expire(account, refresh=refresh)
+
+    def consent(self, account: str, scope: list[str] | None = None) -> None:
+        """Who sits in front of the consent page, and what they agree to: without `scope`, to all that is asked for."""
+        self._platform.world.account(account)
+        self._consent.business_id = account
+        self._consent.scope = None if scope is None else tuple(scope)
+
+    def set_webhook(self, url: str | None) -> None:
+        """Where webhooks go from now on; null: nowhere."""
+        self._platform.webhooks.callback_url = url
+
+    def webhooks(self) -> Row:
+        """Totals, and the newest attempts to deliver."""
+        webhooks = self._platform.webhooks
+        return {
+            "url": webhooks.callback_url,
+            "totals": dict(webhooks.totals),
+            "redelivering": webhooks.redelivering,
+            "attempts": [attempt._asdict() for attempt in webhooks.attempts],
         }
 
-    async def serve(self, http: web.BaseRequest) -> web.StreamResponse:
-        """Answer one control request."""
-        if http.path == "/_sim/events":
-            return await self._platform.feed.serve(http)
-        handler = self.routes.get((http.method, http.path))
-        if handler is None:
-            return json_response({"error": "no such path", "paths": sorted({p for _, p in self.routes})}, 404)
-        try:
-            return json_response(await handler(http))
-        except ValidationError as problem:
-            return json_response({"error": problem.errors(include_url=False, include_input=False)}, 400)
-        except (LookupError, ValueError, TypeError, Rejected) as problem:
-            return json_response({"error": str(problem)}, 400)
+    async def raw(
+        self,
+        body: Any = None,
+        account: str = "",
+        event: str = "im_receive_msg",
+        content: dict[str, Any] | str = "",
+        signature: str | None = None,
+        timestamp: int | None = None,
+    ) -> None:
+        """Deliver any body, text as it is and everything else as JSON, signed unless a `signature` is given.
 
-    def _plays(self, name: str) -> View:
-        """`POST /_sim/people/<deed>`: the JSON object's fields are the arguments of `People.<deed>`."""
-        deed = validate_call(getattr(self.people, name))
-
-        async def play(http: web.BaseRequest) -> Any:
-            arguments = orjson.loads(await http.read())
-            if not isinstance(arguments, dict):
-                raise ValueError("a JSON object of arguments is required")
-            return {"result": await deed(**arguments)}
-
-        return play
-
-    async def _add_account(self, http: web.BaseRequest) -> Any:
-        wanted = NewAccount.model_validate_json(await http.read())
-        traits = wanted.model_dump(exclude={"scope", "access_token", "refresh_token"})
-        account = Account(**traits | {"display_name": wanted.display_name or wanted.username})
-        self._platform.world.add_account(account)
-        pair = self._platform.tokens.issue(
-            account.business_id,
-            tuple(wanted.scope),
-            access_token=wanted.access_token,
-            refresh_token=wanted.refresh_token,
-        )
-        return asdict(pair)
-
-    async def _set_consent(self, http: web.BaseRequest) -> Any:
-        choice = ConsentChoice.model_validate_json(await http.read())
-        self._platform.world.account(choice.business_id)
-        self._consent.business_id = choice.business_id
-        self._consent.scope = None if choice.scope is None else tuple(choice.scope)
-        return {}
-
-    async def _expire(self, http: web.BaseRequest) -> Any:
-        expiry = TokenExpiry.model_validate_json(await http.read())
-        self._platform.tokens.expire(expiry.business_id, refresh=expiry.refresh)
-        return {}
-
-    async def _media(self, http: web.BaseRequest) -> Any:
-        """A customer's file as the raw body, for `writes` with `content.media_id`."""
-        blob = await self._platform.media.store(http.content.read, limit=MAX_CUSTOMER_BYTES, formats=FORMATS)
-        return {"media_id": blob.media_id, "kind": blob.kind.lower(), "size": blob.size}
-
-    async def _raw(self, http: web.BaseRequest) -> Any:
-        raw = RawWebhook.model_validate_json(await http.read())
+        Without a `body` an envelope around `content`. `timestamp` is what is signed instead of the time.
+        """
         webhooks = self._platform.webhooks
-        delivery = webhooks.delivery(raw.event, raw.content, raw.business_id)
-        if raw.body is not None:
-            delivery.body = raw.body.encode()
-        delivery.signature = raw.signature
-        if raw.timestamp is not None:
-            delivery.signature = sign(self._platform.options.app_secret, raw.timestamp, delivery.body)
+        delivery = webhooks.delivery(event, content, account)
+        if body is not None:
+            delivery.body = body.encode() if isinstance(body, str) else orjson.dumps(body)
+        delivery.signature = signature
+        if timestamp is not None:
+            delivery.signature = sign(self._platform.options.app_secret, timestamp, delivery.body)
         await webhooks.post(delivery)
-        return {}
 
-    async def _set_options(self, http: web.BaseRequest) -> Any:
-        """Change any of `Options`; the whole set is checked before any of it takes effect."""
-        options = self._platform.options
-        changes = orjson.loads(await http.read())
-        if unknown := set(changes) - set(asdict(options)):
-            raise ValueError(f"{min(unknown)} is not an option")
-        checked = self._options.validate_python({**asdict(options), **changes})
-        for name in changes:
-            setattr(options, name, getattr(checked, name))
-        return asdict(options)
 
-    async def _advance(self, http: web.BaseRequest) -> Any:
-        self._platform.clock.advance(Advance.model_validate_json(await http.read()).seconds)
-        return {"now_ms": self._platform.now_ms()}
+class _Phone:
+    """What a person does and sees. `account` is the business id; without it the first account.
 
-    async def _add_fault(self, http: web.BaseRequest) -> Any:
-        if len(self._platform.faults.active) >= MAX_FAULTS:
-            raise ValueError("too many faults")
-        fault = CallFault.model_validate_json(await http.read())
-        self._platform.faults.active.append(fault)
-        return fault.model_dump()
+    A thread exists from somebody's first message on; who has not written yet is remembered here by name.
+    """
 
-    async def _clear_faults(self, http: web.BaseRequest) -> Any:
-        self._platform.faults.clear()
-        return {}
+    def __init__(self, platform: Platform, people: People) -> None:
+        self._platform = platform
+        self._people = people
+        self._names: dict[str, str] = {}
+
+    def people(self) -> list[Row]:
+        """Everybody who was added or has written, at most 1,000."""
+        threads = list(self._platform.world.conversations.values())[-MAX_PEOPLE:]
+        wrote = {thread.customer.username: thread.customer.display_name for thread in threads}
+        everybody = {**self._names, **wrote}
+        peers = {thread.customer.username: thread.conversation_id for thread in threads}
+        return [{"id": user, "name": name, "conversation_id": peers.get(user)} for user, name in everybody.items()]
+
+    def add(self, name: str, username: str = "") -> Row:
+        """Somebody new; without a `username` one is made of the name."""
+        plain = "".join(letter for letter in name.lower() if letter.isascii() and letter.isalnum()) or "user"
+        username = username or f"{plain}{len(self._names)}"
+        if len(self._names) >= MAX_PEOPLE or username in self._names:
+            raise ControlError(409, "this name is taken, or there are too many people")
+        self._names[username] = name
+        return {"id": username, "name": name, "conversation_id": None}
+
+    def conversation(self, person: str, account: str | None = None) -> Row:
+        """A thread as the person sees it; 404 before anything was said."""
+        return full(self._platform, self._thread(person, account))
+
+    def conversations(self, account: str | None = None, limit: int = SHOWN) -> list[Row]:
+        """The newest threads, without their messages."""
+        newest = reversed(self._platform.world.conversations.values())
+        chosen = (c for c in newest if account in (None, c.account.business_id))
+        return [summary(self._platform, c) for c in islice(chosen, max(0, limit))]
+
+    def add_file(self, file: InstanceOf[Blob]) -> Row:
+        """A customer's file, for `content.media_id` of `people/writes`."""
+        return {"id": file.media_id, "kind": file.kind.lower(), "size": file.size}
+
+    def file(self, file: str) -> web.FileResponse:
+        """The bytes of a file, by its `media_id`."""
+        try:
+            blob = self._platform.media.get(file)
+        except Rejected as gone:
+            raise ControlError(404, gone.message) from None
+        return web.FileResponse(blob.path, headers={"Content-Type": blob.content_type})
+
+    async def write(
+        self,
+        person: str,
+        text: str = "",
+        reply_to: str | None = None,
+        file: InstanceOf[Blob] | None = None,
+        account: str | None = None,
+    ) -> Row:
+        """Write, or send a picture or a video; a `text` with one is a message of its own, after it.
+
+        A thread is made on first contact.
+        """
+        said(text, file)
+        written: list[tuple[str, dict[str, Any]]] = []
+        if file is not None:
+            written.append((file.kind.lower(), {"media_id": file.media_id}))
+        if text:
+            written.append(("text", {"body": text}))
+        traits: dict[str, Any] = {"display_name": self._names[person]} if person in self._names else {}
+        for kind, content in written:
+            message = await self._people.writes(
+                self._account(account), person, kind, references=reply_to, content=content, **traits
+            )
+        return {"id": message.message_id, "conversation_id": self._thread(person, account).conversation_id}
+
+    async def react(self, person: str, message_id: str, emoji: str = "", account: str | None = None) -> None:
+        """React to a message; without an emoji the person's reactions to it are taken back."""
+        thread = self._thread(person, account)
+        target = thread.find(message_id)
+        if emoji or target is None:
+            await self._people.reacts(thread.conversation_id, message_id, emoji=emoji or None)
+            return
+        for reaction in list(target.reactions):
+            if reaction["unique_identifier"] == thread.customer.user_id:
+                drawn: dict[str, Any] = {name: reaction.get(name) for name in ("emoji", "ai_emoji_url")}
+                await self._people.reacts(thread.conversation_id, message_id, remove=True, **drawn)
+
+    async def press(self, person: str, message_id: str, data: int, title: str = "", account: str | None = None) -> Row:
+        """Tap the card's button number `data`, the first is 0; its title is written in the person's name."""
+        thread = self._thread(person, account)
+        return {"id": (await self._people.taps(thread.conversation_id, message_id, data)).message_id}
+
+    async def read(self, person: str, account: str | None = None) -> None:
+        """Open the thread: everything sent so far is read."""
+        await self._people.reads(self._thread(person, account).conversation_id)
+
+    def _account(self, account: str | None) -> str:
+        if account is not None:
+            return self._platform.world.account(account).business_id
+        if not self._platform.world.accounts:
+            raise ControlError(404, "there is no account yet")
+        return next(iter(self._platform.world.accounts))
+
+    def _thread(self, person: str, account: str | None) -> Conversation:
+        return self._platform.world.find_thread(self._account(account), person)

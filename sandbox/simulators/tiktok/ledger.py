@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .tables import Credentials, Endpoint
@@ -81,6 +82,10 @@ class Ledger:
     def sent(self, conversation_id: str) -> list[Sent]:
         """The accepted sends of a conversation, oldest first."""
         return list(self._sends.get(conversation_id, ()))
+
+    def all_sent(self) -> Iterator[tuple[str, Sent]]:
+        """The accepted sends of all conversations, with the conversation's id."""
+        return ((conversation_id, sent) for conversation_id, sends in self._sends.items() for sent in sends)
 
     def duplicates(self) -> list[tuple[str, str, int]]:
         """Texts a conversation got more than once, as (conversation id, text, times)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from sandbox.simulators.common import Behaviour
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
@@ -11,8 +12,7 @@ DAY_S = 24 * HOUR_S
 EchoTiming = Literal["off", "before", "after"]
 
 
-@dataclass(slots=True)
-class Options:
+class Options(Behaviour):
     """Defaults follow the platform's documentation; durations are seconds."""
 
     app_id: str = "7611000000000000001"

@@ -10,6 +10,7 @@ from sandbox.simulators.common import Clock, Faults
 from sandbox.simulators.feed import Feed
 
 from .events import european_event, message_event
+from .faults import CallFault
 from .ids import Mint
 from .ledger import Ledger
 from .media import MediaStore
@@ -38,7 +39,7 @@ class Platform:
         self.mint = Mint()
         self.world = World()
         self.ledger = Ledger()
-        self.faults = Faults()
+        self.faults = Faults(CallFault)
         self.feed = Feed(clock, KEPT_CHANGES)
         self.tokens = Tokens(clock, options)
         self.media = MediaStore(clock, self.mint, media_directory)

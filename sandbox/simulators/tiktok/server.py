@@ -14,11 +14,11 @@ from aiohttp import web
 
 from sandbox.simulators.common import Clock, Fault, leave_unread, trickle
 from sandbox.simulators.feed import Feed
+from sandbox.simulators.process import listen
 
-from . import oauth, reading, sending
+from . import control, oauth, reading, sending
 from .api import ApiCall, Handler
 from .checks import RequestCheck
-from .control import Control
 from .errors import Code, Malformed, Rejected
 from .faults import ON_CALLS, strike
 from .ledger import Sent, Violation
@@ -51,10 +51,11 @@ class TikTokSimulator:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.options = options or Options()
-        self.platform = Platform(self.options, clock or Clock(), media_directory=media_directory, wall=wall)
+        self.clock = clock or Clock()
+        self.platform = Platform(self.options, self.clock, media_directory=media_directory, wall=wall)
         self.people = People(self.platform)
         self.consent = Consent(self.platform)
-        self._control = Control(self.platform, self.people, self.consent)
+        self._control = control.build(self.platform, self.people, self.consent)
         self._routes = {(e.method, e.url): (e, RequestCheck(e), HANDLERS[e.name]) for e in ENDPOINTS}
         self._recent: deque[float] = deque()
         self._request_ids = 0
@@ -68,10 +69,7 @@ class TikTokSimulator:
         await self.platform.webhooks.start()
         server = web.Server(self._serve, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        self.platform.base_url = f"http://{host}:{self._runner.addresses[0][1]}"
+        self.platform.base_url = await listen(self._runner, port, host)
 
     async def stop(self) -> None:
         """Stop listening, let hung calls go, drop the webhooks under way and delete the files."""
@@ -85,7 +83,7 @@ class TikTokSimulator:
         self.platform.media.stop()
 
     @property
-    def base_url(self) -> str:
+    def url(self) -> str:
         """Scheme, host and port; the API is under `/open_api/v1.3`."""
         return self.platform.base_url
 
@@ -112,7 +110,7 @@ class TikTokSimulator:
         if route is not None:
             return await self._answer(*route, http, has_query=bool(mark))
         if path.startswith("/_sim/"):
-            return await self._control.serve(http)
+            return await self._control.handle(http)
         if path.startswith("/media/v1/"):
             return await self._file(http)
         if path.startswith("/static/"):
@@ -187,17 +185,15 @@ class TikTokSimulator:
     def _fault(self, endpoint: Endpoint, params: dict[str, Any]) -> Fault | None:
         if not self.platform.faults.active:
             return None
-        facts = {
-            "endpoint": endpoint.name,
-            "business_id": params.get("business_id"),
-            "conversation_id": params.get("recipient") or params.get("conversation_id"),
-        }
+        facts = _facts(
+            endpoint.name, params.get("business_id"), params.get("recipient") or params.get("conversation_id")
+        )
         return self.platform.faults.take(ON_CALLS, facts)
 
     def _unread(self, endpoint: Endpoint, token: str | None) -> Fault | None:
         if not self.platform.faults.active or token is None:
             return None
-        facts = {"endpoint": endpoint.name, "business_id": self.platform.tokens.check(token).business_id}
+        facts = _facts(endpoint.name, self.platform.tokens.check(token).business_id)
         return self.platform.faults.take(frozenset({"unread"}), facts)
 
     def _take_turn(self, endpoint: Endpoint) -> None:
@@ -230,7 +226,7 @@ class TikTokSimulator:
             if isinstance(refusal, Malformed):
                 self.platform.ledger.record_violation(self.platform.now_ms(), "GET download_url", refusal.message)
             return web.Response(status=403, text=refusal.message)
-        slow = self.platform.faults.take(frozenset({"trickle"}), {"endpoint": "file", "business_id": business_id})
+        slow = self.platform.faults.take(frozenset({"trickle"}), _facts("file", business_id))
         if slow is not None:
             content, faults = blob.path.read_bytes(), self.platform.faults
             return await trickle(http, content, blob.content_type, self.platform.clock, faults, slow)
@@ -242,3 +238,9 @@ class TikTokSimulator:
         if expires and (not expires.isdecimal() or int(expires) <= self.platform.clock.now()):
             return web.Response(status=403)
         return web.Response(body=PIXEL, content_type="image/png")
+
+
+def _facts(call: str, account: object, to: object = None) -> dict[str, object]:
+    """What faults match against, under the names all simulators have and under this platform's."""
+    own = {"endpoint": call, "business_id": account, "conversation_id": to}
+    return {"call": call, "account": account, "to": to, **own}

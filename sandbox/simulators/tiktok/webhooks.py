@@ -16,6 +16,7 @@ import orjson
 
 from sandbox.simulators.common import Clock, Faults
 
+from .faults import CallFault
 from .options import Options
 
 REDELIVERY_HORIZON_S = 72 * 3600.0
@@ -73,7 +74,9 @@ class Webhooks:
     `wall` is the receiver's clock and stamps signatures: the platform's may run ahead of it.
     """
 
-    def __init__(self, clock: Clock, options: Options, faults: Faults, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, clock: Clock, options: Options, faults: Faults[CallFault], wall: Callable[[], float] = time.time
+    ) -> None:
         self.callback_url: str | None = None
         self.attempts: deque[Attempt] = deque(maxlen=KEPT_ATTEMPTS)
         self.totals: Counter[str] = Counter()
@@ -124,9 +127,14 @@ class Webhooks:
             "user_openid": business_id,
             "content": text,
         }
-        facts: dict[str, object] = {"event": event, "business_id": business_id}
+        facts: dict[str, object] = {
+            "call": "webhook",
+            "account": business_id,
+            "event": event,
+            "business_id": business_id,
+        }
         if isinstance(content, dict):
-            facts["conversation_id"] = content.get("conversation_id", "")
+            facts["to"] = facts["conversation_id"] = content.get("conversation_id", "")
         return Delivery(event, orjson.dumps(envelope), facts)
 
     async def post(self, delivery: Delivery) -> None:

@@ -153,13 +153,17 @@ class World:
             raise LookupError("no such conversation")
         return found
 
+    def find_thread(self, business_id: str, username: str) -> Conversation:
+        """The thread of a customer with an account. Raises `LookupError` where nothing was said yet."""
+        return self.conversation(_thread_id(business_id, stable_id("user", username)))
+
     def thread(self, business_id: str, username: str, **traits: Any) -> Conversation:
         """The thread of a customer with an account, made on first use; `traits` are fields of `Customer`."""
         account = self.account(business_id)
         if unknown := traits.keys() - _TRAITS:
             raise ValueError(f"{min(unknown)} is not a trait of a customer")
         user_id = stable_id("user", username)
-        conversation_id = stable_id("conversation", business_id, user_id)
+        conversation_id = _thread_id(business_id, user_id)
         conversation = self.conversations.get(conversation_id)
         if conversation is None:
             customer = Customer(user_id, username, traits.pop("display_name", username))
@@ -176,3 +180,7 @@ class World:
         self.comments[comment.comment_id] = comment
         if len(self.comments) > KEPT_COMMENTS:
             self.comments.popitem(last=False)
+
+
+def _thread_id(business_id: str, user_id: str) -> str:
+    return stable_id("conversation", business_id, user_id)

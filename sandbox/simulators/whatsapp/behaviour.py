@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from sandbox.simulators import common
 from sandbox.simulators.common import Fault, Faults
 
 Share = Field(default=0.0, ge=0, le=1)  # of messages or statuses it happens to
 
 
-class Behaviour(BaseModel):
+class Behaviour(common.Behaviour):
     """Delays are simulated seconds; shares go from 0 (never) to 1 (always).
 
     `early`: the `sent` webhook is delivered before the HTTP answer of the send. `skip_delivered`: `delivered` is left
     out (a `read` then implies it). `disorder`: a status is held back by up to `disorder_by` seconds. `repeat`: a status
     is sent twice, in different POSTs. `open_world`: whoever is written to is on WhatsApp and has just written to us.
     """
-
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     sent_after: float = Field(default=0.02, ge=0)
     delivered_after: float = Field(default=0.1, ge=0)
@@ -41,12 +38,6 @@ class Behaviour(BaseModel):
     merge_values: bool = Field(default=True, description="one change carries many items; False: one change each")
     retry_for: float = Field(default=7 * 24 * 3600.0, gt=0)
 
-    def change(self, **settings: Any) -> None:
-        """Set some of the fields, all or none; raises pydantic.ValidationError."""
-        Behaviour.model_validate({**self.model_dump(), **settings})
-        for name, value in settings.items():
-            setattr(self, name, value)
-
 
 class GraphFault(Fault):
     """A fault that may name a Graph error code: `error` then answers Meta's envelope.
@@ -62,23 +53,19 @@ class GraphFault(Fault):
         return self.status if "status" in self.model_fields_set else None
 
 
-class GraphFaults(Faults):
+class GraphFaults(Faults[GraphFault]):
     """The active faults. `where` may match:
 
     - `call`: send, read, upload, media, download, delete, node, block, subscribe, ... (the Graph call);
       `status` fails an accepted message later, by webhook; `webhook` is a delivery;
-    - `method`, `id` (the path's node), `phone_number_id`; for sends also `type` and `to` (number, BSUID or group);
-      for downloads `waba_id`;
+    - `account` (a phone number id; `phone_number_id` is the same), `id` (the path's node), `method`; for sends also
+      `type` and `to` (number, BSUID or group); for downloads `waba_id`;
     - for webhooks `app_id`, `field`, `updates`.
     """
 
-    def add(self, kind: str, **settings: Any) -> GraphFault:
-        """Plan a fault; raises pydantic.ValidationError when the settings make no sense."""
-        fault = GraphFault.model_validate({"kind": kind, **settings})
-        self.active.append(fault)
-        return fault
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(GraphFault, seed)
 
     def find(self, kinds: frozenset[str], **facts: object) -> GraphFault | None:
         """The first fault of `kinds` that matches and fires; one firing is used up."""
-        fault = self.take(kinds, facts) if self.active else None
-        return fault if isinstance(fault, GraphFault) else None
+        return self.take(kinds, facts) if self.active else None

@@ -1,200 +1,255 @@
-"""The control API under `/_sim/`: set the world up, make it misbehave, see what was asked and sent.
+"""WhatsApp's part of `/_sim/`: numbers, apps, tokens, templates, webhooks and the business's own side.
 
-Errors are `{"error": text}` with 400 (bad input), 404 (unknown id) or 409 (address taken).
+Keys of a fault's `where` are those of `GraphFaults`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from dataclasses import asdict
-from functools import wraps
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any
 
-from aiohttp import web
-from pydantic import ValidationError
+import orjson
+from aiohttp import BodyPartReader
 
-from sandbox.simulators.common import json_response
-from sandbox.simulators.whatsapp.control_people import People, json_of
+from sandbox.simulators.common import ControlError
+from sandbox.simulators.control import SHOWN, Control, Row, Work
+from sandbox.simulators.feed import Feed
+from sandbox.simulators.whatsapp.control_people import People, number_of, person_id
 from sandbox.simulators.whatsapp.errors import GraphError
+from sandbox.simulators.whatsapp.media import WEBHOOK_LIFE, Media
+from sandbox.simulators.whatsapp.model import Customer, Number, Sent
+from sandbox.simulators.whatsapp.platform import APP_ID, WABA_ID, Platform
 from sandbox.simulators.whatsapp.templates import Template
-
-if TYPE_CHECKING:
-    from sandbox.simulators.whatsapp.simulator import WhatsAppSimulator
-
-T = TypeVar("T")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from sandbox.simulators.whatsapp.transfers import chunks_of
 
 
-def guarded(handler: Handler) -> Handler:
-    """Turn what the simulator raises into the control API's errors."""
-
-    @wraps(handler)
-    async def call(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except GraphError as error:
-            return json_response(error.envelope(), 404 if error.subcode == 33 else 400)
-        except ValidationError as error:
-            return json_response({"error": error.errors(include_url=False, include_context=False)}, 400)
-        except LookupError as error:
-            return json_response({"error": str(error)}, 404)
-        except (ValueError, TypeError) as error:
-            return json_response({"error": str(error)}, 409 if "exists" in str(error) else 400)
-
-    return call
+def build(platform: Platform) -> Control:
+    """The control interface of one simulator."""
+    own = {**_Setup(platform).operations(), **_Business(platform).operations(), **People(platform).operations()}
+    return Control(_Simulated(platform), own, _Files(platform), refusals=(GraphError,))
 
 
-class Control:
-    """Handlers for everything that is not a customer's action (those are in `People`)."""
+class _Simulated:
+    """The platform, as the operations that all simulators have see it."""
 
-    def __init__(self, simulator: WhatsAppSimulator) -> None:
-        self._sim = simulator
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self.clock = platform.clock
+        self.faults = platform.faults
+        self.behaviour = platform.behaviour
 
-    def routes(self) -> list[web.RouteDef]:
-        """All of `/_sim/`."""
-        table: list[tuple[str, str, Handler]] = [
-            ("GET", "", self.summary),
-            ("GET", "/numbers", self.numbers),
-            ("POST", "/numbers", self.add_number),
-            ("POST", "/apps", self.add_app),
-            ("POST", "/webhook", self.set_webhook),
-            ("POST", "/tokens", self.add_token),
-            ("DELETE", "/tokens/{token}", self.revoke_token),
-            ("GET", "/templates", self.templates),
-            ("POST", "/templates", self.add_template),
-            ("POST", "/templates/status", self.template_status),
-            ("GET", "/behaviour", self.behaviour),
-            ("PATCH", "/behaviour", self.change_behaviour),
-            ("GET", "/faults", self.faults),
-            ("POST", "/faults", self.add_fault),
-            ("DELETE", "/faults", self.clear_faults),
-            ("POST", "/clock", self.advance),
-            ("POST", "/webhooks/pause", self.pause),
-            ("POST", "/webhooks/resume", self.resume),
-            ("POST", "/webhooks/raw", self.raw),
-            ("GET", "/webhooks", self.deliveries),
-            ("GET", "/calls", self.calls),
-            ("GET", "/violations", self.violations),
-            ("GET", "/sent", self.sent),
-            ("GET", "/repeats", self.repeats),
-            ("GET", "/events", self._sim.core.feed.serve),
-            *People(self._sim).routes(),
-        ]
-        return [web.route(method, f"/_sim{path}", guarded(handler)) for method, path, handler in table] + [
-            web.get("/_sim/", guarded(self.summary))
-        ]
+    @property
+    def feed(self) -> Feed:
+        return self._platform.core.feed
 
-    async def summary(self, request: web.Request) -> web.Response:
-        return json_response(self._sim.summary())
+    def state(self) -> Row:
+        return self._platform.summary()
 
-    async def numbers(self, request: web.Request) -> web.Response:
-        keys = (
-            "phone_number_id",
-            "display_phone_number",
-            "waba_id",
-            "throughput",
-            "coexistence",
-            "direct_send",
-            "registered",
-        )
-        return json_response([{key: getattr(n, key) for key in keys} for n in self._sim.world.numbers.values()])
+    def forget(self) -> None:
+        self._platform.calls.clear()
+        self._platform.violations.clear()
+        self._platform.world.forget_sent()
 
-    async def add_number(self, request: web.Request) -> web.Response:
-        """`{phone_number_id, display_phone_number, waba_id?, throughput?, coexistence?, direct_send?, apps?}`."""
-        number = self._sim.add_number(**await json_of(request))
-        return json_response({"phone_number_id": number.phone_number_id}, 201)
+    def person(self, person: str) -> str:
+        peer = self._platform.world.peer(person)
+        return person_id(peer) if isinstance(peer, Customer) else peer.group_id
 
-    async def add_app(self, request: web.Request) -> web.Response:
-        """`{app_id, secret}`."""
-        app = self._sim.add_app(**await json_of(request))
-        return json_response({"app_id": app.app_id}, 201)
+    def sent(self) -> Iterator[Row]:
+        return (_sent(message) for message in self._platform.sent())
 
-    async def set_webhook(self, request: web.Request) -> web.Response:
-        """`{url, verify_token, app_id?}`: performs the GET challenge; Meta's error 2200 when it fails."""
-        await self._sim.set_webhook(**await json_of(request))
-        return json_response({"success": True})
+    def calls(self) -> Iterator[Row]:
+        return (call.view() for call in self._platform.calls)
 
-    async def add_token(self, request: web.Request) -> web.Response:
-        """`{token, waba_ids?}`; without `waba_ids` the token reaches every account."""
-        body = await json_of(request)
-        reach = body.get("waba_ids")
-        self._sim.world.tokens[str(body["token"])] = frozenset(reach) if reach is not None else None
-        return json_response({"success": True}, 201)
+    def violations(self) -> Iterator[Row]:
+        for found in self._platform.violations:
+            row = asdict(found)
+            yield {**row, "call": f"{found.method} {found.path}", "problem": row.pop("details")}
 
-    async def revoke_token(self, request: web.Request) -> web.Response:
+
+def _sent(message: Sent) -> Row:
+    content = message.body.get(message.type)
+    text = content.get("body") or content.get("caption") or "" if isinstance(content, dict) else ""
+    peer = message.conversation.peer
+    return {
+        "id": message.id,
+        "account": message.conversation.number.phone_number_id,
+        "person": person_id(peer) if isinstance(peer, Customer) else peer.group_id,
+        "kind": message.type,
+        "text": text if isinstance(text, str) else "",
+        "at": message.at,
+        "content": content,
+        "context": message.body.get("context"),
+        "status": message.status,
+        "error_code": message.error_code,
+        "callback_data": message.callback_data,
+        "via": message.via,
+    }
+
+
+class _Files:
+    """Customers' files that come with a form."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._media = platform.media
+
+    async def store(self, part: BodyPartReader) -> Media:
+        mime_type = part.headers.get("Content-Type", "application/octet-stream")
+        chunks = chunks_of(part)
+        return await self._media.add(chunks, owner="", mime_type=mime_type, filename=part.filename, life=WEBHOOK_LIFE)
+
+    def discard(self, stored: Media) -> None:
+        self._media.delete(stored.id)
+
+
+class _Setup:
+    """What an operator does in Meta's dashboards."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._sim = platform
+
+    def operations(self) -> dict[str, Work]:
+        return {
+            "GET accounts": self.accounts,
+            "POST accounts": self.add_account,
+            "POST accounts/{account}/revoke": self.revoke,
+            "POST apps": self.add_app,
+            "POST tokens": self.add_token,
+            "DELETE tokens/{token}": self.end_token,
+            "GET templates": self.templates,
+            "POST templates": self.add_template,
+            "POST templates/status": self.template_status,
+            "POST webhooks": self.set_webhook,
+            "GET webhooks": self.webhooks,
+            "POST webhooks/pause": self.pause,
+            "POST webhooks/resume": self.resume,
+            "POST webhooks/raw": self.raw,
+        }
+
+    def accounts(self) -> list[Row]:
+        """The business numbers."""
+        keys = ["phone_number_id", "display_phone_number", "waba_id", "throughput"]
+        keys += ["coexistence", "direct_send", "registered"]
+        numbers = self._sim.world.numbers.values()
+        return [{"id": n.phone_number_id, **{key: getattr(n, key) for key in keys}} for n in numbers]
+
+    def add_account(
+        self,
+        phone_number_id: str,
+        display_phone_number: str,
+        waba_id: str = WABA_ID,
+        throughput: float | None = None,
+        coexistence: bool = False,
+        direct_send: bool = False,
+        shares_history: bool = True,
+        apps: tuple[str, ...] = (APP_ID,),
+    ) -> Row:
+        """Another business number, and its business account where that is new."""
+        self._sim.add_number(
+            phone_number_id, display_phone_number, waba_id=waba_id, throughput=throughput, coexistence=coexistence,
+            direct_send=direct_send, shares_history=shares_history, apps=apps,
+        )  # fmt: skip
+        return {"id": phone_number_id}
+
+    def revoke(self, account: str) -> None:
+        """Every token that reaches the number ends: it answers 190 from now on."""
+        waba_id, tokens = number_of(self._sim, account).waba_id, self._sim.world.tokens
+        for token in [token for token, reach in tokens.items() if reach is None or waba_id in reach]:
+            del tokens[token]
+
+    def add_app(self, app_id: str, secret: str) -> Row:
+        """Another Meta app."""
+        return {"id": self._sim.add_app(app_id, secret).app_id}
+
+    def add_token(self, token: str, waba_ids: list[str] | None = None) -> None:
+        """A token; without `waba_ids` it reaches every business account."""
+        self._sim.world.tokens[token] = frozenset(waba_ids) if waba_ids is not None else None
+
+    def end_token(self, token: str) -> None:
         """From now on the token answers 190."""
-        del self._sim.world.tokens[request.match_info["token"]]
-        return json_response({"success": True})
+        if token not in self._sim.world.tokens:
+            raise ControlError(404, "no such token")
+        del self._sim.world.tokens[token]
 
-    async def templates(self, request: web.Request) -> web.Response:
-        return json_response([t.view() for t in self._sim.templates.all()])
+    def templates(self) -> list[Row]:
+        """The message templates."""
+        return [template.view() for template in self._sim.templates.all()]
 
-    async def add_template(self, request: web.Request) -> web.Response:
-        """`{name, language, category?, status?, components?}`, components in Meta's definition shape."""
-        return json_response(self._sim.templates.add(Template(**await json_of(request))).view(), 201)
+    def add_template(
+        self,
+        name: str,
+        language: str,
+        category: str = "UTILITY",
+        status: str = "APPROVED",
+        components: list[Row] | None = None,
+    ) -> Row:
+        """A template, its components in Meta's definition shape."""
+        return self._sim.templates.add(Template(name, language, category, status, components or [])).view()
 
-    async def template_status(self, request: web.Request) -> web.Response:
-        """`{name, language, event, reason?}`: changes the template and sends the webhook."""
-        self._sim.business.template_status(**await json_of(request))
-        return json_response({"success": True})
+    def template_status(self, name: str, language: str, event: str, reason: str = "NONE") -> None:
+        """Meta changes a template's status, and tells by webhook."""
+        self._sim.business.template_status(name, language, event, reason)
 
-    async def behaviour(self, request: web.Request) -> web.Response:
-        return json_response(self._sim.behaviour.model_dump())
+    async def set_webhook(self, url: str, verify_token: str, app_id: str = APP_ID) -> None:
+        """Register an app's callback, with Meta's GET challenge."""
+        await self._sim.set_webhook(url, verify_token, app_id=app_id)
 
-    async def change_behaviour(self, request: web.Request) -> web.Response:
-        """Any of `Behaviour`'s fields."""
-        self._sim.behaviour.change(**await json_of(request))
-        return json_response(self._sim.behaviour.model_dump())
+    def webhooks(self, limit: int = SHOWN) -> list[Row]:
+        """The newest attempts to deliver, oldest first."""
+        return list(self._sim.webhooks.recent)[-limit:] if limit > 0 else []
 
-    async def faults(self, request: web.Request) -> web.Response:
-        return json_response([fault.model_dump() for fault in self._sim.faults.active])
-
-    async def add_fault(self, request: web.Request) -> web.Response:
-        """A `GraphFault`: `{kind, where?, code?, status?, count?, probability?, seconds?, html?, ...}`."""
-        body = await json_of(request)
-        return json_response(self._sim.faults.add(str(body.pop("kind", "")), **body).model_dump(), 201)
-
-    async def clear_faults(self, request: web.Request) -> web.Response:
-        self._sim.faults.clear()
-        return json_response({"success": True})
-
-    async def advance(self, request: web.Request) -> web.Response:
-        """`{advance: seconds}`."""
-        self._sim.clock.advance(float((await json_of(request))["advance"]))
-        return json_response({"now": self._sim.clock.now()})
-
-    async def pause(self, request: web.Request) -> web.Response:
+    def pause(self) -> None:
+        """Let updates pile up, to be sent in one batch."""
         self._sim.webhooks.pause()
-        return json_response({"paused": True})
 
-    async def resume(self, request: web.Request) -> web.Response:
+    def resume(self) -> None:
+        """Send what piled up."""
         self._sim.webhooks.resume()
-        return json_response({"paused": False})
 
-    async def raw(self, request: web.Request) -> web.Response:
-        """Post the body as it is, signed, to every callback."""
-        self._sim.webhooks.post_body(await request.read())
-        return json_response({"success": True})
-
-    async def deliveries(self, request: web.Request) -> web.Response:
-        return json_response(_last(list(self._sim.webhooks.recent), request))
-
-    async def calls(self, request: web.Request) -> web.Response:
-        return json_response([call.view() for call in _last(list(self._sim.calls), request)])
-
-    async def violations(self, request: web.Request) -> web.Response:
-        return json_response([asdict(v) for v in _last(list(self._sim.violations), request)])
-
-    async def sent(self, request: web.Request) -> web.Response:
-        """`{count, messages}` of `?peer=`, or of everybody; `?limit=` bounds the messages, not the count."""
-        sent = self._sim.sent(request.query.get("peer"))
-        return json_response({"count": len(sent), "messages": [m.view() for m in _last(sent, request)]})
-
-    async def repeats(self, request: web.Request) -> web.Response:
-        return json_response(self._sim.repeats())
+    def raw(self, body: Any) -> None:
+        """Post any body, text as it is and everything else as JSON, signed, to every app's callback."""
+        self._sim.webhooks.post_body(body.encode() if isinstance(body, str) else orjson.dumps(body))
 
 
-def _last(items: list[T], request: web.Request) -> list[T]:
-    """The newest `?limit=` (100) items, oldest first."""
-    limit = int(request.query.get("limit", 100))
-    return items[-limit:] if limit > 0 else []
+class _Business:
+    """The business's own side: its phone app, Meta's agent, and what happens to its account."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._sim = platform
+
+    def operations(self) -> dict[str, Work]:
+        names = ("echo", "standby", "history", "contacts", "field", "change")
+        return {f"POST business/{name}": getattr(self, name) for name in names}
+
+    def echo(self, person: str, kind: str = "text", account: str | None = None, **content: Any) -> Row:
+        """The business writes in its phone app; content as customers have it."""
+        return {"id": self._sim.business.echo(self._find(person), kind, number=self._number(account), **content)}
+
+    def standby(self, person: str, body: str, account: str | None = None) -> None:
+        """Meta's agent answers. What people write meanwhile is said with `standby`."""
+        self._sim.business.agent_says(self._find(person), body, number=self._number(account))
+
+    def history(self, account: str | None = None, phase: int = 0) -> Row:
+        """Send the history of a coexistence number."""
+        return {"messages": self._sim.business.history(number=self._number(account), phase=phase)}
+
+    def contacts(self, account: str | None = None, action: str = "add") -> Row:
+        """Send the contacts of a coexistence number."""
+        return {"contacts": self._sim.business.sync_contacts(number=self._number(account), action=action)}
+
+    def field(self, name: str, value: Row, waba_id: str | None = None) -> None:
+        """Any webhook of the business account."""
+        self._sim.business.field(name, value, waba_id=waba_id)
+
+    def change(self, name: str, kind: str, item: Row, contact: Row | None = None, account: str | None = None) -> None:
+        """Any item of a number's webhook field."""
+        self._sim.business.change(name, kind, item, contact=contact, number=self._number(account))
+
+    def _find(self, person: str) -> Customer:
+        found = self._sim.world.find_customer(person)
+        if found is None:
+            raise ControlError(404, f"no customer {person}")
+        return found
+
+    def _number(self, account: str | None) -> Number | None:
+        return None if account is None else number_of(self._sim, account)

@@ -1,23 +1,18 @@
-"""The control API's customers and business side: what a console needs to play the person at the other end."""
+"""What people with WhatsApp do and see, for `/_sim/`: the deeds of a console, and all that WhatsApp has beyond them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import orjson
 from aiohttp import web
+from pydantic import InstanceOf
 
-from sandbox.simulators.common import json_response
-from sandbox.simulators.whatsapp.errors import Json
-from sandbox.simulators.whatsapp.media import WEBHOOK_LIFE
-from sandbox.simulators.whatsapp.model import Conversation, Customer, Number, Received, Sent
-from sandbox.simulators.whatsapp.transfers import chunks_of, parts_of
-
-if TYPE_CHECKING:
-    from sandbox.simulators.whatsapp.simulator import WhatsAppSimulator
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from sandbox.simulators.common import ControlError, said
+from sandbox.simulators.control import Row, Work
+from sandbox.simulators.whatsapp.errors import GraphError
+from sandbox.simulators.whatsapp.media import Media
+from sandbox.simulators.whatsapp.model import Customer, Number, Received, Sent
+from sandbox.simulators.whatsapp.platform import Platform
 
 _SETTABLE = frozenset(
     {
@@ -34,210 +29,221 @@ _SETTABLE = frozenset(
 
 
 class People:
-    """Handlers below `/_sim/customers` and `/_sim/business`. `{ref}` is a phone, alias, BSUID or customer key.
+    """`person` is a phone, an alias, a BSUID or a customer's key; `account` a phone number id, without it the first."""
 
-    Every action takes an optional `phone_number_id`; the first number is meant without it.
-    """
+    def __init__(self, platform: Platform) -> None:
+        self._sim = platform
 
-    def __init__(self, simulator: WhatsAppSimulator) -> None:
-        self._sim = simulator
+    def operations(self) -> dict[str, Work]:
+        deeds = ("write", "edit", "delete", "react", "press", "read", "block")
+        more = ("say", "played", "number", "user_id", "identity", "preference", "raw")
+        return {
+            "GET people": self.people,
+            "POST people": self.add,
+            "PATCH people/{person}": self.change,
+            "GET conversation": self.conversation,
+            "POST files": self.add_file,
+            "GET files/{file}": self.file,
+            "POST groups": self.add_group,
+            **{f"POST people/{{person}}/{name}": getattr(self, name) for name in (*deeds, *more)},
+        }
 
-    def routes(self) -> list[tuple[str, str, Handler]]:
-        one = "/customers/{ref}"
-        return [
-            ("GET", "/customers", self.customers),
-            ("POST", "/customers", self.add_customer),
-            ("PATCH", one, self.change_customer),
-            ("GET", f"{one}/conversation", self.conversation),
-            ("POST", f"{one}/messages", self.say),
-            ("POST", f"{one}/read", self.read),
-            ("POST", f"{one}/played", self.played),
-            ("POST", f"{one}/number", self.change_number),
-            ("POST", f"{one}/user_id", self.rotate),
-            ("POST", f"{one}/identity", self.identity),
-            ("POST", f"{one}/preference", self.preference),
-            ("POST", f"{one}/raw", self.raw_message),
-            ("POST", "/media", self.add_media),
-            ("POST", "/groups", self.add_group),
-            ("POST", "/business/echo", self.echo),
-            ("POST", "/business/standby", self.agent),
-            ("POST", "/business/history", self.history),
-            ("POST", "/business/contacts", self.contacts),
-            ("POST", "/business/field", self.field),
-            ("POST", "/business/change", self.change),
-        ]
+    def people(self) -> list[Row]:
+        """Everybody, at most 1,000."""
+        return [_view(customer) for customer in list(self._sim.world.customers.values())[:1000]]
 
-    async def customers(self, request: web.Request) -> web.Response:
-        return json_response([_view(c) for c in list(self._sim.world.customers.values())[:1000]])
+    def add(
+        self,
+        name: str | None = None,
+        phone: str | None = None,
+        user_id: str | None = None,
+        username: str | None = None,
+        parent_user_id: str | None = None,
+        shows_phone: bool = True,
+        aliases: tuple[str, ...] = (),
+        receipts: bool = True,
+        on_whatsapp: bool = True,
+    ) -> Row:
+        """Somebody new; without a `phone` and a `user_id` both are made up."""
+        if not phone and not user_id:
+            number = len(self._sim.world.customers)
+            phone, user_id = f"4670174{number:04}", f"SE.4711082{number:04}"
+        if any(self._sim.world.at_address(a.lstrip("+")) for a in (phone, user_id, *aliases) if a):
+            raise ControlError(409, "a customer with this address exists")
+        customer = self._sim.add_customer(
+            phone, user_id=user_id, name=name, username=username, parent_user_id=parent_user_id,
+            shows_phone=shows_phone, aliases=aliases, receipts=receipts, on_whatsapp=on_whatsapp,
+        )  # fmt: skip
+        return _view(customer)
 
-    async def add_customer(self, request: web.Request) -> web.Response:
-        """`{phone?, user_id?, name?, username?, parent_user_id?, shows_phone?, aliases?, receipts?, on_whatsapp?}`."""
-        return json_response(_view(self._sim.add_customer(**await json_of(request))), 201)
-
-    async def change_customer(self, request: web.Request) -> web.Response:
-        """Settings that need no webhook, such as `blocked_us` or `receipts`."""
-        customer, body = self._customer(request), await json_of(request)
-        if unknown := sorted(body.keys() - _SETTABLE):
+    def change(self, person: str, **settings: Any) -> Row:
+        """Settings that need no webhook: name, shows_phone, receipts, on_whatsapp, blocked_us and the like."""
+        customer = self._find(person)
+        if unknown := sorted(settings.keys() - _SETTABLE):
             raise ValueError(f"cannot set {unknown[0]}; settable: {', '.join(sorted(_SETTABLE))}")
-        for name, value in body.items():
+        for name, value in settings.items():
             setattr(customer, name, value)
-        return json_response(_view(customer))
+        return _view(customer)
 
-    async def conversation(self, request: web.Request) -> web.Response:
-        """`[{phone_number_id, window_until, typing_until, messages}]` as the customer sees them."""
-        limit = int(request.query.get("limit", 200))
-        found = self._sim.world.conversations(self._customer(request))
-        return json_response([_conversation(conversation, limit) for conversation in found])
+    def conversation(self, person: str, account: str | None = None, limit: int = 200) -> Row:
+        """A chat as the person sees it; 404 before anything was said."""
+        number = self._number(account) or self._sim.world.number()
+        customer = self._find(person)
+        for found in self._sim.world.conversations(customer):
+            if found.number is number:
+                # The API's failures never reached the customer's phone.
+                seen = [m for m in found.messages() if isinstance(m, Received) or m.status != "failed"]
+                return {
+                    "account": number.phone_number_id,
+                    "person": person_id(customer),
+                    "window_until": found.window_until,
+                    "typing_until": found.typing_until,
+                    "blocked": customer.blocked_us,
+                    "messages": [message.view() for message in seen[-limit:]],
+                }
+        raise ControlError(404, "nothing was said yet")
 
-    async def say(self, request: web.Request) -> web.Response:
-        """`{kind, ...}` with the fields of `inbound`'s builders; or a form with `kind`, `file` and more fields."""
-        customer = self._customer(request)
-        body = await (self._form(request) if request.content_type == "multipart/form-data" else json_of(request))
-        group = self._sim.world.groups[str(body.pop("group_id"))] if "group_id" in body else None
-        kind = str(body.pop("kind", "text"))
-        message_id = self._sim.customers.say(customer, kind, number=self._number(body), group=group, **body)
-        return json_response({"id": message_id}, 201)
+    def add_file(self, file: InstanceOf[Media]) -> Row:
+        """A customer's file, for `media_id` of a message in Meta's own shape."""
+        return {"id": file.id, "kind": file.kind, "size": file.size}
 
-    async def read(self, request: web.Request) -> web.Response:
-        """`{message_id?}`: read everything, or everything up to that message."""
-        body = await json_of(request)
-        count = self._sim.customers.read(self._customer(request), number=self._number(body), **body)
-        return json_response({"read": count})
+    def file(self, file: str) -> web.FileResponse:
+        """The bytes of a file, by its media id."""
+        try:
+            media = self._sim.media.get(file)
+        except GraphError:
+            raise ControlError(404, "no such file") from None
+        return web.FileResponse(media.path, headers={"Content-Type": media.mime_type})
 
-    async def played(self, request: web.Request) -> web.Response:
-        """`{message_id}` of a voice message."""
-        message = self._sim.world.message(str((await json_of(request)).get("message_id")))
+    def add_group(self, group_id: str, participants: list[str], subject: str = "", account: str | None = None) -> Row:
+        """A group of at most eight people and one number."""
+        members = [self._find(person) for person in participants]
+        group = self._sim.add_group(group_id, subject, members, number=self._number(account))
+        return {"id": group.group_id}
+
+    # ----------------------------------------------------------------------------------------------- deeds
+
+    def write(
+        self,
+        person: str,
+        text: str = "",
+        reply_to: str | None = None,
+        file: InstanceOf[Media] | None = None,
+        account: str | None = None,
+    ) -> Row:
+        """Write, or send a file with `text` as its caption."""
+        said(text, file)
+        if file is None:
+            return self.say(person, "text", account, reply_to=reply_to, body=text)
+        family = file.mime_type.partition("/")[0]
+        kind = family if family in ("image", "video", "audio") else "document"
+        caption: Row = {"caption": text} if text and kind != "audio" else {}
+        return self.say(person, kind, account, reply_to=reply_to, media_id=file.id, **caption)
+
+    def edit(self, person: str, message_id: str, text: str, account: str | None = None) -> Row:
+        """Change an own text; only a coexistence number's webhooks tell of it in Meta's documentation."""
+        message = {"type": "text", "text": {"body": text}}
+        return self.say(person, "edit", account, original_message_id=message_id, message=message)
+
+    def delete(self, person: str, message_id: str, account: str | None = None) -> Row:
+        """Delete an own message for both sides."""
+        return self.say(person, "revoke", account, original_message_id=message_id)
+
+    def react(self, person: str, message_id: str, emoji: str = "", account: str | None = None) -> Row:
+        """React to a message; without an emoji the reaction is taken back."""
+        return self.say(person, "reaction", account, message_id=message_id, emoji=emoji or None)
+
+    def press(self, person: str, message_id: str, data: str, title: str = "", account: str | None = None) -> Row:
+        """Tap a button or a row of a list: `data` is `button_reply:<its id>` or `list_reply:<its id>`."""
+        kind, _, answer_id = data.partition(":")
+        return self.say(person, kind, account, reply_to=message_id, id=answer_id, title=title or answer_id)
+
+    def read(self, person: str, message_id: str | None = None, account: str | None = None) -> Row:
+        """Open the chat: everything, or everything up to that message, is read."""
+        count = self._sim.customers.read(self._find(person), number=self._number(account), message_id=message_id)
+        return {"read": count}
+
+    def block(self, person: str, blocked: bool = True) -> None:
+        """Block the business, or unblock it."""
+        self._find(person).blocked_us = blocked
+
+    # ------------------------------------------------------------------------------------ only on WhatsApp
+
+    def say(
+        self,
+        person: str,
+        kind: str = "text",
+        account: str | None = None,
+        group_id: str | None = None,
+        file: InstanceOf[Media] | None = None,
+        **content: Any,
+    ) -> Row:
+        """Send a message of any kind; its content as the builders of `inbound` take it, a file in a form."""
+        stored: Row = {} if file is None else {"media_id": file.id}
+        group = self._sim.world.groups[group_id] if group_id is not None else None
+        number = self._number(account)
+        customer = self._find(person)
+        return {"id": self._sim.customers.say(customer, kind, number=number, group=group, **stored, **content)}
+
+    def played(self, person: str, message_id: str) -> None:
+        """Listen to a voice message."""
+        self._find(person)
+        message = self._sim.world.message(message_id)
         if not isinstance(message, Sent):
-            raise LookupError("no such message")
+            raise ControlError(404, "no such message")
         self._sim.customers.play(message)
-        return json_response({"success": True})
 
-    async def change_number(self, request: web.Request) -> web.Response:
-        """`{phone, user_id?}`."""
-        customer = self._customer(request)
-        self._sim.customers.change_number(customer, **await json_of(request))
-        return json_response(_view(customer))
+    def number(self, person: str, phone: str, user_id: str | None = None) -> Row:
+        """Move to another phone number."""
+        customer = self._find(person)
+        self._sim.customers.change_number(customer, phone, user_id=user_id)
+        return _view(customer)
 
-    async def rotate(self, request: web.Request) -> web.Response:
-        """`{user_id?}`: a new business-scoped user id."""
-        customer = self._customer(request)
-        self._sim.customers.rotate_user_id(customer, **await json_of(request))
-        return json_response(_view(customer))
+    def user_id(self, person: str, user_id: str | None = None) -> Row:
+        """Get another business-scoped user id."""
+        customer = self._find(person)
+        self._sim.customers.rotate_user_id(customer, user_id)
+        return _view(customer)
 
-    async def identity(self, request: web.Request) -> web.Response:
-        """`{identity_key_hash}`."""
-        customer = self._customer(request)
-        self._sim.customers.change_identity(customer, **await json_of(request))
-        return json_response(_view(customer))
+    def identity(self, person: str, identity_key_hash: str) -> Row:
+        """Install WhatsApp anew."""
+        customer = self._find(person)
+        self._sim.customers.change_identity(customer, identity_key_hash)
+        return _view(customer)
 
-    async def preference(self, request: web.Request) -> web.Response:
-        """`{value: stop|resume|signup}`."""
-        body = await json_of(request)
-        self._sim.customers.prefer_marketing(self._customer(request), number=self._number(body), **body)
-        return json_response({"success": True})
+    def preference(self, person: str, value: str, account: str | None = None) -> None:
+        """`stop`, `resume` or `signup` marketing messages."""
+        self._sim.customers.prefer_marketing(self._find(person), value, number=self._number(account))
 
-    async def raw_message(self, request: web.Request) -> web.Response:
-        """A message in Meta's own shape, as the body; missing id, sender and time are filled in."""
-        customer, number = self._customer(request), self._number(dict(request.query))
-        conversation = self._sim.world.conversation(number or self._sim.world.number(), customer)
-        message_id = self._sim.customers.receive(customer, conversation, await json_of(request))
-        return json_response({"id": message_id}, 201)
+    def raw(self, person: str, item: dict[str, Any], account: str | None = None) -> Row:
+        """Send a message in Meta's own shape; a missing id, sender and time are filled in."""
+        customer = self._find(person)
+        conversation = self._sim.world.conversation(self._number(account) or self._sim.world.number(), customer)
+        return {"id": self._sim.customers.receive(customer, conversation, item)}
 
-    async def add_media(self, request: web.Request) -> web.Response:
-        """A form with `file`: stored as a customer's file; answers `{id}` for `media_id`."""
-        return json_response({"id": (await self._form(request))["media_id"]}, 201)
-
-    async def add_group(self, request: web.Request) -> web.Response:
-        """`{group_id, subject, participants: [ref...]}`."""
-        body = await json_of(request)
-        members = [self._find(str(ref)) for ref in body["participants"]]
-        group = self._sim.add_group(
-            str(body["group_id"]), str(body.get("subject", "")), members, number=self._number(body)
-        )
-        return json_response({"group_id": group.group_id}, 201)
-
-    async def echo(self, request: web.Request) -> web.Response:
-        """`{customer, kind?, ...}`: the business writes in its phone app."""
-        body = await json_of(request)
-        customer, number = self._find(str(body.pop("customer"))), self._number(body)
-        return json_response({"id": self._sim.business.echo(customer, number=number, **body)}, 201)
-
-    async def agent(self, request: web.Request) -> web.Response:
-        """`{customer, body}`: Meta's agent answers. What customers write meanwhile: `say` with `standby: true`."""
-        body = await json_of(request)
-        customer, number = self._find(str(body.pop("customer"))), self._number(body)
-        self._sim.business.agent_says(customer, number=number, **body)
-        return json_response({"success": True})
-
-    async def history(self, request: web.Request) -> web.Response:
-        """`{phase?}`."""
-        body = await json_of(request)
-        return json_response({"messages": self._sim.business.history(number=self._number(body), **body)})
-
-    async def contacts(self, request: web.Request) -> web.Response:
-        """`{action?}`."""
-        body = await json_of(request)
-        return json_response({"contacts": self._sim.business.sync_contacts(number=self._number(body), **body)})
-
-    async def field(self, request: web.Request) -> web.Response:
-        """`{name, value, waba_id?}`: any account-level webhook."""
-        self._sim.business.field(**await json_of(request))
-        return json_response({"success": True})
-
-    async def change(self, request: web.Request) -> web.Response:
-        """`{name, kind, item, contact?}`: any item of a number's field."""
-        body = await json_of(request)
-        self._sim.business.change(number=self._number(body), **body)
-        return json_response({"success": True})
-
-    async def _form(self, request: web.Request) -> Json:
-        """A multipart form: the file goes to the media store and becomes `media_id`, other parts are fields."""
-        fields: Json = {}
-        async for part in parts_of(await request.multipart()):
-            if part.filename is None:
-                fields[part.name or ""] = await part.text()
-                continue
-            media = await self._sim.media.add(
-                chunks_of(part), owner="", mime_type=part.headers.get("Content-Type", "application/octet-stream"),
-                filename=part.filename, life=WEBHOOK_LIFE,
-            )  # fmt: skip
-            fields["media_id"] = media.id
-        return fields
-
-    def _customer(self, request: web.Request) -> Customer:
-        return self._find(request.match_info["ref"])
-
-    def _find(self, ref: str) -> Customer:
-        found = self._sim.world.find_customer(ref)
+    def _find(self, person: str) -> Customer:
+        found = self._sim.world.find_customer(person)
         if found is None:
-            raise LookupError(f"no customer {ref}")
+            raise ControlError(404, f"no customer {person}")
         return found
 
-    def _number(self, body: dict[str, Any]) -> Number | None:
-        number_id = body.pop("phone_number_id", None)
-        return self._sim.world.number(str(number_id)) if number_id else None
+    def _number(self, account: str | None) -> Number | None:
+        return None if account is None else number_of(self._sim, account)
 
 
-def _view(customer: Customer) -> Json:
+def number_of(platform: Platform, account: str) -> Number:
+    """The number of that phone number id. Raises ControlError."""
+    number = platform.world.numbers.get(account)
+    if number is None:
+        raise ControlError(404, f"no number {account}")
+    return number
+
+
+def person_id(customer: Customer) -> str:
+    """What rows and lists call somebody."""
+    return customer.phone or customer.user_id or customer.key
+
+
+def _view(customer: Customer) -> Row:
     names = ("key", "phone", "user_id", "parent_user_id", "aliases", *sorted(_SETTABLE))
-    return {name: getattr(customer, name) for name in names}
-
-
-def _conversation(conversation: Conversation, limit: int) -> Json:
-    # The API's failures never reached the customer's phone.
-    seen = [m for m in conversation.messages() if isinstance(m, Received) or m.status != "failed"]
-    return {
-        "phone_number_id": conversation.number.phone_number_id,
-        "window_until": conversation.window_until,
-        "typing_until": conversation.typing_until,
-        "messages": [m.view() for m in seen[-limit:]],
-    }
-
-
-async def json_of(request: web.Request) -> Json:
-    """The request's JSON object, `{}` when empty; raises ValueError."""
-    raw = await request.read()
-    body = orjson.loads(raw) if raw else {}
-    if not isinstance(body, dict):
-        raise ValueError("a JSON object is expected")
-    return body
+    return {"id": person_id(customer), **{name: getattr(customer, name) for name in names}}

@@ -6,6 +6,8 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
+import orjson
+
 from sandbox.simulators.common import Clock
 from sandbox.simulators.feed import Feed
 from sandbox.simulators.whatsapp.behaviour import Behaviour, GraphFaults
@@ -34,10 +36,17 @@ class Call:
     body: bytes
 
     def view(self) -> Json:
+        """As the control interface shows it: `arguments` are the body's, as text where it is no JSON or was cut."""
         return {
-            "at": self.at, "call": self.name, "method": self.method, "path": self.path,
-            "status": self.status, "code": self.code, "body": self.body.decode(errors="replace"),
+            "at": self.at, "call": self.name, "arguments": self._arguments(), "status": self.status,
+            "code": self.code, "method": self.method, "path": self.path,
         }  # fmt: skip
+
+    def _arguments(self) -> object:
+        try:
+            return orjson.loads(self.body) if self.body else {}
+        except orjson.JSONDecodeError:
+            return self.body.decode(errors="replace")
 
 
 @dataclass(slots=True)

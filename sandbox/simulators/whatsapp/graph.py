@@ -136,9 +136,12 @@ class GraphAPI:
     async def _fault(self, request: web.Request, name: str) -> GraphFault | None:
         """The planned misbehaviour that matches this request."""
         node = request.match_info.get("id", "")
-        facts: dict[str, object] = {"call": name, "method": request.method, "id": node, "phone_number_id": node}
+        facts: dict[str, object] = {"call": name, "method": request.method, "id": node}
+        facts["account"] = facts["phone_number_id"] = node
         if name == "download":
-            facts["waba_id"] = self._account_of(request)
+            facts["waba_id"] = waba_id = self._account_of(request)
+            numbers = self._core.world.numbers.values()
+            facts["account"] = next((n.phone_number_id for n in numbers if n.waba_id == waba_id), None)
         if name == "send":
             try:
                 body = parse(await request.read())

@@ -196,6 +196,7 @@ class Sent:
     via: Literal["api", "app"] = "api"
     category: str = "service"
     voice: bool = False
+    forgotten: bool = False  # by the records, not by the chat
 
     @property
     def body(self) -> Json:

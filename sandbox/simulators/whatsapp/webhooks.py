@@ -14,9 +14,9 @@ from typing import Final
 import aiohttp
 import orjson
 
-from sandbox.simulators.common import Clock, Faults
+from sandbox.simulators.common import Clock
 from sandbox.simulators.deliverer import Attempt, Deliverer, Delivery
-from sandbox.simulators.whatsapp.behaviour import Behaviour
+from sandbox.simulators.whatsapp.behaviour import Behaviour, GraphFaults
 from sandbox.simulators.whatsapp.errors import GraphError, Json
 from sandbox.simulators.whatsapp.model import Account, App, Number
 from sandbox.simulators.whatsapp.world import World
@@ -99,7 +99,7 @@ class Webhooks:
     subscribed to the same accounts gets the body again, too.
     """
 
-    def __init__(self, world: World, clock: Clock, behaviour: Behaviour, faults: Faults) -> None:
+    def __init__(self, world: World, clock: Clock, behaviour: Behaviour, faults: GraphFaults) -> None:
         self.posts = self.delivered = self.failed_attempts = self.expired = self.dropped = 0
         self.recent: deque[Json] = deque(maxlen=500)  # attempts, newest last
         self.paused = False

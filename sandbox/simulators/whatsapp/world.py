@@ -130,9 +130,15 @@ class World:
     def sent(self, ref: PeerRef | None = None) -> list[Sent]:
         """What customers got: accepted and not failed, oldest first; of one peer, or of all."""
         if ref is None:
-            return [m for m in self._age if isinstance(m, Sent) and m.status != "failed"]
+            return [m for m in self._age if isinstance(m, Sent) and m.status != "failed" and not m.forgotten]
         peer = self.peer(ref)
-        return [m for c in self.conversations(peer) for m in c.sent if m.status != "failed"]
+        return [m for c in self.conversations(peer) for m in c.sent if m.status != "failed" and not m.forgotten]
+
+    def forget_sent(self) -> None:
+        """Leave out of `sent` what was sent so far; the chats keep it."""
+        for message in self._age:
+            if isinstance(message, Sent):
+                message.forgotten = True
 
     def repeats(self) -> dict[str, int]:
         """`biz_opaque_callback_data` values that reached customers more than once, with how often."""

@@ -101,7 +101,7 @@ async def stage(sim: TelegramSimulator) -> AsyncIterator[Stage]:
     person = sim.setup.person(id=7001, first_name="Ida", username="idaberg")["id"]
     sim.customer.start(made["id"], person)
     sim.world.bots[made["id"]].updates.pending.clear()
-    channel = build(Settings(api_url=sim.origin, connect_timeout=2, send_timeout=1, upload_timeout=2, poll_timeout=1))
+    channel = build(Settings(api_url=sim.url, connect_timeout=2, send_timeout=1, upload_timeout=2, poll_timeout=1))
     await channel.start()
     yield Stage(sim, channel, account_of(made["token"]), person, MemoryFiles())
     await channel.stop()

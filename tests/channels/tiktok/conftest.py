@@ -39,8 +39,8 @@ def settings_for(sim: TikTokSimulator, **changes: object) -> Settings:
     known: dict[str, object] = {
         "app_id": sim.options.app_id,
         "app_secret": SecretStr(sim.options.app_secret),
-        "api_url": sim.base_url + "/open_api/v1.3",
-        "authorize_url": sim.base_url + "/v2/auth/authorize/",
+        "api_url": sim.url + "/open_api/v1.3",
+        "authorize_url": sim.url + "/v2/auth/authorize/",
         "timeout": 5.0,
     }
     return Settings.model_validate(known | changes)

@@ -42,7 +42,7 @@ async def test_a_name_and_a_picture_follow_the_first_message(sim: TikTokSimulato
     assert heard["sender"].get("display_name") is None
     assert update["conversation_id"] == heard["conversation_id"]
     assert update["contact"]["display_name"] == "Lena K 🌻"
-    assert update["contact"]["avatar_url"].startswith(sim.base_url)
+    assert update["contact"]["avatar_url"].startswith(sim.url)
     assert update["contact"]["aliases"] == heard["sender"]["aliases"]
     assert sim.platform.ledger.totals["messages"] == 1
     assert sim.violations == []

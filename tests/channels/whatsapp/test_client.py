@@ -88,7 +88,7 @@ def settings_for(url: str) -> Settings:
 
 @pytest.fixture
 async def channel(sim: WhatsAppSimulator) -> AsyncIterator[WhatsApp]:
-    built = build(settings_for(sim.base_url))
+    built = build(settings_for(sim.url))
     await built.start()
     yield built
     await built.stop()
@@ -559,7 +559,7 @@ async def test_a_file_that_is_not_what_was_announced_is_refused(meta: Meta, acco
 
 
 async def test_one_process_keeps_no_more_clients_than_it_may(sim: WhatsAppSimulator, ida: Customer) -> None:
-    channel = build(settings_for(sim.base_url).model_copy(update={"clients": 2}))
+    channel = build(settings_for(sim.url).model_copy(update={"clients": 2}))
     await channel.start()
     for index in range(4):
         record = AccountRecord(

@@ -25,7 +25,7 @@ class Telegram:
         await self.sim.stop()
 
     def environment(self) -> Mapping[str, str]:
-        return {"TELEGRAM_API_URL": self.sim.origin, "TELEGRAM_POLL_TIMEOUT": "2"}
+        return {"TELEGRAM_API_URL": self.sim.url, "TELEGRAM_POLL_TIMEOUT": "2"}
 
     async def webhooks_to(self, url: str) -> None:
         self._url = url

@@ -27,7 +27,7 @@ class TikTok:
 
     def environment(self) -> Mapping[str, str]:
         return {
-            "TIKTOK_API_URL": f"{self.sim.base_url}/open_api/v1.3",
+            "TIKTOK_API_URL": f"{self.sim.url}/open_api/v1.3",
             "TIKTOK_APP_ID": self.sim.options.app_id,
             "TIKTOK_APP_SECRET": self.sim.options.app_secret,
             "TIKTOK_MEDIA_HOSTS": '["127.0.0.1"]',

@@ -34,7 +34,7 @@ class WhatsApp:
 
     def environment(self) -> Mapping[str, str]:
         return {
-            "WHATSAPP_GRAPH_URL": self.sim.base_url,
+            "WHATSAPP_GRAPH_URL": self.sim.url,
             "WHATSAPP_APP_SECRET": APP_SECRET,
             "WHATSAPP_VERIFY_TOKEN": VERIFY_TOKEN,
             "WHATSAPP_MEDIA_HOSTS": '["127.0.0.1"]',

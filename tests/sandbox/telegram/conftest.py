@@ -124,7 +124,7 @@ async def http(sim: TelegramSimulator) -> AsyncIterator[Callable[..., Awaitable[
                 data = body if isinstance(body, bytes) else orjson.dumps(body)
                 sent = {"data": data, "headers": {"Content-Type": "application/json"}}
             timeout = aiohttp.ClientTimeout(total=seconds)
-            async with session.request(method, sim.origin + path, timeout=timeout, **sent) as answer:
+            async with session.request(method, sim.url + path, timeout=timeout, **sent) as answer:
                 return HttpAnswer(answer.status, answer.headers, await answer.read())
 
         yield send

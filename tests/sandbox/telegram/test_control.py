@@ -18,7 +18,7 @@ def control(http):
     async def post(name: str, **arguments):
         answer = await http("POST", f"/_sim/{name}", arguments)
         assert answer.status == 200, answer.text
-        return answer.json["result"]
+        return answer.json
 
     return post
 
@@ -30,19 +30,21 @@ async def test_a_conversation_by_hand(control, http, sim):
     call = {"chat_id": person["id"], "text": "Welcome"}
     assert (await http("POST", "/bot4242:secret/sendMessage", call)).status == 200
     await control("customer/react", bot_id=bot["id"], person_id=person["id"], message_id=2, emoji=["👍"])
-    shown = (await http("GET", f"/_sim/conversation?bot_id=4242&chat_id={person['id']}")).json["result"]
+    shown = (await http("GET", f"/_sim/conversation?account=4242&person={person['id']}")).json
     assert [(m["text"], m["outgoing"]) for m in shown["messages"]] == [("/start ad", False), ("Welcome", True)]
     assert shown["messages"][1]["reactions"] == {str(person["id"]): [{"type": "emoji", "emoji": "👍"}]}
-    sent = (await http("GET", f"/_sim/sent?chat_id={person['id']}")).json["result"]
-    assert [one["text"] for one in sent] == ["Welcome"]
-    calls = (await http("GET", "/_sim/calls?method=sendmessage")).json["result"]
-    assert calls[0]["parameters"] == call
-    assert (await http("DELETE", "/_sim/calls")).status == 200
-    assert sim.calls == []
-    state = (await http("GET", "/_sim/state")).json["result"]
+    sent = (await http("GET", f"/_sim/sent?person={person['id']}")).json
+    assert [one["text"] for one in sent["messages"]] == ["Welcome"]
+    calls = (await http("GET", "/_sim/calls?call=sendMessage")).json
+    assert calls[0]["arguments"] == call
+    state = (await http("GET", "/_sim/state")).json
     assert state["counters"]["answers_200"] == 1
     assert state["bots"][0]["username"] == "support_4242_bot"
     assert "secret" not in orjson.dumps(state).decode()
+    assert (await http("POST", "/_sim/reset")).status == 200
+    assert sim.calls == []
+    assert (await http("GET", "/_sim/sent")).json["count"] == 0
+    assert len((await http("GET", f"/_sim/conversation?person={person['id']}")).json["messages"]) == 2
 
 
 async def test_files_come_by_multipart(control, http, sim, image):
@@ -52,8 +54,8 @@ async def test_files_come_by_multipart(control, http, sim, image):
     form.add_field("arguments", orjson.dumps(arguments).decode())
     form.add_field("file", image(), filename="p.jpg", content_type="image/jpeg")
     answer = await http("POST", "/_sim/customer/send_file", form, encoding="multipart")
-    file_id = answer.json["result"]["photo"][-1]["file_id"]
-    shown = await http("GET", f"/_sim/file?file_id={file_id}")
+    file_id = answer.json["photo"][-1]["file_id"]
+    shown = await http("GET", f"/_sim/files/{file_id}")
     assert (shown.status, shown.headers["Content-Type"]) == (200, "image/jpeg")
     assert shown.body == image()
 
@@ -83,9 +85,9 @@ async def test_faults_and_the_clock(stage, control, http, sim):
          {"bot_id": 1, "person_id": 1, "kind": "photo", "file": {"path": "/etc/passwd"}}, 400, "Upload"),
         ("POST", "faults", {"kind": "none"}, 400, "kind"),
         ("POST", "clock", {"advance": -1}, 400, "number of seconds"),
-        ("GET", "conversation?bot_id=1&chat_id=x", None, 400, "chat_id must be an integer"),
-        ("GET", "conversation?bot_id=1&chat_id=1", None, 404, "no such conversation"),
-        ("GET", "file?file_id=x", None, 404, "no such file"),
+        ("GET", "conversation?account=1&person=x", None, 400, "person: Input should be a valid integer"),
+        ("GET", "conversation?account=1&person=1", None, 404, "no such conversation"),
+        ("GET", "files/x", None, 404, "no such file"),
     ],
 )  # fmt: skip
 async def test_nonsense_is_named(sim, http, method, path, body, status, problem):
@@ -96,12 +98,12 @@ async def test_nonsense_is_named(sim, http, method, path, body, status, problem)
 
 async def test_events_by_long_poll_and_as_a_stream(stage, sim, http):
     sim.customer.send(stage.bot_id, stage.person, "one")
-    seen = (await http("GET", "/_sim/events?after=0&timeout=5")).json
+    seen = (await http("GET", "/_sim/events?after=0&wait=5")).json
     assert [change["data"]["message"]["text"] for change in seen["changes"]] == ["/start", "one"]
-    poll = asyncio.create_task(http("GET", f"/_sim/events?after={seen['last']}&timeout=5"))
+    poll = asyncio.create_task(http("GET", f"/_sim/events?after={seen['last']}&wait=5"))
     async with aiohttp.ClientSession() as session:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen["last"])}
-        async with session.get(f"{sim.origin}/_sim/events", headers=headers) as stream:
+        async with session.get(f"{sim.url}/_sim/events", headers=headers) as stream:
             assert await stream.content.readline() == b": connected\n"
             await stage.bot.send_chat_action(stage.person, "typing")
             lines = [await stream.content.readline() for _ in range(3)]

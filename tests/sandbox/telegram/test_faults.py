@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from telegram.error import Forbidden, NetworkError, RetryAfter
 
-from sandbox.simulators.common import Faults
+from sandbox.simulators.common import Fault, Faults
 
 
 async def test_flood_control_names_the_seconds_twice(stage, sim, http):
@@ -78,7 +78,7 @@ async def test_a_hanging_call_does_nothing_and_ends_with_the_client(stage, sim, 
 async def test_downloads_can_fail_too(stage, sim, http):
     upload = sim.upload(b"x", "a.txt")
     wire = await sim.customer.send_file(stage.bot_id, stage.person, "document", upload)
-    path = (await stage.bot.get_file(wire["document"]["file_id"])).file_path.removeprefix(sim.origin)
+    path = (await stage.bot.get_file(wire["document"]["file_id"])).file_path.removeprefix(sim.url)
     sim.faults.add("error", status=503, where={"method": "download"}, count=1)
     assert (await http("GET", path)).status == 503
     assert (await http("GET", path)).text == "x"
@@ -86,7 +86,7 @@ async def test_downloads_can_fail_too(stage, sim, http):
 
 def test_probability_is_seeded():
     def draw(seed: int) -> list[bool]:
-        faults = Faults(seed)
+        faults = Faults(Fault, seed)
         faults.add("error", probability=0.5)
         return [faults.take(frozenset({"error"}), {}) is not None for _ in range(50)]
 
@@ -98,4 +98,4 @@ def test_probability_is_seeded():
 @pytest.mark.parametrize("settings", [{"kind": "explode"}, {"kind": "error", "status": 200}, {"kind": "slow", "x": 1}])
 def test_senseless_faults_are_refused(settings):
     with pytest.raises(ValidationError):
-        Faults().add(**settings)
+        Faults(Fault).add(**settings)

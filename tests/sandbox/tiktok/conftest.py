@@ -86,7 +86,8 @@ class Client:
         return await self.post("/business/message/send/", message(conversation_id, words, **fields))
 
     async def control(self, path: str, body: Any = None, *, method: str = "POST", status: int = 200) -> Any:
-        async with self.session.request(method, f"{self.base_url}/_sim/{path}", json=body) as answer:
+        given = {} if body is None else {"json": body}
+        async with self.session.request(method, f"{self.base_url}/_sim/{path}", **given) as answer:
             assert answer.status == status, await answer.text()
             return await answer.json()
 
@@ -126,7 +127,7 @@ async def sim(options: Options, clock: Clock) -> AsyncIterator[TikTokSimulator]:
 async def client(sim: TikTokSimulator) -> AsyncIterator[Client]:
     tokens = sim.add_account(BUSINESS, "acme", display_name="Acme Ltd")
     async with aiohttp.ClientSession() as session:
-        yield Client(session, sim.base_url, tokens.access_token)
+        yield Client(session, sim.url, tokens.access_token)
 
 
 @pytest.fixture

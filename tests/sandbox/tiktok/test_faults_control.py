@@ -85,7 +85,7 @@ async def test_a_fault_of_another_conversation_does_not_strike(client: Client, t
 
 
 async def test_a_call_keeps_the_state_through_an_outage(sim: TikTokSimulator, client: Client, thread: str) -> None:
-    port = int(sim.base_url.rpartition(":")[2])
+    port = int(sim.url.rpartition(":")[2])
     await sim.stop()
     with pytest.raises(aiohttp.ClientConnectionError):
         await client.send(thread)
@@ -98,7 +98,7 @@ async def test_the_whole_play_over_http(client: Client, receiver: Receiver) -> N
     assert (await client.control("accounts", account))["access_token"] == "act.known"
     person = {"business_id": BUSINESS, "username": "lena"}
     wrote = await client.control("people/writes", {**person, "content": {"body": "Hi"}, "display_name": "Lena K"})
-    message_id = wrote["result"]["message_id"]
+    message_id = wrote["message_id"]
     thread = (await receiver.events(1))[0]["content"]["conversation_id"]
     await client.control("people/reacts", {"conversation_id": thread, "message_id": message_id, "emoji": "👍"})
     await client.control("people/reads", {"conversation_id": thread})
@@ -110,56 +110,61 @@ async def test_the_whole_play_over_http(client: Client, receiver: Receiver) -> N
     state = await client.control("state", method="GET")
     assert state["totals"]["send"] == 1
     assert {a["business_id"] for a in state["accounts"]} == {BUSINESS, "-0cNew"}
-    url = f"{client.base_url}/_sim/conversation"
-    async with client.session.get(url, params={"conversation_id": thread}) as answer:
-        shown = await answer.json()
+    shown = await client.control("conversation?person=lena", method="GET")
     assert [m["kind"] for m in shown["messages"]] == ["text", "text", "text"]
     assert shown["customer"]["display_name"] == "Lena K"
     assert shown["remaining"] == 8
-    async with client.session.get(f"{client.base_url}/_sim/sent", params={"conversation_id": thread}) as answer:
-        assert [s["text"] for s in await answer.json()] == ["Welcome"]
-    assert await client.control("sent", method="GET") == {
-        "total": 1,
-        "duplicated": 0,
-        "duplicates": [],
-    }
-    assert (await client.control("calls", method="GET"))[-1]["endpoint"] == "send"
+    for query in ("sent", f"sent?person=lena&account={BUSINESS}"):
+        found = await client.control(query, method="GET")
+        assert (found["count"], [s["text"] for s in found["messages"]]) == (1, ["Welcome"])
+    await client.control("sent?person=omar", method="GET", status=404)
+    assert await client.control("repeats", method="GET") == []
+    assert (await client.control("calls", method="GET"))[-1]["call"] == "send"
     assert await client.control("violations", method="GET") == []
     assert (await client.control("webhooks", method="GET"))["totals"]["delivered"] == 5
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
+    ("path", "body", "status"),
     [
-        ("people/writes", {"username": "lena"}),
-        ("people/writes", {"business_id": BUSINESS, "username": 5}),
-        ("people/writes", {"business_id": "unknown", "username": "lena"}),
-        ("people/writes", {"business_id": BUSINESS, "username": "lena", "shoe_size": 43}),
-        ("people/writes", []),
-        ("people/reads", {"conversation_id": "unknown"}),
-        ("people/owner_configures", {"business_id": BUSINESS, "event": "im_receive_msg"}),
-        ("accounts", {"username": "x"}),
-        ("options", {"window_messages": "many"}),
-        ("options", {"colour": "red"}),
-        ("faults", {"kind": "earthquake"}),
-        ("clock", {}),
-        ("media", {"not": "a picture"}),
-        ("consent", {"business_id": "unknown"}),
+        ("people/writes", {"username": "lena"}, 400),
+        ("people/writes", {"business_id": BUSINESS, "username": 5}, 400),
+        ("people/writes", {"business_id": "unknown", "username": "lena"}, 404),
+        ("people/writes", {"business_id": BUSINESS, "username": "lena", "shoe_size": 43}, 400),
+        ("people/writes", [], 400),
+        ("people/reads", {"conversation_id": "unknown"}, 404),
+        ("people/owner_configures", {"business_id": BUSINESS, "event": "im_receive_msg"}, 400),
+        ("people/nobody/read", {}, 404),
+        ("accounts", {"username": "x"}, 400),
+        ("faults", {"kind": "earthquake"}, 400),
+        ("clock", {}, 400),
+        ("files", {"not": "a picture"}, 400),
+        ("consent", {"account": "unknown"}, 404),
     ],
 )
-async def test_a_bad_control_request_is_told_why(client: Client, path: str, body: Any) -> None:
-    assert (await client.control(path, body, status=400))["error"]
+async def test_a_bad_control_request_is_told_why(client: Client, path: str, body: Any, status: int) -> None:
+    assert (await client.control(path, body, status=status))["error"]
+
+
+@pytest.mark.parametrize("changes", [{"window_messages": "many"}, {"colour": "red"}])
+async def test_nonsense_changes_no_behaviour(sim: TikTokSimulator, client: Client, changes: Any) -> None:
+    before = sim.options.model_dump()
+    assert (await client.control("behaviour", {"window": 1, **changes}, method="PATCH", status=400))["error"]
+    assert sim.options.model_dump() == before
 
 
 async def test_options_clock_and_expiry_over_http(sim: TikTokSimulator, client: Client, thread: str) -> None:
-    changed = await client.control("options", {"window_messages": 1, "echo": "before"})
+    changed = await client.control("behaviour", {"window_messages": 1, "echo": "before"}, method="PATCH")
     assert changed["window_messages"] == 1
     assert [(await client.send(thread))["code"] for _ in range(2)] == [0, 40064]
-    before = sim.platform.now_ms()
-    assert (await client.control("clock", {"seconds": 60}))["now_ms"] == before + 60_000
-    await client.control("tokens/expire", {"business_id": BUSINESS})
+    before = sim.clock.now()
+    assert (await client.control("clock", {"advance": 60}))["now"] == before + 60
+    await client.control(f"accounts/{BUSINESS}/expire", {})
     assert (await client.send(thread))["code"] == 40102
-    assert "paths" in await client.control("nothing", {}, status=404)
+    await client.control("nothing", {}, status=404)
+    assert (await client.control("reset")) is None
+    assert sim.options.window_messages == 10
+    assert await client.control("calls", method="GET") == []
 
 
 async def test_the_console_follows_over_server_sent_events(sim: TikTokSimulator, client: Client, thread: str) -> None:
@@ -206,7 +211,7 @@ async def test_as_a_process_of_its_own() -> None:
     try:
         url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
         async with aiohttp.ClientSession() as session, session.get(url + "/_sim/state") as answer:
-            assert (await answer.json())["options"]["queries_per_second"] == 0
+            assert (await answer.json())["behaviour"]["queries_per_second"] == 0
     finally:
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 0

@@ -71,7 +71,7 @@ async def test_a_refused_upload_leaves_no_file(sim: TikTokSimulator, client: Cli
     other = TikTokSimulator(sim.options, media_directory=tmp_path)
     await other.start()
     token = other.add_account(BUSINESS, "acme").access_token
-    elsewhere = Client(client.session, other.base_url, token)
+    elsewhere = Client(client.session, other.url, token)
     await upload(elsewhere, b"GIF89a" + bytes(20))
     await upload(elsewhere, PIXEL + bytes(3 * 1024 * 1024))
     elsewhere.token = "act.invented"
@@ -117,10 +117,12 @@ class TestDownload:
 
     async def test_a_customers_own_file(self, sim: TikTokSimulator, client: Client, thread: str) -> None:
         data = CLIP + bytes(3_000_000)
-        async with client.session.post(client.base_url + "/_sim/media", data=data) as answer:
+        form = aiohttp.FormData()
+        form.add_field("file", data, filename="clip.mp4")
+        async with client.session.post(client.base_url + "/_sim/files", data=form) as answer:
             stored = await answer.json()
         assert stored["kind"] == "video"
-        content = {"media_id": stored["media_id"]}
+        content = {"media_id": stored["id"]}
         message = await sim.people.writes(BUSINESS, "lena", "video", content=content)
         url = await self.link(client, thread, message, "video")
         async with client.session.get(url, headers={"x-user": client.token}) as answer:

@@ -89,7 +89,7 @@ async def test_a_broken_authorize_request_is_a_violation(
 
 
 async def test_the_owner_may_grant_less_than_asked(client: Client) -> None:
-    await client.control("consent", {"business_id": BUSINESS, "scope": ["message.list.read"]})
+    await client.control("consent", {"account": BUSINESS, "scope": ["message.list.read"]})
     _, location = await consent(client)
     answer = await exchange(client, parse_qs(urlsplit(location).query)["code"][0])
     assert answer["data"]["scope"] == "message.list.read"

@@ -241,7 +241,7 @@ async def test_duplicates_and_disorder(sim: TikTokSimulator, receiver: Receiver,
 
 
 async def test_raw_webhooks(sim: TikTokSimulator, client: Client, receiver: Receiver) -> None:
-    await client.control("webhooks/raw", {"business_id": BUSINESS, "event": "im_new_thing", "content": {"a": 1}})
+    await client.control("webhooks/raw", {"account": BUSINESS, "event": "im_new_thing", "content": {"a": 1}})
     event = (await receiver.events(1))[0]
     assert (event["event"], event["content"]) == ("im_new_thing", {"a": 1})
     await client.control("webhooks/raw", {"body": "not json", "timestamp": 5})

@@ -138,7 +138,7 @@ async def receiver(sim: WhatsAppSimulator) -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def graph(sim: WhatsAppSimulator) -> AsyncIterator[Graph]:
     async with aiohttp.ClientSession() as session:
-        yield Graph(session, sim.base_url)
+        yield Graph(session, sim.url)
 
 
 @pytest.fixture
@@ -146,5 +146,5 @@ async def wa(sim: WhatsAppSimulator) -> AsyncIterator[WhatsApp]:
     """The real pywa client, pointed at the simulator."""
     async with httpx.AsyncClient() as session:
         client = WhatsApp(phone_id=PHONE_NUMBER_ID, token=TOKEN, session=session)
-        session.base_url = httpx.URL(f"{sim.base_url}/v26.0")
+        session.base_url = httpx.URL(f"{sim.url}/v26.0")
         yield client

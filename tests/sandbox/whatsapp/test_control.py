@@ -14,14 +14,14 @@ import pytest
 from sandbox.simulators.whatsapp import PHONE_NUMBER_ID, WhatsAppSimulator
 
 PHONE = "5511987654321"
-BO = "/_sim/customers/5511900000002"
+BO = "/_sim/people/5511900000002"
 
 
 async def test_a_conversation_from_the_console(sim: WhatsAppSimulator, graph: Any, receiver: Any) -> None:
-    status, bo = await graph.call("POST", "/_sim/customers", {"phone": "+55 11 90000-0002", "name": "Bo"})
-    assert (status, bo["phone"]) == (201, "5511900000002")
-    status, said = await graph.call("POST", f"{BO}/messages", {"kind": "text", "body": "hello?"})
-    assert status == 201
+    status, bo = await graph.call("POST", "/_sim/people", {"phone": "+55 11 90000-0002", "name": "Bo"})
+    assert (status, bo["phone"]) == (200, "5511900000002")
+    status, said = await graph.call("POST", f"{BO}/write", {"text": "hello?"})
+    assert status == 200
     ours = await graph.text("hi Bo", to="5511900000002", context={"message_id": said["id"]})
     await sim.settled()
     assert (await graph.call("POST", f"{BO}/read"))[1] == {"read": 1}
@@ -32,21 +32,21 @@ async def test_a_conversation_from_the_console(sim: WhatsAppSimulator, graph: An
         "typing_indicator": {"type": "text"},
     }
     await graph.call("POST", f"/{PHONE_NUMBER_ID}/messages", typing)
-    _, (conversation,) = await graph.call("GET", f"{BO}/conversation")
+    _, conversation = await graph.call("GET", "/_sim/conversation?person=5511900000002")
     assert conversation["typing_until"] > sim.clock.now()
     first, second = conversation["messages"]
     assert (first["direction"], first["read"], first["text"]["body"]) == ("in", True, "hello?")
     assert (second["id"], second["status"], second["context"]["message_id"]) == (ours, "read", said["id"])
-    _, sent = await graph.call("GET", "/_sim/sent?peer=5511900000002")
-    assert (sent["count"], sent["messages"][0]["text"]["body"]) == (1, "hi Bo")
+    _, sent = await graph.call("GET", "/_sim/sent?person=5511900000002")
+    assert (sent["count"], sent["messages"][0]["text"]) == (1, "hi Bo")
 
 
 async def test_files_over_a_form(sim: WhatsAppSimulator, graph: Any, receiver: Any) -> None:
-    await graph.call("POST", "/_sim/customers", {"phone": "5511900000002"})
-    form = aiohttp.FormData({"kind": "document", "caption": "the bill"})
+    await graph.call("POST", "/_sim/people", {"phone": "5511900000002"})
+    form = aiohttp.FormData({"text": "the bill"})
     form.add_field("file", b"%PDF-1.7", content_type="application/pdf", filename="bill.pdf")
-    async with graph.session.post(f"{graph.base_url}{BO}/messages", data=form) as answer:
-        assert answer.status == 201
+    async with graph.session.post(f"{graph.base_url}{BO}/write", data=form) as answer:
+        assert answer.status == 200
     await sim.settled()
     document = receiver.items("messages")[-1]["document"]
     assert (document["filename"], document["caption"]) == ("bill.pdf", "the bill")
@@ -55,8 +55,8 @@ async def test_files_over_a_form(sim: WhatsAppSimulator, graph: Any, receiver: A
 
 
 async def test_everything_else_customers_do(sim: WhatsAppSimulator, graph: Any, receiver: Any) -> None:
-    await graph.call("POST", "/_sim/customers", {"phone": "5511900000002", "user_id": "BR.1", "name": "Bo"})
-    await graph.call("POST", f"{BO}/messages", {"body": "hi"})
+    await graph.call("POST", "/_sim/people", {"phone": "5511900000002", "user_id": "BR.1", "name": "Bo"})
+    await graph.call("POST", f"{BO}/say", {"body": "hi"})
     voice = (
         await graph.send(to="5511900000002", type="audio", audio={"link": "https://a.example/a.ogg", "voice": True})
     )[1]
@@ -67,11 +67,11 @@ async def test_everything_else_customers_do(sim: WhatsAppSimulator, graph: Any, 
         ("POST", f"{BO}/preference", {"value": "stop"}),
         ("POST", f"{BO}/identity", {"identity_key_hash": "h"}),
         ("POST", f"{BO}/user_id", {"user_id": "BR.2"}),
-        ("POST", f"{BO}/raw", {"type": "interactive"}),
+        ("POST", f"{BO}/raw", {"item": {"type": "interactive"}}),
         ("POST", "/_sim/groups", {"group_id": "G1", "subject": "Us", "participants": ["BR.2"]}),
-        ("POST", f"{BO}/messages", {"body": "all", "group_id": "G1"}),
-        ("POST", "/_sim/business/echo", {"customer": "BR.2", "body": "from my phone"}),
-        ("POST", "/_sim/business/standby", {"customer": "BR.2", "body": "beep"}),
+        ("POST", f"{BO}/say", {"body": "all", "group_id": "G1"}),
+        ("POST", "/_sim/business/echo", {"person": "BR.2", "body": "from my phone"}),
+        ("POST", "/_sim/business/standby", {"person": "BR.2", "body": "beep"}),
         ("POST", "/_sim/business/history", {}),
         ("POST", "/_sim/business/contacts", {}),
         ("POST", "/_sim/business/field", {"name": "account_alerts", "value": {"entity_type": "WABA"}}),
@@ -93,7 +93,7 @@ async def test_everything_else_customers_do(sim: WhatsAppSimulator, graph: Any, 
         "account_alerts",
     }
     assert "played" in receiver.statuses()
-    _, listed = await graph.call("GET", "/_sim/customers")
+    _, listed = await graph.call("GET", "/_sim/people")
     assert [(c["phone"], c["name"]) for c in listed] == [("5511900000003", "Bob")]
 
 
@@ -102,10 +102,10 @@ async def test_setting_the_world_up(sim: WhatsAppSimulator, graph: Any, receiver
         ("POST", "/_sim/apps", {"app_id": "app2", "secret": "s"}),
         (
             "POST",
-            "/_sim/numbers",
+            "/_sim/accounts",
             {"phone_number_id": "n2", "display_phone_number": "+1 555-2", "waba_id": "w2", "apps": ["app2"]},
         ),
-        ("POST", "/_sim/webhook", {"url": receiver.url, "verify_token": receiver.verify_token}),
+        ("POST", "/_sim/webhooks", {"url": receiver.url, "verify_token": receiver.verify_token}),
         ("POST", "/_sim/tokens", {"token": "t2", "waba_ids": ["w2"]}),
         ("DELETE", "/_sim/tokens/t2", None),
         ("POST", "/_sim/templates", {"name": "mine", "language": "en", "components": [{"type": "BODY", "text": "x"}]}),
@@ -116,15 +116,15 @@ async def test_setting_the_world_up(sim: WhatsAppSimulator, graph: Any, receiver
         ("POST", "/_sim/clock", {"advance": 60}),
         ("POST", "/_sim/webhooks/pause", None),
         ("POST", "/_sim/webhooks/resume", None),
-        ("POST", "/_sim/webhooks/raw", {"object": "whatsapp_business_account", "entry": []}),
+        ("POST", "/_sim/webhooks/raw", {"body": {"object": "whatsapp_business_account", "entry": []}}),
     ]
     for method, path, body in steps:
         status, answer = await graph.call(method, path, body)
         assert status in (200, 201), (path, answer)
     await sim.settled()
-    for path in ("numbers", "templates", "behaviour", "faults", "webhooks", "calls", "violations", "repeats"):
+    for path in ("accounts", "templates", "behaviour", "faults", "webhooks", "calls", "violations", "repeats"):
         assert (await graph.call("GET", f"/_sim/{path}"))[0] == 200
-    _, summary = await graph.call("GET", "/_sim/")
+    _, summary = await graph.call("GET", "/_sim/state")
     assert summary["behaviour"]["early"] == 0.5
     assert {n.phone_number_id for n in sim.world.numbers.values()} == {PHONE_NUMBER_ID, "n2"}
 
@@ -132,17 +132,16 @@ async def test_setting_the_world_up(sim: WhatsAppSimulator, graph: Any, receiver
 @pytest.mark.parametrize(
     ("method", "path", "body", "expected"),
     [
-        ("POST", "/_sim/customers", {}, 400),
-        ("POST", "/_sim/customers", {"shoe": 1}, 400),
-        ("POST", "/_sim/customers", [], 400),
-        ("POST", "/_sim/customers/404/messages", {"body": "x"}, 404),
-        ("GET", "/_sim/sent?peer=404", None, 404),
+        ("POST", "/_sim/people", {"shoe": 1}, 400),
+        ("POST", "/_sim/people", [], 400),
+        ("POST", "/_sim/people/404/write", {"text": "x"}, 404),
+        ("GET", "/_sim/sent?person=404", None, 404),
         ("POST", "/_sim/faults", {"kind": "tantrum"}, 400),
         ("PATCH", "/_sim/behaviour", {"early": 2}, 400),
         ("PATCH", "/_sim/behaviour", {"earlier": 1}, 400),
-        ("POST", "/_sim/webhook", {"url": "http://127.0.0.1:1/", "verify_token": "x"}, 400),
+        ("POST", "/_sim/webhooks", {"url": "http://127.0.0.1:1/", "verify_token": "x"}, 400),
         ("DELETE", "/_sim/tokens/none", None, 404),
-        ("POST", "/_sim/clock", {}, 404),
+        ("POST", "/_sim/clock", {}, 400),
     ],
 )
 async def test_bad_requests_get_clear_errors(method: str, path: str, body: Any, expected: int, graph: Any) -> None:
@@ -151,8 +150,8 @@ async def test_bad_requests_get_clear_errors(method: str, path: str, body: Any, 
 
 
 async def test_taken_addresses(graph: Any) -> None:
-    assert (await graph.call("POST", "/_sim/customers", {"phone": PHONE}))[0] == 201
-    assert (await graph.call("POST", "/_sim/customers", {"phone": PHONE}))[0] == 409
+    assert (await graph.call("POST", "/_sim/people", {"phone": PHONE}))[0] == 200
+    assert (await graph.call("POST", "/_sim/people", {"phone": PHONE}))[0] == 409
 
 
 async def test_events_stream(sim: WhatsAppSimulator, graph: Any) -> None:
@@ -186,7 +185,7 @@ async def test_as_a_process_of_its_own() -> None:
             body = {"messaging_product": "whatsapp", "to": PHONE, "type": "text", "text": {"body": "x"}}
             async with session.post(f"{url}/v23.0/{PHONE_NUMBER_ID}/messages", json=body) as answer:
                 assert answer.status == 200
-            async with session.get(f"{url}/_sim/sent?peer={PHONE}") as answer:
+            async with session.get(f"{url}/_sim/sent?person={PHONE}") as answer:
                 assert (await answer.json())["count"] == 1
     finally:
         process.terminate()

@@ -215,7 +215,7 @@ async def test_refusals_name_code_and_field(name: str, sim: WhatsAppSimulator, i
 
 async def test_bodies_that_are_no_json_objects(sim: WhatsAppSimulator, graph: Any) -> None:
     for raw in (b"{", b"[]", b""):
-        url = f"{sim.base_url}/v24.0/{PHONE_NUMBER_ID}/messages"
+        url = f"{sim.url}/v24.0/{PHONE_NUMBER_ID}/messages"
         async with graph.session.post(url, data=raw, headers={"Authorization": "Bearer sim-token"}) as answer:
             assert answer.status == 400
             assert (await answer.json())["error"]["code"] == 100
