@@ -32,9 +32,10 @@ fmt: $(SYNCED) ## format, and mend what ruff can mend
 contract: $(SYNCED) ## write shared/contract/published anew after a change of the contract
 	$(BIN)/python -m shared.contract.publish_schemas $(ARGS)
 
-docs: $(SYNCED) ## write docs/provider-errors.md and docs/refusals.md anew after a change of errors or goldens
+docs: $(SYNCED) ## write the documents anew that are made of tables, goldens and simulators
 	$(BIN)/python -m tests.provider_errors
 	$(BIN)/python -m tests.refusals
+	$(BIN)/python -m tests.simulators
 
 goldens: $(SYNCED) ## write the expectations of the golden files anew; read the difference before you commit it
 	GOLDENS=update $(BIN)/pytest -q tests/channels/test_goldens.py $(ARGS)
