@@ -443,6 +443,20 @@ class AnswersWebhook(Protocol):
 
 
 @runtime_checkable
+class Parses(Protocol):
+    """A channel whose payloads are too hostile, or too costly, to be read where everything else runs.
+
+    `whole_files` are suffixes of files that are one payload whole, whatever stands in them.
+    """
+
+    whole_files: Sequence[str]
+
+    def parse(self, raw: bytes) -> bytes:
+        """What `normalise` gets as the body of the item, instead of the payload. Pure and total."""
+        ...
+
+
+@runtime_checkable
 class OpensMedia(Protocol):
     """A channel whose inbound files have to be fetched."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from services.email.capabilities import capabilities
 from services.email.peers import peer_of_address
 from services.email.receive import inbound
+from services.email.receive.parse import parse
 from services.email.send import outbound
 from services.email.settings import Settings
 from services.email.tokens import Tokens
@@ -29,6 +30,8 @@ from shared.contract.errors import ErrorCode
 class EmailChannel:
     """Mailboxes."""
 
+    whole_files = (".eml",)
+
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.capabilities = capabilities(settings)
         self._settings = settings
@@ -42,6 +45,9 @@ class EmailChannel:
 
     def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
         return inbound.unbatch(request)
+
+    def parse(self, raw: bytes) -> bytes:
+        return parse(raw)
 
     def normalise(self, item: ReceivedItem) -> Sequence[Outcome]:
         return inbound.normalise(item, self._tokens)

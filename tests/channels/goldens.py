@@ -1,9 +1,10 @@
 """Golden files: a payload in, events out; a command in, calls out. One folder per channel, one file pair per case.
 
-`tests/channels/<channel>/inbound/<case>.json` is a provider payload (`.txt` for bytes that are no JSON),
-`<case>.events.json` what comes of it, `<case>.settings.json` the settings of its account where it has any;
-`outbound/<case>.json` is a command, `<case>.calls.json` its provider calls or its refusal. `GOLDENS=update` in the
-environment writes the expectations anew: read the difference before you commit it.
+`tests/channels/<channel>/inbound/<case>.json` is a provider payload (`.txt` for bytes that are no JSON,
+`.eml` for a mail), `<case>.events.json` what comes of it, `<case>.settings.json` the settings of its account where it
+has any of its own, else `default.settings.json`; `outbound/<case>.json` is a command, `<case>.calls.json` its provider
+calls or its refusal. `GOLDENS=update` in the environment writes the expectations anew: read the difference before you
+commit it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from shared.channel import Channel
 from shared.runtime.tools import offline
+from shared.runtime.tools.payloads import payloads_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -40,19 +42,21 @@ def channel(name: str) -> Channel:
 def cases(name: str, direction: str) -> Iterator[Path]:
     folder = HERE / name / direction
     for path in sorted(folder.glob("*")):
-        if path.suffix in (".json", ".txt") and not path.name.endswith(_BESIDE):
+        if path.suffix in (".json", ".txt", ".eml") and not path.name.endswith(_BESIDE):
             yield path
 
 
 def events_of(name: str, path: Path) -> list[dict[str, Any]]:
     """What the command line prints for an inbound case, with a fixed time of receipt."""
     given = path.with_name(path.stem + ".settings.json")
+    given = given if given.exists() else path.with_name("default.settings.json")
     settings = json.loads(given.read_bytes()) if given.exists() else None
+    built = channel(name)
     return [
         entry
-        for payload in offline.payloads(path.read_bytes())
+        for payload in payloads_of(built, path.name, path.read_bytes())
         for entry in offline.normalise(
-            channel(name), payload, account_id=f"{name}_1", settings=settings, received_at=RECEIVED_AT
+            built, payload, account_id=f"{name}_1", settings=settings, received_at=RECEIVED_AT
         )
     ]
 

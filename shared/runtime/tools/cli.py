@@ -18,7 +18,7 @@ from shared.contract.errors import ErrorCode
 from shared.runtime.outbound.printed import refused
 from shared.runtime.tools import offline
 from shared.runtime.tools.known_contacts import KnownContacts
-from shared.runtime.tools.payloads import payloads
+from shared.runtime.tools.payloads import payloads_of
 
 
 def add_offline_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,7 +65,7 @@ def _run(channel: Channel, arguments: argparse.Namespace) -> int:
             sys.stderr.write(f"{name}: {unreadable.strerror}\n")
             status = 2
             continue
-        for payload in payloads(content):
+        for payload in payloads_of(channel, name, content):
             try:
                 entries = answer(channel, payload, arguments)
             except Exception as bug:  # its text may be somebody's: where it happened is enough

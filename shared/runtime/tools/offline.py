@@ -13,6 +13,7 @@ from shared.channel import (
     Event,
     HealthChange,
     LeftOut,
+    Parses,
     PlanContext,
     RawItem,
     ReceivedItem,
@@ -72,7 +73,8 @@ def normalise(
     for sequence, item in enumerate(items):
         account = _placeholder(channel, item, account_id, workspace_id, external_id, settings or {})
         try:
-            outcomes = channel.normalise(ReceivedItem(account, item.body, received, sequence))
+            body = channel.parse(item.body) if isinstance(channel, Parses) else item.body
+            outcomes = channel.normalise(ReceivedItem(account, body, received, sequence))
             told = [o for o in contacts.told(account.account_id, outcomes) if not isinstance(o, LeftOut)]
             printed.extend(writable([_printable(name, account, outcome, received) for outcome in told]))
         except ValueError as unreadable:

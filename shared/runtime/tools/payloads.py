@@ -8,6 +8,15 @@ from collections.abc import Iterator
 
 import orjson
 
+from shared.channel import Channel, Parses
+
+
+def payloads_of(channel: Channel, name: str, content: bytes) -> Iterator[bytes]:
+    """The payloads of a file by its name: some kinds of files are one payload whole, whatever stands in them."""
+    if isinstance(channel, Parses) and name.lower().endswith(tuple(channel.whole_files)):
+        return iter((content,))
+    return payloads(content)
+
 
 def payloads(content: bytes) -> Iterator[bytes]:
     """The payloads of a file: the whole of it, or JSON documents one after the other, on a line each or over many.

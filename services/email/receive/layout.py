@@ -1,0 +1,184 @@
+"""HTML laid out as text, and the quoted part of a reply found in its tree. Only imported where html needs it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import lxml.html
+from inscriptis.html_engine import Inscriptis
+from inscriptis.model.config import ParserConfig
+from lxml.html import HtmlElement
+
+_CONFIG = ParserConfig()
+
+# Classes, ids and names under which mail clients put the message that is answered: the element is the quoted part.
+_QUOTES = re.compile(
+    r"gmail_quote|gmail_extra|yahoo_quoted|protonmail_quote|tutanota_quote|zmail_extra|moz-cite-prefix|moz-forward-container"
+    r"|outlookmessageheader|mail-quote|gmx-quote|mailru-quote|ox-quote|icloud-quote|wmreply|webmail_quote|qmail_quote",
+    re.I,
+)
+_QUOTE_NAMES = frozenset(("quote", "messagereplysection"))
+# Here the quoted part begins, and goes on to the end.
+_STARTS = re.compile(
+    r"divrplyfwdmsg|appendonsend|olk_src_body_section|stopspelling|mail-editor-reference-message-container"
+    r"|isforwardcontent|isreplycontent|reply-intro|zwchr|ntes-|foxmail",
+    re.I,
+)
+# Outlook has no name for it: a line above the header of the answered message.
+_OUTLOOK_LINE = re.compile(r"border:\s*none;\s*border-top:\s*solid\s+(?:#e1e1e1|#b5c4df|windowtext)\s+1\.0pt", re.I)
+_LONGEST_ATTRIBUTION = 300  # characters
+_PLACE = "\ue000"  # of the private use area: where a quote stood
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """The new part of a reply and the quoted one, each as html and as text."""
+
+    new: str
+    quoted: str
+    new_text: str
+    quoted_text: str
+
+
+def text_of(markup: str) -> str:
+    """The html as text. Its tree must not be deeper than libxml2 takes (`Shape.is_tree`)."""
+    tree = _tree(markup)
+    return "" if tree is None else _text(tree)
+
+
+def split(markup: str) -> Laid | None:
+    """The new and the quoted part, where the client that wrote it has marked them; None where it has not.
+
+    Answers between several quotes stay where they are: neither makes sense without the other.
+    """
+    tree = _tree(markup)
+    if tree is None:
+        return None
+    quoted = _cut(tree)
+    if quoted is None:
+        return None
+    new_text = _text(tree)
+    return Laid(_markup(tree), _markup(quoted), new_text, _text(quoted)) if new_text.strip() else None
+
+
+def _tree(markup: str) -> HtmlElement | None:
+    # A declaration of an encoding, which text does not have, is refused by lxml.
+    stripped = re.sub(r"^\s*<\?xml[^>]*>", "", markup, count=1)
+    stripped = stripped.replace("\x00", "").replace(_PLACE, "").strip()
+    try:
+        return lxml.html.document_fromstring(stripped) if stripped else None
+    except (lxml.etree.LxmlError, ValueError):
+        return None
+
+
+def _text(tree: HtmlElement) -> str:
+    return str(Inscriptis(tree, _CONFIG).get_text()).replace(_PLACE, "")
+
+
+def _markup(tree: HtmlElement) -> str:
+    body = tree.find("body")
+    whole = lxml.html.tostring(tree if body is None else body, encoding="unicode", with_tail=False)
+    return str(whole).replace(_PLACE, "")
+
+
+def _cut(tree: HtmlElement) -> HtmlElement | None:
+    """Move the quoted part out of the tree into an element of its own."""
+    marked = [element for element in tree.iter() if isinstance(element.tag, str) and _kind(element)]
+    if not marked:
+        return None
+    quoted = lxml.html.Element("div")
+    if _kind(marked[0]) == "start":
+        _move_rest(marked[0], quoted)
+        return quoted
+    inside: set[HtmlElement] = set()
+    for quote in marked:
+        if quote in inside:
+            continue
+        if _kind(quote) == "start":
+            _move_rest(quote, quoted)
+            break
+        inside.update(quote.iterdescendants())
+        _move_attribution(quote, quoted)
+        _move(quote, quoted)
+    pieces = tree.text_content().split(_PLACE)
+    return None if any(piece.strip() for piece in pieces[1:-1]) else quoted
+
+
+def _kind(element: HtmlElement) -> str:
+    """`quote` for an element that is quoted, `start` for one with which the rest is, empty for any other."""
+    names = " ".join(element.get(name, "") for name in ("class", "id"))
+    if names.strip():
+        if _STARTS.search(names):
+            return "start"
+        if _QUOTES.search(names):
+            return "quote"
+    if element.get("name", "").lower() in _QUOTE_NAMES or element.tag == "includetail":
+        return "quote"
+    if element.tag == "blockquote" and (element.get("type", "").lower() == "cite" or _attribution(element) is not None):
+        return "quote"
+    return "start" if element.tag == "div" and _OUTLOOK_LINE.search(element.get("style", "")) else ""
+
+
+def _attribution(quote: HtmlElement) -> HtmlElement | str | None:
+    """What stands right before a quote and says whose it is: an element, or the last line of bare text."""
+    before = quote.getprevious()
+    while before is not None and before.tag == "br" and not (before.tail or "").strip():
+        before = before.getprevious()
+    bare = before.tail if before is not None else getattr(quote.getparent(), "text", None)
+    if bare and bare.strip():
+        return bare if _says_who(bare) else None
+    if before is not None and isinstance(before.tag, str) and _says_who(before.text_content()):
+        return before
+    return None
+
+
+def _says_who(text: str) -> bool:
+    said = text.strip()
+    return (
+        len(said) <= _LONGEST_ATTRIBUTION and said.endswith((":", "：")) and any(c.isdigit() or c == "@" for c in said)
+    )
+
+
+def _move_attribution(quote: HtmlElement, into: HtmlElement) -> None:
+    found = _attribution(quote)
+    if isinstance(found, str):
+        before = quote.getprevious()
+        while before is not None and before.tag == "br" and not (before.tail or "").strip():
+            before = before.getprevious()
+        if before is not None:
+            before.tail = None
+        else:
+            quote.getparent().text = None
+        line = lxml.html.Element("p")
+        line.text = found
+        into.append(line)
+    elif found is not None:
+        _move(found, into)
+
+
+def _move(element: HtmlElement, into: HtmlElement) -> None:
+    """Move an element; its place is marked, and what follows it stays."""
+    element.tail, tail = None, _PLACE + (element.tail or "")
+    before, parent = element.getprevious(), element.getparent()
+    if before is not None:
+        before.tail = (before.tail or "") + tail
+    else:
+        parent.text = (parent.text or "") + tail
+    parent.remove(element)
+    into.append(element)
+
+
+def _move_rest(element: HtmlElement, into: HtmlElement) -> None:
+    """Move an element and all that follows it in the document."""
+    moved = [element, *element.itersiblings()]
+    above = element.getparent()
+    while above is not None and above.tag not in ("body", "html"):
+        if above.tail and above.tail.strip():
+            rest = lxml.html.Element("span")
+            rest.text, above.tail = above.tail, None
+            moved.append(rest)
+        moved += above.itersiblings()
+        above = above.getparent()
+    for one in moved:
+        into.append(one)
