@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
+from services.email.api import errors, sent
+from services.email.api.client import Client, server_of
+from services.email.api.oauth import AccessTokens
+from services.email.api.session import LoginRefused
 from services.email.capabilities import capabilities
+from services.email.mailbox import ImapServer, Mailbox
 from services.email.peers import peer_of_address
 from services.email.receive import inbound
 from services.email.receive.parse import parse
@@ -13,22 +20,32 @@ from services.email.send import outbound
 from services.email.settings import Settings
 from services.email.tokens import Tokens
 from shared.channel import (
+    Account,
     Accounts,
     Call,
+    Failure,
+    Files,
+    HealthChange,
     Outcome,
     PlanContext,
+    ProviderError,
     RawItem,
+    Receipt,
     ReceivedItem,
     Refused,
+    TokenStore,
     WebhookRequest,
 )
 from shared.contract.base import Alias
 from shared.contract.commands import Command, CommandType
 from shared.contract.errors import ErrorCode
+from shared.contract.events import Health
+
+FILING_SECONDS = 60.0  # until a provider has filed what it was handed; before, that it is not there says nothing
 
 
 class EmailChannel:
-    """Mailboxes."""
+    """Mailboxes. `use_tokens` before `start` gives replicas one token store."""
 
     whole_files = (".eml",)
 
@@ -37,6 +54,23 @@ class EmailChannel:
         self._settings = settings
         self._clock = clock
         self._tokens = Tokens(settings.token_key.get_secret_value().encode())
+        self._access = AccessTokens(settings, clock)
+        self._client = Client(settings, self._access, self._now)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def use_tokens(self, store: TokenStore) -> None:
+        """Keep rotating tokens there instead of in this process."""
+        self._access.use(store)
+
+    async def start(self) -> None:
+        await self._access.start()
+        await self._client.start()
+
+    async def stop(self) -> None:
+        await self._client.stop()
+        await self._access.stop()
 
     # -------------------------------------------------------------------------------------------------- inbound
 
@@ -62,6 +96,65 @@ class EmailChannel:
 
     def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
         return outbound.plan(kind, command, context, self._settings, self._tokens)
+
+    async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
+        """One mail. Its Message-ID is the call's, made of the command: that is what comes back."""
+        return await self._client.send(call, account, files)
+
+    async def find_sent(self, call: Call, account: Account, since: datetime) -> Receipt | None:
+        """Look for the mail in the folder of sent mail, where the account says that its provider files it there.
+
+        Raises ProviderError where nothing can be told: everywhere else, and while it may still be filed.
+        """
+        server = Mailbox.of(account.record).imap
+        if server is None or not server.files_sent:
+            detail = "The mailbox does not show what was sent."
+            raise ProviderError(Failure(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail=detail))
+        message_id: str = call.params["message_id"]
+        if await self._in_mailbox(account, server, message_id):
+            return Receipt((message_id,))
+        waited = (self._now() - since).total_seconds()
+        if waited < FILING_SECONDS:
+            wait = FILING_SECONDS - waited
+            raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code="filing", retry_after=wait))
+        return None
+
+    async def _in_mailbox(self, account: Account, server: ImapServer, message_id: str | None) -> bool:
+        """Whether a mail is among those sent; without one, only that the mailbox opens. Raises ProviderError."""
+        refused = None
+        for _ in range(2):
+            login = await self._client.login(account, server, "imap_password", refused=refused)
+            if login is None:
+                raise ProviderError(errors.misconfigured("The account has no password and no token for its mailbox."))
+            timeout = self._settings.connect_timeout
+            try:
+                return await asyncio.to_thread(sent.is_sent, server, login, self._client.tls, timeout, message_id)
+            except LoginRefused as failed:
+                if not login.token or refused is not None:
+                    raise ProviderError(failed.failure) from None
+                refused = login.token
+        raise AssertionError("unreachable")
+
+    # -------------------------------------------------------------------------------------------------- account
+
+    async def check_sending(self, account: Account) -> None:
+        """A mail up to its sender's address."""
+        await self._client.check(account)
+
+    async def probe(self, account: Account) -> HealthChange:
+        """Whether both servers let the account in."""
+        try:
+            server_of(account)
+            session = await self._client.connect(account)
+            await session.close()
+            server = Mailbox.of(account.record).imap
+            if server is not None:
+                await self._in_mailbox(account, server, None)
+        except ProviderError as failed:
+            if failed.failure.health is None:
+                raise
+            return HealthChange(failed.failure.health, failed.failure.code, failed.failure.detail)
+        return HealthChange(Health.CONNECTED)
 
 
 def build(settings: Settings | None = None) -> EmailChannel:

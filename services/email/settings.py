@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     # Recipients' servers that are not known beforehand: the smallest of the large ones takes so much.
     cautious_size: int = Field(default=25_000_000, ge=64 * 1024)
 
+    ca_file: str = ""  # certificates of authorities, PEM, in the place of the system's
     connect_timeout: float = Field(default=30.0, gt=0)
     command_timeout: float = Field(default=300.0, gt=0)  # RFC 5321 §4.5.3.2
     answer_timeout: float = Field(default=600.0, gt=0)  # after the final dot: sooner, a slow filter makes duplicates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -34,7 +34,7 @@ class Mail:
         """Octets of the mail, as SIZE counts them (RFC 1870); `sizes` of its files by their parameters."""
         return sum(len(one) if isinstance(one, bytes) else encoded_size(sizes[one.name]) for one in self.segments)
 
-    async def octets(self, open_file: Callable[[str], Awaitable[OpenFile]]) -> AsyncIterator[bytes]:
+    async def octets(self, open_file: Callable[[str], Awaitable[OpenFile]]) -> AsyncGenerator[bytes, None]:
         """The mail in pieces, each of them whole lines; each file is opened when its turn comes.
 
         Raises FileChanged, and what opening a file raises.
