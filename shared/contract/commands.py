@@ -199,7 +199,7 @@ class OutInteractive(Model):
     header_file: File | None = None
     footer: OptionalText = None
     buttons: tuple[Button, ...] = ()
-    button: OptionalText = None  # the label that opens a list or a flow
+    button: OptionalText = None  # the label that opens a list (absent, the channel chooses one) or a flow
     sections: tuple[Section, ...] = ()
     cards: tuple[Card, ...] = ()
     flow: JsonObject | None = None

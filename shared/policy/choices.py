@@ -168,13 +168,13 @@ def row_of(button: Button, room: Room) -> Row:
     """A button as a row that answers the same. A title too long for a row is its description, and begins its title."""
     if length(button.title, room.unit) <= room.row_title:
         return Row(id=_answer(button), title=button.title)
-    return Row(id=_answer(button), title=_begun(button.title, room), description=button.title)
+    return Row(id=_answer(button), title=begun(button.title, room.row_title, room.unit), description=button.title)
 
 
-def _begun(title: str, room: Room) -> str:
-    """The first words of a title, with an ellipsis."""
-    short = title[: room.row_title - 1]
-    while length(short, room.unit) > room.row_title - 1:
+def begun(title: str, limit: int, unit: Unit = "code_points") -> str:
+    """The first words of a title that has no room, with an ellipsis."""
+    short = title[: limit - 1]
+    while length(short, unit) > limit - 1:
         short = short[:-1]
     words = short.rsplit(maxsplit=1)
     if len(words) == 2 and not title[len(short)].isspace():

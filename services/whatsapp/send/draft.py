@@ -19,7 +19,7 @@ from shared.contract.commands import File, MessageSend
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.kit.loose import Json
-from shared.policy.choices import Arranged, Misfit, Placed, arranged, unusable
+from shared.policy.choices import Arranged, Misfit, Placed, arranged, longer, unusable
 from shared.policy.text import excess, parts_allowed
 
 _TO_GROUPS = frozenset({"text", "image", "video", "audio", "document", "sticker", "template"})
@@ -156,27 +156,35 @@ def placed(value: Any, path: str, new: Any) -> Any:
     return {**value, step: placed(value.get(step, {}), rest, new) if rest else new}
 
 
+def _named(field: str) -> str:
+    """A field in words: `content.buttons.1.title` is a button title."""
+    *parents, last = [step for step in field.split(".")[1:] if not step.isdigit()]
+    return " ".join([*(step.removesuffix("s") for step in parents), last.replace("_", " ")])
+
+
 def required(text: str | None, field: str) -> str:
     """The text, which must be there."""
     if text is None or not text.strip():
-        raise Refused(ErrorCode.INVALID_COMMAND, f"{field} is empty.", field=field)
+        raise Refused(ErrorCode.INVALID_COMMAND, f"The {_named(field)} is missing.", field=field)
     return text
 
 
 def checked(value: str | None, limit: int, field: str) -> str:
     """The text, which must be there and within `limit` code points: it is refused, never cut."""
     text = required(value, field)
-    if len(text) > limit:
-        raise Refused(ErrorCode.TEXT_TOO_LONG, field=field, limit=limit, actual=len(text))
+    if misfit := longer({field: text}, limit, f"{_named(field)}s", "WhatsApp", "code_points"):
+        raise Refused(misfit.code, misfit.detail, **misfit.facts)
     return text
 
 
 def counted(count: int, field: str, *, most: int, least: int = 1) -> None:
     """Refuse too many or too few of something."""
     if count > most:
-        raise Refused(ErrorCode.CONTENT_REJECTED, f"{field}: too many.", field=field, limit=most, actual=count)
+        detail = f"WhatsApp takes at most {most} {_named(field)} in such a message; this one has {count}."
+        raise Refused(ErrorCode.CONTENT_REJECTED, detail, field=field, limit=most, actual=count)
     if count < least:
-        raise Refused(ErrorCode.INVALID_COMMAND, f"{field}: too few.", field=field, limit=least, actual=count)
+        detail = f"Such a message needs {_named(field)}, at least {least}; this one has {count}."
+        raise Refused(ErrorCode.INVALID_COMMAND, detail, field=field, limit=least, actual=count)
 
 
 def distinct(values: Mapping[str, str]) -> None:
@@ -184,5 +192,5 @@ def distinct(values: Mapping[str, str]) -> None:
     known: set[str] = set()
     for field, value in values.items():
         if value in known:
-            raise Refused(ErrorCode.INVALID_COMMAND, f"{field} is the same as another one.", field=field)
+            raise Refused(ErrorCode.INVALID_COMMAND, f"WhatsApp takes no {_named(field)} twice.", field=field)
         known.add(value)

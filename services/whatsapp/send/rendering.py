@@ -36,13 +36,19 @@ def add_text(draft: Draft, content: OutText) -> None:
 
 
 def _add_tappable_text(draft: Draft, content: OutText, way: Arranged) -> None:
+    last = add_all_but_end(draft, content, LIST_BODY if way.shape == "list" else BODY)
+    add_tappable(draft, OutInteractive(text=last), way)
+
+
+def add_all_but_end(draft: Draft, content: OutText, limit: int) -> str:
+    """Add what of a text is beyond `limit` as messages ahead; returns its end, for what can be tapped to hang on."""
     text = content.text
     draft.check_length(text)
-    *before, last = _marked_pieces(draft, text, content.spans, LIST_BODY if way.shape == "list" else BODY)
+    *before, last = _marked_pieces(draft, text, content.spans, limit)
     ahead = [part.text for part in split_text("".join(before), _TEXT, most=draft.most_parts - 1)] if before else []
     draft.check_length(text, len(ahead) + 1)
     _add_pieces(draft, ahead, content.preview_url)
-    add_tappable(draft, OutInteractive(text=last), way)
+    return last
 
 
 _TEXT = CAPABILITIES.text.max_length

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from services.whatsapp import capabilities as limits
-from services.whatsapp.send.draft import Draft, checked, counted
+from services.whatsapp.send.draft import Draft, counted, required
 from services.whatsapp.send.interactive import add_rendered, add_tappable, placed_in
-from services.whatsapp.send.rendering import add_media, add_text
+from services.whatsapp.send.rendering import add_all_but_end, add_media, add_text
 from shared.channel import Refused
 from shared.contract.commands import InteractiveKind, OutInteractive, OutMedia, OutText, Row, Section
 from shared.contract.errors import ErrorCode
@@ -13,6 +13,7 @@ from shared.contract.statuses import WarningCode
 from shared.policy.choices import (
     Misfit,
     as_lines,
+    begun,
     buttons_of,
     framed,
     list_misfit,
@@ -40,7 +41,8 @@ def add_interactive(draft: Draft, content: OutInteractive) -> None:
         case kind if kind in _REQUESTS and draft.recipient.group:
             _add_in_words(draft, content)
         case _:
-            add_rendered(draft, _header_ahead(draft, _fitting_frame(draft, content)))
+            shown = _header_ahead(draft, _fitting_frame(draft, content))
+            add_rendered(draft, _with_end_of_text(draft, shown, limits.BODY))
 
 
 def _fitting_frame(draft: Draft, content: OutInteractive) -> OutInteractive:
@@ -77,19 +79,25 @@ def _header_ahead(draft: Draft, content: OutInteractive) -> OutInteractive:
     return content.model_copy(update={"header_file": None})
 
 
+def _with_end_of_text(draft: Draft, content: OutInteractive, limit: int) -> OutInteractive:
+    """The message with the end of a text that is longer than it takes: the rest goes ahead."""
+    if len(content.text) <= limit:
+        return content
+    return content.model_copy(update={"text": add_all_but_end(draft, OutText(text=content.text), limit)})
+
+
 def _add_buttons(draft: Draft, content: OutInteractive) -> None:
     counted(len(content.buttons), "content.buttons", most=len(content.buttons))
-    checked(content.text, limits.LIST_BODY, "content.text")
+    required(content.text, "content.text")
     way = draft.arrange(placed_in(content))
     text = with_lines(content.text, as_lines(way.lines))
-    room = limits.LIST_BODY if way.shape == "list" else limits.BODY
-    if way.tappable and len(text) > room and way.lines:  # no room left for the lines: then all are
-        _add_lines(draft, content, with_lines(content.text, as_lines(placed_in(content).values())))
-    elif way.tappable:
-        shown = content.model_copy(update={"text": text, "interactive": InteractiveKind.LIST})
-        add_tappable(draft, _header_ahead(draft, shown) if way.shape == "list" else shown, way)
-    else:
+    shown = content.model_copy(update={"text": text, "interactive": InteractiveKind.LIST})
+    if not way.tappable:
         _add_lines(draft, content, text)
+    elif way.shape == "list":
+        add_tappable(draft, _with_end_of_text(draft, _header_ahead(draft, shown), limits.LIST_BODY), way)
+    else:
+        add_tappable(draft, _with_end_of_text(draft, shown, limits.BODY), way)
 
 
 def _add_list(draft: Draft, content: OutInteractive) -> None:
@@ -97,7 +105,8 @@ def _add_list(draft: Draft, content: OutInteractive) -> None:
     content = _with_short_titles(draft, content)
     misfit = list_misfit(content, draft.room)
     if misfit is None:
-        add_rendered(draft, _header_ahead(draft, content))
+        shown = _with_end_of_text(draft, _header_ahead(draft, content), limits.LIST_BODY)
+        add_rendered(draft, _with_label(draft, shown))
         return
     draft.degrade(misfit, WarningCode.BUTTONS_DROPPED, "The rows go out as lines of text.")
     _add_lines(draft, content, with_lines(content.text, listing(content)))
@@ -130,6 +139,15 @@ def _with_short_titles(draft: Draft, content: OutInteractive) -> OutInteractive:
         return content
     draft.degrade(long, WarningCode.CONVERTED, "Long titles go out as descriptions.")
     return changed
+
+
+def _with_label(draft: Draft, content: OutInteractive) -> OutInteractive:
+    """The list with a label to open it: one that is too long is cut to its first words."""
+    label = content.button or limits.LIST_LABEL
+    if long := longer({"content.button": label}, limits.BUTTON_TITLE, "list labels", "WhatsApp", "code_points"):
+        draft.degrade(long, WarningCode.CONVERTED, "It goes out with its first words.")
+        label = begun(label, limits.BUTTON_TITLE)
+    return content.model_copy(update={"button": label})
 
 
 def _add_in_words(draft: Draft, content: OutInteractive) -> None:
