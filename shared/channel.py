@@ -152,7 +152,6 @@ class Event:
     address: Mapping[str, str] = field(default_factory=dict)
     supersedes_peer: str | None = None
     opens_window: bool = False
-    reply_ref: str | None = None  # provider ref of the message this one points at (reply, reaction, edit)
     provider_ref: str | None = None  # provider ref under which a reply to this message would name it
     answer: Call | None = None  # a call the provider expects soon (a callback query); best effort, once
     thread: InThread | None = None

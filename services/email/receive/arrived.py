@@ -201,7 +201,6 @@ class Arrived:
             address={"email": known} if known else {},
             # There is no window: it marks the message that a plain answer belongs to, which no automatic one is.
             opens_window=not echo and mail.automatic is None,
-            reply_ref=parent,
             provider_ref=self.ref,
             thread=self._thread(parent),
         )

@@ -28,7 +28,7 @@ def deleted_business_messages(deleted: wire.DeletedMessages, received: Received)
             message_id=received.message_id(ref),
             provider=ProviderFact(message_id=str(number), type="deleted_business_messages"),
         )
-        yield Event(EventType.MESSAGE_DELETED, data, ref, address=peer.address(), reply_ref=ref)
+        yield Event(EventType.MESSAGE_DELETED, data, ref, address=peer.address())
 
 
 def business_connection(connection: wire.BusinessConnection, received: Received) -> Iterator[Event]:

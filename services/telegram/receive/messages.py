@@ -90,7 +90,7 @@ def _message(
     message: wire.Message, found: Found, peer: Peer, received: Received, ref: str, facts: dict[str, Any]
 ) -> Event:
     echo = is_echo(message)
-    reply, reply_ref = reply_of(message, peer, received)
+    reply = reply_of(message, peer, received)
     kind = EventType.MESSAGE_ECHOED if echo else EventType.MESSAGE_RECEIVED
     if message.web_app_data is not None:
         kind = EventType.POSTBACK_RECEIVED
@@ -110,7 +110,6 @@ def _message(
         address=peer.address(),
         opens_window=not echo and told and peer.kind != GUEST,
         provider_ref=ref,
-        reply_ref=reply_ref,
     )
 
 

@@ -91,22 +91,22 @@ def recipient_of(message: wire.Message) -> Contact | None:
     return contact_of_chat(message.chat) if message.chat else None
 
 
-def reply_of(message: wire.Message, peer: Peer, received: Received) -> tuple[ReplyTo | None, str | None]:
-    """What a message answers, and the reference of that message where it is known."""
+def reply_of(message: wire.Message, peer: Peer, received: Received) -> ReplyTo | None:
+    """What a message answers."""
     target = message.reply_to_message
     if target is not None and not _opens_topic(message, target):
         ref, number = known_ref(target, peer) or (None, None)
         quote = _quote(message, target, received)
-        return (_reply_to(number, ref, quote, received), ref) if ref or quote else (None, None)
+        return _reply_to(number, ref, quote, received) if ref or quote else None
     if message.external_reply is not None:
         return _external_reply(message, message.external_reply, received)
     if message.reply_to_story is not None:
         story = message.reply_to_story
         author = contact_of_chat(story.chat) if story.chat else None
-        return ReplyTo(quote=Quote(text=story_text(story), kind="story", author=author)), None
+        return ReplyTo(quote=Quote(text=story_text(story), kind="story", author=author))
     if message.quote and message.quote.text:
-        return ReplyTo(quote=Quote(text=message.quote.text)), None
-    return None, None
+        return ReplyTo(quote=Quote(text=message.quote.text))
+    return None
 
 
 def _opens_topic(message: wire.Message, target: wire.Message) -> bool:
@@ -152,9 +152,7 @@ def _said(target: wire.Message, received: Received) -> str | None:
     return content.text or None
 
 
-def _external_reply(
-    message: wire.Message, reply: wire.ExternalReply, received: Received
-) -> tuple[ReplyTo | None, str | None]:
+def _external_reply(message: wire.Message, reply: wire.ExternalReply, received: Received) -> ReplyTo:
     ref = number = None
     # Without its chat, the number has been seen to be that of the topic.
     if reply.chat and reply.chat.id is not None and reply.message_id:
@@ -170,7 +168,7 @@ def _external_reply(
         kind=kind,
         author=_author(origin),
     )
-    return _reply_to(number, ref, quote, received), ref
+    return _reply_to(number, ref, quote, received)
 
 
 def _author(origin: wire.Origin) -> Contact | None:

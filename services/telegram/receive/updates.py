@@ -72,7 +72,6 @@ def callback_query(query: wire.CallbackQuery, received: Received) -> Iterator[Ev
         received,
         ("callback", named),
         reply=reply,
-        reply_ref=ref,
         thread=thread_of(query.message, peer) if query.message else None,
         # The owner of a business chat sees the buttons too.
         own=tapped is not None and query.from_ is not None and is_echo(tapped),
@@ -104,7 +103,6 @@ def _postback(
     named: tuple[str, str],
     *,
     reply: ReplyTo | None = None,
-    reply_ref: str | None = None,
     thread: Thread | None = None,
     answer: Call | None = None,
     own: bool = False,
@@ -128,7 +126,6 @@ def _postback(
         peer_aliases=peer.aliases,
         address=peer.address(),
         opens_window=not own,
-        reply_ref=reply_ref,
         answer=answer,
     )
 
@@ -168,7 +165,6 @@ def message_reaction(update: wire.ReactionUpdate, received: Received) -> Iterato
             f"{ref}:{received.update_ref}:{index}",
             peer_aliases=peer.aliases,
             address=peer.address(),
-            reply_ref=ref,
         )
 
 

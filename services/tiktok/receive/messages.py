@@ -159,7 +159,6 @@ def _reaction(received: Received, reaction: Reaction, target: str) -> Event:
         data,
         provider_id="\0".join(identity),
         address=received.address,
-        reply_ref=target,
     )
 
 

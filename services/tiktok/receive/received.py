@@ -199,6 +199,5 @@ class Received:
             provider_id=ref,
             address=self.address,
             opens_window=opens_window,
-            reply_ref=reply,
             provider_ref=ref,
         )

@@ -144,7 +144,6 @@ def _said(received: Received, member: Json, content: Content, message_id: str, *
         # The file of a placeholder comes later, under the same id, and is no repetition.
         f"{received.wamid}:placeholder" if loose.text(member, "type") == "media_placeholder" else received.wamid,
         opens_window=opens_window,
-        reply_ref=answered,
         provider_ref=received.wamid,
     )
 
@@ -202,7 +201,6 @@ def _reaction(received: Received, member: Json, target: str) -> Event:
         data,
         received.wamid,
         opens_window=emoji is not None,
-        reply_ref=target,
     )
 
 
@@ -220,7 +218,7 @@ def _edited(received: Received, member: Json, target: str) -> Event:
         content=content_of(received, edited, received.message_id(target)),
         provider=fact(member, "edit"),
     )
-    return received.event(EventType.MESSAGE_EDITED, data, received.wamid, reply_ref=target)
+    return received.event(EventType.MESSAGE_EDITED, data, received.wamid)
 
 
 def _revoked(received: Received, member: Json, target: str) -> Event:
@@ -230,4 +228,4 @@ def _revoked(received: Received, member: Json, target: str) -> Event:
         direction="outbound" if received.ours else "inbound",
         provider=fact(member, "revoke"),
     )
-    return received.event(EventType.MESSAGE_DELETED, data, received.wamid, reply_ref=target)
+    return received.event(EventType.MESSAGE_DELETED, data, received.wamid)

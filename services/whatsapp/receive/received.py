@@ -73,7 +73,6 @@ class Received:
         provider_id: str,
         *,
         opens_window: bool = False,
-        reply_ref: str | None = None,
         provider_ref: str | None = None,
     ) -> Event:
         """An event of this conversation; only what the contact does now opens the window."""
@@ -84,7 +83,6 @@ class Received:
             peer_aliases=self.peer_aliases,
             address=self.address,
             opens_window=opens_window and not self.ours and not self.backfill,
-            reply_ref=reply_ref,
             provider_ref=provider_ref,
         )
 

@@ -101,7 +101,7 @@ def test_an_address_is_left_for_the_answer() -> None:
 
 def test_a_reply_and_its_target_have_the_same_reference() -> None:
     [reply] = events(outcomes(golden("text_replying_to_a_message")))
-    assert reply.reply_ref == "u5Earlier+1=="
+    assert reply.data.reply_to.provider_message_id == "u5Earlier+1=="  # type: ignore[attr-defined]
     assert reply.provider_ref == "u5Buqc6lAghuOelnHUZV88DK2A=="
 
 

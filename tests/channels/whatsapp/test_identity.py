@@ -134,11 +134,11 @@ def test_only_what_the_contact_says_opens_the_window(case: str, opens: bool) -> 
 
 def test_references_are_the_ids_whatsapp_uses() -> None:
     reply = first("text_reply")
-    assert (reply.provider_ref, reply.reply_ref) == ("wamid.B1", "wamid.Q1")
-    assert isinstance(reply.data, Message)
+    assert isinstance(reply.data, Message) and reply.data.reply_to is not None
+    assert (reply.provider_ref, reply.data.reply_to.provider_message_id) == ("wamid.B1", "wamid.Q1")
     assert reply.data.message_id == ids.message_id("whatsapp", "wa", "wamid.B1")
-    assert first("reaction_added").reply_ref == "wamid.Q1"
-    assert first("edit_text").reply_ref == "wamid.A1"
+    for case, target in (("reaction_added", "wamid.Q1"), ("edit_text", "wamid.A1")):
+        assert first(case).data.message_id == ids.message_id("whatsapp", "wa", target)  # type: ignore[attr-defined]
 
 
 def test_a_status_brings_our_callback_data_and_leaves_pricing_alone() -> None:
