@@ -35,6 +35,7 @@ contract: $(SYNCED) ## write shared/contract/published anew after a change of th
 docs: $(SYNCED) ## write the documents anew that are made of tables, goldens and simulators
 	$(BIN)/python -m tests.provider_errors
 	$(BIN)/python -m tests.refusals
+	$(BIN)/python -m tests.settings
 	$(BIN)/python -m tests.simulators
 
 goldens: $(SYNCED) ## write the expectations of the golden files anew; read the difference before you commit it

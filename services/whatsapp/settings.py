@@ -35,19 +35,24 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WHATSAPP_", extra="ignore")
 
-    apps: dict[str, App] = Field(default_factory=dict)
-    app_secret: SecretStr | None = None
-    verify_token: SecretStr | None = None
+    apps: dict[str, App] = Field(
+        default_factory=dict, description="several Meta apps: key → {secret, previous_secret?, verify_token?}"
+    )
+    app_secret: SecretStr | None = Field(default=None, description="of the only app: proves webhooks")
+    verify_token: SecretStr | None = Field(default=None, description="of the only app: what Meta's check must name")
 
-    graph_url: str = "https://graph.facebook.com"
-    graph_version: str = Field(default="v26.0", pattern=r"^v\d+\.\d+$")
-    media_hosts: tuple[str, ...] = (".facebook.com", ".fbsbx.com", ".fbcdn.net", ".whatsapp.net", ".whatsapp.com")
+    graph_url: str = Field(default="https://graph.facebook.com", description="the Graph API, or the simulator")
+    graph_version: str = Field(default="v26.0", pattern=r"^v\d+\.\d+$", description="the Graph API's version")
+    media_hosts: tuple[str, ...] = Field(
+        default=(".facebook.com", ".fbsbx.com", ".fbcdn.net", ".whatsapp.net", ".whatsapp.com"),
+        description="domains and origins that may see an access token when a file is fetched",
+    )
 
-    connections: int = Field(default=512, ge=1)  # more than calls and files at once
+    connections: int = Field(default=512, ge=1, description="open at once: more than calls and files at once")
     clients: int = Field(default=10_000, ge=1, description="accounts whose client is kept ready")
-    connect_timeout: float = Field(default=5.0, gt=0)
-    send_timeout: float = Field(default=30.0, gt=0)
-    transfer_timeout: float = Field(default=60.0, gt=0, description="for the answer to a whole upload")
+    connect_timeout: float = Field(default=5.0, gt=0, description="seconds to connect")
+    send_timeout: float = Field(default=30.0, gt=0, description="seconds for the answer to a call")
+    transfer_timeout: float = Field(default=60.0, gt=0, description="seconds for the answer to a whole upload")
 
     @cached_property
     def _only_app(self) -> App | None:

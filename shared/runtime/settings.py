@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Role(StrEnum):
@@ -19,23 +24,60 @@ class Role(StrEnum):
     PULL = "pull"
 
 
+def _brokers(value: str) -> str:
+    if not all(re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/,]+):\d{1,5}", one.strip()) for one in value.split(",")):
+        raise ValueError("expected host:port, or several with commas between them")
+    return value
+
+
+def _existing_file(value: str | None) -> str | None:
+    if value is not None and not Path(value).is_file():
+        raise ValueError(f"there is no file {value}")
+    return value
+
+
+def _scheme(value: str, allowed: tuple[str, ...]) -> None:
+    if urlsplit(value).scheme not in allowed:
+        raise ValueError(f"expected an address that begins with {', '.join(f'{one}://' for one in allowed)}")
+
+
 class KafkaSettings(BaseSettings):
     """`KAFKA_…`: the log."""
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_")
 
-    bootstrap: str = "127.0.0.1:9092"
-    idempotent: bool = True  # needs InitProducerId, which the embedded broker lacks
-    topic_prefix: str = "channels"
-    partitions: int = Field(default=12, ge=1)  # of topics that have to be created
-    create_topics: bool = True
-    send_timeout: float = 5.0  # seconds until a send that is not acknowledged fails
-    session_timeout: float = 10.0  # seconds until a member that says nothing is out of its group
-    security_protocol: str = "PLAINTEXT"
-    sasl_mechanism: str | None = None
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    ssl_cafile: str | None = None
+    bootstrap: Annotated[str, AfterValidator(_brokers)] = Field(
+        default="127.0.0.1:9092", description="brokers to begin with, host:port, with commas between them"
+    )
+    idempotent: bool = Field(default=True, description="needs InitProducerId, which the embedded broker lacks")
+    topic_prefix: str = Field(
+        default="channels", pattern=r"^[A-Za-z0-9._-]{1,100}$", description="what all topics' names begin with"
+    )
+    partitions: int = Field(default=12, ge=1, description="of topics that have to be created")
+    create_topics: bool = Field(default=True, description="create the topics that are missing")
+    send_timeout: Seconds = Field(default=5.0, description="seconds until a send that is not acknowledged fails")
+    session_timeout: Seconds = Field(
+        default=10.0, description="seconds until a member that says nothing is out of its group"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="how brokers are talked to"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="how this service says who it is; PLAIN where SASL is on and nothing is given"
+    )
+    sasl_username: str | None = Field(default=None, description="needed with SASL")
+    sasl_password: SecretStr | None = Field(default=None, description="needed with SASL")
+    ssl_cafile: Annotated[str | None, AfterValidator(_existing_file)] = Field(
+        default=None, description="certificates that prove the brokers, PEM; without it the system's do"
+    )
+
+    @model_validator(mode="after")
+    def _who_we_are(self) -> KafkaSettings:
+        if self.security_protocol.startswith("SASL"):
+            for name, value in (("SASL_USERNAME", self.sasl_username), ("SASL_PASSWORD", self.sasl_password)):
+                if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
+                    raise ValueError(f"{name}: needed with SECURITY_PROTOCOL={self.security_protocol}")
+        return self
 
 
 class StateSettings(BaseSettings):
@@ -43,19 +85,40 @@ class StateSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STATE_")
 
-    url: SecretStr = SecretStr("valkey://127.0.0.1:6379/0")
-    cluster: bool = False
-    timeout: float = 2.0  # seconds
+    url: SecretStr = Field(
+        default=SecretStr("valkey://127.0.0.1:6379/0"),
+        description="valkey:// or redis://, over TLS valkeys:// or rediss://, with user and password if it has some",
+    )
+    cluster: bool = Field(default=False, description="the address is one of a cluster's nodes")
+    timeout: Seconds = Field(default=2.0, description="seconds for connecting, and for an answer")
+
+    @field_validator("url")
+    @classmethod
+    def _of_a_state_store(cls, value: SecretStr) -> SecretStr:
+        _scheme(value.get_secret_value(), ("valkey", "valkeys", "redis", "rediss", "unix"))
+        return value
 
 
 class BlobSettings(BaseSettings):
-    """`BLOB_…`: where files are kept. `url` as obstore takes it: `file:///var/blobs`, `s3://bucket/prefix` …"""
+    """`BLOB_…`: where files are kept."""
 
     model_config = SettingsConfigDict(env_prefix="BLOB_")
 
-    url: str = "file:///tmp/channel-connectors/blobs"
-    max_bytes: int = 100 * 1024 * 1024  # of one inbound file
-    fetch_private: bool = False  # let commands name files on private addresses and over http: one-machine worlds only
+    url: str = Field(
+        default="file:///tmp/channel-connectors/blobs",
+        description="file:///directory, s3://bucket/prefix, gs://… or az://…; credentials as each of them has them",
+    )
+    max_bytes: int = Field(default=100 * 1024 * 1024, ge=1, description="bytes of the largest inbound file kept")
+    fetch_private: bool = Field(
+        default=False,
+        description="let commands name files on private addresses and over http: one-machine worlds only",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _of_a_blob_store(cls, value: str) -> str:
+        _scheme(value, ("file", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss"))
+        return value
 
 
 class HttpSettings(BaseSettings):
@@ -63,15 +126,36 @@ class HttpSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HTTP_")
 
-    host: str = "127.0.0.1"
-    port: int = 8080
-    max_body: int = 4 * 1024 * 1024  # bytes; the largest body a provider documents is 3 MB
-    body_timeout: float = 10.0  # seconds a client may take to send a body
-    head_timeout: float = 10.0  # seconds it may take from its first byte, or from connecting, to the body
-    max_in_flight: int = 64 * 1024 * 1024  # bytes of all bodies held at once; beyond it, 503
-    max_connections: int = 1000  # beyond it, the one that has kept us waiting longest is closed
-    public_url: str | None = None  # https base under which providers reach us; registers webhooks at start
-    drain_delay: float = 0.0  # seconds between "not ready" and closing, for the load balancer to notice
+    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 in the container")
+    port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 for any that is free")
+    max_body: int = Field(
+        default=4 * 1024 * 1024, ge=1, description="bytes of a webhook's body; the largest a provider documents is 3 MB"
+    )
+    body_timeout: Seconds = Field(default=10.0, description="seconds a client may take to send a body")
+    head_timeout: Seconds = Field(
+        default=10.0, description="seconds it may take from its first byte, or from connecting, to the body"
+    )
+    max_in_flight: int = Field(
+        default=64 * 1024 * 1024, ge=1, description="bytes of all bodies held at once; beyond it, 503"
+    )
+    max_connections: int = Field(
+        default=1000, ge=1, description="beyond it, the one that has kept us waiting longest is closed"
+    )
+    public_url: str | None = Field(
+        default=None, description="base under which providers reach us, https; registers webhooks at the start"
+    )
+    drain_delay: float = Field(
+        default=0.0, ge=0, description='seconds between "not ready" and closing, for the load balancer to notice'
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _reached_by_providers(cls, value: str | None) -> str | None:
+        if value is not None:
+            _scheme(value, ("https", "http"))
+            if urlsplit(value).scheme == "http" and urlsplit(value).hostname not in ("127.0.0.1", "localhost", "::1"):
+                raise ValueError("providers call https only")
+        return value
 
 
 class DeliverSettings(BaseSettings):
@@ -79,20 +163,28 @@ class DeliverSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DELIVER_")
 
-    slots: int = 128  # quick provider calls at once, and as many slow ones
-    account_slots: int = 32  # of one account, so that a hanging one leaves room for the others
-    short_wait: float = 5.0  # seconds a command waits in its lane; longer waits are parked
-    patience: float = 24 * 3600.0  # seconds until a command without `not_after` expires
-    probe_every: float = 60.0  # seconds between probes of accounts
+    slots: int = Field(default=128, ge=1, description="quick provider calls at once, and as many slow ones")
+    account_slots: int = Field(
+        default=32, ge=1, description="of one account, so that a hanging one leaves room for the others"
+    )
+    short_wait: Seconds = Field(default=5.0, description="seconds a command waits in its lane; longer waits are parked")
+    patience: Seconds = Field(default=24 * 3600.0, description="seconds until a command without `not_after` expires")
+    probe_every: Seconds = Field(default=60.0, description="seconds between probes of accounts")
 
 
 class ServiceSettings(BaseSettings):
-    """What is not of one group. `SEALING_KEY` opens account credentials (base64, 32 bytes)."""
+    """What is not of one group."""
 
-    roles: Annotated[tuple[Role, ...], NoDecode] = tuple(Role)
-    instance: str | None = None  # stable name of this replica (static group membership)
-    sealing_key: SecretStr | None = None
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    roles: Annotated[tuple[Role, ...], NoDecode] = Field(
+        default=tuple(Role), min_length=1, description="what this process does, with commas between them"
+    )
+    instance: str | None = Field(default=None, description="stable name of this replica (static group membership)")
+    sealing_key: SecretStr | None = Field(
+        default=None, description="opens the credentials of accounts: base64, 32 bytes; `accounts new-key` makes one"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="INFO", description="what is logged, and what is worse"
+    )
 
     @property
     def private_key(self) -> str | None:
@@ -108,3 +200,6 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+COMMON = (ServiceSettings, KafkaSettings, StateSettings, BlobSettings, HttpSettings, DeliverSettings)

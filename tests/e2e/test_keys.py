@@ -218,7 +218,8 @@ async def test_another_accounts_sealed_text_is_refused(channel: ChannelUnderTest
 
 async def test_nothing_starts_without_a_key(world: World) -> None:
     channel = await world.channel("whatsapp")
-    assert (await channel.run("run", status=2, SEALING_KEY="")).startswith("setting SEALING_KEY: is not set")
+    said = json.loads(await channel.run("run", status=2, SEALING_KEY=""))
+    assert (said["event"], said["variable"]) == ("setting_invalid", "SEALING_KEY")
 
 
 async def test_one_app_does_not_speak_of_anothers_numbers(world: World) -> None:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import structlog
 import uvloop
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsError
 
 from shared.channel import Channel, ProviderError, ReadsHistory, RegistersWebhook
 from shared.contract import ids
@@ -37,10 +37,11 @@ from shared.runtime.process.connections import (
     topic_specs,
 )
 from shared.runtime.process.service import Service
-from shared.runtime.settings import BlobSettings, DeliverSettings, HttpSettings, KafkaSettings, StateSettings
+from shared.runtime.settings import COMMON
 from shared.runtime.tools.accounts_file import InvalidAccountsFile, apply_accounts, read_accounts_file
 from shared.runtime.tools.cli import add_offline_commands, run_offline
 from shared.runtime.tools.rebuild import rebuild
+from shared.runtime.tools.settings import problems_of, settings_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
@@ -61,20 +62,21 @@ def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: lis
     0 done; 1 it failed while running; 2 the settings or the command line are not usable.
     """
     parsed = _parser().parse_args(arguments)
+    if parsed.command == "settings":
+        return _print_settings(_groups(settings))
     try:
         channel = build(settings())
         if parsed.command in _OFFLINE:
             return run_offline(channel, parsed)
         config = ServiceConfig()
-    except ValidationError as invalid:
-        for problem in invalid.errors(include_input=False, include_context=False, include_url=False):
-            where = ".".join(str(step) for step in problem["loc"]).upper()
-            sys.stderr.write(f"setting {_prefix(invalid.title, settings)}{where}: {problem['msg']}\n")
+    except (ValidationError, SettingsError) as invalid:
+        for variable, problem in problems_of(invalid, _groups(settings)):
+            _say_wrong(parsed, variable, problem)
         return 2
     try:
         _require_key(config, parsed)
     except CannotOpen as unusable:
-        sys.stderr.write(f"setting SEALING_KEY: {unusable}\n")
+        _say_wrong(parsed, "SEALING_KEY", str(unusable))
         return 2
     configure_logs(config.service.log_level)
     try:
@@ -100,11 +102,24 @@ def _require_key(config: ServiceConfig, parsed: argparse.Namespace) -> None:
         public_key(key)
 
 
-def _prefix(title: str, settings: object) -> str:
-    """What the environment variables of a group of settings begin with."""
-    groups = (settings, KafkaSettings, StateSettings, BlobSettings, HttpSettings, DeliverSettings)
-    found = next((group for group in groups if getattr(group, "__name__", None) == title), None)
-    return str(getattr(found, "model_config", {}).get("env_prefix", ""))
+def _groups(settings: object) -> list[type[BaseSettings]]:
+    """The groups of all services, and the channel's own."""
+    return [*COMMON, *((settings,) if isinstance(settings, type) and issubclass(settings, BaseSettings) else ())]
+
+
+def _say_wrong(parsed: argparse.Namespace, variable: str, problem: str) -> None:
+    """What keeps a service from starting is a line of its log; who called a tool reads a sentence."""
+    if parsed.command == "run":
+        configure_logs()
+        log.error("setting_invalid", variable=variable, problem=problem)
+    else:
+        sys.stderr.write(f"setting {variable}: {problem}\n")
+
+
+def _print_settings(groups: Iterable[type[BaseSettings]]) -> int:
+    for setting in settings_of(groups):
+        print(f"{setting.variable}={setting.default}\n    {setting.meaning} ({setting.takes})")
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command")
     parser.set_defaults(command="run")
     commands.add_parser("run", help="run the service (the default)")
+    commands.add_parser("settings", help="list all settings, with what each takes, its default and its meaning")
     add_offline_commands(commands)
     accounts = commands.add_parser("accounts", help="write accounts, or show the sealing keys")
     actions = accounts.add_subparsers(dest="action", required=True)

@@ -1,0 +1,75 @@
+"""Settings are documented, and a wrong one is named by its variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsError
+
+from shared.runtime.settings import COMMON
+from shared.runtime.tools.settings import problems_of, settings_of
+from tests.settings import DOCUMENT, channels, document
+
+GROUPS = [*COMMON, *(group for _, group in channels())]
+
+
+def test_the_document_is_fresh() -> None:
+    assert DOCUMENT.read_text() == document(), "make docs writes it anew"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [setting.variable for setting in settings_of(GROUPS) if not setting.meaning] == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("KAFKA_BOOTSTRAP", "kafka", "expected host:port"),
+        ("KAFKA_BOOTSTRAP", "kafka://broker:9092", "expected host:port"),
+        ("KAFKA_SECURITY_PROTOCOL", "SASL-SSL", "must be one of: 'PLAINTEXT', 'SSL'"),
+        ("KAFKA_SASL_MECHANISM", "SCRAM-SHA512", "must be one of: 'PLAIN', 'SCRAM-SHA-256'"),
+        ("KAFKA_SSL_CAFILE", "/nowhere/ca.pem", "there is no file /nowhere/ca.pem"),
+        ("KAFKA_PARTITIONS", "0", "must be at least 1"),
+        ("KAFKA_SEND_TIMEOUT", "soon", "is no number"),
+        ("KAFKA_CREATE_TOPICS", "perhaps", "is no true or false"),
+        ("STATE_URL", "http://valkey:6379", "expected an address that begins with valkey://"),
+        ("BLOB_URL", "bucket/files", "expected an address that begins with file://"),
+        ("HTTP_PORT", "http", "is no whole number"),
+        ("HTTP_PORT", "70000", "must be at most 65535"),
+        ("HTTP_PUBLIC_URL", "http://hooks.example", "providers call https only"),
+        ("ROLES", "", "names nothing"),
+        ("ROLES", "ingress,juggle", "1: must be one of: 'ingress', 'normalise'"),
+        ("LOG_LEVEL", "chatty", "must be one of: 'DEBUG'"),
+        ("WHATSAPP_APPS", "{", "is no JSON"),
+        ("WHATSAPP_GRAPH_VERSION", "26", "must match"),
+        ("TELEGRAM_POLL_TIMEOUT", "51", "must be at most 50"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_not_repeated(
+    variable: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    [(named, said)] = _problems()
+    assert named == variable
+    assert problem in said
+    assert Path(value).is_absolute() or not value or value not in said or len(value) < 3
+
+
+def test_sasl_without_a_user_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "pass-phrase")
+    assert _problems() == [("KAFKA_SASL_USERNAME", "needed with SECURITY_PROTOCOL=SASL_SSL")]
+
+
+def _problems() -> list[tuple[str, str]]:
+    return [problem for group in GROUPS for problem in _of(group)]
+
+
+def _of(group: type[BaseSettings]) -> list[tuple[str, str]]:
+    try:
+        group()
+    except (ValidationError, SettingsError) as invalid:
+        return list(problems_of(invalid, [group]))
+    return []
