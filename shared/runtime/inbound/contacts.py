@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import monotonic
 
 import structlog
+from cachetools import TTLCache
 
 from shared.channel import Account, Channel, Event, KnowsContacts, ProviderError
 from shared.contract.base import Contact
@@ -44,7 +44,8 @@ class ContactNames:
         self._topic = topics.inbound(self._name)
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asked: OrderedDict[str, float] = OrderedDict()
+        # Spares the store a question for every message of a contact that has no name.
+        self._asked: TTLCache[str, None] = TTLCache(_REMEMBERED, ASK_AGAIN_SECONDS, timer=monotonic)
 
     def look_up(
         self, account: Account, conversation_id: str, conversation: Conversation, events: Sequence[Event]
@@ -56,12 +57,12 @@ class ContactNames:
         if self._knows is None or conversation.name or conversation.blocked or not conversation.address:
             return
         message = next((e.data for e in events if e.type in FROM_CONTACT and isinstance(e.data, Message)), None)
-        if message is None or message.backfill or self._lately(conversation_id):
+        if message is None or message.backfill or conversation_id in self._asked:
             return
         if len(self._tasks) >= _MOST:
             self._count("dropped")
             return
-        self._remember(conversation_id)
+        self._asked[conversation_id] = None
         task = asyncio.create_task(self._introduce(self._knows, account, conversation, message, conversation_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -123,16 +124,6 @@ class ContactNames:
         envelope = event_envelope(self._name, event)
         await publish(self._log, self._topic, envelope)
         metrics.EVENTS.labels(self._name, EventType.CONTACT_UPDATED).inc()
-
-    def _lately(self, conversation_id: str) -> bool:
-        return monotonic() - self._asked.get(conversation_id, -ASK_AGAIN_SECONDS) < ASK_AGAIN_SECONDS
-
-    def _remember(self, conversation_id: str) -> None:
-        """Spares the store a question for every message of a contact that has no name."""
-        self._asked[conversation_id] = monotonic()
-        self._asked.move_to_end(conversation_id)
-        if len(self._asked) > _REMEMBERED:
-            self._asked.popitem(last=False)
 
     def _count(self, outcome: str) -> None:
         metrics.CONTACT_LOOKUPS.labels(self._name, outcome).inc()

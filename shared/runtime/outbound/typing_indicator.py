@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic, time
 
 import structlog
+from cachetools import LRUCache
 
 from shared.channel import Account, Channel, ProviderError, Refused
 from shared.contract.capabilities import Grade
@@ -79,7 +79,7 @@ class TypingIndicator:
         self._every = self._rules.refresh_every or self._rules.lasts or LONGEST_SECONDS
         self._sessions: dict[str, _Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # one outlives its session while the provider is being called
-        self._shown: OrderedDict[str, _Shown] = OrderedDict()  # by conversation, the latest last
+        self._shown: LRUCache[str, _Shown] = LRUCache(MOST_SESSIONS)  # by conversation
 
     async def handle(self, record: Record) -> None:
         """One typing command. Never raises for what it says."""
@@ -221,7 +221,4 @@ class TypingIndicator:
                 self._drop("shown")
                 return False
         self._shown[conversation_id] = _Shown(monotonic(), conversation.last_ref)
-        self._shown.move_to_end(conversation_id)
-        if len(self._shown) > MOST_SESSIONS:
-            self._shown.popitem(last=False)
         return True

@@ -7,11 +7,11 @@ the later begun part of the earlier. That order never changes, so replicas that 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import orjson
+from cachetools import TLRUCache
 
 from shared.channel import Event
 from shared.contract import ids
@@ -70,7 +70,7 @@ class Identities:
         self._channel = channel
         self._store = store
         self._clock = clock
-        self._peers: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()  # with when it was read
+        self._peers: TLRUCache[tuple[str, str], tuple[str, float]] = TLRUCache(_REMEMBERED, _stale_at, timer=clock)
 
     async def conversation_of(self, event: Event) -> str:
         """The conversation of an event: the one that its names mean. Raises StateUnavailable."""
@@ -191,11 +191,13 @@ class Identities:
         return ids.conversation_id(self._channel, account_id, peer)
 
     def _fresh(self, account_id: str, name: str) -> str | None:
-        peer, read_at = self._peers.get((account_id, name), (None, 0.0))
-        return peer if self._clock() - read_at < FRESH_SECONDS else None
+        known = self._peers.get((account_id, name))
+        return known[0] if known is not None else None
 
     def _remember(self, account_id: str, name: str, peer: str, read_at: float) -> None:
         self._peers[account_id, name] = peer, read_at
-        self._peers.move_to_end((account_id, name))
-        if len(self._peers) > _REMEMBERED:
-            self._peers.popitem(last=False)
+
+
+def _stale_at(name: tuple[str, str], known: tuple[str, float], now: float) -> float:
+    """A minute after it was read, however long that took."""
+    return known[1] + FRESH_SECONDS

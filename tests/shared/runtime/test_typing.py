@@ -231,8 +231,9 @@ async def test_where_it_needs_a_message_it_is_shown_once_for_each(make_world: Ma
         world.clock.advance(60)
 
 
-async def test_what_is_remembered_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_remembered_is_bounded(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.runtime.outbound.typing_indicator.MOST_SESSIONS", 5)
+    world = await make_world(channel())
     for peer in range(20):
         await type_(world, conversation_id=f"plain:acc_1:{peer}")
         await settle(world)
