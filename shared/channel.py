@@ -8,6 +8,7 @@ are commands that `plan` turns into calls without parts, or refuses with `unsupp
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -529,6 +530,13 @@ class NeedsSecrets(Protocol):
     def missing_secrets(self) -> Sequence[str]:
         """The variables that are not set and without which webhooks are refused or cannot be registered. No I/O."""
         ...
+
+
+@runtime_checkable
+class RecognisesSecrets(Protocol):
+    """A channel whose secrets can be told by their shape, wherever they turn up: no log shows them."""
+
+    secrets: Sequence[re.Pattern[str]]
 
 
 @runtime_checkable

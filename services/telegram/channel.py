@@ -11,6 +11,7 @@ from services.telegram.capabilities import CAPABILITIES
 from services.telegram.receive import inbound, subscription
 from services.telegram.send import fallbacks, outbound, sending
 from services.telegram.settings import Settings
+from services.telegram.shapes import SECRETS
 from shared.channel import (
     Account,
     Accounts,
@@ -36,6 +37,7 @@ class Telegram:
     """The Bot API for any number of bots in one process."""
 
     capabilities = CAPABILITIES
+    secrets = SECRETS
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""What Telegram's references look like: ids of messages, of files, of chats and the conversations in them."""
+"""What Telegram's references and secrets look like: ids of messages, files, chats and the conversations in them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ SHAPES = Shapes(
         "2026-11-27",
     ),
 )
+
+
+SECRETS = (re.compile(r"(?<!\d)\d{5,}:[A-Za-z0-9_-]{30,}"),)  # a bot's token
 
 
 def check_references(command: Command) -> None:

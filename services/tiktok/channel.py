@@ -19,6 +19,7 @@ from services.tiktok.receive.history import history_items, referral_items
 from services.tiktok.receive.wire import Content, Envelope, moment
 from services.tiktok.send import outbound
 from services.tiktok.settings import Settings
+from services.tiktok.shapes import SECRETS
 from shared.channel import (
     Account,
     Accounts,
@@ -52,6 +53,8 @@ _CLOCK_SKEW = timedelta(seconds=2)
 
 class TikTokChannel:
     """TikTok direct messages. `use_tokens` before `start` gives replicas one token store."""
+
+    secrets = SECRETS
 
     def __init__(
         self, settings: Settings, tokens: TokenStore | None = None, clock: Callable[[], float] = time.time

@@ -1,4 +1,4 @@
-"""What TikTok's references look like: ids of messages, of uploads, of conversations."""
+"""What TikTok's references and secrets look like: ids of messages, of uploads, of conversations."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ SHAPES = Shapes(
     file=Shape("a TikTok file", re.compile(_BASE64), f"{_DOCS}; ids seen in webhooks", "2026-11-27"),
     peer=Shape("a TikTok conversation", re.compile(_BASE64), f"{_DOCS}; ids seen in webhooks", "2026-11-27"),
 )
+
+
+SECRETS = (re.compile(r"\b(?:act|rft)\.[A-Za-z0-9._!-]{16,}"),)  # an access token, a refresh token
 
 
 def check_references(command: Command) -> None:

@@ -15,6 +15,7 @@ from services.whatsapp.send.draft import links_allowed, takes_link
 from services.whatsapp.send.recipient import peer_of
 from services.whatsapp.send.sending import Sender
 from services.whatsapp.settings import DEFAULT_APP, Settings
+from services.whatsapp.shapes import SECRETS
 from services.whatsapp.throughput import FIELDS, rate_of_number
 from shared.channel import (
     Account,
@@ -53,6 +54,7 @@ class WhatsApp:
     """Meta's Cloud API for any number of Meta apps, accounts and phone numbers in one process."""
 
     capabilities = CAPABILITIES
+    secrets = SECRETS
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

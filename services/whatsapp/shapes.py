@@ -1,4 +1,4 @@
-"""What WhatsApp's references look like: ids of messages, of uploads, of groups and people."""
+"""What WhatsApp's references and secrets look like: ids of messages, of uploads, of groups and people."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ SHAPES = Shapes(
         "2026-11-27",
     ),
 )
+
+
+SECRETS = (re.compile(r"\bEAA[A-Za-z0-9._!-]{16,}"),)  # an access token of the Graph API
 
 
 def check_references(command: Command) -> None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shared.channel import Channel
+from shared.channel import Channel, RecognisesSecrets
 from shared.runtime.tools import offline
 from shared.runtime.tools.payloads import payloads_of
 
@@ -37,6 +38,12 @@ def channel(name: str) -> Channel:
     """The channel as a service builds it, with its default settings."""
     built: Channel = importlib.import_module(f"services.{name}.channel").build()
     return built
+
+
+def secrets(name: str) -> Sequence[re.Pattern[str]]:
+    """What the channel says that its secrets look like."""
+    built = channel(name)
+    return built.secrets if isinstance(built, RecognisesSecrets) else ()
 
 
 def cases(name: str, direction: str) -> Iterator[Path]:

@@ -20,6 +20,7 @@ from shared.contract.base import rfc3339
 from shared.runtime import metrics
 from shared.runtime.logs import configure_logs
 from shared.state.client import Client
+from tests.channels import goldens
 from tests.e2e.providers import NAMES, Connected
 from tests.e2e.topics import eventually
 from tests.e2e.world import WORKSPACE
@@ -49,7 +50,7 @@ def logged() -> Iterator[io.StringIO]:
     root, lines = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
     with contextlib.redirect_stderr(lines):
-        configure_logs("DEBUG")
+        configure_logs("DEBUG", [shape for name in goldens.channel_names() for shape in goldens.secrets(name)])
     try:
         yield lines
     finally:

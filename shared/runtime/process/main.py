@@ -17,7 +17,7 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
-from shared.channel import Channel, ProviderError, ReadsHistory, RegistersWebhook
+from shared.channel import Channel, ProviderError, ReadsHistory, RecognisesSecrets, RegistersWebhook
 from shared.contract import ids
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
@@ -78,7 +78,7 @@ def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: lis
     except CannotOpen as unusable:
         _say_wrong(parsed, "SEALING_KEY", str(unusable))
         return 2
-    configure_logs(config.service.log_level)
+    configure_logs(config.service.log_level, channel.secrets if isinstance(channel, RecognisesSecrets) else ())
     try:
         return uvloop.run(_COMMANDS[parsed.command](channel, config, parsed))
     except (LogUnavailable, InvalidAccountsFile, CannotOpen, OSError) as failure:

@@ -445,7 +445,7 @@ def test_a_signal_stops_the_process_in_order(
 ) -> None:
     config = configure()
     monkeypatch.setattr(main, "ServiceConfig", lambda: config)
-    monkeypatch.setattr(main, "configure_logs", lambda _: None)
+    monkeypatch.setattr(main, "configure_logs", lambda *_: None)
     channel = PlainChannel()
     start = channel.start
 
