@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from services.tiktok.api.tokens import Grant, ProcessTokens, TokenKeeper, reauthorise
+from services.tiktok.api.errors import reauthorise
 from services.tiktok.api.transport import Endpoint, Transport
 from services.tiktok.api.uploads import image_part
 from services.tiktok.settings import Settings
 from shared.channel import Account, Failure, OpenFile, Pace, Priority, ProviderError, TokenStore
 from shared.contract.errors import ErrorCode
+from shared.kit.grants import Grant, GrantKeeper, ProcessTokens
 from shared.kit.http import no_file, opened
 from shared.kit.multipart import FilePart
 from shared.media.types import upload_name
@@ -53,7 +54,7 @@ class Client:
         self._settings = settings
         self._clock = clock
         self._api = Transport(settings)
-        self.tokens = self._api.tokens = TokenKeeper(
+        self.tokens = self._api.tokens = GrantKeeper(
             store or ProcessTokens(), self.refresh, settings.refresh_before, clock
         )
 
@@ -179,8 +180,10 @@ class Client:
         data = await self._api.request(EXCHANGE, json=self._as_client(body))
         return str(data.get("open_id") or ""), Grant.of_answer(data, self._clock())
 
-    async def refresh(self, grant: Grant) -> Grant:
+    async def refresh(self, account: Account, grant: Grant) -> Grant:
         """Spend a refresh token. An explicit refusal means that the owner has to authorize again."""
+        if not grant.refresh_token:
+            raise ProviderError(reauthorise("The access token has expired and there is no refresh token."))
         body = {"grant_type": "refresh_token", "refresh_token": grant.refresh_token}
         try:
             data = await self._api.request(REFRESH, json=self._as_client(body))
@@ -189,7 +192,7 @@ class Client:
             if failed.failure.code is ErrorCode.RATE_LIMITED or not code.startswith("4"):
                 raise
             raise ProviderError(reauthorise(failed.failure.detail or "TikTok refused the refresh token.")) from None
-        fresh = Grant.of_answer(data, self._clock(), grant.seed)
+        fresh = Grant.of_answer(data, self._clock(), grant)
         if not fresh.access_token:
             raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The refresh's answer has no token."))
         return fresh

@@ -123,6 +123,11 @@ def no_answer(*, sends: bool) -> Failure:
     return Failure(code, certain=not sends, provider_code="no_answer")
 
 
+def reauthorise(detail: str) -> Failure:
+    """The account needs its owner's consent again."""
+    return Failure(ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail=detail, scope="account", health=Health.REAUTH_REQUIRED)
+
+
 def _readable(message: str) -> str | None:
     """TikTok's message without the values it may repeat."""
     shown = provider_words(message)

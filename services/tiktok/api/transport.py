@@ -13,10 +13,11 @@ import aiohttp
 import orjson
 
 from services.tiktok.api import errors
-from services.tiktok.api.tokens import Grant, TokenKeeper, reauthorise
+from services.tiktok.api.errors import reauthorise
 from services.tiktok.settings import Settings
 from shared.channel import Account, Failure, Pace, Priority, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.kit.grants import Grant, GrantKeeper
 from shared.kit.http import BROKEN, Waits, certain, fetch, open_session
 from shared.kit.multipart import FilePart, form, uploading
 from shared.media.transfers import whole
@@ -43,7 +44,7 @@ class Transport:
     has certainly done nothing. `tokens` is set by the owner, whose refresh is itself a call.
     """
 
-    tokens: TokenKeeper
+    tokens: GrantKeeper
     pace: Pace
 
     def __init__(self, settings: Settings) -> None:

@@ -12,12 +12,12 @@ import pytest
 from sandbox.simulators.common import Clock
 from sandbox.simulators.tiktok import TikTokSimulator
 from services.tiktok.api.client import Client
-from services.tiktok.api.tokens import Grant, ProcessTokens
 from services.tiktok.channel import TikTokChannel
 from shared.channel import Account, Call, Files, OpenFile, ProviderError
 from shared.contract.commands import File
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
+from shared.kit.grants import Grant, ProcessTokens
 from tests.channels.tiktok.conftest import BUSINESS, OpenChannel, account_of, fail, settings_for
 
 
