@@ -140,6 +140,46 @@ def test_nothing_in_production_imports_the_generator() -> None:
     assert users <= GENERATOR | {"shared/contract/asyncapi.py"}
 
 
+# -------------------------------------------------------------------------------------------------------- clocks
+
+_CLOCK = re.compile(r"(?:time\.)?(?:time|monotonic)(?:_ns)?|datetime\.(?:now|utcnow)")
+
+
+def _reads_of_the_clock(text: str) -> list[str]:
+    """Calls of the machine's clock, but for what is only the default of a parameter."""
+    module = ast.parse(text)
+    functions = [node.args for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    defaults = [default for given in functions for default in (*given.defaults, *given.kw_defaults) if default]
+    allowed = {id(node) for default in defaults for node in ast.walk(default)}
+    calls = [node.func for node in ast.walk(module) if isinstance(node, ast.Call) and id(node) not in allowed]
+    return [name for name in map(ast.unparse, calls) if _CLOCK.fullmatch(name)]
+
+
+def test_the_clock_is_a_parameter() -> None:
+    outside = [p for p in MODULES if _relative(p).startswith(("services/", "shared/")) and not _in_runtime(p)]
+    read = {_relative(path): _reads_of_the_clock(path.read_text()) for path in outside}
+    assert {file: names for file, names in read.items() if names} == {}
+
+
+def test_the_runtime_takes_the_clock_by_name() -> None:
+    """Then the clock of the tests replaces it in every module at once."""
+    read = {_relative(path): _reads_of_the_clock(path.read_text()) for path in MODULES if _in_runtime(path)}
+    assert {file for file, names in read.items() if any(name.startswith("time.") for name in names)} == set()
+
+
+def _in_runtime(path: Path) -> bool:
+    return _relative(path).startswith("shared/runtime/")
+
+
+def test_a_read_of_the_clock_is_found() -> None:
+    assert _reads_of_the_clock("a = time()\nb = time.monotonic()\nc = datetime.now(UTC)") == [
+        "time",
+        "time.monotonic",
+        "datetime.now",
+    ]
+    assert _reads_of_the_clock("def f(now=lambda: datetime.now(UTC), *, clock=time): clock(), now(), loop.time()") == []
+
+
 # ----------------------------------------------------------------------------------------------- how files begin
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from time import time
 
 from services.telegram.api import probes
 from services.telegram.api.client import Client
@@ -39,8 +40,9 @@ class Telegram:
     capabilities = CAPABILITIES
     secrets = SECRETS
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time) -> None:
         self._settings = settings
+        self._clock = clock
         self._client = Client(settings)
 
     def authenticate(self, request: WebhookRequest, accounts: Accounts) -> None:
@@ -78,7 +80,7 @@ class Telegram:
         await subscription.register_webhook(self._client, self._settings, account, base_url)
 
     async def check_webhook(self, account: Account, base_url: str) -> str | None:
-        return await subscription.check_webhook(self._client, account, base_url)
+        return await subscription.check_webhook(self._client, account, base_url, self._clock())
 
     async def probe(self, account: Account) -> HealthChange:
         return await probes.probe(self._client, account)

@@ -63,7 +63,12 @@ class Blobs:
     seconds; while a file is stored or streamed, that is for the next chunk of it."""
 
     def __init__(
-        self, url: str, *, patience: float = PATIENCE, on_failure: Callable[[str], None] = lambda kind: None
+        self,
+        url: str,
+        *,
+        patience: float = PATIENCE,
+        on_failure: Callable[[str], None] = lambda kind: None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """`url`: `file:///directory`, `s3://bucket/prefix`, `gs://…`, `az://…`; credentials from the environment.
 
@@ -71,6 +76,7 @@ class Blobs:
         """
         self._patience, self._courtesy = patience, min(patience, _COURTESY)
         self._on_failure = on_failure
+        self._clock = clock
         self._probe_key = f".probe/{randrange(_PROBES)}"
         self._proved_until = 0.0
         parts = urlsplit(url)
@@ -182,7 +188,7 @@ class Blobs:
 
     async def reachable(self) -> bool:
         """Whether the store keeps what it is given: it is written to and read from, every few seconds at the most."""
-        if monotonic() < self._proved_until:
+        if self._clock() < self._proved_until:
             return True
         try:
             async with timeout(self._courtesy):
@@ -192,7 +198,7 @@ class Blobs:
         except (BlobsUnavailable, BlobMissing, TimeoutError):
             return False
         if kept == _PROBE:
-            self._proved_until = monotonic() + _PROVED_SECONDS
+            self._proved_until = self._clock() + _PROVED_SECONDS
         return kept == _PROBE
 
 

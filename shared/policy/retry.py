@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -10,14 +11,14 @@ from tenacity import RetryCallState, wait_exponential_jitter
 _BACKOFF = wait_exponential_jitter(multiplier=0.5, max=60.0, exp_base=2, jitter=0.5)
 
 
-def retry_after(header: str | None, now: datetime | None = None) -> float | None:
+def retry_after(header: str | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> float | None:
     """Seconds of a `Retry-After` header, a number or an HTTP date (RFC 9110 §10.2.3); None for anything else."""
     given = (header or "").strip()
     if given.isascii() and given.isdigit():
         return float(given[:9])
     try:
         moment = parsedate_to_datetime(given[:64])
-        return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+        return max(0.0, (moment - clock()).total_seconds())
     except (ValueError, TypeError, OverflowError):  # no date, or one without a zone
         return None
 

@@ -11,7 +11,6 @@ one run of two their group stands still for a minute; without static membership 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,6 +91,6 @@ class EmbeddedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         """Whether a missing record may still appear."""
         missing, since = self._missing.get(partition, (None, 0.0))
         if missing != offset:
-            since = time.monotonic()
+            since = asyncio.get_running_loop().time()
             self._missing[partition] = (offset, since)
-        return time.monotonic() - since < PATIENCE
+        return asyncio.get_running_loop().time() - since < PATIENCE

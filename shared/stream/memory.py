@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.stream.errors import LogUnavailable, NoSuchPartition, RecordTooLarge
@@ -17,11 +17,18 @@ from shared.stream.records import Headers, Partition, Record
 class MemoryLog:
     """See `Log`. One instance is one broker; `available = False` makes it unreachable. Nothing is compacted."""
 
-    def __init__(self, *, rebalance_timeout: float = 30.0, max_record_bytes: int = 1_048_576) -> None:
+    def __init__(
+        self,
+        *,
+        rebalance_timeout: float = 30.0,
+        max_record_bytes: int = 1_048_576,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         self.rebalance_timeout = rebalance_timeout
         self.available = True
         self.limits: dict[str, int] = {}
         self._max_bytes = max_record_bytes
+        self._now_ms = now_ms
         self._topics: dict[str, list[list[Record]]] = {}
         self._groups: dict[str, _Group] = {}
         self._keyless = itertools.count()
@@ -79,8 +86,7 @@ class MemoryLog:
         if not 0 <= partition < count:
             raise NoSuchPartition(f"{topic} has no partition {partition}")
         stored = Stored(partition, len(partitions[partition]))
-        now_ms = time.time_ns() // 1_000_000
-        partitions[partition].append(Record(topic, *stored, key, value, tuple(headers), now_ms))
+        partitions[partition].append(Record(topic, *stored, key, value, tuple(headers), self._now_ms()))
         if (appended := self._appended.pop(topic, None)) is not None:
             appended.set()
         for group in self._groups.values():

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from time import monotonic
 
 from services.email.api import errors
 from services.email.api.session import Session
@@ -91,7 +90,7 @@ class Pool:
             session = line.idle.pop()
             if self._is_over(session):
                 await session.close()
-            elif monotonic() - session.used < self._settings.idle_check or await session.check():
+            elif asyncio.get_running_loop().time() - session.used < self._settings.idle_check or await session.check():
                 return session
         return None
 
@@ -102,7 +101,7 @@ class Pool:
             session.abort()
 
     def _is_over(self, session: Session) -> bool:
-        lived = monotonic() - session.opened
+        lived = asyncio.get_running_loop().time() - session.opened
         return not session.usable or (
             session.mails >= self._settings.mails_per_connection or lived >= self._settings.connection_lifetime
         )

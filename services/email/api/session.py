@@ -14,7 +14,6 @@ import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from time import monotonic
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -86,7 +85,7 @@ class Session:
             local_hostname=helo,
             timeout=settings.connect_timeout,
         )
-        self.opened = self.used = monotonic()
+        self.opened = self.used = asyncio.get_running_loop().time()
         self.mails = 0
         self._reused = False
 
@@ -168,7 +167,7 @@ class Session:
             raise ProviderError(outcomes[0])
         await self._data(octets)
         self.mails += 1
-        self.used = monotonic()
+        self.used = asyncio.get_running_loop().time()
         return outcomes
 
     async def _mail(self, envelope: Envelope) -> None:

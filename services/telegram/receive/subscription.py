@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from time import time
 from typing import Any
 
 from services.telegram.api.client import Client
@@ -57,7 +56,7 @@ async def register_webhook(client: Client, settings: Settings, account: Account,
     await client.call(account, "setWebhook", parameters)
 
 
-async def check_webhook(client: Client, account: Account, base_url: str) -> str | None:
+async def check_webhook(client: Client, account: Account, base_url: str, now: float) -> str | None:
     """What is wrong with the webhook, in a sentence, or None. Raises ProviderError."""
     info: Json = await client.call(account, "getWebhookInfo", {}) or {}
     if not info.get("url"):
@@ -68,7 +67,7 @@ async def check_webhook(client: Client, account: Account, base_url: str) -> str 
     if missing:
         return f"The webhook does not bring {', '.join(sorted(missing))}."
     last_error = info.get("last_error_date")
-    if isinstance(last_error, int) and time() - last_error < _RECENT_ERROR:
+    if isinstance(last_error, int) and now - last_error < _RECENT_ERROR:
         return f"Telegram's last delivery failed: {info.get('last_error_message') or 'it does not say why'}."
     pending = info.get("pending_update_count")
     if isinstance(pending, int) and pending >= _MANY_PENDING:

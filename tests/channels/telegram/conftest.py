@@ -12,7 +12,7 @@ from PIL import Image
 
 from sandbox.simulators.common import Clock
 from sandbox.simulators.telegram import TelegramSimulator
-from services.telegram.channel import Telegram, build
+from services.telegram.channel import Telegram
 from services.telegram.settings import Settings
 from shared.channel import Account, Call, Failure, FileUnavailable, OpenFile, ProviderError, Receipt
 from shared.contract.accounts import AccountRecord
@@ -101,7 +101,8 @@ async def stage(sim: TelegramSimulator) -> AsyncIterator[Stage]:
     person = sim.setup.person(id=7001, first_name="Ida", username="idaberg")["id"]
     sim.customer.start(made["id"], person)
     sim.world.bots[made["id"]].updates.pending.clear()
-    channel = build(Settings(api_url=sim.url, connect_timeout=2, send_timeout=1, upload_timeout=2, poll_timeout=1))
+    settings = Settings(api_url=sim.url, connect_timeout=2, send_timeout=1, upload_timeout=2, poll_timeout=1)
+    channel = Telegram(settings, sim.clock.now)
     await channel.start()
     yield Stage(sim, channel, account_of(made["token"]), person, MemoryFiles())
     await channel.stop()

@@ -339,6 +339,17 @@ async def test_registering_and_checking_a_webhook(stage: Stage) -> None:
     assert problem is not None and "somewhere else" in problem
 
 
+async def test_a_delivery_that_failed_is_told_for_a_while(stage: Stage) -> None:
+    base = "https://connectors.example"
+    await stage.channel.register_webhook(stage.account, base)
+    webhook = stage.sim.world.bots[stage.bot_id].updates.webhook
+    webhook.last_error_date, webhook.last_error_message = int(stage.sim.clock.now()), "Connection refused"
+    problem = await stage.channel.check_webhook(stage.account, base)
+    assert problem == "Telegram's last delivery failed: Connection refused."
+    stage.sim.clock.advance(601)
+    assert await stage.channel.check_webhook(stage.account, base) is None
+
+
 async def test_a_webhook_needs_a_secret(stage: Stage) -> None:
     account = account_of(stage.account.credentials["token"], webhook_secret="")
     with pytest.raises(ProviderError) as failed:

@@ -172,10 +172,9 @@ async def test_a_full_disk_is_an_outage_that_names_itself(disk: Path) -> None:
     assert set(told) == {"ENOSPC"}
 
 
-async def test_a_probe_writes_seldom_and_leaves_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_probe_writes_seldom_and_leaves_one_file(tmp_path: Path) -> None:
     clock = Clock()
-    monkeypatch.setattr("shared.media.blobs.monotonic", lambda: clock.ms / 1000)
-    blobs = Blobs(tmp_path.as_uri())
+    blobs = Blobs(tmp_path.as_uri(), clock=clock.read)
     written = set()
     for passed in (0.0, 5.0, 4.9, 0.2, 20.0):
         clock.advance(passed)

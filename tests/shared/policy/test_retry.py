@@ -30,4 +30,4 @@ NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
     ],
 )
 def test_a_retry_after_header(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, NOW) == seconds
+    assert retry_after(header, lambda: NOW) == seconds
