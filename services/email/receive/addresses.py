@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from services.email.receive import headers
 
 MOST_ADDRESSES = 1000
+_MOST_TOKENS = 20_000
 _LONGEST_LIST = 64 * 1024  # bytes of one field
 _LONGEST_NAME = 250  # characters
 
 _TOKEN = re.compile(
-    rb"""(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<angle><[^<>]*>?)|(?P<sign>[,;:()])|(?P<text>[^"<,;:()]+|["<])""", re.DOTALL
+    rb"""(?P<quoted>"(?:[^"\\]|\\.){0,200}+")|(?P<angle><[^<>]*>?)|(?P<sign>[,;:()])|(?P<text>[^"<,;:()]+|["<])""",
+    re.DOTALL,
 )
 _ADDRESS = re.compile(r"[^\s<>(),;:\"@]+(?:@[^\s<>(),;:\"@]+)+")
 _AROUND = " \t'\"<>[]"
@@ -47,7 +50,7 @@ def addresses(value: bytes) -> list[Address]:
 def _entries(value: bytes) -> list[list[_Piece]]:
     entries: list[list[_Piece]] = [[]]
     depth = 0  # of comments, which nest
-    for token in _TOKEN.finditer(value):
+    for token in islice(_TOKEN.finditer(value), _MOST_TOKENS):
         kind, said = str(token.lastgroup), token[0]
         if said in (b"(", b")"):
             depth = depth + 1 if said == b"(" else max(0, depth - 1)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from services.email.receive import markup, replies
 from services.email.receive.contents import Contents, Segment
 from services.email.receive.parsed import Body, File
+
+if TYPE_CHECKING:
+    from services.email.receive.layout import Laid
 
 _LONGEST = 2 * 1024 * 1024  # characters of all segments together
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -24,66 +28,76 @@ def inline_name(index: int) -> str:
     return f"cid:part-{index}"
 
 
+class _Html:
+    """The html of a segment with its shape, which says what may be done with it."""
+
+    def __init__(self, source: str | None, names: Inline) -> None:
+        self.source = (source or "").strip()
+        self._shape = markup.shape_of(self.source)
+        self._names = names
+
+    def harmless(self, source: str | None = None) -> str:
+        """This html, or a part of it, as it may be shown."""
+        wanted = self.source if source is None else source
+        return markup.harmless(wanted, self._names) if wanted and self._shape.is_bearable else ""
+
+    def text(self) -> str:
+        if not self._shape.is_tree:
+            return _clean(markup.without_tags(self.source))
+        from services.email.receive import layout  # lxml costs tens of MiB: most mail does not need it
+
+        return markup.tidy(_clean(layout.text_of(self.source)))
+
+    def split(self) -> Laid | None:
+        """Its new and its quoted part, if they can be told."""
+        if not self._shape.is_tree or not _MAY_QUOTE.search(self.source):
+            return None
+        from services.email.receive import layout
+
+        return layout.split(self.source)
+
+
 def body_of(words: Contents) -> Body:
     """The body of a mail."""
     names = _names(words.files)
     segments = [segment for segment in words.segments if (segment.plain or "").strip() or (segment.html or "").strip()]
     if len(segments) == 1:
         return _alone(segments[0], names)
-    full = "\n\n".join(filter(str.strip, map(_text, segments)))[:_LONGEST]
+    pages = [_Html(segment.html, names) for segment in segments]
+    texts = [_plain(one) or page.text() for one, page in zip(segments, pages, strict=True)]
+    full = "\n\n".join(filter(None, texts))[:_LONGEST]
     parts = replies.split(full)
-    shown = ""
-    if any(segment.html for segment in segments):
-        shown = "\n".join(_harmless(one.html, names) if one.html else _paragraph(one.plain or "") for one in segments)
-    return Body(parts.text, full, parts.quoted, parts.signature, shown[:_LONGEST])
+    shown = [page.harmless() or _paragraph(text) for page, text in zip(pages, texts, strict=True)]
+    has_html = any(page.source for page in pages)
+    return Body(parts.text, full, parts.quoted, parts.signature, "\n".join(shown)[:_LONGEST] if has_html else "")
 
 
 def _alone(segment: Segment, names: Inline) -> Body:
-    source = (segment.html or "").strip()
-    plain = markup.tidy(_clean(segment.plain or ""))
-    shape = markup.shape_of(source)
-    laid = None
-    if source and shape.is_tree and _MAY_QUOTE.search(source):
-        from services.email.receive import layout  # lxml costs tens of MiB: most mail does not need it
-
-        laid = layout.split(source)
-    if plain.strip():
-        parts = replies.split(plain)
-        shown, quoted = (laid.new, laid.quoted) if laid and parts.quoted else (source, "")
-        full = plain
-    elif laid:
+    page = _Html(segment.html, names)
+    plain = _plain(segment)
+    laid = page.split() if page.source else None
+    if laid and not plain:
         new, older = (markup.tidy(_clean(one)) for one in (laid.new_text, laid.quoted_text))
+        full = f"{new}\n\n{older}"
         parts = replies.split(new)
         parts = parts._replace(quoted="\n\n".join(filter(None, (parts.quoted, older))))
-        shown, quoted, full = laid.new, laid.quoted, f"{new}\n\n{older}"
     else:
-        full = _text(segment)
+        full = plain or page.text()
         parts = replies.split(full)
-        shown, quoted = source, ""
-    return Body(
-        parts.text, full, parts.quoted, parts.signature, _harmless(shown, names), _harmless(quoted, names)
-    )  # fmt: skip
+    if laid and parts.quoted:
+        shown, quoted = page.harmless(laid.new), page.harmless(laid.quoted)
+    else:
+        shown, quoted = page.harmless(), ""
+    return Body(parts.text, full, parts.quoted, parts.signature, shown, quoted)
 
 
-def _text(segment: Segment) -> str:
-    """A segment as text: the plain form, where there is one with words in it."""
-    plain = markup.tidy(_clean(segment.plain or ""))
-    if plain.strip() or not segment.html:
-        return plain
-    if not markup.shape_of(segment.html).is_tree:
-        return markup.without_tags(_clean(segment.html))
-    from services.email.receive import layout
-
-    return markup.tidy(_clean(layout.text_of(segment.html)))
+def _plain(segment: Segment) -> str:
+    return markup.tidy(_clean(segment.plain or ""))
 
 
 def _clean(text: str) -> str:
     """Without control characters, which are in no text that people read."""
     return _CONTROLS.sub("", text)
-
-
-def _harmless(source: str, names: Inline) -> str:
-    return markup.harmless(source, names) if source and markup.shape_of(source).is_bearable else ""
 
 
 def _paragraph(text: str) -> str:

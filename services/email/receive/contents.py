@@ -110,6 +110,8 @@ class _Reader:
             self._file(part)
         elif kind in _TNEF or (kind == "application/octet-stream" and part.filename.lower() == "winmail.dat"):
             self._tnef(part)
+        elif part.too_deep:
+            self._file(part)
         elif part.is_multipart:
             # A multipart whose boundary is nowhere: its words, if it has any.
             self.found.segments.append(Segment(plain=part.text(LONGEST_TEXT)))
@@ -223,7 +225,9 @@ _ENRICHED_TAG = re.compile(r"<(<)|</?[a-z][^>\n]{0,60}>", re.I)
 
 def _enriched(text: str) -> str:
     """Text of RFC 1896: commands in angle brackets, a literal bracket doubled."""
-    return _ENRICHED_TAG.sub(lambda tag: tag[1] or "", re.sub(r"<param>.{0,200}?</param>", "", text, flags=re.I | re.S))
+    return _ENRICHED_TAG.sub(
+        lambda tag: tag[1] or "", re.sub(r"<param>[^<]{0,200}</param>", "", text, flags=re.I | re.S)
+    )
 
 
 def unflowed(text: str, *, delsp: bool) -> str:

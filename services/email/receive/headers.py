@@ -18,7 +18,8 @@ _MOST_PARAMETERS = 100
 _MOST_IDS = 100
 _LONGEST_ID = 900  # characters; a line of a mail has at most 998
 
-_FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n?")
+# Possessive: a field of a million folds is read in one go, and nothing is kept to go back to.
+_FIELD = re.compile(rb"([!-9;-~]{1,200}+)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
 # What mailboxes and archives write above a mail, and blank lines that programs left there.
 _ABOVE = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*\r?\n){0,20}(?:>?From [^\n]*\r?\n)?")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")

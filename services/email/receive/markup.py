@@ -15,9 +15,10 @@ LONGEST = 2 * 1024 * 1024  # bytes of html that are looked at
 _DEEPEST = 2000
 _MOST_ATTRIBUTES = 200
 _DEEPEST_TREE = 60  # libxml2 drops what is below 256, and cells and rows, which are not counted, are levels to it
-_MOST_TAGS_TO_LAY_OUT = 20_000
+_MOST_TAGS_TO_LAY_OUT = 5_000
+_LONGEST_TO_LAY_OUT = 256 * 1024  # characters
 
-_MOST_TAGS = 100_000
+_MOST_TAGS = 40_000
 # Open `<b>`s are opened anew in every block that follows: that many copies are bearable.
 _MOST_COPIES = 200_000
 
@@ -29,7 +30,7 @@ _BARE = frozenset((
 _COPIED = frozenset((
     "a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u",
 ))  # fmt: skip
-_NAME = re.compile(r"(/?)([a-zA-Z][a-zA-Z0-9:-]{0,40})")
+_NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,40})")
 
 _STYLES = {
     "background-color", "border", "border-bottom", "border-collapse", "border-color", "border-left", "border-right",
@@ -82,37 +83,37 @@ _CLEAN_ATTRIBUTE = re.compile(r' ([a-z-]+)="([^"]*)"')
 
 
 class Shape(NamedTuple):
-    """What decides how long html takes: levels of nesting, tags, and whether there is too much in one place."""
+    """What decides how long html takes: levels, tags, characters, and whether there is too much in one place."""
 
     depth: int
     tags: int
-    crowded: bool
+    length: int
+    crowded: bool = False
 
     @property
     def is_bearable(self) -> bool:
         """Whether it can be cleaned at all."""
-        return not self.crowded and self.depth <= _DEEPEST and self.tags < _MOST_TAGS
+        return not self.crowded and self.depth <= _DEEPEST and self.tags <= _MOST_TAGS
 
     @property
     def is_tree(self) -> bool:
         """Whether a tree can be made of it and laid out as text without losing any of it."""
-        return not self.crowded and self.depth <= _DEEPEST_TREE and self.tags <= _MOST_TAGS_TO_LAY_OUT
+        small = self.tags <= _MOST_TAGS_TO_LAY_OUT and self.length <= _LONGEST_TO_LAY_OUT
+        return small and not self.crowded and self.depth <= _DEEPEST_TREE
 
 
 def shape_of(markup: str) -> Shape:
     """The shape of html, by one pass over its tags."""
     open_now: Counter[str] = Counter()
     depth = deepest = tags = copied = copies = at = 0
-    while (at := markup.find("<", at)) >= 0 and tags < _MOST_TAGS:
-        name = _NAME.match(markup, at + 1)
-        if name is None:
-            at += 1
-            continue
-        end = markup.find(">", name.end())
+    if markup.count("<") > _MOST_TAGS:
+        return Shape(0, 0, len(markup), crowded=True)
+    while name := _NAME.search(markup, at):
+        at, end = name.start(), markup.find(">", name.end())
         end = len(markup) if end < 0 else end
         tags += 1
-        if end - at > 2 * _MOST_ATTRIBUTES and len(markup[at:end].replace("/", " ").split()) > _MOST_ATTRIBUTES:
-            return Shape(deepest, tags, crowded=True)
+        if end - at > 2 * _MOST_ATTRIBUTES and _is_crowded(markup[at:end]):
+            return Shape(deepest, tags, len(markup), crowded=True)
         at, called = end, name[2].lower()
         if called in _BARE:
             copies += copied
@@ -125,7 +126,12 @@ def shape_of(markup: str) -> Shape:
             open_now[called] -= 1
             depth -= 1
             copied -= called in _COPIED
-    return Shape(deepest, tags, copies > _MOST_COPIES)
+    return Shape(deepest, tags, len(markup), copies > _MOST_COPIES)
+
+
+def _is_crowded(tag: str) -> bool:
+    """Whether a tag may have too many attributes: blanks, slashes and quotes end one."""
+    return tag.count("=") > 2 * _MOST_ATTRIBUTES or len(tag.replace("/", " ").split()) > _MOST_ATTRIBUTES
 
 
 def harmless(markup: str, inline: Callable[[str], str | None]) -> str:

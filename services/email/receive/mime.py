@@ -13,6 +13,7 @@ from services.email.receive.transfer import IDENTITY, Step, decoded_chunks, enco
 
 DEEPEST = 20  # levels of multiparts; what is below stays a file
 MOST_LEAVES = 500
+_MOST_DELIMITERS = 20_000  # places that look like one, of one multipart
 _LONGEST_BOUNDARY = 200  # bytes; RFC 2046 §5.1.1 allows 70
 
 _AFTER_BOUNDARY = re.compile(rb"(--)?[ \t]*(?:\r?\n|\Z)")
@@ -39,6 +40,7 @@ class Part:
     end: int
     default_type: str = "text/plain"
     children: list[Part] = field(default_factory=list)
+    too_deep: bool = False  # a multipart that is not taken apart
 
     @property
     def start(self) -> int:
@@ -163,7 +165,7 @@ class _Walker:
                     break
                 part.children.append(self.part(first, last, depth + 1, inner))
         elif part.is_multipart and depth >= DEEPEST:
-            self.truncated = True
+            self.truncated = part.too_deep = True
         if not part.children:
             self._leaves += 1
         return part
@@ -173,7 +175,9 @@ class _Walker:
         raw, needle = self._raw, b"--" + boundary
         begun: int | None = None
         at = raw.find(needle, start, end)
-        while at >= 0:
+        for _ in range(_MOST_DELIMITERS):
+            if at < 0:
+                break
             after = _AFTER_BOUNDARY.match(raw, at + len(needle), end)
             if after is not None and (at == start or raw[at - 1] == 0x0A):
                 if begun is not None:

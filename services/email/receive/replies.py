@@ -12,9 +12,11 @@ from typing import NamedTuple
 from services.email.receive.phrases import CLOSINGS, FROM_LABELS, MOBILE, ORIGINAL, STARTERS, WROTE
 
 _MOST_LINES = 20_000  # that are looked at
+_MOST_LOOKED_AT = 1000  # of them closely
 _LONGEST_LINE = 400  # characters of a line that may say who wrote what is quoted
 _MOST_ATTRIBUTION_LINES = 4
 _MOST_SIGNATURE_LINES = 25
+_MOST_PARAGRAPHS = 50  # in which the footer of a telephone is looked for
 
 # They turn the direction of reading, or take no room: mail clients put them around names and dates.
 _INVISIBLE = dict.fromkeys([0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF])
@@ -28,6 +30,7 @@ _TIME = re.compile(r"\b\d{1,2}\s?[:.h時시]\s?\d{2}\b|\b\d{1,2}\s?[ap]\.?m\b", 
 _LABEL = re.compile(r"[\s|]*[*_]{0,2}([^\W\d_][^:：<>@\n]{0,30}?)[*_]{0,2}\s?[:：][*_]{0,2}(?:\s+|$|(?=\S))(.*)")
 _RULE = re.compile(r"\s*(?:[_=—–*-]\s?){5,}\s*")
 _TITLED_RULE = re.compile(r"\s*[-_=*—–]{2,}\s*([^\s_=*—–-].{0,120}?)\s*[-_=*—–]{2,}\s*:?\s*")
+_HINT = re.compile(r"[:：@\d]|^\s*[-_=*—–]")
 _QUOTED = re.compile(r"\s{0,3}(?:>|&gt;)|\s*\|\s?>")
 _DELIMITER = re.compile(r"\s*--\s*")
 _FOOTER_RULE = re.compile(r"\s*(?:_{20,}|-{20,}|={20,})\s*")
@@ -63,7 +66,7 @@ def split(text: str) -> Parts:
 
 
 def _visible(line: str) -> str:
-    return line if line.isascii() else line.translate(_INVISIBLE)
+    return line if line.isascii() or len(line) > 2 * _LONGEST_LINE else line.translate(_INVISIBLE)
 
 
 def _is_blank(lines: list[str]) -> bool:
@@ -79,13 +82,23 @@ def _joined(lines: list[str]) -> str:
 
 def _announced(lines: list[str]) -> _Cut | None:
     """The first place where something says that what follows is another message."""
+    looked_at = 0
     for at, line in enumerate(lines):
-        if not line or len(line) > _LONGEST_LINE or _QUOTED.match(line):
+        if not line or len(line) > _LONGEST_LINE or not _may_announce(lines, at):
             continue
         found = _titled_rule(lines, at) or _header_block(lines, at) or _attribution(lines, at)
-        if found is not None:
+        looked_at += 1
+        if found is not None or looked_at == _MOST_LOOKED_AT:
             return found
     return None
+
+
+def _may_announce(lines: list[str], at: int) -> bool:
+    """Whether a line is worth a closer look: a rule, a label, something with a number or an address in it."""
+    line = lines[at]
+    if _QUOTED.match(line):
+        return False
+    return _HINT.search(line) is not None or _follows_marks(lines, at + 1)
 
 
 def _titled_rule(lines: list[str], at: int) -> _Cut | None:
@@ -292,15 +305,16 @@ def _signature(lines: list[str]) -> int | None:
 
 def _mobile(lines: list[str]) -> int | None:
     """`Sent from my …` in a paragraph of its own."""
+    looked_at = 0
     for at in range(len(lines) - 1, -1, -1):
-        line = lines[at].strip()
-        if (
-            line
-            and len(line) <= 120
-            and MOBILE.fullmatch(line)
-            and (at == 0 or not lines[at - 1].strip() or at >= len(lines) - 3)
-        ):
+        apart = at == 0 or at >= len(lines) - 3 or not lines[at - 1].strip()
+        if not apart or not 0 < len(lines[at].strip()) <= 120:
+            continue
+        looked_at += 1
+        if MOBILE.fullmatch(lines[at].strip()):
             return at
+        if looked_at == _MOST_PARAGRAPHS:
+            break
     return None
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import NamedTuple
 
 from services.email.receive.transfer import UUENCODE, decoded_chunks
 
 LONGEST = 8 * 1024 * 1024  # bytes of a text that are looked through
-_MOST = 50
+_MOST = 100  # places that look like the beginning of one
 _HEAD = 4096
 
 _BEGIN = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,300})\r?\n", re.MULTILINE)
+_CLOSING = re.compile(rb"[ \t]*end[ \t]*(?:\r?\n|\Z)")
 _LINE = re.compile(rb"[\x20-\x60]{1,90}\r?\n?|\r?\n")
 
 
@@ -34,11 +36,11 @@ def extract(data: bytes) -> tuple[bytes, list[Found]]:
     words: list[bytes] = []
     found: list[Found] = []
     at = 0
-    while len(found) < _MOST and (begin := _BEGIN.search(data, at)):
+    for begin in islice(_BEGIN.finditer(data), _MOST):
+        if begin.start() < at:
+            continue
         end = _end(data, begin.end())
         if end is None:  # a sentence that begins with "begin"
-            words.append(data[at : begin.end()])
-            at = begin.end()
             continue
         decoded = b"".join(decoded_chunks([data[begin.end() : end]], UUENCODE))
         name = begin[1].decode("utf-8", "replace").strip().strip('"')
@@ -54,14 +56,12 @@ def _end(data: bytes, start: int) -> int | None:
     at, lines = start, 0
     while line := _LINE.match(data, at):
         said = line[0].rstrip(b"\r\n")
-        if said == b"end":  # pragma: no cover - lower case is no line of data
-            break
         length = (said[0] - 32) & 63 if said else 0
         if said and (length + 2) // 3 * 4 > len(said) + 3:
             break
         lines += bool(length)
         at = line.end()
-    closing = re.compile(rb"[ \t]*end[ \t]*(?:\r?\n|\Z)").match(data, at)
+    closing = _CLOSING.match(data, at)
     if closing is not None:
         return closing.end()
     return at if lines >= 3 else None
