@@ -56,6 +56,14 @@ class _Html:
 
         return layout.split(self.source)
 
+    def split_at(self, parts: replies.Parts) -> tuple[str, str] | None:
+        """Its new and its quoted part by what its text shows."""
+        if not parts.quoted or not self.source or not self._shape.is_tree:
+            return None
+        from services.email.receive import layout
+
+        return layout.split_at(self.source, parts.quoted, f"{parts.text}\n{parts.signature}")
+
 
 def body_of(words: Contents) -> Body:
     """The body of a mail."""
@@ -84,8 +92,9 @@ def _alone(segment: Segment, names: Inline) -> Body:
     else:
         full = plain or page.text()
         parts = replies.split(full)
-    if laid and parts.quoted:
-        shown, quoted = page.harmless(laid.new), page.harmless(laid.quoted)
+    halves = (laid.new, laid.quoted) if laid else page.split_at(parts)
+    if halves and parts.quoted:
+        shown, quoted = map(page.harmless, halves)
     else:
         shown, quoted = page.harmless(), ""
     return Body(parts.text, full, parts.quoted, parts.signature, shown, quoted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from services.email.receive import headers
 from services.email.receive.mime import Part, Structure
@@ -195,7 +195,7 @@ def _by_letter(root: Part, letter: str) -> Report:
     status, reply = _STATUS.search(words), _REPLY.search(words)
     begins = f"{subject}\n{words[:2000]}"
     delayed = STILL_TRYING.search(begins) or (DELAYED.search(begins) and not NOT_DELAYED.search(begins))
-    state: Any = "delayed" if delayed else "failed"
+    state: Literal["delayed", "failed"] = "delayed" if delayed else "failed"
     code = status[1] if status else None
     recipients = _addresses([b",".join(root.head.all("x-failed-recipients")).partition(b",")[0]])
     return Report(

@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass
 
 import lxml.html
+from inscriptis.css_profiles import STRICT_CSS_PROFILE
 from inscriptis.html_engine import Inscriptis
 from inscriptis.model.config import ParserConfig
 from lxml.html import HtmlElement
 
-_CONFIG = ParserConfig()
+# As the elements stand by default, without the blanks that the library puts around what has none.
+_CONFIG = ParserConfig(css=dict(STRICT_CSS_PROFILE))
 
 # Classes, ids and names under which mail clients put the message that is answered: the element is the quoted part.
 _QUOTES = re.compile(
@@ -28,6 +30,7 @@ _STARTS = re.compile(
 # Outlook has no name for it: a line above the header of the answered message.
 _OUTLOOK_LINE = re.compile(r"border:\s*none;\s*border-top:\s*solid\s+(?:#e1e1e1|#b5c4df|windowtext)\s+1\.0pt", re.I)
 _LONGEST_ATTRIBUTION = 300  # characters
+_PREFIX = 40  # characters, without blanks, by which the beginning of a text is known
 _PLACE = "\ue000"  # of the private use area: where a quote stood
 
 
@@ -60,6 +63,36 @@ def split(markup: str) -> Laid | None:
         return None
     new_text = _text(tree)
     return Laid(_markup(tree), _markup(quoted), new_text, _text(quoted)) if new_text.strip() else None
+
+
+def split_at(markup: str, quoted: str, kept: str) -> tuple[str, str] | None:
+    """The html before and after the place where the quoted text begins, if what stands before it is what is kept.
+
+    For clients that mark nothing: the text has shown what is quoted.
+    """
+    tree = _tree(markup)
+    begins = "".join(quoted.split())[:_PREFIX]
+    if tree is None or not begins:
+        return None
+    found = next((e for e in tree.iter() if isinstance(e.tag, str) and _begins_with(e, begins)), None)
+    if found is None or found.tag in ("html", "body"):
+        return None
+    while (inner := next(iter(found), None)) is not None and isinstance(inner.tag, str) and _begins_with(inner, begins):
+        if (found.text or "").strip():
+            break
+        found = inner
+    rest = lxml.html.Element("div")
+    _move_rest(found, rest)
+    return (_markup(tree), _markup(rest)) if _text(tree).split() == kept.split() else None
+
+
+def _begins_with(element: HtmlElement, begins: str) -> bool:
+    said = ""
+    for piece in element.itertext():
+        said += "".join(piece.split())
+        if len(said) >= len(begins):
+            break
+    return said.startswith(begins)
 
 
 def _tree(markup: str) -> HtmlElement | None:

@@ -51,19 +51,21 @@ ORIGINAL = re.compile(
     preposlan / исходное / пересыла / пересланн / оригинал / початкове / переслан / eredeti / továbbított / orijinal
     özgün / iletilen / αρχικό / προωθημέν / asli / diteruskan / gốc / chuyển tiếp / mesajul / izvorn / prvotno
     原始邮件 / 原邮件 / 原始郵件 / 转发 / 轉寄 / 轉發 / 元のメッセージ / 転送 / 원본 / 전달 / ต้นฉบับ / الأصلية / معاد
-    מקורית / הועברה / previous message / reply message / begin forwarded
+    מקורית / הועברה / previous message / reply message / begin forwarded / antwort nachricht
     """),
     re.I,
 )
 
-# The first label in the header of an answered message.
-FROM_LABELS = re.compile(
+# The first label in the header of an answered message: who wrote it, or when.
+HEADER_LABELS = re.compile(
     _either("""
     from / von / de / da / van / fra / från / frá / lähettäjä / od / от / від / kimden / gönderen / 보낸 사람 / 보낸사람
     발신 / 发件人 / 發件人 / 寄件者 / 寄件人 / 差出人 / 送信者 / من / از / dari / từ / người gửi / จาก / από / feladó
     מאת / expéditeur / remitente / remetente / mittente / afzender / avsändare / afsender / avsender / nadawca
     odesílatel / odosielateľ / отправитель / відправник / expeditor / de la / šalje / pošiljatelj / saatja
-    kellelt / nuo / no
+    kellelt / nuo / no / date / sent / datum / gesendet / fecha / enviado / data / inviato / envoyé / verzonden / dato
+    sendt / skickat / päivämäärä / lähetetty / wysłano / odesláno / дата / отправлено / tarih / 日期
+    发送时间 / 送信日時
     """),
     re.I,
 )

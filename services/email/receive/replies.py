@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from services.email.receive.phrases import CLOSINGS, FROM_LABELS, MOBILE, ORIGINAL, STARTERS, WROTE
+from services.email.receive.phrases import CLOSINGS, HEADER_LABELS, MOBILE, ORIGINAL, STARTERS, WROTE
 
 _MOST_LINES = 20_000  # that are looked at
 _MOST_LOOKED_AT = 1000  # of them closely
@@ -109,7 +109,7 @@ def _titled_rule(lines: list[str], at: int) -> _Cut | None:
     if found is None:
         return None
     title = found[1]
-    says_so = ORIGINAL.search(title) or (_DAY.search(title) and (_ADDRESS.search(title) or WROTE.search(title)))
+    says_so = ORIGINAL.search(title) or WROTE.search(title) or (_DAY.search(title) and _ADDRESS.search(title))
     if says_so or _labels(lines, _next(lines, at + 1))[0] >= 2:
         return _Cut(_with_rules_above(lines, at), at + 1)
     return None
@@ -124,7 +124,7 @@ def _header_block(lines: list[str], at: int) -> _Cut | None:
     if count < 2:
         return None
     has_address, has_time = bool(_ADDRESS.search(block)), bool(_DAY.search(block) or _TIME.search(block))
-    is_from = FROM_LABELS.fullmatch(label[1].strip().lower()) is not None
+    is_from = HEADER_LABELS.fullmatch(label[1].strip().lower()) is not None
     start = _with_rules_above(lines, at)
     under_rule = start < at
     said = int(has_address) + int(has_time)
@@ -202,7 +202,7 @@ def _says_who(block: str, colon: bool, marks: bool) -> bool:
     when = day or time
     if colon or marks:
         facts = sum(map(bool, (when, wrote, address)))
-        return facts >= 2 or (facts == 1 and marks and colon)
+        return facts >= 2 or (marks and colon and (facts == 1 or ORIGINAL.search(block) is not None))
     stripped = block.strip()
     ends = (address and stripped.endswith((">", ")", "]"))) or (wrote and wrote.end() >= len(stripped) - 2)
     begins = STARTERS.match(stripped) or stripped[:1].isdigit()
@@ -263,9 +263,8 @@ def _marked(lines: list[str], cut: _Cut | None) -> tuple[int, int] | None:
         return None
     start = cut.start if cut is not None else runs[0][0]
     rest = lines[runs[0][1] :]
-    if len(runs) > 1:
-        return None
-    if _is_blank(lines[:start]) and _is_blank(rest):
+    above, below = _is_blank(lines[:start]), _is_blank(rest)
+    if len(runs) > 1 or (above and below) or (cut is None and not above and not below):
         return None
     return start, runs[0][1]
 

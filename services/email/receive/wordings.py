@@ -129,7 +129,7 @@ NOT_GONE = _any_of(r"""
     authentication (?:required|failed) / not authori[sz]ed / virus / malware / content (?:reject|filter)
     relay(?:ing)? (?:access )?denied / relaying / unable to relay / not permitted to relay / gr[ae]y ?list / try again
     temporar / timed? ?-?out / connection refused / sender (?:address |domain )?(?:reject|denied|verify|unknown|blocked)
-    sender[^\n]{0,30}(?:not exist|invalid|unknown|unresolv) / your (?:ip|host|domain|e-?mail|access) / rate limit
+    sender[^\n]{0,30}(?:not exist|invalid|unknown|unresolv) / your (?:ip|host|access|server) / rate limit
     too fast / frequency / suspended / inactive / disabled / deactivat / dormant / loop / hop count
     currently unavailable
     return-path / reverse dns / ptr record / helo / delivery time expired / retry time / could not send message for past
