@@ -241,12 +241,12 @@ class Arrived:
 
     def _attachment(self, index: int, file: File) -> Attachment:
         attachment_id = ids.attachment_id(self.message_id, index)
-        claimed = None if file.type in ("", "application/octet-stream") else file.type
+        mime_type = _mime_type(file)
         return Attachment(
             attachment_id=attachment_id,
-            kind=_kind(file.sniffed or claimed or ""),
+            kind=_kind(mime_type or ""),
             filename=file.name,
-            mime_type=file.sniffed or claimed,
+            mime_type=mime_type,
             claimed_mime_type=file.type,
             size=file.size,
             blob=ids.blob_key(self.account.workspace_id, self.account.account_id, attachment_id),
@@ -277,6 +277,16 @@ def contact_of(address: Address) -> Contact:
 def _shown(listed: tuple[Address, ...]) -> tuple[str, ...]:
     known = (normal_address(one.email) or one.email.lower() for one in listed)
     return tuple(dict.fromkeys(known))[:_MOST_SHOWN]
+
+
+# What the first bytes of many different kinds of files have in common: the sender's word says more.
+_VAGUE = frozenset((None, "text/plain", "application/zip", "application/gzip", "application/x-ole-storage"))
+
+
+def _mime_type(file: File) -> str | None:
+    if file.sniffed in _VAGUE and file.type not in ("", "application/octet-stream"):
+        return file.type
+    return file.sniffed
 
 
 def _kind(mime_type: str) -> AttachmentKind:

@@ -56,7 +56,7 @@ class _Html:
 
         return layout.split(self.source)
 
-    def split_at(self, parts: replies.Parts) -> tuple[str, str] | None:
+    def split_at(self, parts: replies.Parts) -> Laid | None:
         """Its new and its quoted part by what its text shows."""
         if not parts.quoted or not self.source or not self._shape.is_tree:
             return None
@@ -85,16 +85,16 @@ def _alone(segment: Segment, names: Inline) -> Body:
     plain = _plain(segment)
     laid = page.split() if page.source else None
     if laid and not plain:
-        new, older = (markup.tidy(_clean(one)) for one in (laid.new_text, laid.quoted_text))
+        new, older = (markup.tidy(_clean(one)) for one in laid.text)
         full = f"{new}\n\n{older}"
         parts = replies.split(new)
         parts = parts._replace(quoted="\n\n".join(filter(None, (parts.quoted, older))))
     else:
         full = plain or page.text()
         parts = replies.split(full)
-    halves = (laid.new, laid.quoted) if laid else page.split_at(parts)
-    if halves and parts.quoted:
-        shown, quoted = map(page.harmless, halves)
+    laid = laid or page.split_at(parts)
+    if laid and parts.quoted:
+        shown, quoted = map(page.harmless, laid.html)
     else:
         shown, quoted = page.harmless(), ""
     return Body(parts.text, full, parts.quoted, parts.signature, shown, quoted)

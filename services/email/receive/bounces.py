@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from services.email.receive import headers
 from services.email.receive.mime import Part, Structure
@@ -43,7 +43,7 @@ _LONGEST_LETTER = 16 * 1024  # characters
 _MOST_RECIPIENTS = 50
 _MOST_NAMES = 10
 
-_STATES: dict[str, Any] = {
+_STATES: dict[str, Literal["failed", "delayed", "delivered", "relayed"]] = {
     "failed": "failed", "failure": "failed", "delayed": "delayed", "deferred": "delayed", "delivered": "delivered",
     "relayed": "relayed", "expanded": "relayed",
 }  # fmt: skip
@@ -101,11 +101,13 @@ def _is_bounce(root: Part, parts: list[Part], letter: str) -> bool:
         return True
     sender = headers.text(head.first("from")) or headers.text(head.first("return-path"))
     subject = headers.text(head.first("subject"))
-    begins = letter[:4000]
-    daemon = DAEMON.search(sender) is not None
-    titled, says = SUBJECT.search(subject) is not None, LETTER.search(begins) is not None
+    daemon, titled = DAEMON.search(sender) is not None, SUBJECT.search(subject) is not None
     empty = head.has("return-path") and headers.text(head.first("return-path")).strip("<> ") == ""
     submitted = headers.text(head.first("auto-submitted")).lower().startswith("auto-")
+    if not (daemon or titled or empty or submitted):
+        return False
+    begins = letter[:4000]
+    says = LETTER.search(begins) is not None
     returns = any(part.type in _ORIGINALS for part in parts) or _NAME.search(letter) is not None
     codes = _REPLY.search(begins) is not None or _STATUS.search(begins) is not None
     if daemon:

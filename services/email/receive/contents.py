@@ -26,7 +26,7 @@ _FOR_MACHINES = frozenset((
 _MAILS = frozenset(("message/rfc822", "message/global", "message/news"))
 _TNEF = frozenset(("application/ms-tnef", "application/vnd.ms-tnef"))
 _ENCRYPTED = frozenset(("application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"))
-_EXTENSIONS = {"message/rfc822": ".eml", "text/calendar": ".ics", "text/html": ".html", "text/plain": ".txt"}
+_EXTENSIONS = {"message/rfc822": ".eml", "text/html": ".html", "text/plain": ".txt"}
 _CID = re.compile(r"cid:([^\"'\s>)]{1,300})", re.I)
 
 
@@ -111,6 +111,7 @@ class _Reader:
         elif kind in _TNEF or (kind == "application/octet-stream" and part.filename.lower() == "winmail.dat"):
             self._tnef(part)
         elif part.too_deep:
+            self.found.notices.append("This message is nested too deeply to be shown.")
             self._file(part)
         elif part.is_multipart:
             # A multipart whose boundary is nowhere: its words, if it has any.
@@ -187,12 +188,11 @@ class _Reader:
             return
         kind = part.type
         name = part.filename or (safe_name(_subject(part)) + ".eml" if kind in _MAILS and _subject(part) else "")
-        head = part.data(HEAD)
-        sniffed = None if kind in _MAILS else sniff(head, name)
+        sniffed = None if kind.startswith(("message/", "multipart/")) else sniff(part.data(HEAD), name)
         if not name:
             name = _unnamed(kind, sniffed)
-        claimed = part.head.first("content-type") and kind
-        self._add(File(name, claimed or "", part.size(), reference(part.step), sniffed, part.content_id or None))
+        claimed = kind if part.head.has("content-type") or kind != "text/plain" else ""
+        self._add(File(name, claimed, part.size(), reference(part.step), sniffed, part.content_id or None))
 
     def _add(self, file: File) -> None:
         if len(self.found.files) < MOST_FILES:
@@ -210,6 +210,8 @@ def _subject(part: Part) -> str:
 
 
 def _unnamed(kind: str, sniffed: str | None) -> str:
+    if kind == "text/calendar":
+        return "invite.ics"
     extension = _EXTENSIONS.get(kind) or mimetypes.guess_extension(sniffed or kind) or ""
     return f"{'message' if kind in _MAILS else 'attachment'}{extension}"
 

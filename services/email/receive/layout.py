@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import lxml.html
 from inscriptis.css_profiles import STRICT_CSS_PROFILE
@@ -34,14 +33,19 @@ _PREFIX = 40  # characters, without blanks, by which the beginning of a text is 
 _PLACE = "\ue000"  # of the private use area: where a quote stood
 
 
-@dataclass(frozen=True, slots=True)
 class Laid:
-    """The new part of a reply and the quoted one, each as html and as text."""
+    """The new part of a reply and the quoted one."""
 
-    new: str
-    quoted: str
-    new_text: str
-    quoted_text: str
+    def __init__(self, new: HtmlElement, quoted: HtmlElement) -> None:
+        self._new, self._quoted = new, quoted
+
+    @property
+    def html(self) -> tuple[str, str]:
+        return _markup(self._new), _markup(self._quoted)
+
+    @property
+    def text(self) -> tuple[str, str]:
+        return _text(self._new), _text(self._quoted)
 
 
 def text_of(markup: str) -> str:
@@ -59,14 +63,16 @@ def split(markup: str) -> Laid | None:
     if tree is None:
         return None
     quoted = _cut(tree)
-    if quoted is None:
-        return None
-    new_text = _text(tree)
-    return Laid(_markup(tree), _markup(quoted), new_text, _text(quoted)) if new_text.strip() else None
+    return None if quoted is None or not _words(tree) else Laid(tree, quoted)
 
 
-def split_at(markup: str, quoted: str, kept: str) -> tuple[str, str] | None:
-    """The html before and after the place where the quoted text begins, if what stands before it is what is kept.
+def _words(tree: HtmlElement) -> str:
+    """What stands in a tree, without any white space."""
+    return "".join(tree.text_content().replace(_PLACE, "").split())
+
+
+def split_at(markup: str, quoted: str, kept: str) -> Laid | None:
+    """What stands before and after the place where the quoted text begins, if what stands before it is what is kept.
 
     For clients that mark nothing: the text has shown what is quoted.
     """
@@ -83,7 +89,7 @@ def split_at(markup: str, quoted: str, kept: str) -> tuple[str, str] | None:
         found = inner
     rest = lxml.html.Element("div")
     _move_rest(found, rest)
-    return (_markup(tree), _markup(rest)) if _text(tree).split() == kept.split() else None
+    return Laid(tree, rest) if _words(tree) == "".join(kept.split()) else None
 
 
 def _begins_with(element: HtmlElement, begins: str) -> bool:
