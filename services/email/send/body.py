@@ -75,11 +75,10 @@ def _lines(data: bytes) -> bytes:
 def _text(text: str, subtype: str) -> list[Segment]:
     """A text as it is; in the encoding that takes the fewest octets where its lines cannot go over the wire."""
     data = "\r\n".join(_ENDINGS.split(text)).encode("utf-8", "replace")
-    if not data.endswith(b"\r\n"):
-        data += b"\r\n"
+    lines = data + b"\r\n"  # the last line break belongs to what follows the part (RFC 2046 §5.1.1)
     if all(_SEVEN_BIT.fullmatch(line) for line in data.split(b"\r\n")):
-        return [_part_header(f"text/{subtype}; charset=utf-8", "7bit"), data]
-    quoted = _BARE_LF.sub(b"\r\n", binascii.b2a_qp(data, istext=True))
+        return [_part_header(f"text/{subtype}; charset=utf-8", "7bit"), lines]
+    quoted = _BARE_LF.sub(b"\r\n", binascii.b2a_qp(lines, istext=True))
     if len(quoted) <= encoded_size(len(data)):
         return [_part_header(f"text/{subtype}; charset=utf-8", "quoted-printable"), quoted]
     return [_part_header(f"text/{subtype}; charset=utf-8", "base64"), _lines(data)]
