@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from services.email.api import dkim, errors
+from services.email.api.mail import FileChanged, Mail, compose, too_large
 from services.email.api.oauth import AccessTokens
 from services.email.api.pool import Pool
 from services.email.api.session import Envelope, Login, LoginRefused, Session, Stale
 from services.email.mailbox import Mailbox, Server
-from services.email.send.mail import FileChanged, Mail, compose
-from services.email.send.outbound import too_large
 from services.email.settings import Settings
 from shared.channel import Account, Call, Failure, Files, OpenFile, ProviderError, Receipt
 from shared.contract.commands import File

@@ -6,7 +6,7 @@ import mimetypes
 import re
 from pathlib import PurePosixPath
 
-from services.email.send.headers import media_type
+from services.email.api.headers import media_type
 from shared.contract.commands import File
 from shared.contract.content import AttachmentKind
 

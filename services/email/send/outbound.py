@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from services.email.capabilities import LABEL, MAX_COPIES, SUBJECT_LIMIT, TEXT_LIMIT
+from services.email.api.mail import compose, too_large
+from services.email.capabilities import MAX_COPIES, SUBJECT_LIMIT, TEXT_LIMIT
 from services.email.mailbox import Mailbox
 from services.email.peers import normal_address
 from services.email.send import markup, names
 from services.email.send.content import Said, said
-from services.email.send.mail import compose
 from services.email.settings import Settings
 from services.email.shapes import check_references
 from services.email.subjects import one_line, reply_subject
@@ -36,7 +36,6 @@ from shared.contract.statuses import Warning, WarningCode
 METHOD = "send_mail"
 _IN_BRACKETS = re.compile(r"[^<>]*<([^<>]+)>\s*")
 _AUTOMATIC = frozenset({ActorKind.AI_AGENT, ActorKind.WORKFLOW})
-_FITS = 57 / 78  # of the octets of a mail, what its files may have before they are encoded
 
 
 def plan(
@@ -265,11 +264,3 @@ class _Plan:
         if size > cautious:
             detail = f"The mail has {size:,} bytes; many mail servers take at most {cautious:,}."
             self._warnings.append(Warning(code=WarningCode.MAY_BE_REFUSED, detail=detail))
-
-
-def too_large(size: int, limit: int) -> str:
-    """Why a mail is too large, in octets as they go over the wire, and what would fit."""
-    return (
-        f"{LABEL} carries files as text, which makes them larger: this mail has {size:,} bytes, at most {limit:,} are "
-        f"taken. That is about {int(limit * _FITS) // 100_000 / 10} MB of files."
-    )

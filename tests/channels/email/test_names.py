@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.email.api import headers
+from services.email.api.body import FilePart, base64_lines, encoded_size, segments
+from services.email.api.mail import compose
 from services.email.peers import normal_address, peer_of_address
-from services.email.send import headers
-from services.email.send.body import FilePart, base64_lines, encoded_size, segments
-from services.email.send.mail import compose
 from services.email.send.markup import as_text, formatted
 from services.email.subjects import base_subject, one_line, reply_subject
 from services.email.threads import chain, key_of, note_of, references_of, thread_keys

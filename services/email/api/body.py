@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
-from services.email.send import headers
+from services.email.api import headers
 
 LINE_BYTES = 57  # of a file, in a line of base64 (RFC 2045 §6.8)
 _ENDINGS = re.compile(r"\r\n|\r|\n")

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
-from services.email.send import headers
-from services.email.send.body import FilePart, Segment, base64_lines, encoded_size, segments
+from services.email.api import headers
+from services.email.api.body import FilePart, Segment, base64_lines, encoded_size, segments
 from shared.channel import OpenFile
 
 Params = Mapping[str, Any]
+_FITS = 57 / 78  # of the octets of a mail, what its files may have before they are encoded
 
 
 class FileChanged(Exception):
@@ -92,3 +93,11 @@ def _fields(params: Params, date: datetime) -> list[tuple[str, str]]:
         # Not `All`, which would also keep reports of failed delivery from us.
         fields.append(("X-Auto-Response-Suppress", "OOF, AutoReply"))
     return [*fields, ("MIME-Version", "1.0")]
+
+
+def too_large(size: int, limit: int) -> str:
+    """Why a mail is too large, in octets as they go over the wire, and what would fit."""
+    return (
+        f"Email carries files as text, which makes them larger: this mail has {size:,} bytes, at most {limit:,} are "
+        f"taken. That is about {int(limit * _FITS) // 100_000 / 10} MB of files."
+    )
