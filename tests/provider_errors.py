@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from services.email.api.errors import ENHANCED, WORDS
 from services.telegram.api.errors import RULES as TELEGRAM
 from services.tiktok.api.errors import CODES, MESSAGES
 from services.whatsapp.api.error_codes import MEANINGS, Codes
@@ -108,9 +109,26 @@ def _tiktok() -> Iterator[str]:
     yield "\nAny other code: `content_rejected` where it begins with 4, else the provider's trouble."
 
 
+def _email() -> Iterator[str]:
+    yield "\n## Email\n"
+    yield "A mail server's reply: its enhanced code first, then its words. Up to the final dot nothing has been sent;"
+    yield "after it every reply is certain, and only silence is `uncertain`.\n"
+    yield from _table("reply", "what becomes of it", "code of ours", "the agent reads")
+    for code, rule in ENHANCED.items():
+        yield _row(code, _becomes(rule.code, rule.health), f"`{rule.code}`", _reads(rule.code))
+    for pattern, rule in WORDS:
+        said = f"5xx, its words have `{pattern.pattern}`"
+        yield _row(said, _becomes(rule.code, rule.health), f"`{rule.code}`", _reads(rule.code))
+    yield "\n5xx at the login, and 530, 534, 535, 538 anywhere: `account_reauth_required`, after a fresh token where the"
+    yield "account logs in by token. 552 at MAIL: `file_too_large`; 550, 551 and 553 there without an enhanced code: the"
+    yield "account may not send as itself. 500 to 504 and 555: `internal`. Any other 4xx, 421 and a connection that"
+    yield "fails: tried again, of one recipient without holding the others back. Any other 5xx: `content_rejected`, in"
+    yield "the server's words without what may be personal."
+
+
 def document() -> str:
     """The whole document."""
-    return "\n".join([_HEAD, *_whatsapp(), *_telegram(), *_tiktok()]).replace("\n\n\n", "\n\n") + "\n"
+    return "\n".join([_HEAD, *_whatsapp(), *_telegram(), *_tiktok(), *_email()]).replace("\n\n\n", "\n\n") + "\n"
 
 
 if __name__ == "__main__":

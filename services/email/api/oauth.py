@@ -16,7 +16,9 @@ from services.email.settings import Settings
 from shared.channel import Account, Failure, ProviderError, TokenStore
 from shared.contract.errors import ErrorCode
 from shared.kit.grants import Grant, GrantKeeper, ProcessTokens
+from shared.kit.http import BROKEN, open_session
 
+_CONNECTIONS = 20  # a token lasts an hour
 _MAX_ANSWER = 64 * 1024
 _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 # RFC 6749 §5.2: what only the owner, or who has set the application up, can put right.
@@ -38,6 +40,7 @@ class AccessTokens:
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
+        self._timeout = aiohttp.ClientTimeout(total=settings.connect_timeout)
         self._http: aiohttp.ClientSession | None = None
         self._keeper = GrantKeeper(ProcessTokens(), self._refresh, settings.refresh_before, clock)
 
@@ -46,9 +49,7 @@ class AccessTokens:
         self._keeper.store = store
 
     async def start(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=self._settings.connect_timeout)
-        # No cookies, and no proxy or password that the environment or a file may name for a host.
-        self._http = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        self._http = open_session(connections=_CONNECTIONS)
 
     async def stop(self) -> None:
         await self._keeper.close()
@@ -89,9 +90,9 @@ class AccessTokens:
         url = _token_url(address)
         assert self._http is not None
         try:
-            async with self._http.post(url, data=form, allow_redirects=False) as response:
+            async with self._http.post(url, data=form, allow_redirects=False, timeout=self._timeout) as response:
                 body, status = await response.content.read(_MAX_ANSWER), response.status
-        except (aiohttp.ClientError, TimeoutError):
+        except BROKEN:
             raise ProviderError(_unavailable("token")) from None
         try:
             answer = orjson.loads(body)
