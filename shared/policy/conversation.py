@@ -25,6 +25,7 @@ class Conversation:
     cold: bool = False  # we wrote first, and the contact has never written
     closed_by_provider: bool = False
     unreachable: bool = False  # the contact blocked us, or is gone
+    undeliverable: bool = False  # the last message came back for good: the next one probably will, too
     blocked: bool = False  # we block the contact
     opted_out: bool = False
     address: Mapping[str, str] = field(default_factory=dict)
@@ -40,7 +41,7 @@ class Conversation:
         return self if self.address or not address else replace(self, address=address)
 
 
-_FLAGS = frozenset({"cold", "closed_by_provider", "unreachable", "blocked", "opted_out"})
+_FLAGS = frozenset({"cold", "closed_by_provider", "unreachable", "undeliverable", "blocked", "opted_out"})
 
 
 def flags(**said: bool) -> dict[str, str]:
@@ -63,6 +64,7 @@ def from_fields(fields: Mapping[str, str], quota_used: int = 0) -> Conversation:
         cold=fields.get("cold") == "1",
         closed_by_provider=fields.get("closed_by_provider") == "1",
         unreachable=fields.get("unreachable") == "1",
+        undeliverable=fields.get("undeliverable") == "1",
         blocked=fields.get("blocked") == "1",
         opted_out=fields.get("opted_out") == "1",
         address=orjson.loads(fields["address"]) if fields.get("address") else {},

@@ -197,6 +197,8 @@ def conversation_state(
     reasons = []
     if conversation.unreachable:
         reasons.append(ErrorCode.RECIPIENT_BLOCKED)
+    if conversation.undeliverable:
+        reasons.append(ErrorCode.UNDELIVERED)  # known, and tried all the same: addresses are mended
     if window is not None and not window.open:
         reasons.append(ErrorCode.WINDOW_CLOSED)
     left = window is None or window.quota_limit is None or (window.quota_used or 0) < window.quota_limit
@@ -226,7 +228,7 @@ def conversation_state(
         ),
         reasons=tuple(reasons),
         last_inbound_at=conversation.last_inbound,
-        reachable=reachable,
+        reachable=reachable and not conversation.undeliverable,
         blocked=conversation.blocked,
         opted_out=conversation.opted_out,
         display_name=conversation.name,

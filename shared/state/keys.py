@@ -77,6 +77,18 @@ WAITING = KeySpec(
     "list: statuses that came before their provider message id was known",
     "these statuses are not told; later ones are",
 )
+THREAD = KeySpec(
+    "t",
+    180 * _DAY,
+    "string: which thread of its conversation a key of a thread or a message belongs to",
+    "an answer to an older message begins a thread, under the same id where it brings the root",
+)
+NOTE = KeySpec(
+    "n",
+    180 * _DAY,
+    "hash: what the channel keeps of a thread for its next message, and what the thread was about last",
+    "the next message of ours goes out without subject and references of the thread",
+)
 ALIAS = KeySpec(
     "a",
     400 * _DAY,
@@ -124,6 +136,8 @@ ALL = (
     MESSAGE,
     SENT,
     WAITING,
+    THREAD,
+    NOTE,
     ALIAS,
     JOINED,
     CANCELLED,
@@ -158,6 +172,12 @@ class ConversationKeys:
 
     def message(self, message_id: str) -> str:
         return f"{MESSAGE.prefix}:{self._tag}:{message_id}"
+
+    def thread(self, name: str) -> str:
+        return f"{THREAD.prefix}:{self._tag}:{digest(name)}"
+
+    def note(self, thread_id: str) -> str:
+        return f"{NOTE.prefix}:{self._tag}:{digest(thread_id)}"
 
 
 def sent(channel: str, account_id: str, provider_ref: str) -> str:
@@ -216,6 +236,7 @@ redis.call('TIME')
 redis.call('SET', key, '1', 'EX', ttl)
 if redis.call('GET', key) ~= '1' or redis.call('EXISTS', key) ~= 1 then return redis.error_reply('PROBE not kept') end
 redis.call('GETEX', key, 'EX', ttl)
+redis.call('MGET', key)
 redis.call('EXPIRE', key, ttl, 'GT')
 redis.call('DEL', key)
 redis.call('HSET', key, 'field', '1')
@@ -467,6 +488,26 @@ end
 return 1
 """
 
+# The thread of these names: of the first that is known, else a new one. All of them mean it from now on.
+# KEYS: thread, the strongest first. ARGV: ttl, the id of a new thread. Returns the thread's id.
+JOIN_THREAD = """
+local id
+for _, key in ipairs(KEYS) do id = id or redis.call('GET', key) end
+id = id or ARGV[2]
+for _, key in ipairs(KEYS) do redis.call('SET', key, id, 'EX', ARGV[1]) end
+return id
+"""
+
+# A message of a thread is out. KEYS: conversation, note. ARGV: ttl, the note's fields (JSON), the thread's id,
+# conversation ttl.
+KEEP_NOTE = """
+for field, value in pairs(cjson.decode(ARGV[2])) do redis.call('HSET', KEYS[2], field, value) end
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+redis.call('HSET', KEYS[1], 'thread', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return 1
+"""
+
 # The peer an alias names; a new alias names the given one. KEYS: alias. ARGV: ttl, peer.
 ADOPT = """
 local known = redis.call('GET', KEYS[1])
@@ -522,11 +563,14 @@ local here, there = tonumber(ours.last_inbound or '0'), tonumber(theirs.last_inb
 local older, newer = theirs, ours
 if there > here then
   older, newer = ours, theirs
-  for _, field in ipairs({'last_inbound', 'last_ref', 'closed_by_provider', 'unreachable'}) do
+  for _, field in ipairs({'last_inbound', 'last_ref', 'closed_by_provider', 'unreachable', 'undeliverable'}) do
     set(field, theirs[field])
   end
+  set('thread', theirs.thread)
 end
-if not ours.unreachable then set('unreachable', theirs.unreachable) end
+for _, field in ipairs({'unreachable', 'undeliverable', 'thread'}) do
+  if not ours[field] then set(field, theirs[field]) end
+end
 if here > 0 and there > 0 or theirs.replied == '1' then set('replied', '1') end
 if here > 0 or there > 0 then
   if ours.cold == '1' then set('cold', '0') end

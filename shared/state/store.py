@@ -373,6 +373,32 @@ class Store:
         )
         return bool(added)
 
+    # --- threads of a conversation
+
+    async def find_thread(self, conversation_id: str, names: Sequence[str]) -> str | None:
+        """The id of the thread that the first known of these names belongs to, or None."""
+        at = ConversationKeys(conversation_id)
+        known = await self.client.call("MGET", *map(at.thread, names))
+        return next((str(thread_id) for thread_id in known if thread_id is not None), None)
+
+    async def join_thread(self, conversation_id: str, names: Sequence[str], new_id: str) -> str:
+        """The id of the thread of these names, the strongest first: `new_id` where none is known. All belong to it."""
+        at = ConversationKeys(conversation_id)
+        thread_id: str = await self.client.script(
+            keys.JOIN_THREAD, list(map(at.thread, names)), [keys.THREAD.ttl, new_id]
+        )
+        return thread_id
+
+    async def thread_note(self, conversation_id: str, thread_id: str) -> Fields:
+        """What is kept of a thread."""
+        return dict(await self.client.call("HGETALL", ConversationKeys(conversation_id).note(thread_id)))
+
+    async def keep_note(self, conversation_id: str, thread_id: str, fields: Mapping[str, str]) -> None:
+        """Keep this of a thread; it is the one of the conversation that was written in last."""
+        at = ConversationKeys(conversation_id)
+        arguments = [keys.NOTE.ttl, orjson.dumps(dict(fields)), thread_id, keys.CONVERSATION.ttl]
+        await self.client.script(keys.KEEP_NOTE, [at.record, at.note(thread_id)], arguments)
+
     # --- rates, locks, cursors, tokens
 
     async def take(

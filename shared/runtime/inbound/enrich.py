@@ -59,7 +59,7 @@ def fields_of(events: Sequence[Event]) -> dict[str, str]:
             fields |= flags(opted_out=event.data.consent == "opted_out")
             fields["consent_at"] = str(int(event.data.occurred_at.timestamp() * 1000))
         if isinstance(event.data, Message) and event.type in FROM_CONTACT and event.opens_window:
-            fields |= flags(unreachable=False)
+            fields |= flags(unreachable=False, undeliverable=False)
         if (contact := _contact_of(event)) and contact.display_name:
             fields["name"] = contact.display_name
     return fields

@@ -9,8 +9,19 @@ from datetime import datetime
 from time import time
 from typing import Protocol
 
-from shared.channel import Account, Channel, Event, HealthChange, LeftOut, Outcome, ReceivedItem, StatusUpdate
+from shared.channel import (
+    Account,
+    Channel,
+    Event,
+    HealthChange,
+    InThread,
+    LeftOut,
+    Outcome,
+    ReceivedItem,
+    StatusUpdate,
+)
 from shared.contract import ids
+from shared.contract.content import Thread
 from shared.contract.events import EventType, Message
 from shared.contract.topics import Topics
 from shared.media.blobs import BlobMissing, Blobs, BlobsUnavailable
@@ -24,6 +35,7 @@ from shared.runtime.inbound.raw import RawRecord, read_raw, reason_of
 from shared.runtime.reporting.feed import StateFeed
 from shared.runtime.reporting.identity import Identities, merge_field, merged_peers
 from shared.runtime.reporting.publish import enqueue, event_envelope
+from shared.runtime.reporting.threads import Threads
 from shared.state.client import StateUnavailable
 from shared.state.store import Observed, Store
 from shared.stream.deadletter import DeadLetters
@@ -83,6 +95,7 @@ class Normaliser:
         self._dead = dead
         self._feed = StateFeed(channel.capabilities, log_, store, topics)
         self._identities = identities
+        self._threads = Threads(store)
         self._effects = effects
         self._ingest_seconds = metrics.INGEST_SECONDS.labels(self._name)
         self._lag_seconds = metrics.PROVIDER_LAG_SECONDS.labels(self._name)
@@ -112,7 +125,9 @@ class Normaliser:
         except BlobsUnavailable:
             raise NotNow(RETRY_SECONDS, "blobs_unavailable") from None
         try:
-            items = [ReceivedItem(account.record, body, raw.received_at, record.offset) for account in accounts]
+            items = [
+                ReceivedItem(account.record, body, raw.received_at, record.offset, raw.blob) for account in accounts
+            ]
             if len(body) < LARGE:
                 outcomes = [self._channel.normalise(item) for item in items]
             else:
@@ -176,9 +191,12 @@ class Normaliser:
         said = fields_of(fresh)
         conversation = from_fields(observed.conversation | said, observed.quota_used)
         conversation = await self._count_echoes(conversation_id, conversation, fresh)
+        fresh, threads = await self._in_threads(conversation_id, observed, fresh)
         enriched = self._enriched(account, conversation_id, conversation, observed, fresh)
         enriched = replace(enriched, fields=said | enriched.fields)
         await self._send(account, conversation_id, conversation, enriched, unseen, raw)
+        for thread_id, thread in threads:
+            await self._threads.keep(conversation_id, thread_id, thread)
         self._effects.published(account, conversation_id, conversation, fresh)
         for event in fresh:
             if event.answer is not None:
@@ -215,6 +233,29 @@ class Normaliser:
             seen, found = await self._store.recall(before, event_ids, missing)
             observed = replace(observed, seen=observed.seen | seen, targets=observed.targets | found)
         return conversation_id, observed
+
+    async def _in_threads(
+        self, conversation_id: str, observed: Observed, events: Sequence[Event]
+    ) -> tuple[list[Event], list[tuple[str, InThread]]]:
+        """The events with the threads they belong to, and what is to be kept of those once the events are out."""
+        told: list[Event] = []
+        kept: list[tuple[str, InThread]] = []
+        topics: dict[str, str | None] = {}
+        for event in events:
+            thread, data = event.thread, event.data
+            if thread is None or not isinstance(data, Message):
+                told.append(event)
+                continue
+            refs = (event.provider_ref,) if event.provider_ref else ()
+            joined = await self._threads.join(conversation_id, thread, refs, observed.conversation)
+            before = topics.get(joined.thread_id, joined.topic)
+            changed = before is not None and thread.topic is not None and thread.topic != before
+            topics[joined.thread_id] = thread.topic
+            known = data.thread or Thread()
+            named = known.model_copy(update={"id": joined.thread_id, "subject_changed": changed or None})
+            told.append(replace(event, data=data.model_copy(update={"thread": named})))
+            kept.append((joined.thread_id, thread))
+        return told, kept
 
     def _enriched(
         self,

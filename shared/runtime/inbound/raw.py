@@ -22,7 +22,8 @@ from shared.stream.records import INJECTED, Headers, Record
 
 log = structlog.get_logger()
 
-_BLOB_REFERENCE = "raw-blob"
+BLOB = "blob"  # header: where the body is, of a record without one
+_BLOB_PREFIX = "raw-blob"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class RawWriter:
         self._items.inc(len(items))
 
     async def _enqueue(self, item: RawItem, headers: Headers) -> asyncio.Future[Stored]:
+        if item.blob is not None:
+            return await self._log.enqueue(self._topic, item.key.encode(), b"", (*headers, (BLOB, item.blob.encode())))
         try:
             return await self._log.enqueue(self._topic, item.key.encode(), item.body, headers)
         except RecordTooLarge:
@@ -78,7 +81,7 @@ class RawWriter:
 
     async def _enqueue_stored(self, item: RawItem, headers: Headers) -> asyncio.Future[Stored]:
         """The body in the blob store, a reference to it on the topic."""
-        reference = ("blob", (await self._store_body(item.body)).encode())
+        reference = (BLOB, (await self._store_body(item.body)).encode())
         return await self._log.enqueue(self._topic, item.key.encode(), b"", (*headers, reference))
 
     async def write_unreadable(self, route: str, body: bytes, detail: str) -> None:
@@ -94,7 +97,7 @@ def body_store(blobs: Blobs) -> StoreBody:
 
     async def put(content: bytes) -> str:
         try:
-            return await blobs.put_content(_BLOB_REFERENCE, content)
+            return await blobs.put_content(_BLOB_PREFIX, content)
         except BlobsUnavailable as away:
             raise LogUnavailable("the blob store is away") from away
 
@@ -127,7 +130,7 @@ def read_raw(record: Record) -> RawRecord:
         external_id=_text(given.get("external_id")),
         received_at=datetime.fromtimestamp(millis / 1000, UTC),
         traceparent=traceparent_of(_text(given.get("traceparent"))),
-        blob=_text(given.get("blob")),
+        blob=_text(given.get(BLOB)),
         app=_text(given.get("app")),
     )
 

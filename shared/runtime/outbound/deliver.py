@@ -52,6 +52,7 @@ from shared.runtime.outbound.sending import BILLING_RETRY, Park, Sender
 from shared.runtime.reporting import ledger
 from shared.runtime.reporting.identity import Identities
 from shared.runtime.reporting.statuses import StatusBook
+from shared.runtime.reporting.threads import Threads
 from shared.runtime.waiting.lanes import OVERTAKING, account_group, lane_group, outage_group
 from shared.state.client import StateUnavailable
 from shared.state.store import Fields, Opened, Settlement, Store
@@ -103,6 +104,7 @@ class Deliverer:
         self._parking = parking
         self._dead = dead
         self._identities = identities
+        self._threads = Threads(store)
         self._patience = patience
         self._told: set[bytes] = set()  # commands begun here, all of whose statuses so far have been told
         self._under_way: dict[bytes, tuple[str, Fields]] = {}  # their conversations, and the cancel rules they know
@@ -338,9 +340,10 @@ class Deliverer:
         reference, dropped = resolve_target(job.command, target, known)
         with self._sender.slot(job) if names_url(job.command) else nullcontext():
             files, corrected = await self._files_of(job)
-        calls = list(
-            self._channel.plan(job.kind, job.command, context_for(job.account, conversation, reference, files))
-        )
+        named = reference.provider_message_id if reference else None
+        thread = await self._threads.note(job.conversation_id, named, opened.conversation)
+        context = context_for(job.account, conversation, reference, files, thread)
+        calls = list(self._channel.plan(job.kind, job.command, context))
         if calls and (dropped or corrected):
             calls[0] = replace(calls[0], warnings=(*dropped, *corrected, *calls[0].warnings))
         return calls

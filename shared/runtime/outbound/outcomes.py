@@ -24,6 +24,7 @@ from shared.runtime.outbound.names import Names
 from shared.runtime.reporting import ledger
 from shared.runtime.reporting.ledger import CallEntry
 from shared.runtime.reporting.statuses import About, StatusBook, contract_error, is_message
+from shared.runtime.reporting.threads import Threads
 from shared.state.store import Fields, Settlement, Store
 from shared.stream.records import header
 
@@ -76,6 +77,7 @@ class Outcomes:
         self._health = health
         self._names = names
         self._sent = sent
+        self._threads = Threads(store)
         # Whoever reports nothing later needs no way back from a provider id to its command.
         self._has_receipts = any(state is not State.SENT for state in channel.capabilities.receipts)
 
@@ -138,6 +140,7 @@ class Outcomes:
             await self._book.apply_early(job.account.record, about, ref, waiting)
         if step.of:
             self._sent(job.conversation_id)
+        await self._keep_thread(step, refs)
         if counted:
             await self._book.feed(job.account.record, job.conversation_id)
         if receipt.learned:
@@ -162,6 +165,27 @@ class Outcomes:
             *(self._store.bind(self._name, step.job.account.account_id, ref, a.as_dict()) for a, ref in bound)
         )
         return [(about, ref, waiting) for (about, ref), waiting in zip(bound, early, strict=True) if waiting]
+
+    async def named(self, step: Step) -> None:
+        """Before the call: a report finds its message by the names we give it, also one that is faster than the answer.
+
+        The first name is the message's id.
+        """
+        names = step.call.names
+        known = About.of_part(step.job.command, step.job.conversation_id, step.first, max(step.of, 1), step.index)
+        about = replace(known, ref=names[0]).as_dict()
+        account_id = step.job.account.account_id
+        await asyncio.gather(*(self._store.bind(self._name, account_id, name, about) for name in names))
+
+    async def _keep_thread(self, step: Step, refs: Sequence[str]) -> None:
+        """The call's message is in its thread: answers to it are found there."""
+        thread = step.call.thread
+        if thread is None:
+            return
+        own = dict.fromkeys((*refs, *step.call.names))
+        conversation_id = step.job.conversation_id
+        joined = await self._threads.join(conversation_id, thread, own, {})
+        await self._threads.keep(conversation_id, joined.thread_id, thread)
 
     async def bind_again(self, job: Job, entries: Fields) -> None:
         """Whoever has made the parts may not have come to bind them, or to tell what was reported early."""
@@ -265,6 +289,7 @@ class Outcomes:
             ),
         }
         entries = await self._settle(step, Settlement(set_fields=settled, parts=parts))
+        await self._keep_thread(step, ())
         # The provider may have reported the part meanwhile; then there is no doubt left to tell of.
         open_ = [s for s in statuses if ledger.part_state(entries[ledger.part_field(s.part.index)]) is State.UNCERTAIN]
         await self._tell(step, open_, entries)

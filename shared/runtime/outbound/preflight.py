@@ -27,6 +27,7 @@ from shared.runtime.outbound.commands import LARGEST_RECORD, TOO_LARGE, account_
 from shared.runtime.outbound.prepare import Preparer, context_for, conversation_of, referred, resolve_target, target_of
 from shared.runtime.outbound.printed import printable_calls, read_command
 from shared.runtime.reporting.identity import Identities
+from shared.runtime.reporting.threads import Threads
 from shared.runtime.waiting.lanes import OVERTAKING
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
@@ -53,6 +54,7 @@ class Preflight:
         self._preparer = preparer
         self._health = health
         self._identities = identities
+        self._threads = Threads(store)
         self._bodies = bodies
 
     async def post(self, request: web.Request) -> web.Response:
@@ -112,7 +114,9 @@ class Preflight:
         known = await referred(self._store, conversation_id, target, opened)
         reference, warnings = resolve_target(command, target, known)
         files, corrected = await self._preparer.files_of(account, command)
-        calls = self._planned(kind, command, context_for(account, conversation, reference, files))
+        named = reference.provider_message_id if reference else None
+        thread = await self._threads.note(conversation_id, named, opened.conversation)
+        calls = self._planned(kind, command, context_for(account, conversation, reference, files, thread))
         parts = sum(call.parts for call in calls)
         if (quota := quota_of(rule_for(capabilities, conversation), conversation)) is not None and (
             conversation.quota_used + parts > quota

@@ -243,6 +243,7 @@ def context_for(
     conversation: Conversation,
     reference: ReplyReference | None,
     files: tuple[File, ...],
+    thread: Mapping[str, str] | None = None,
 ) -> PlanContext:
     """Everything `plan` may know."""
     return PlanContext(
@@ -251,4 +252,5 @@ def context_for(
         target=reference,
         last_inbound=conversation.last_ref,
         files=files,
+        thread=thread or {},
     )

@@ -326,6 +326,8 @@ class Sender:
         given = correlation(job.command.command_id, step.first)
         if step.call.parts and (self._echoes is not None or self._brings_back):
             intended, _ = await asyncio.gather(claim, self._bind(step, given))
+        elif step.call.names:
+            intended, _ = await asyncio.gather(claim, self._outcomes.named(step))
         else:
             intended = await claim
         if intended.answer == "quota":

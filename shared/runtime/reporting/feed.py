@@ -41,12 +41,13 @@ class StateFeed:
             conversation.blocked,
             conversation.opted_out,
         )
-        return f"{self._version}|{seen}|{conversation.quota_used}|{''.join('1' if flag else '0' for flag in flags)}"
+        told = "".join("1" if flag else "0" for flag in flags) + ("1" if conversation.undeliverable else "")
+        return f"{self._version}|{seen}|{conversation.quota_used}|{told}"
 
     @staticmethod
     def said_unreachable(conversation: Conversation) -> bool:
         """Whether the last record said that the contact cannot be reached."""
-        return conversation.fed[-4:][1:2] == "1"
+        return conversation.fed.rpartition("|")[2][1:2] == "1"
 
     async def keep_up(self, account: AccountRecord, conversation_id: str, conversation: Conversation) -> None:
         """Write records until the last one says what holds.

@@ -91,6 +91,7 @@ def status_envelope(
         provider_message_id=update.provider_message_id,
         occurred_at=update.occurred_at,
         error=None if one else told,
+        bounce=update.bounce,
         pricing=dict(update.pricing) if update.pricing is not None else None,
         participant=one or None,
     )

@@ -36,6 +36,7 @@ class About:
     """What a provider message id stands for: a part of a command.
 
     `target` is what a command that makes no message is about: the provider may give a reaction an id all the same.
+    `ref` is the message's id where it was found by another name of it.
     """
 
     conversation_id: str
@@ -44,14 +45,17 @@ class About:
     of: int
     call: int
     target: str | None = None
+    ref: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         known = {"c": self.conversation_id, "k": self.command_id, "p": self.part, "of": self.of, "i": self.call}
-        return known if self.target is None else {**known, "t": self.target}
+        further = {"t": self.target, "r": self.ref}
+        return known | {name: value for name, value in further.items() if value is not None}
 
     @classmethod
-    def read(cls, value: Mapping[str, Any]) -> About:
-        return cls(value["c"], value["k"], value["p"], value["of"], value["i"], value.get("t"))
+    def read(cls, value: Mapping[str, Any], found_by: str | None = None) -> About:
+        ref = value.get("r") or found_by
+        return cls(value["c"], value["k"], value["p"], value["of"], value["i"], value.get("t"), ref)
 
     @classmethod
     def of_part(cls, command: Command, conversation_id: str, part: int, of: int, call: int) -> About:
@@ -169,11 +173,16 @@ class StatusBook:
                 await self._settle_by_correlation(account.record, About.read(known), provider_id)
             if known is not None:
                 return About.read(known)
+        for candidate in update.candidates:
+            if provider_id and (known := await self._store.sent(self._channel, account.account_id, provider_id)):
+                return About.read(known, provider_id)
+            provider_id = candidate
         name = provider_id or given
         if name is None:
             return None
-        known = await self._store.match(self._channel, account.account_id, name, _as_waiting(update))
-        return None if known is None else About.read(known)
+        waits = _as_waiting(replace(update, provider_message_id=provider_id))
+        known = await self._store.match(self._channel, account.account_id, name, waits)
+        return None if known is None else About.read(known, provider_id)
 
     async def _settle_by_correlation(self, account: AccountRecord, about: About, provider_message_id: str) -> None:
         """The provider has brought our own id back: a part whose fate was unknown has been sent."""
@@ -203,6 +212,8 @@ class StatusBook:
 
     async def apply(self, account: AccountRecord, about: About, update: StatusUpdate, traceparent: str | None) -> None:
         """Move a part on and tell so; a report that moves nothing is not told again."""
+        if about.ref is not None:
+            update = replace(update, provider_message_id=about.ref)
         if update.participant is not None:
             await self._apply_of_one(account, about, update, traceparent)
             return
@@ -224,7 +235,7 @@ class StatusBook:
         if state is not State.DONE:
             status = status.model_copy(update={"rollup": ledger.rollup(entries, about.of)})
         await (await self.publish(status, traceparent))
-        if update.failure is not None:
+        if update.failure is not None or update.bounce is not None:
             await self._learn(account, conversation_id, update)
         await self._store.tell(about.conversation_id, about.command_id, told, state)
 
@@ -247,6 +258,7 @@ class StatusBook:
             target_message_id=about.target,
             occurred_at=min(update.occurred_at, datetime.now(UTC)),  # nothing has come from the future
             error=contract_error(update.failure) if update.failure else None,
+            bounce=update.bounce,
             pricing=dict(update.pricing) if update.pricing is not None else None,
         )
 
@@ -304,8 +316,9 @@ class StatusBook:
 
     async def _learn(self, account: AccountRecord, conversation_id: str, update: StatusUpdate) -> None:
         """Correct what we believe of a conversation, unless the contact has written since."""
-        assert update.failure is not None
-        learned = self.correction(update.failure)
+        learned = self.correction(update.failure) if update.failure is not None else {}
+        if update.bounce == "hard":
+            learned |= flags(undeliverable=True)
         if not learned:
             return
         observed = await self._store.observe(conversation_id)
@@ -366,6 +379,7 @@ def _as_waiting(update: StatusUpdate) -> dict[str, Any]:
         "at": rfc3339(update.occurred_at),
         "pricing": dict(update.pricing) if update.pricing is not None else None,
         "participant": update.participant,
+        "bounce": update.bounce,
         "failure": None
         if failure is None
         else {
@@ -386,6 +400,7 @@ def _from_waiting(waiting: Mapping[str, Any]) -> StatusUpdate:
         occurred_at=datetime.fromisoformat(waiting["at"]),
         pricing=waiting.get("pricing"),
         participant=waiting.get("participant"),
+        bounce=waiting.get("bounce"),
         failure=None
         if failure is None
         else Failure(

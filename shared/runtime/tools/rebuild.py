@@ -14,6 +14,7 @@ import orjson
 from pydantic import ValidationError
 
 from shared.channel import Account, Channel, Event, HealthChange, StatusUpdate
+from shared.contract.errors import ErrorCode
 from shared.contract.state import ConversationState
 from shared.contract.statuses import MessageStatus, State, supersedes
 from shared.contract.topics import Topics
@@ -122,7 +123,8 @@ async def _from_feed(store: Store, record: Record) -> int:
         return 0
     told = flags(
         blocked=state.blocked,
-        unreachable=not state.reachable,
+        unreachable=ErrorCode.RECIPIENT_BLOCKED in state.reasons,
+        undeliverable=ErrorCode.UNDELIVERED in state.reasons,
         opted_out=state.opted_out,
         closed_by_provider=state.window is not None and state.window.closed_by_provider,
     )

@@ -168,6 +168,8 @@ async def test_every_key_lives_for_a_while_and_shows_nobody(store: Store) -> Non
     await store.bind("telegram", "bot_1", "42:9", {})
     await store.adopt("telegram", "bot_1", "@ida", "42")
     await store.since(CONVERSATION)
+    await store.join_thread(CONVERSATION, ["ida-1"], "ida-1")
+    await store.keep_note(CONVERSATION, "ida-1", {"note": "{}"})
     await store.take([(keys.bucket("pair", CONVERSATION), 1, 1)], longest_wait=1)
     await store.first_in(10 * keys.PERIOD.ttl, "probe", "bot_1")
     await store.set_cursor("telegram", "bot_1", "99")
