@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.contract.capabilities import (
     Capabilities,
+    FileFormat,
     FileRule,
     Grade,
     Interactive,
@@ -18,6 +19,7 @@ from shared.contract.commands import CommandType, InteractiveKind
 from shared.contract.content import AttachmentKind
 from shared.contract.events import EventType
 from shared.contract.statuses import State
+from shared.media.file_table import outcomes_of
 
 MAX_PHOTO = 10_000_000  # bytes; decimal, the smaller reading of the documentation's MB
 MAX_FILE = 50_000_000
@@ -31,7 +33,10 @@ MAX_QUOTE = 1024
 MAX_ENTITIES = 100  # in a message; further ones are ignored (github.com/tdlib/telegram-bot-api/issues/820)
 
 _PHOTO_TYPES = ("image/jpeg", "image/png", "image/bmp", "image/tiff")
-_VIDEO_TYPES = ("video/mp4",)
+_VIDEO_TYPES = ("video/mp4", "image/gif")  # a GIF is an animation
+_H264 = FileFormat(mime_type="video/mp4", video_codecs=("h264",))
+_OPUS = FileFormat(mime_type="audio/ogg", audio_codecs=("opus",))
+_AAC = FileFormat(mime_type="audio/mp4", audio_codecs=("aac",))
 _AUDIO_TYPES = ("audio/mpeg", "audio/mp4")
 
 # The only reactions a bot can set (core.telegram.org/bots/api#reactiontypeemoji), without variation selectors.
@@ -50,59 +55,72 @@ REACTIONS = frozenset({
 _API = "core.telegram.org/bots/api"
 _READ = "2026-11-22"
 
+_FILES = {
+    AttachmentKind.IMAGE: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=_PHOTO_TYPES,
+        max_bytes=MAX_PHOTO,
+        max_pixels=10_000,
+        max_ratio=20.0,
+        makes="image/jpeg",
+        otherwise=AttachmentKind.DOCUMENT,
+        album="visual",
+    ),
+    AttachmentKind.VIDEO: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=_VIDEO_TYPES,
+        max_bytes=MAX_FILE,
+        formats=(_H264,),
+        makes="video/mp4",
+        otherwise=AttachmentKind.DOCUMENT,
+        album="visual",
+    ),
+    AttachmentKind.AUDIO: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=_AUDIO_TYPES,
+        max_bytes=MAX_FILE,
+        formats=(_AAC,),
+        makes="audio/mp4",
+        otherwise=AttachmentKind.VOICE,
+        album="audio",
+    ),
+    AttachmentKind.VOICE: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=("audio/ogg", "audio/mpeg", "audio/mp4"),
+        max_bytes=MAX_FILE,
+        formats=(_OPUS, _AAC),
+        makes="audio/ogg",
+        otherwise=AttachmentKind.DOCUMENT,
+    ),
+    AttachmentKind.VIDEO_NOTE: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=("video/mp4",),
+        max_bytes=MAX_FILE,
+        caption=False,
+        formats=(_H264,),
+        makes="video/mp4",
+        max_duration=60.0,
+        max_ratio=1.0,
+        otherwise=AttachmentKind.VIDEO,
+    ),
+    AttachmentKind.STICKER: FileRule(
+        grade=Grade.NATIVE,
+        mime_types=("image/webp", "application/x-tgsticker", "video/webm"),
+        max_bytes=MAX_FILE,
+        makes="image/webp",
+        caption=False,
+        otherwise=AttachmentKind.IMAGE,
+    ),
+    AttachmentKind.DOCUMENT: FileRule(grade=Grade.NATIVE, max_bytes=MAX_FILE, album="document"),
+}
+
 CAPABILITIES = Capabilities(
     channel="telegram",
     label="Telegram",
     # Telegram counts code points for bots; cutting by UTF-16 units satisfies whoever counts either way.
     text=TextRules(max_length=4096, caption_max_length=1024, unit="utf16", spans=Grade.NATIVE),
-    files={
-        AttachmentKind.IMAGE: FileRule(
-            grade=Grade.NATIVE,
-            mime_types=_PHOTO_TYPES,
-            max_bytes=MAX_PHOTO,
-            max_pixels=10_000,
-            max_ratio=20.0,
-            otherwise=AttachmentKind.DOCUMENT,
-            album="visual",
-        ),
-        AttachmentKind.VIDEO: FileRule(
-            grade=Grade.NATIVE,
-            mime_types=_VIDEO_TYPES,
-            max_bytes=MAX_FILE,
-            otherwise=AttachmentKind.DOCUMENT,
-            album="visual",
-        ),
-        AttachmentKind.AUDIO: FileRule(
-            grade=Grade.NATIVE,
-            mime_types=_AUDIO_TYPES,
-            max_bytes=MAX_FILE,
-            otherwise=AttachmentKind.VOICE,
-            album="audio",
-        ),
-        AttachmentKind.VOICE: FileRule(
-            grade=Grade.NATIVE,
-            mime_types=("audio/ogg", "audio/mpeg", "audio/mp4"),
-            max_bytes=MAX_FILE,
-            otherwise=AttachmentKind.DOCUMENT,
-        ),
-        AttachmentKind.VIDEO_NOTE: FileRule(
-            grade=Grade.NATIVE,
-            mime_types=_VIDEO_TYPES,
-            max_bytes=MAX_FILE,
-            caption=False,
-            max_duration=60.0,
-            max_ratio=1.0,
-            otherwise=AttachmentKind.VIDEO,
-        ),
-        AttachmentKind.STICKER: FileRule(
-            grade=Grade.NATIVE,
-            mime_types=("image/webp", "application/x-tgsticker", "video/webm"),
-            max_bytes=MAX_FILE,
-            caption=False,
-            otherwise=AttachmentKind.IMAGE,
-        ),
-        AttachmentKind.DOCUMENT: FileRule(grade=Grade.NATIVE, max_bytes=MAX_FILE, album="document"),
-    },
+    files=_FILES,
+    file_outcomes=outcomes_of(_FILES),
     album_size=10,
     reply_to=Grade.NATIVE,
     reply_to_on=("text", "media", "location", "contacts", "interactive"),

@@ -21,6 +21,7 @@ from shared.contract.commands import CommandType, InteractiveKind
 from shared.contract.content import AttachmentKind
 from shared.contract.events import EventType
 from shared.contract.statuses import State
+from shared.media.file_table import outcomes_of
 
 CHANNEL = "tiktok"
 # TikTok does not say what it counts; this count is never the smaller one.
@@ -59,6 +60,10 @@ SOURCES = (
 def capabilities(settings: Settings) -> Capabilities:
     """The capabilities under these settings."""
     rejected = FileRule(grade=Grade.REJECTED)
+    picture = FileRule(
+        grade=Grade.NATIVE, mime_types=IMAGE_TYPES, max_bytes=IMAGE_MAX_BYTES, caption=False, makes="image/jpeg"
+    )
+    files = {**dict.fromkeys(AttachmentKind, rejected), AttachmentKind.IMAGE: picture}
     strict = settings.window_profile == "strict"
     return Capabilities(
         channel=CHANNEL,
@@ -69,12 +74,8 @@ def capabilities(settings: Settings) -> Capabilities:
             unit=UNIT,
             spans=Grade.DEGRADED,
         ),
-        files={
-            **dict.fromkeys(AttachmentKind, rejected),
-            AttachmentKind.IMAGE: FileRule(
-                grade=Grade.NATIVE, mime_types=IMAGE_TYPES, max_bytes=IMAGE_MAX_BYTES, caption=False
-            ),
-        },
+        files=files,
+        file_outcomes=outcomes_of(files),
         files_per_message=QUOTA if strict else 50,
         text_and_files="apart",
         reply_to=Grade.NATIVE if settings.reply_reference else Grade.REJECTED,

@@ -48,8 +48,26 @@ class TextRules(Model):
     max_parts: int = 10
 
 
+class FileFormat(Model):
+    """What a file of a type must be besides: its codecs (empty: any), and how large.
+
+    `plain` asks for video that every phone plays: 4:2:0 in 8 bits, and no B-frames in H.264's High profile.
+    """
+
+    mime_type: str
+    video_codecs: tuple[str, ...] = ()
+    audio_codecs: tuple[str, ...] = ()
+    channels: int | None = None  # of its sound, at most
+    plain: bool = False
+    max_bytes: int | None = None  # where that is less than the rule's
+
+
 class FileRule(Model):
-    """What becomes of a file of one kind. `max_bytes` is the provider's; the product's 20 MiB applies as well."""
+    """What becomes of a file of one kind. `max_bytes` is the provider's; the product's 20 MiB applies as well.
+
+    A file that does not fit is converted into the type that the rule `makes`; where that cannot be done, it goes out
+    as the kind of `otherwise`, or not at all.
+    """
 
     grade: Grade
     mime_types: tuple[str, ...] = ()  # empty: any
@@ -61,6 +79,25 @@ class FileRule(Model):
     max_ratio: float | None = None
     max_duration: float | None = None  # seconds
     album: str | None = None  # kinds with the same name can share an album
+    formats: tuple[FileFormat, ...] = ()  # of those of `mime_types` that must be more than a type
+    eight_bit: bool = False  # no picture with more bits a channel, or in the colours of print
+    side: int | None = None  # pixels, of width and of height
+    makes: str | None = None
+
+
+class FileOutcome(Model):
+    """What becomes of files of a type, by the codecs in them, where the agent says nothing of their kind.
+
+    `converted` into `mime_type`; `document`: a picture, a sound or a video that goes out as a file; `rejected` for
+    the `reason`. What is larger than the channel takes of the type is made smaller where it is converted, too.
+    """
+
+    type: str
+    codecs: OptionalText = None
+    outcome: Literal["native", "converted", "document", "rejected"]
+    kind: AttachmentKind | None = None
+    mime_type: OptionalText = None
+    reason: OptionalText = None
 
 
 class TypingRules(Model):
@@ -132,6 +169,7 @@ class Capabilities(Model):
     label: str = "The channel"  # its name as people write it
     text: TextRules
     files: dict[AttachmentKind, FileRule]
+    file_outcomes: tuple[FileOutcome, ...] = ()
     files_per_message: int = 50
     album_size: int = 1
     text_and_files: Literal["together", "apart"] = "together"

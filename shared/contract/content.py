@@ -67,8 +67,9 @@ class AttachmentStatus(StrEnum):
 class Attachment(Model):
     """A file of a message. `blob` is known from the start, the bytes follow with `attachment.stored`.
 
-    `size` in bytes, `width` and `height` in pixels, `duration` in seconds. `mime_type` is what sniffing found,
-    `claimed_mime_type` what the sender said.
+    `size` in bytes, `width` and `height` in pixels as it is shown, `duration` in seconds. `mime_type` is what sniffing
+    found, `claimed_mime_type` what the sender said. `thumbnail` is the key of a JPEG (512 pixels, 100 KB at most),
+    `waveform` how loud a recording is in each of its equal parts, 64 at most, from 0 to 100.
     """
 
     attachment_id: str
@@ -84,6 +85,7 @@ class Attachment(Model):
     duration: float | None = None
     blob: OptionalText = None
     thumbnail: OptionalText = None
+    waveform: tuple[int, ...] | None = None
     provider_ref: OptionalText = None  # what the channel fetches the file by
     animated: bool | None = None
     inline: bool | None = None  # of an email: shown where its html says `cid:<attachment_id>`

@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     FILE_TYPE_MISMATCH = "file_type_mismatch"
     TOO_MANY_FILES = "too_many_files"
     FILE_UNAVAILABLE = "file_unavailable"
+    FILE_UNPROCESSABLE = "file_unprocessable"
     TEXT_TOO_LONG = "text_too_long"
     TEMPLATE_INVALID = "template_invalid"
     TEMPLATE_PAUSED = "template_paused"
@@ -175,6 +176,12 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
     ),
     ErrorCode.FILE_UNAVAILABLE: ErrorFact(
         ErrorClass.FILE, False, "The file could not be fetched.", "Attach the file again."
+    ),
+    ErrorCode.FILE_UNPROCESSABLE: ErrorFact(
+        ErrorClass.FILE,
+        False,
+        "The file could not be converted into what the channel takes.",
+        "Send another format, or a smaller file.",
     ),
     ErrorCode.TEXT_TOO_LONG: ErrorFact(
         ErrorClass.CONTENT,

@@ -14,7 +14,7 @@ from errno import ENOENT
 from pathlib import Path
 from random import randrange
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -56,6 +56,13 @@ class BlobMissing(Exception):
 
 class BlobsUnavailable(Exception):
     """The store does not answer, or refuses. Nothing is known about the blob."""
+
+
+class Stat(NamedTuple):
+    """Bytes, and what names the content as long as it stays under its key."""
+
+    size: int
+    version: str
 
 
 class Blobs:
@@ -122,9 +129,13 @@ class Blobs:
         """A directory that is gone holds no file, and says the same of each as if it alone were missing."""
         return self._directory is None or self._directory.is_dir()
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store what comes, all of it or nothing: an error of the iterator leaves no blob behind."""
-        writer = obstore.open_writer_async(self._store, key, buffer_size=_PART, max_concurrency=1)
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, content_type: str | None = None) -> None:
+        """Store what comes, all of it or nothing: an error of the iterator leaves no blob behind.
+
+        A directory keeps no `content_type`.
+        """
+        told: Any = {"Content-Type": content_type} if content_type and self._directory is None else None
+        writer = obstore.open_writer_async(self._store, key, attributes=told, buffer_size=_PART, max_concurrency=1)
         try:
             async for chunk in chunks:
                 async with self._answering():
@@ -146,8 +157,13 @@ class Blobs:
 
     async def size(self, key: str) -> int:
         """Bytes. Raises BlobMissing."""
+        return (await self.stat(key)).size
+
+    async def stat(self, key: str) -> Stat:
+        """Raises BlobMissing."""
         async with self._reading(key):
-            return int((await obstore.head_async(self._store, key))["size"])
+            found = await obstore.head_async(self._store, key)
+        return Stat(int(found["size"]), str(found["e_tag"] or found["last_modified"]))
 
     async def exists(self, key: str) -> bool:
         """Whether there is such a blob, as far as the store lets us see: S3 says 403 of one that is missing to whoever

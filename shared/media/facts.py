@@ -10,7 +10,7 @@ THUMBNAIL_SIDE = 512  # pixels, of the longer side
 THUMBNAIL_BYTES = 100_000
 WAVEFORM_BARS = 64
 
-Reason = Literal["broken", "too_large", "too_long", "no_such_codec"]
+Reason = Literal["broken", "too_large", "too_long", "no_such_codec", "too_slow"]
 
 
 class Unfit(Exception):

@@ -14,6 +14,7 @@ from shared.channel import Account, Channel, Event, Pulls
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import UrlFetcher
+from shared.media.processing import Processor
 from shared.runtime import metrics
 from shared.runtime.accounts.capabilities import AccountCapabilities
 from shared.runtime.accounts.health import AccountsHealth
@@ -42,7 +43,7 @@ from shared.runtime.outbound.sending import Sender
 from shared.runtime.outbound.typing_indicator import TypingIndicator
 from shared.runtime.reporting.identity import Identities
 from shared.runtime.reporting.statuses import StatusBook
-from shared.runtime.settings import DeliverSettings, Role
+from shared.runtime.settings import DeliverSettings, Role, WorkerSettings
 from shared.runtime.waiting.lanes import account_called, is_typing, lane_of, outage_group
 from shared.runtime.waiting.outages import Outages
 from shared.runtime.waiting.parked import ParkedRecords
@@ -52,6 +53,7 @@ from shared.stream.deadletter import DeadLetters
 from shared.stream.log import Log
 from shared.stream.parking import Parking
 from shared.stream.records import Partition, Record
+from shared.workers import Workers
 
 
 class Common:
@@ -67,6 +69,7 @@ class Common:
         accounts: AccountRegistry,
         *,
         fetch_private: bool = False,
+        workers: WorkerSettings | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.channel = channel
@@ -85,10 +88,14 @@ class Common:
         self.identities = Identities(self.name, store)
         self.book = StatusBook(channel.capabilities, stream, store, topics, self.identities)
         self.fetcher = UrlFetcher(allow_private=fetch_private)
-        self.preparer = Preparer(blobs, self.fetcher, channel)
+        sizes = workers or WorkerSettings()
+        self.workers = Workers(quick=sizes.quick, slow=sizes.slow)
+        self.processor = Processor(blobs, self.workers)
+        self.preparer = Preparer(blobs, self.fetcher, channel, self.processor)
 
     async def close(self) -> None:
         await self.fetcher.close()
+        await self.workers.close()
 
 
 @dataclass(frozen=True)

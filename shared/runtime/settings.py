@@ -121,6 +121,15 @@ class BlobSettings(BaseSettings):
         return value
 
 
+class WorkerSettings(BaseSettings):
+    """`WORKER_…`: processes that read and convert files, each with up to 768 MiB while it works."""
+
+    model_config = SettingsConfigDict(env_prefix="WORKER_")
+
+    quick: int = Field(default=2, ge=1)  # for pictures, voice, thumbnails
+    slow: int = Field(default=1, ge=1)  # for video
+
+
 class HttpSettings(BaseSettings):
     """`HTTP_…`: the listening side."""
 

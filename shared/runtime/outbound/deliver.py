@@ -37,9 +37,9 @@ from shared.runtime.outbound.commands import (
     read_command,
     refusal_status,
 )
+from shared.runtime.outbound.conversion import FileNotYet
 from shared.runtime.outbound.outcomes import Outcomes
 from shared.runtime.outbound.prepare import (
-    FileNotYet,
     Preparer,
     context_for,
     conversation_of,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -16,22 +16,18 @@ from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.media.blobs import BlobMissing, Blobs
+from shared.media.facts import Facts
 from shared.media.fetch import FetchFailed, FetchRefused, FetchTooLarge, UrlFetcher
+from shared.media.outcomes import can_be
+from shared.media.processing import Processor
 from shared.media.sniff import HEAD, SCRIPT, moves, sniff
 from shared.media.types import PROGRAMS, claim, claimed_by_name, denies
 from shared.policy.conversation import Conversation
 from shared.policy.judge import MAX_FILE_BYTES
+from shared.runtime.accounts.capabilities import capabilities_of
+from shared.runtime.outbound.conversion import Converter, FileNotYet
 from shared.runtime.reporting.identity import Identities, merged_peers
 from shared.state.store import Opened, Store
-
-_FAMILIES = {
-    AttachmentKind.IMAGE: ("image/",),
-    AttachmentKind.STICKER: ("image/", "video/", "application/x-tgsticker"),
-    AttachmentKind.VIDEO: ("video/", "image/gif"),
-    AttachmentKind.VIDEO_NOTE: ("video/",),
-    AttachmentKind.AUDIO: ("audio/", "video/mp4", "video/webm"),
-    AttachmentKind.VOICE: ("audio/", "video/mp4", "video/webm"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +131,21 @@ def own_blob(account: AccountRecord, file: File) -> str | None:
     return key if key is None or ids.is_blob_of(account.workspace_id, key) else ""
 
 
-class FileNotYet(Refused):
-    """The address of a file does not give it now; it may in a moment."""
+Prepared = tuple[File, tuple[Warning, ...]]
 
 
 class Preparer:
-    """Makes the files of commands ready: fetched, measured, looked at."""
+    """Makes the files of commands ready: fetched, looked at, converted into what the channel takes."""
 
-    def __init__(self, blobs: Blobs, fetcher: UrlFetcher, channel: Channel | None = None) -> None:
+    def __init__(self, blobs: Blobs, fetcher: UrlFetcher, channel: Channel, processor: Processor) -> None:
         self._blobs = blobs
+        self._channel = channel
+        self._converter = Converter(processor)
         self._addresses = channel if isinstance(channel, TakesAddresses) else None
         self._fetcher = fetcher
 
     async def files_of(self, account: Account, command: Command) -> tuple[tuple[File, ...], tuple[Warning, ...]]:
-        """The files of a command with their sizes and types as they are, and what was told otherwise. Raises Refused.
+        """The files of a command as they go out, and what is different about them. Raises Refused.
 
         A blob of another workspace, or of the connectors' own, is one that is not there: nothing tells them apart.
         """
@@ -156,24 +153,21 @@ class Preparer:
             return (), ()
         named = named_files(command.content)
         prepared = [await self._prepared(account, command, field, file) for field, file in named]
-        corrected = [detail for _, detail in prepared if detail]
-        warnings = (Warning(code=WarningCode.TYPE_CORRECTED, detail=" ".join(corrected)),) if corrected else ()
-        return tuple(file for file, _ in prepared), warnings
+        return tuple(file for file, _ in prepared), _together(prepared)
 
-    async def _prepared(self, account: Account, command: Command, field: str, file: File) -> tuple[File, str]:
-        """The file as it is, and a sentence where it is not what was told of it."""
+    async def _prepared(self, account: Account, command: Command, field: str, file: File) -> Prepared:
         if file.url is not None:
             if self._addresses is not None and self._addresses.takes_address(file, account.record):
-                return file, ""
+                return file, ()
             blob = await self._fetched(account, command.command_id, file.url, field)
         elif (named := own_blob(account.record, file)) is None:
-            return file, ""
+            return file, ()
         else:
             blob = named
         try:
             if not blob:
                 raise BlobMissing
-            size = await self._blobs.size(blob)
+            size, version = await self._blobs.stat(blob)
             head = await self._blobs.head(blob, HEAD) if size else b""
             found = sniff(head, file.filename)
         except BlobMissing:
@@ -182,13 +176,19 @@ class Preparer:
             raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=MAX_FILE_BYTES, actual=size)
         name = file.filename or (PurePosixPath(unquote(urlsplit(file.url).path)).name or None if file.url else None)
         animated = moves(head) if file.kind is AttachmentKind.STICKER else file.animated
-        exact = {"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name, "animated": animated}
-        known = file.model_copy(update=exact)
+        facts = {"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name, "animated": animated}
+        known = file.model_copy(update=facts)
         if found is None:
-            return known, ""
+            return known, ()
         if _pretends(known, found):
             raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
-        return _as_it_is(known, found, field)
+        exact, corrected = _as_it_is(known, found, field)
+        rules = capabilities_of(self._channel, account.record, None).files
+        try:
+            fitted, changed = await self._converter.fitted(account.record, rules, exact, found, version, field)
+        except BlobMissing:
+            raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
+        return fitted, (*corrected, *changed)
 
     async def _fetched(self, account: Account, command_id: str, url: str, field: str) -> str:
         """The blob a URL has been copied to, once per command: the provider gets bytes, not an address."""
@@ -220,8 +220,8 @@ def _pretends(file: File, found: str) -> bool:
     return found in PROGRAMS and (told is None or told not in (*PROGRAMS, "application/x-msdownload"))
 
 
-def _as_it_is(file: File, found: str, field: str) -> tuple[File, str]:
-    """The file with the type of its bytes, and a sentence where the command says another. A kind that the bytes cannot
+def _as_it_is(file: File, found: str, field: str) -> Prepared:
+    """The file with the type of its bytes, and a warning where the command says another. A kind that the bytes cannot
     be is not asked for either: the channel picks the one that fits."""
     told = claim(file.mime_type)
     by_name = None if told else claimed_by_name(file.filename)
@@ -230,12 +230,21 @@ def _as_it_is(file: File, found: str, field: str) -> tuple[File, str]:
     sound = file.kind in (AttachmentKind.AUDIO, AttachmentKind.VOICE) or (by_name or "").startswith("audio/")
     if mime_type == "video/mp4" and not told and sound:
         mime_type = "audio/mp4"  # the same boxes: only the sender knows that there is no picture
-    families = _FAMILIES.get(file.kind) if file.kind else None
-    other_kind = families is not None and not found.startswith(families)
+    other_kind = file.kind is not None and not can_be(file.kind, Facts(found))
     exact = file.model_copy(update={"mime_type": mime_type, "kind": None if other_kind else file.kind})
     if not denied and not other_kind:
-        return exact, ""
-    return exact, f"{field} goes out as {found}, which it is, not as {denied or file.kind}."
+        return exact, ()
+    detail = f"{field} goes out as {found}, which it is, not as {denied or file.kind}."
+    return exact, (Warning(code=WarningCode.TYPE_CORRECTED, detail=detail),)
+
+
+def _together(prepared: Sequence[Prepared]) -> tuple[Warning, ...]:
+    """The warnings of all files, one for each code."""
+    details: dict[WarningCode, list[str]] = {}
+    for _, warnings in prepared:
+        for warning in warnings:
+            details.setdefault(warning.code, []).append(warning.detail)
+    return tuple(Warning(code=code, detail=" ".join(said)) for code, said in details.items())
 
 
 def context_for(

@@ -24,6 +24,7 @@ from shared.runtime.settings import (
     KafkaSettings,
     ServiceSettings,
     StateSettings,
+    WorkerSettings,
 )
 from shared.state.client import Client
 from shared.state.store import Store
@@ -49,6 +50,7 @@ class ServiceConfig:
     blobs: BlobSettings = field(default_factory=BlobSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     deliver: DeliverSettings = field(default_factory=DeliverSettings)
+    workers: WorkerSettings = field(default_factory=WorkerSettings)
 
 
 def kafka_log(settings: KafkaSettings, client_id: str, channel: str = "") -> KafkaLog:

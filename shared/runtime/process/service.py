@@ -134,7 +134,16 @@ class Service:
         blobs = Blobs(config.blobs.url, on_failure=partial(self._checks.failed, "blobs"))
         accounts = AccountRegistry(self._name, config.service.private_key)
         private = config.blobs.fetch_private
-        common = Common(self._channel, topics, stream, Store(state), blobs, accounts, fetch_private=private)
+        common = Common(
+            self._channel,
+            topics,
+            stream,
+            Store(state),
+            blobs,
+            accounts,
+            fetch_private=private,
+            workers=self._config.workers,
+        )
         stack.push_async_callback(common.close)
         watch = TopicWatch(self._name, stream, topics)
         self._require(common, state, watch)

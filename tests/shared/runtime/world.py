@@ -249,6 +249,7 @@ class World:
 
     async def close(self) -> None:
         await self.process.outages.close()
+        await self.process.common.close()
         await self.client.close()
 
 
