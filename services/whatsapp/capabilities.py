@@ -28,7 +28,6 @@ from shared.policy.choices import Room
 
 CHANNEL = "whatsapp"
 MIB = 1024 * 1024
-PRODUCT_MAX_BYTES = 20 * MIB
 
 # Interactive limits, in code points or counts, by the field they bind.
 BODY = 1024
@@ -78,7 +77,7 @@ def room_of(*, group: bool, direct: bool) -> Room:
 
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
-# Meta's upload refuses every other type (error 100). What is text goes up as `text/plain` (`send.files.declared_type`).
+# Meta's upload refuses every other type (error 100). What is text goes up as `text/plain` (`api.uploads`).
 DOCUMENT_TYPES = (
     "application/pdf",
     "application/msword",

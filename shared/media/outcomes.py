@@ -50,13 +50,13 @@ def way_of(
 ) -> Way:
     """The best way for a file. What is not known of it is taken to fit.
 
-    `wanted` is the kind that was asked for; without one, another that carries the file as it is goes before a
-    conversion. `failed` are kinds for which a conversion has been tried in vain.
+    `wanted` is the kind that was asked for. Without one, and for sound, another that carries the file as it is goes
+    before a conversion. `failed` are kinds for which a conversion has been tried in vain.
     """
     first = wanted or kind_of(rules, facts)
     chain = _chain(rules, first)
     reason, limit = misfit(rules[first], facts, size)
-    for kind in chain if wanted is None else chain[:1]:
+    for kind in chain if wanted in (None, AttachmentKind.AUDIO) else chain[:1]:
         if kind is not AttachmentKind.DOCUMENT and misfit(rules[kind], facts, size)[0] is None:
             return Way("native", kind)
     for kind in chain:
@@ -79,6 +79,12 @@ def kind_of(rules: Rules, facts: Facts) -> AttachmentKind:
         return AttachmentKind.AUDIO
     kinds = {"image": AttachmentKind.IMAGE, "video": AttachmentKind.VIDEO, "audio": AttachmentKind.AUDIO}
     return kinds.get(family, AttachmentKind.DOCUMENT)
+
+
+def meant(wanted: AttachmentKind | None, facts: Facts) -> AttachmentKind | None:
+    """The kind that was asked for, unless the file cannot be shown as that; a picture that moves is none."""
+    moves = wanted is AttachmentKind.IMAGE and facts.mime_type == "image/gif"
+    return None if wanted is None or moves or not can_be(wanted, facts) else wanted
 
 
 def can_be(kind: AttachmentKind, facts: Facts) -> bool:
@@ -155,6 +161,11 @@ def _wrong_shape(rule: FileRule, width: int, height: int) -> str | None:
 def _can_make(rule: FileRule, facts: Facts, *, has_video: bool) -> bool:
     """Whether what the rule makes can be made of the file, as far as its type tells."""
     family = (rule.makes or "").partition("/")[0]
+    if rule.max_duration is not None and (facts.duration or 0) > rule.max_duration:
+        return False  # nothing is cut off
+    sides = facts.width or 0, facts.height or 0
+    if family == "image" and rule.max_ratio is not None and max(sides) > rule.max_ratio * min(sides):
+        return False
     if rule.makes == "image/webp" and facts.animated and rule.still_max_bytes is None:
         return False  # a limit of their own for still ones is what tells that there are moving ones
     if family == "image":

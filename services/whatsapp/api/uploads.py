@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import PurePosixPath
 from time import monotonic
 from weakref import WeakValueDictionary
 
@@ -18,6 +19,8 @@ from shared.media.types import claim
 # Meta keeps an upload for 30 days and tells nobody when it goes.
 _KEPT_SECONDS = 25 * 24 * 3600.0
 _REMEMBERED = 10_000
+
+_TEXTS = frozenset({"application/xml", "application/json"})
 
 Key = tuple[str, str]  # phone number id, SHA-256 of the bytes in hex
 
@@ -39,9 +42,9 @@ class Upload:
 
     def __init__(self, file: OpenFile) -> None:
         self._digest = hashlib.sha256()
-        mime_type = _declared_type(file.mime_type)
-        self.fields = {"messaging_product": "whatsapp", "type": mime_type}
-        self.part = FilePart(replace(file, mime_type=mime_type, chunks=self._digested(file.chunks)))
+        declared = _declared(file)
+        self.fields = {"messaging_product": "whatsapp", "type": declared.mime_type}
+        self.part = FilePart(replace(declared, chunks=self._digested(file.chunks)))
 
     @property
     def sha256(self) -> str:
@@ -53,7 +56,14 @@ class Upload:
             yield chunk
 
 
-def _declared_type(mime_type: str) -> str:
-    """Meta refuses plain `audio/ogg`: it wants to hear of the codec."""
-    known = claim(mime_type) or mime_type
-    return "audio/ogg; codecs=opus" if known == "audio/ogg" else known
+def _declared(file: OpenFile) -> OpenFile:
+    """As Meta wants to hear of it: with the codec of Ogg, and of text only that it is text, also by its name.
+
+    The contact sees another name.
+    """
+    known = claim(file.mime_type) or file.mime_type
+    if known == "audio/ogg":
+        return replace(file, mime_type="audio/ogg; codecs=opus")
+    if known.startswith("text/") or known in _TEXTS:
+        return replace(file, mime_type="text/plain", filename=f"{PurePosixPath(file.filename).stem or 'file'}.txt")
+    return replace(file, mime_type=known)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from services.whatsapp.capabilities import CAPABILITIES, PRODUCT_MAX_BYTES
+from services.whatsapp.capabilities import CAPABILITIES
 from shared.channel import Refused
 from shared.contract.commands import File
 from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.media.outcomes import limit_of
 from shared.media.types import claim, claimed_by_name
 
 _BY_EXTENSION = {
@@ -31,9 +32,7 @@ _BY_EXTENSION = {
     ".xml": "application/xml",
 }
 
-_TAKEN = (
-    "JPEG and PNG pictures, MP4 and 3GP videos, AAC, AMR, MP3, M4A and Ogg sound, PDF, text, Office and other documents"
-)
+_TAKEN = "JPEG and PNG pictures, MP4 and 3GP videos, AAC, AMR, MP3, M4A and Ogg sound, PDF, text and Office documents"
 
 # What a kind is called in a message.
 MESSAGE_TYPES = {
@@ -92,8 +91,7 @@ def fit(file: File, field: str) -> Fitted:
     wanted = kind = file.kind or _kind_of(mime_type)
     while True:
         rule = CAPABILITIES.files[kind]
-        most = rule.max_bytes if file.animated or rule.still_max_bytes is None else rule.still_max_bytes
-        limit = min(most, PRODUCT_MAX_BYTES)
+        limit = limit_of(rule, mime_type or "", animated=bool(file.animated))
         typed = not rule.mime_types or mime_type is None or mime_type in rule.mime_types
         fits = file.size is None or file.size <= limit
         if typed and fits:

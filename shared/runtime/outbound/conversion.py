@@ -11,9 +11,9 @@ from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.media.facts import Facts, Unfit
-from shared.media.outcomes import Rules, Way, can_be, recipe_of, way_of
+from shared.media.outcomes import Rules, Way, meant, recipe_of, way_of
 from shared.media.processing import LOOKED_AT, Looked, Made, Processor
-from shared.media.types import claim, upload_name
+from shared.media.types import claim, claimed_by_name, upload_name
 from shared.workers import Busy
 
 _SAID = {
@@ -50,8 +50,7 @@ class Converter:
             if wanted is not AttachmentKind.DOCUMENT:
                 looked = await self._processor.look(file.blob, version, found)
                 facts = looked.facts
-                if wanted is not None and not can_be(wanted, facts):
-                    wanted = None
+                wanted = meant(wanted, facts)
         except Busy:
             raise _not_yet(field) from None
         except Unfit as unfit:  # it is given the benefit of the doubt where it needs no conversion
@@ -109,33 +108,32 @@ _MEASURES = frozenset({"width", "height", "duration", "animated"})
 
 
 def _converted(file: File, way: Way, facts: Facts, made: Made, field: str) -> tuple[File, tuple[Warning, ...]]:
-    same = made.facts.mime_type == facts.mime_type
-    code = WarningCode.RECOMPRESSED if same else WarningCode.CONVERTED
-    exact = measured(file, made.facts).model_copy(
-        update={
-            "blob": made.blob,
-            "size": made.size,
-            "sha256": None,
-            "mime_type": made.facts.mime_type,
-            "kind": way.kind,
-            "filename": upload_name(file.filename, made.facts.mime_type) if file.filename else None,
-        }
-    )
-    return exact, (Warning(code=code, detail=f"{field} goes out as {made.facts.mime_type}: {way.reason}."),)
+    exact = _as(measured(file, made.facts), way.kind, made.facts.mime_type)
+    stored = exact.model_copy(update={"blob": made.blob, "size": made.size, "sha256": None})
+    return stored, (_said(facts.mime_type, made.facts.mime_type, way, field),)
+
+
+def _as(file: File, kind: AttachmentKind, mime_type: str) -> File:
+    """The file as another kind and type, and named so."""
+    name = upload_name(file.filename, mime_type) if file.filename else None
+    return file.model_copy(update={"mime_type": mime_type, "kind": kind, "filename": name})
+
+
+def _said(was: str, is_: str, way: Way, field: str) -> Warning:
+    code = WarningCode.RECOMPRESSED if was == is_ else WarningCode.CONVERTED
+    return Warning(code=code, detail=f"{field} goes out as {is_}: {way.reason}.")
 
 
 def as_planned(file: File, rules: Rules, field: str) -> tuple[File, tuple[Warning, ...]]:
     """What `Converter` would make of a file of which only what the command tells is known: for plans without files."""
-    told = claim(file.mime_type)
+    told = claim(file.mime_type) or claimed_by_name(file.filename)
     if told is None or file.kind is AttachmentKind.DOCUMENT or not any(rule.makes for rule in rules.values()):
         return file, ()
     facts = Facts(told, file.width, file.height, file.duration, file.animated)
-    way = way_of(rules, facts, file.size, file.kind)
+    way = way_of(rules, facts, file.size, meant(file.kind, facts))
     if way.outcome != "converted" or way.to is None:
         return file, ()
-    made = Facts(way.to, file.width, file.height, file.duration)
-    blob = file.blob or file.attachment_id or ""
-    return _converted(file.model_copy(update={"attachment_id": None}), way, facts, Made(blob, made, 0), field)
+    return _as(file, way.kind, way.to).model_copy(update={"size": None}), (_said(told, way.to, way, field),)
 
 
 def _not_yet(field: str) -> FileNotYet:

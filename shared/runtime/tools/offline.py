@@ -20,6 +20,7 @@ from shared.channel import (
     Refused,
     ReplyReference,
     StatusUpdate,
+    TakesAddresses,
     WebhookRequest,
 )
 from shared.contract import ids
@@ -29,6 +30,7 @@ from shared.contract.commands import (
     Command,
     CommandRefused,
     CommandType,
+    File,
     MessageEdit,
     MessageSend,
     named_files,
@@ -36,8 +38,10 @@ from shared.contract.commands import (
 )
 from shared.contract.envelope import type_name
 from shared.contract.errors import ERRORS, ErrorCode
+from shared.contract.statuses import Warning
 from shared.contract.unknown_fields import ignored_fields
 from shared.policy.judge import unfit_files, unknown_to_channel
+from shared.runtime.outbound.conversion import as_planned
 from shared.runtime.outbound.prepare import own_blob
 from shared.runtime.outbound.printed import PlanContextFacts, printable_calls, read_command, refused, writable
 from shared.runtime.reporting.publish import event_envelope, status_envelope
@@ -186,10 +190,27 @@ def _planned(
         context = _context(channel.capabilities.channel, command, facts)
         if workspace_id:
             _only_own_files(context.account, command)
-        return printable_calls(channel.plan(kind, command, context))
+        files, warnings = _files(channel, context.account, command)
+        calls = list(channel.plan(kind, command, replace(context, files=files)))
+        if calls:
+            calls[0] = replace(calls[0], warnings=(*warnings, *calls[0].warnings))
+        return printable_calls(calls)
     except (CommandRefused, Refused) as refusal:
         told = refusal.facts if isinstance(refusal, Refused) else {"field": refusal.field}
         return [refused(refusal.code, refusal.detail, told)]
+
+
+def _files(channel: Channel, account: AccountRecord, command: Command) -> tuple[tuple[File, ...], list[Warning]]:
+    """The files of a command as they would go out, and what would be different about them."""
+    files: list[File] = []
+    changed: list[Warning] = []
+    content = command.content if isinstance(command, MessageSend | MessageEdit) else None
+    for field, file in named_files(content) if content else ():
+        stays = isinstance(channel, TakesAddresses) and file.url and channel.takes_address(file, account)
+        planned, warnings = (file, ()) if stays else as_planned(file, channel.capabilities.files, field)
+        files.append(planned)
+        changed.extend(warnings)
+    return tuple(files), changed
 
 
 def _only_own_files(account: AccountRecord, command: Command) -> None:
