@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 from shared.channel import Channel
 
-NAMES = ("telegram", "whatsapp", "tiktok")
+NAMES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
 WORKSPACE = "ws_bench"
 TEXT = "Hello, is the blue one still available in size 42? I could pick it up on Friday after five."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.channels import NAMES
 from bench.stage import Stage
 
 
@@ -15,7 +16,7 @@ class Options:
     quick: bool = False
     real_kafka: bool = False
     profiles: Path | None = None
-    channels: tuple[str, ...] = ("telegram", "whatsapp", "tiktok")
+    channels: tuple[str, ...] = NAMES
 
     @property
     def rounds(self) -> int:

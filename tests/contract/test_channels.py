@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import get_protocol_members
 
-from shared.channel import Event, HealthChange, ReceivedItem, StatusUpdate, WebhookRequest
+from bench import channels as bench_channels
+from bench.channels import TEXT, Profile, profile
+from sandbox.channels import ChannelSandbox, channel_names, describe
+from shared.channel import (
+    Account,
+    Call,
+    Channel,
+    Event,
+    Forbidden,
+    HealthChange,
+    PlanContext,
+    ReceivedItem,
+    StatusUpdate,
+    UnknownRoute,
+    WebhookRequest,
+)
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import Grade
+from shared.contract.commands import Command, CommandType
 from shared.contract.envelope import parse_type
 from shared.contract.events import DATA_OF, EventType
+from shared.runtime.tools import offline
 from tests.channels import goldens
+from tests.contract.mutations import Mutator
+from tests.e2e.providers import Connected, Provider, provider
 
 CHANNELS = goldens.channel_names()
 FILES = {
@@ -193,3 +217,153 @@ def test_normalise_never_raises_on_a_mutated_payload(name: str, data: st.DataObj
         for outcome in outcomes:
             if isinstance(outcome, Event):
                 assert outcome.data.to_json()
+
+
+# ------------------------------------------------------------------------------------------------------- plan
+
+
+MUTATED = 10_000
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_plan_of_a_mutated_command_is_made_or_refused(name: str) -> None:
+    """Commands as the runtime reads them: what is no command never gets to `plan`, and is not counted."""
+    channel = goldens.channel(name)
+    plan, mutator, planned = channel.plan, Mutator(_golden_commands(name), seed=MUTATED), 0
+
+    def counted(kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
+        nonlocal planned
+        planned += 1
+        return plan(kind, command, context)
+
+    with patch.object(channel, "plan", counted):
+        while planned < MUTATED:
+            written = json.dumps(mutator.command())
+            with suppress(orjson.JSONDecodeError):  # half characters, and numbers that are none
+                orjson.dumps(offline.plan(channel, orjson.loads(written)), default=str)
+
+
+# ------------------------------------------------------------------------------------------------------ faces
+
+FACES = {
+    "sandbox": ("sandbox/simulators/{}/__main__.py", "sandbox/channels/{}.py"),
+    "tests": ("tests/e2e/providers/{}.py",),
+    "bench": ("bench/channels/{}.py",),
+}
+ACCOUNT = "acc_1"
+
+
+def _absent(name: str) -> dict[str, str]:
+    """The faces a channel goes without, each with its reason: `[tool.channel.absent]` of its pyproject.toml."""
+    own = tomllib.loads((goldens.ROOT / "services" / name / "pyproject.toml").read_text())
+    absent: dict[str, str] = own["tool"].get("channel", {}).get("absent", {})
+    return absent
+
+
+def _with(face: str) -> list[str]:
+    return [name for name in CHANNELS if face not in _absent(name)]
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_every_face_is_there_or_said_to_be_absent(name: str) -> None:
+    absent = _absent(name)
+    assert absent.keys() <= FACES.keys()
+    assert all(len(why.split()) > 3 for why in absent.values()), "say why"
+    lacking = {
+        face: [file for file in (place.format(name) for place in places) if not (goldens.ROOT / file).exists()]
+        for face, places in FACES.items()
+    }
+    assert {face: files for face, files in lacking.items() if files and face not in absent} == {}
+    assert [face for face in absent if not lacking[face]] == [], "said to be absent, and there"
+
+
+def _lacks(given: object, protocol: type) -> set[str]:
+    """What of a protocol somebody has forgotten; `mypy` sees the types where the module says it is one."""
+    return {member for member in get_protocol_members(protocol) if not hasattr(given, member)}
+
+
+@pytest.mark.parametrize("name", _with("sandbox"))
+def test_the_sandbox_runs_it(name: str) -> None:
+    described = describe(name, {})
+    assert _lacks(described, ChannelSandbox) == set()
+    assert name in channel_names()
+    assert described.environment("http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("name", _with("tests"))
+def test_the_tests_play_its_provider(name: str) -> None:
+    assert _lacks(provider(name), Provider) == set()
+
+
+@pytest.mark.parametrize("name", _with("bench"))
+def test_the_benchmarks_bring_messages_that_it_reads(name: str) -> None:
+    of = profile(name)
+    assert _lacks(of, Profile) == set()
+    account, webhook = of.account(0), of.webhook(7, 3)
+    channel, credentials = bench_channels.build(of), account.pop("credentials")
+    held = Account(AccountRecord(**account), credentials)
+    route = webhook.path.removeprefix(f"/webhooks/{name}").strip("/")
+    headers = {header.lower(): value for header, value in webhook.headers.items()}
+    request = WebhookRequest("POST", route, {}, headers, webhook.body)
+    channel.authenticate(request, Held([held]))
+    [item] = channel.unbatch(request)
+    [event] = channel.normalise(ReceivedItem(held.record, item.body, goldens.RECEIVED_AT))
+    assert isinstance(event, Event) and event.type is EventType.MESSAGE_RECEIVED
+    assert event.data.content.text == f"{TEXT} #7"
+
+
+# ------------------------------------------------------------------------------------------------------- proof
+
+
+class Held:
+    """The accounts of a process."""
+
+    def __init__(self, accounts: Sequence[Account]) -> None:
+        self._accounts = accounts
+
+    def get(self, account_id: str) -> Account | None:
+        return next((a for a in self._accounts if a.account_id == account_id), None)
+
+    def by_external_id(self, external_id: str) -> Account | None:
+        return next((a for a in self._accounts if a.record.external_id == external_id), None)
+
+
+def _lets_in(channel: Channel, route: str, body: bytes, headers: Mapping[str, str], accounts: Held) -> bool:
+    lower = {name.lower(): value for name, value in headers.items()}
+    try:
+        channel.authenticate(WebhookRequest("POST", route.strip("/"), {}, lower, body), accounts)
+    except (Forbidden, UnknownRoute):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_body_without_proof_is_let_in_nowhere(name: str) -> None:
+    """With its default settings, as a service runs whose secrets were forgotten."""
+    channel = goldens.channel(name)
+    record = AccountRecord(account_id=ACCOUNT, workspace_id="w", channel=name, external_id="1")
+    for accounts in (Held([]), Held([Account(record, {})])):
+        for route in ("", ACCOUNT, "1", f"{ACCOUNT}/x", ".."):
+            bodies = [path.read_bytes() for path in goldens.cases(name, "inbound")] or [b"", b"{}"]
+            assert not any(_lets_in(channel, route, body, {}, accounts) for body in bodies), route
+
+
+@pytest.mark.parametrize("name", _with("tests"))
+def test_only_the_providers_own_proof_lets_a_body_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = provider(name)
+    fields, credentials, handle = played.open_account(1)
+    record = AccountRecord(account_id=ACCOUNT, workspace_id="w", channel=name, **fields)
+    accounts = Held([Account(record, credentials)])
+    for variable, value in played.environment().items():
+        if value:  # no address is known before it is started
+            monkeypatch.setenv(variable, value)
+    channel = goldens.channel(name)
+    body = next(goldens.cases(name, "inbound")).read_bytes()
+    route, headers = played.genuine(Connected(record, handle, credentials), body)
+    assert _lets_in(channel, route, body, headers, accounts)
+    assert not _lets_in(channel, route, body, {}, accounts)
+    assert not _lets_in(channel, route, body, dict.fromkeys(headers, ""), accounts)
+    flipped = {header: value[:-1] + ("0" if value[-1] != "0" else "1") for header, value in headers.items()}
+    assert not _lets_in(channel, route, body, flipped, accounts)
+    _, forged, wrong = played.forged()
+    assert not _lets_in(channel, route, forged, wrong, accounts)

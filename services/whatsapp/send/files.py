@@ -75,9 +75,10 @@ def filename_of(file: File) -> str | None:
     """The name the contact will see: as given, else the last step of the link."""
     if file.filename:
         return file.filename
-    if file.url:
-        return PurePosixPath(unquote(urlsplit(file.url).path)).name or None
-    return None
+    try:
+        return PurePosixPath(unquote(urlsplit(file.url or "").path)).name or None
+    except ValueError:  # no address at all, which whoever fetches it will say
+        return None
 
 
 def fit(file: File, field: str) -> Fitted:
