@@ -121,9 +121,9 @@ def _email() -> Iterator[str]:
         yield _row(said, _becomes(rule.code, rule.health), f"`{rule.code}`", _reads(rule.code))
     yield "\n5xx at the login, and 530, 534, 535, 538 anywhere: `account_reauth_required`, after a fresh token where"
     yield "the account logs in by token. 552 at MAIL: `file_too_large`; 550, 551 and 553 there without an enhanced"
-    yield "code: the account may not send as itself. 500 to 504 and 555: `internal`. Any other 4xx, 421 and a connection"
-    yield "that fails: tried again, of one recipient without holding the others back. Any other 5xx: `content_rejected`, in"
-    yield "the server's words without what may be personal."
+    yield "code: the account may not send as itself. 500 to 504 and 555: `internal`. Any other 4xx, 421 and a"
+    yield "connection that fails: tried again, of one recipient without holding the others back. Any other 5xx:"
+    yield "`content_rejected`, in the server's words without what may be personal."
 
 
 def document() -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from shared.contract.base import Model, OptionalText, Timestamp
 from shared.contract.commands import CommandType, InteractiveKind
@@ -48,6 +48,9 @@ class TextRules(Model):
     max_parts: int = 10
 
 
+LARGEST_FILE = 20 * 1024 * 1024  # bytes: the product's limit of a file to send, whatever the provider takes
+
+
 class FileFormat(Model):
     """What a file of a type must be besides: its codecs (empty: any), and how large.
 
@@ -63,7 +66,7 @@ class FileFormat(Model):
 
 
 class FileRule(Model):
-    """What becomes of a file of one kind. `max_bytes` is the provider's; the product's 20 MiB applies as well.
+    """What becomes of a file of one kind. `max_bytes` is enforced: the provider's or the product's, what is less.
 
     A file that does not fit is converted into the type that the rule `makes`; where that cannot be done, it goes out
     as the kind of `otherwise`, or not at all.
@@ -71,7 +74,7 @@ class FileRule(Model):
 
     grade: Grade
     mime_types: tuple[str, ...] = ()  # empty: any
-    max_bytes: int = 20 * 1024 * 1024
+    max_bytes: Annotated[int, AfterValidator(lambda given: min(given, LARGEST_FILE))] = LARGEST_FILE
     still_max_bytes: int | None = None  # of a sticker that does not move, where that is less
     caption: bool = True
     otherwise: AttachmentKind | None = None  # the kind it goes out as when it does not fit this rule

@@ -430,13 +430,15 @@ def named_files(content: OutboundContent) -> list[tuple[str, File]]:
 
 
 class CommandRefused(Exception):
-    """A record that is JSON but no command we can carry out; `code` says why, `field` where."""
+    """A record that is JSON but no command we can carry out; `code` says why, `field` where, `facts` as `Error` has
+    them."""
 
-    def __init__(self, code: ErrorCode, detail: str, field: str | None = None) -> None:
+    def __init__(self, code: ErrorCode, detail: str | None, field: str | None = None, **facts: Any) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.field = field
+        self.facts = facts
 
 
 def parse_command(ce_type: str, data: Mapping[str, Any]) -> tuple[CommandType, Command]:

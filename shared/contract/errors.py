@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -222,6 +223,9 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
 }
 
 
+_THE_CHANNEL = re.compile(r"\b[Tt]he channel\b")
+
+
 class Error(Model):
     """An error as statuses, attachments and preflight answers carry it."""
 
@@ -248,13 +252,17 @@ def _figure(value: object) -> str:
 def error(code: ErrorCode, detail: str | None = None, **facts: object) -> Error:
     """The error of a code, with its class, its sentence and its remedy filled in.
 
-    `detail` replaces the sentence; it must hold neither secrets nor personal data.
+    `detail` replaces the sentence; it must hold neither secrets nor personal data. A sentence of ours about the channel
+    names it where `params` do.
     """
     known = ERRORS[code]
     defaults = {"remedy": known.remedy, "retryable": known.retryable}
     limit, actual = facts.get("limit"), facts.get("actual")
-    if detail is None and known.figures and limit is not None and actual is not None:
-        detail = known.figures.format(limit=_figure(limit), actual=_figure(actual))
-    return Error.model_validate(
-        {"code": code, "class": known.error_class, "detail": detail or known.sentence, **defaults, **facts}
-    )
+    if detail is None:
+        detail = known.sentence
+        if known.figures and limit is not None and actual is not None:
+            detail = known.figures.format(limit=_figure(limit), actual=_figure(actual))
+        params = facts.get("params")
+        if isinstance(params, dict) and "channel" in params:
+            detail = _THE_CHANNEL.sub(params["channel"], detail, count=1)
+    return Error.model_validate({"code": code, "class": known.error_class, "detail": detail, **defaults, **facts})

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from shared.contract.accounts import AccountRecord
-from shared.contract.capabilities import Capabilities, Grade
+from shared.contract.capabilities import LARGEST_FILE, Capabilities, Grade
 from shared.contract.commands import (
     MAX_FILES,
     Command,
@@ -17,12 +17,11 @@ from shared.contract.commands import (
     OutTemplate,
     named_files,
 )
+from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.state import Allowed, ConversationState
 from shared.policy.conversation import Conversation
 from shared.policy.windows import rule_for, window_state
-
-MAX_FILE_BYTES = 20 * 1024 * 1024  # the inbox product's limit, whatever the provider takes
 
 # Commands that write something the contact sees need the window; the others do not.
 _NEEDS_WINDOW = frozenset(
@@ -78,11 +77,15 @@ def judge(
     only `plan` knows how many messages a command makes.
     """
     return (
-        _unsupported(capabilities, kind, command)
-        or unfit_files(capabilities, command)
+        unable(capabilities, kind, command)
         or _unreachable(capabilities, kind, command, conversation)
         or _window_closed(capabilities, kind, command, conversation, now)
     )
+
+
+def unable(capabilities: Capabilities, kind: CommandType, command: Command) -> Refusal | None:
+    """Why the channel cannot carry a command out, whomever it is for."""
+    return _unsupported(capabilities, kind, command) or _unfit_files(capabilities, command)
 
 
 def unknown_to_channel(capabilities: Capabilities, kind: CommandType) -> Refusal | None:
@@ -113,6 +116,11 @@ def _unsupported(capabilities: Capabilities, kind: CommandType, command: Command
     return None
 
 
+def _of(capabilities: Capabilities) -> dict[str, Any]:
+    """What a refusal says of the channel, for a sentence that names it."""
+    return {"params": {"channel": capabilities.label}}
+
+
 def _cannot(capabilities: Capabilities, what: str, field: str) -> Refusal:
     """The refusal of what a channel cannot do, which it names."""
     cannot = CANNOT.get(what) or f"has no {what.replace('_', ' ')} messages"
@@ -121,7 +129,7 @@ def _cannot(capabilities: Capabilities, what: str, field: str) -> Refusal:
     return Refusal(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": field, "params": params})
 
 
-def unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None:
+def _unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None:
     """Why the files of a command cannot go out, as far as the command itself tells: too many, too large, of a kind
     the channel has no way for."""
     files = named_files(command.content) if isinstance(command, MessageSend | MessageEdit) else []
@@ -129,13 +137,29 @@ def unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None:
         facts = {"field": "content.attachments", "limit": MAX_FILES, "actual": len(files)}
         return Refusal(ErrorCode.TOO_MANY_FILES, None, facts)
     for field, file in files:
-        if file.size is not None and file.size > MAX_FILE_BYTES:
-            facts = {"field": field, "limit": MAX_FILE_BYTES, "actual": file.size}
+        if file.size is not None and file.size > LARGEST_FILE:
+            facts = {"field": field, "limit": LARGEST_FILE, "actual": file.size}
             return Refusal(ErrorCode.FILE_TOO_LARGE, None, facts)
-        rule = capabilities.files.get(file.kind) if file.kind is not None else None
-        if rule is not None and rule.grade is Grade.REJECTED and rule.otherwise is None:
-            return Refusal(ErrorCode.FILE_TYPE_UNSUPPORTED, None, {"field": field})
+        if file.kind is None or (rule := capabilities.files.get(file.kind)) is None:
+            continue
+        if rule.grade is Grade.REJECTED and rule.otherwise is None:
+            return _not_taken(capabilities, file.kind, field)
     return None
+
+
+def _not_taken(capabilities: Capabilities, kind: AttachmentKind, field: str) -> Refusal:
+    """The refusal of a kind of file, with the kinds and types that a channel takes."""
+    taken = {other: rule for other, rule in capabilities.files.items() if rule.grade is not Grade.REJECTED}
+    said = [f"{other} ({', '.join(rule.mime_types)})" if rule.mime_types else other for other, rule in taken.items()]
+    detail = f"{capabilities.label} takes no {kind} files; it takes: {', '.join(said)}."
+    params = {"channel": capabilities.label, "what": str(kind), "taken": ", ".join(taken)}
+    return Refusal(ErrorCode.FILE_TYPE_UNSUPPORTED, detail, {"field": field, "params": params})
+
+
+def cannot_initiate(capabilities: Capabilities) -> Refusal:
+    """The refusal of a first message, whatever it is."""
+    detail = f"{capabilities.label} does not let a business write first."
+    return Refusal(ErrorCode.CANNOT_INITIATE, detail, {"allowed": (), **_of(capabilities)})
 
 
 def _unreachable(
@@ -150,19 +174,17 @@ def _unreachable(
         and conversation.last_inbound is None
         and (capabilities.initiates == "never" or (capabilities.initiates == "template" and not (template or direct)))
     ):
-        params = {"channel": capabilities.label}
         if capabilities.initiates == "never":
-            detail = f"{capabilities.label} does not let a business write first."
-            return Refusal(ErrorCode.CANNOT_INITIATE, detail, {"allowed": (), "params": params})
+            return cannot_initiate(capabilities)
         detail = f"{capabilities.label} lets a business write first with a template only."
-        facts = {"allowed": ("template",), "remedy": "Send a template.", "params": params}
+        facts = {"allowed": ("template",), "remedy": "Send a template.", **_of(capabilities)}
         return Refusal(ErrorCode.CANNOT_INITIATE, detail, facts)
     if conversation.unreachable:
-        return Refusal(ErrorCode.RECIPIENT_BLOCKED, None, {})
+        return Refusal(ErrorCode.RECIPIENT_BLOCKED, None, _of(capabilities))
     if isinstance(command, MessageSend) and isinstance(command.content, OutTemplate) and conversation.opted_out:
         category = (command.content.category or "").lower()
         if category in ("", "marketing"):
-            return Refusal(ErrorCode.OPTED_OUT, None, {})
+            return Refusal(ErrorCode.OPTED_OUT, None, _of(capabilities))
     return None
 
 
@@ -178,7 +200,7 @@ def _window_closed(
     if rule.templates_outside and isinstance(command, MessageSend) and isinstance(command.content, OutTemplate):
         return None
     allowed = ("template",) if rule.templates_outside else ()
-    facts: dict[str, Any] = {"allowed": allowed, "expires_at": state.expires_at}
+    facts: dict[str, Any] = {"allowed": allowed, "expires_at": state.expires_at, **_of(capabilities)}
     if not rule.templates_outside:
         facts["remedy"] = "Wait for the contact to write."
     return Refusal(ErrorCode.WINDOW_CLOSED, None, facts)

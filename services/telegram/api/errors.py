@@ -176,7 +176,7 @@ RULES: tuple[Rule, ...] = (
     Rule(400, "message to edit not found", _E.REPLY_TARGET_UNKNOWN, "The message to edit is gone."),
     Rule(400, "message to react not found", _E.REPLY_TARGET_UNKNOWN, "The message to react to is gone."),
     Rule(400, "message can't be edited", _E.CONTENT_REJECTED, "The message can no longer be edited."),
-    Rule(400, "message can't be deleted", _E.CONTENT_REJECTED, "The message can no longer be deleted."),
+    Rule(400, "message can't be deleted", _E.CONTENT_REJECTED, "Bots delete messages of the last 48 hours only."),
     Rule(400, "message_delete_forbidden", _E.CONTENT_REJECTED, "The bot may not delete this message."),
     Rule(400, "message_id_invalid", _E.REPLY_TARGET_UNKNOWN, "The message is not known to Telegram."),
     Rule(400, "message identifier is not specified", _E.REPLY_TARGET_UNKNOWN),

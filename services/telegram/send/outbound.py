@@ -67,7 +67,7 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> list[Call
         case MarkRead():
             return [_mark_read(context, peer)]
         case _:
-            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, f"Telegram's bots cannot do {kind}.", field="type")
+            raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, field="type")
 
 
 def _recipient(command: Command, context: PlanContext) -> Peer:

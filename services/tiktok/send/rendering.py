@@ -82,7 +82,9 @@ def check_image(file: File, rules: dict[AttachmentKind, FileRule], field: str) -
     rule = rules[AttachmentKind.IMAGE]
     told = claim(file.mime_type) or claimed_by_name(file.filename) or _type_of_address(file.url or file.blob)
     if file.kind not in (None, AttachmentKind.IMAGE) or (told is not None and told not in rule.mime_types):
-        raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, "TikTok takes JPG and PNG images only.", field=field)
+        what = f"{file.kind} files" if file.kind not in (None, AttachmentKind.IMAGE) else f"files of the type {told}"
+        detail = f"TikTok takes no {what}; it takes: image ({', '.join(rule.mime_types)})."
+        raise Refused(ErrorCode.FILE_TYPE_UNSUPPORTED, detail, field=field)
     if file.size == 0:
         raise Refused(ErrorCode.FILE_UNAVAILABLE, "The file is empty.", field=field, limit=1, actual=0)
     if file.size is not None and file.size > rule.max_bytes:

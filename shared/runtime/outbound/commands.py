@@ -126,7 +126,7 @@ def refusal_status(channel: str, record: Record, refusal: CommandRefused) -> Mes
         conversation_id=_own_conversation(channel, account_id, text("conversation_id"), key),
         state=State.REJECTED,
         occurred_at=datetime.now(UTC),
-        error=error(refusal.code, refusal.detail, field=refusal.field),
+        error=error(refusal.code, refusal.detail, field=refusal.field, **refusal.facts),
         warnings=ignored_of(record),
     )
 

@@ -39,6 +39,7 @@ from shared.runtime.outbound.commands import (
 )
 from shared.runtime.outbound.conversion import FileNotYet
 from shared.runtime.outbound.outcomes import Outcomes
+from shared.runtime.outbound.planning import planned
 from shared.runtime.outbound.prepare import (
     Preparer,
     context_for,
@@ -223,8 +224,7 @@ class Deliverer:
             await self._refuse(record, refused)
             return None
         except Refused as refused:
-            detail = refused.detail or ERRORS[refused.code].sentence
-            await self._refuse(record, CommandRefused(refused.code, detail, refused.facts.get("field")))
+            await self._refuse(record, CommandRefused(refused.code, refused.detail, **refused.facts))
             return None
         metrics.COMMANDS.labels(self._name, kind).inc()
         expires = expiry(record, command, self._patience)
@@ -343,7 +343,7 @@ class Deliverer:
         named = reference.provider_message_id if reference else None
         thread = await self._threads.note(job.conversation_id, named, opened.conversation)
         context = context_for(job.account, conversation, reference, files, thread)
-        calls = list(self._channel.plan(job.kind, job.command, context))
+        calls = list(planned(self._channel, job.kind, job.command, context))
         if calls and (dropped or corrected):
             calls[0] = replace(calls[0], warnings=(*dropped, *corrected, *calls[0].warnings))
         return calls
@@ -488,12 +488,7 @@ class Deliverer:
         await self._book.feed(job.account.record, job.conversation_id)
         opened = await self._store.open(job.conversation_id, job.command.command_id)
         conversation = from_fields(opened.conversation, opened.quota_used)
-        try:
-            calls: Sequence[Call] = self._channel.plan(
-                job.kind, job.command, context_for(job.account, conversation, None, ())
-            )
-        except Refused:
-            calls = ()
+        calls = planned(self._channel, job.kind, job.command, context_for(job.account, conversation, None, ()))
         if not calls:
             await self._end(job, self._status(job, State.DONE))
             return

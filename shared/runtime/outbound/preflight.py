@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from shared.channel import Call, Channel, PlanContext, Refused
-from shared.contract.commands import Command, CommandRefused, CommandType, parse_command
+from shared.channel import Channel, Refused
+from shared.contract.commands import CommandRefused, parse_command
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode, error
 from shared.contract.unknown_fields import ignored_fields
@@ -24,11 +23,11 @@ from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.http.bodies import Bodies, BodyRefused
 from shared.runtime.http.server import RETRY_AFTER_SECONDS
 from shared.runtime.outbound.commands import LARGEST_RECORD, TOO_LARGE, account_refusal
+from shared.runtime.outbound.planning import planned
 from shared.runtime.outbound.prepare import Preparer, context_for, conversation_of, referred, resolve_target, target_of
 from shared.runtime.outbound.printed import printable_calls, read_command
 from shared.runtime.reporting.identity import Identities
 from shared.runtime.reporting.threads import Threads
-from shared.runtime.waiting.lanes import OVERTAKING
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 
@@ -116,7 +115,7 @@ class Preflight:
         files, corrected = await self._preparer.files_of(account, command)
         named = reference.provider_message_id if reference else None
         thread = await self._threads.note(conversation_id, named, opened.conversation)
-        calls = self._planned(kind, command, context_for(account, conversation, reference, files, thread))
+        calls = planned(self._channel, kind, command, context_for(account, conversation, reference, files, thread))
         parts = sum(call.parts for call in calls)
         if (quota := quota_of(rule_for(capabilities, conversation), conversation)) is not None and (
             conversation.quota_used + parts > quota
@@ -133,17 +132,6 @@ class Preflight:
             "warnings": [warning.model_dump(mode="json", exclude_none=True) for warning in told],
             **({"waits_for": paused} if paused else {}),
         }
-
-    def _planned(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
-        """As deliver does it: cancelling is ours alone, and a block holds here where the channel has none."""
-        if kind in (CommandType.MESSAGE_CANCEL, CommandType.MESSAGE_RESEND, CommandType.TYPING_STOP):
-            return ()
-        try:
-            return self._channel.plan(kind, command, context)
-        except Refused:
-            if kind in OVERTAKING:
-                return ()
-            raise
 
 
 def _refused(code: ErrorCode, detail: str | None, facts: dict[str, Any]) -> dict[str, Any]:

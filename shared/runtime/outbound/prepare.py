@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from shared.channel import Account, Channel, Initiates, PlanContext, Refused, ReplyReference, TakesAddresses
+from shared.channel import Account, Channel, PlanContext, Refused, ReplyReference, TakesAddresses
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
+from shared.contract.capabilities import LARGEST_FILE
 from shared.contract.commands import Command, File, MarkRead, MessageEdit, MessageSend, named_files
 from shared.contract.content import AttachmentKind
 from shared.contract.errors import ErrorCode
@@ -23,9 +24,9 @@ from shared.media.processing import Processor
 from shared.media.sniff import HEAD, SCRIPT, moves, sniff
 from shared.media.types import PROGRAMS, claim, claimed_by_name, denies
 from shared.policy.conversation import Conversation
-from shared.policy.judge import MAX_FILE_BYTES
 from shared.runtime.accounts.capabilities import capabilities_of
 from shared.runtime.outbound.conversion import Converter, FileNotYet
+from shared.runtime.outbound.planning import addressee
 from shared.runtime.reporting.identity import Identities, merged_peers
 from shared.state.store import Opened, Store
 
@@ -56,7 +57,7 @@ async def conversation_of(
     what is known of its calls stays where they were made. Raises Refused, StateUnavailable.
     """
     name = channel.capabilities.channel
-    peer, address = channel.peer_of(command.to) if command.to and isinstance(channel, Initiates) else ("", {})
+    peer, address = addressee(channel, command)
     if command.conversation_id is not None:
         try:
             of_channel, account_id, _ = ids.split_conversation_id(command.conversation_id)
@@ -71,8 +72,6 @@ async def conversation_of(
                 if await store.has_ledger(command.conversation_id, command_id):
                     return command.conversation_id, address
         return root, address
-    if not peer:
-        raise Refused(ErrorCode.CANNOT_INITIATE)
     resolved = await identities.resolve(command.account_id, peer, ())
     return await identities.root_of(ids.conversation_id(name, command.account_id, resolved)), address
 
@@ -172,8 +171,8 @@ class Preparer:
             found = sniff(head, file.filename)
         except BlobMissing:
             raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
-        if size > MAX_FILE_BYTES:
-            raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=MAX_FILE_BYTES, actual=size)
+        if size > LARGEST_FILE:
+            raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=LARGEST_FILE, actual=size)
         name = file.filename or (PurePosixPath(unquote(urlsplit(file.url).path)).name or None if file.url else None)
         animated = moves(head) if file.kind is AttachmentKind.STICKER else file.animated
         facts = {"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name, "animated": animated}
@@ -197,9 +196,9 @@ class Preparer:
         try:
             if await self._blobs.exists(blob):
                 return blob
-            await self._blobs.put(blob, self._fetcher.fetch(url, max_bytes=MAX_FILE_BYTES))
+            await self._blobs.put(blob, self._fetcher.fetch(url, max_bytes=LARGEST_FILE))
         except FetchTooLarge as large:
-            limit = MAX_FILE_BYTES
+            limit = LARGEST_FILE
             raise Refused(ErrorCode.FILE_TOO_LARGE, field=field, limit=limit, actual=large.size) from None
         except FetchRefused as refused:
             kind = FileNotYet if isinstance(refused, FetchFailed) else Refused

@@ -29,7 +29,6 @@ from shared.contract.base import rfc3339
 from shared.contract.commands import (
     Command,
     CommandRefused,
-    CommandType,
     File,
     MessageEdit,
     MessageSend,
@@ -40,8 +39,10 @@ from shared.contract.envelope import type_name
 from shared.contract.errors import ERRORS, ErrorCode
 from shared.contract.statuses import Warning
 from shared.contract.unknown_fields import ignored_fields
-from shared.policy.judge import unfit_files, unknown_to_channel
+from shared.policy.judge import unable
+from shared.runtime.accounts.capabilities import capabilities_of
 from shared.runtime.outbound.conversion import as_planned
+from shared.runtime.outbound.planning import addressee, planned
 from shared.runtime.outbound.prepare import own_blob
 from shared.runtime.outbound.printed import PlanContextFacts, printable_calls, read_command, refused, writable
 from shared.runtime.reporting.publish import event_envelope, status_envelope
@@ -181,17 +182,14 @@ def _planned(
     """The calls of a command, or its refusal."""
     try:
         kind, command = parse_command(ce_type, data)
-        if kind in (CommandType.MESSAGE_CANCEL, CommandType.MESSAGE_RESEND):
-            return []  # about our queue, or about calls of another command
-        able = channel.capabilities
-        verdict = unknown_to_channel(able, kind) or unfit_files(able, command)
-        if verdict is not None:
-            return [refused(*verdict)]
+        addressee(channel, command)
         context = _context(channel.capabilities.channel, command, facts)
+        if (verdict := unable(capabilities_of(channel, context.account, None), kind, command)) is not None:
+            return [refused(*verdict)]
         if workspace_id:
             _only_own_files(context.account, command)
         files, warnings = _files(channel, context.account, command)
-        calls = list(channel.plan(kind, command, replace(context, files=files)))
+        calls = list(planned(channel, kind, command, replace(context, files=files)))
         if calls:
             calls[0] = replace(calls[0], warnings=(*warnings, *calls[0].warnings))
         return printable_calls(calls)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from shared.contract.accounts import AccountRecord
-from shared.contract.capabilities import Capabilities, FileRule, Grade, Interactive, WindowRule
+from shared.contract.capabilities import LARGEST_FILE, Capabilities, FileRule, Grade, Interactive, WindowRule
 from shared.contract.commands import COMMAND_OF, Command, CommandType, InteractiveKind
 from shared.contract.content import AttachmentKind
-from shared.contract.errors import ErrorCode
+from shared.contract.errors import ErrorCode, error
 from shared.contract.state import ConversationState
 from shared.policy.conversation import Conversation
-from shared.policy.judge import MAX_FILE_BYTES, conversation_state, judge
+from shared.policy.judge import conversation_state, judge
 from shared.policy.windows import quota_of, rule_for
 from tests.shared.runtime.plain_channel import WINDOW, capabilities
 
@@ -70,14 +70,14 @@ def file(**facts: Any) -> dict[str, Any]:
         ({"kind": "interactive", "interactive": "buttons"}, {}, None),
         ({"kind": "interactive", "interactive": "flow"}, {}, "unsupported_by_channel"),
         (TEXT, {"commands": ()}, "unsupported_by_channel"),
-        (file(size=MAX_FILE_BYTES), {}, None),
-        (file(size=MAX_FILE_BYTES + 1), {}, "file_too_large"),
+        (file(size=LARGEST_FILE), {}, None),
+        (file(size=LARGEST_FILE + 1), {}, "file_too_large"),
         (file(kind="video"), {"files": {AttachmentKind.VIDEO: FileRule(grade=Grade.REJECTED)}},
          "file_type_unsupported"),
         (file(kind="video"), {"files": {AttachmentKind.VIDEO: FileRule(grade=Grade.REJECTED, otherwise="document")}},
          None),
         ({"kind": "media", "attachments": [{"blob": "b"}] * 51}, {}, "too_many_files"),
-        ({"kind": "interactive", "interactive": "buttons", "header_file": {"blob": "b", "size": MAX_FILE_BYTES + 1}},
+        ({"kind": "interactive", "interactive": "buttons", "header_file": {"blob": "b", "size": LARGEST_FILE + 1}},
          {}, "file_too_large"),
     ],
 )  # fmt: skip
@@ -146,6 +146,29 @@ def test_whom_a_message_is_for_is_checked_or_the_message_refused() -> None:
     refusal = judge(capabilities(), CommandType.MESSAGE_SEND, made, OPEN, NOW)
     assert refusal is not None
     assert (refusal.code, refusal.facts["field"]) == (ErrorCode.UNSUPPORTED_BY_CHANNEL, "identity_key")
+
+
+def test_a_refusal_of_a_file_names_what_it_is_and_what_is_taken() -> None:
+    rules = {
+        AttachmentKind.IMAGE: FileRule(grade=Grade.NATIVE, mime_types=("image/png",)),
+        AttachmentKind.VOICE: FileRule(grade=Grade.REJECTED),
+    }
+    able = capabilities().model_copy(update={"label": "Pigeon", "files": rules})
+    refusal = judge(able, CommandType.MESSAGE_SEND, command(content=file(kind="voice")), OPEN, NOW)
+    assert refusal is not None
+    assert refusal.detail == "Pigeon takes no voice files; it takes: image (image/png)."
+    assert refusal.facts["params"] == {"channel": "Pigeon", "what": "voice", "taken": "image"}
+
+
+def test_a_sentence_about_the_channel_names_it() -> None:
+    refusal = judge(capabilities(windows=(WINDOW,)).model_copy(update={"label": "Pigeon"}), CommandType.MESSAGE_SEND,
+                    command(), CLOSED, NOW)  # fmt: skip
+    assert refusal is not None
+    assert error(refusal.code, refusal.detail, **refusal.facts).detail == "Pigeon's messaging window is closed."
+
+
+def test_the_size_that_is_told_is_the_one_that_is_enforced() -> None:
+    assert FileRule(grade=Grade.NATIVE, max_bytes=5 * LARGEST_FILE).max_bytes == LARGEST_FILE
 
 
 def test_a_refusal_names_the_channel_and_what_it_cannot_do() -> None:
