@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
-import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 
-from PIL import Image
+from tests.shared.media import samples
+from tests.shared.media.samples import CLIPS, moving, picture
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
 EXE = b"MZ\x90\x00" + bytes(60) + b"This program cannot be run in DOS mode."
-
-
-def _image(kind: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 12), (200, 40, 40)).save(buffer, kind)
-    return buffer.getvalue()
 
 
 def _office(folder: str) -> bytes:
@@ -42,45 +37,59 @@ def _tar(mode: str) -> bytes:
     return buffer.getvalue()
 
 
-def _wav() -> bytes:
-    data = bytes(200)
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 8000, 1, 8)
-    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
-    return struct.pack("<4sI", b"RIFF", len(body)) + body
+def _deep_png() -> bytes:
+    return picture("PNG", samples.drawing(mode="L").convert("I;16"))
 
 
-def _boxes(brand: bytes) -> bytes:
-    return struct.pack(">I4s4sI", 16, b"ftyp", brand, 0) + struct.pack(">I4s", 8, b"mdat")
-
-
-_MPEG = b"\x00\x00\x01\xba\x44\x00\x04\x00\x04\x01" + bytes(100)
-
-FILES: dict[str, bytes] = {
-    "jpg": _image("JPEG"),
-    "jpeg": _image("JPEG"),
-    "gif": _image("GIF"),
-    "bmp": _image("BMP"),
-    "png": _image("PNG"),
-    "txt": b"Dear customer,\nthank you.\n",
-    "xls": OLE,
-    "xlsx": _office("xl"),
-    "doc": OLE,
-    "docx": _office("word"),
-    "csv": b"name,amount\nIda,3\n",
-    "ppt": OLE,
-    "pptx": _office("ppt"),
-    "mp3": b"ID3\x04\x00\x00\x00\x00\x00\x00" + b"\xff\xfb\x90\x00" + bytes(400),
-    "mp4": _boxes(b"isom"),
-    "mov": _boxes(b"qt  "),
-    "wav": _wav(),
-    "mpg": _MPEG,
-    "mpeg": _MPEG,
-    "zip": _zip(),
-    "tar": _tar("w"),
-    "tgz": _tar("w:gz"),
-    "gz": gzip.compress(b"something"),
-    "pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
-    "log": b"2026-11-22 10:00:00 started\n",
-    "xml": b'<?xml version="1.0"?><a/>',
+# By type and what is in it, as `shared.media.file_table` names them.
+SORTS: dict[tuple[str, str | None], Callable[[], bytes]] = {
+    ("jpg", None): lambda: picture("JPEG"),
+    ("jpeg", None): lambda: picture("JPEG"),
+    ("gif", "animated"): lambda: moving("GIF"),
+    ("gif", "still"): lambda: picture("GIF"),
+    ("bmp", None): lambda: picture("BMP"),
+    ("png", "8 bit"): lambda: picture("PNG"),
+    ("png", "16 bit"): _deep_png,
+    ("txt", None): lambda: b"Dear customer,\nthank you.\n",
+    ("xls", None): lambda: OLE,
+    ("xlsx", None): lambda: _office("xl"),
+    ("doc", None): lambda: OLE,
+    ("docx", None): lambda: _office("word"),
+    ("csv", None): lambda: b"name,amount\nIda,3\n",
+    ("ppt", None): lambda: OLE,
+    ("pptx", None): lambda: _office("ppt"),
+    ("mp3", None): CLIPS["mp3"],
+    ("mp4", "h264+aac"): CLIPS["mp4 h264 aac"],
+    ("mp4", "h264 high with B-frames+aac"): CLIPS["mp4 h264-high-b aac"],
+    ("mp4", "hevc+aac"): CLIPS["mp4 hevc aac"],
+    ("mov", "h264+aac"): CLIPS["mov h264 aac"],
+    ("wav", None): CLIPS["wav"],
+    ("mpg", "mpeg1video+mp2"): CLIPS["mpg mpeg1 mp2"],
+    ("mpeg", "mpeg2video"): CLIPS["mpeg mpeg2"],
+    ("zip", None): _zip,
+    ("tar", None): lambda: _tar("w"),
+    ("tgz", None): lambda: _tar("w:gz"),
+    ("gz", None): lambda: gzip.compress(b"something"),
+    ("pdf", None): samples.pdf,
+    ("log", None): lambda: b"2026-11-22 10:00:00 started\n",
+    ("xml", None): lambda: b'<?xml version="1.0"?><a/>',
+    ("webp", None): lambda: picture("WEBP"),
+    ("heic", None): lambda: picture("HEIF"),
+    ("webm", "vp8+opus"): CLIPS["webm vp8 opus"],
+    ("webm", "opus"): CLIPS["webm opus"],
+    ("ogg", "opus, mono"): CLIPS["ogg opus mono"],
+    ("ogg", "opus, stereo"): CLIPS["ogg opus stereo"],
+    ("ogg", "vorbis"): CLIPS["ogg vorbis"],
+    ("m4a", None): CLIPS["m4a aac"],
+    ("aac", None): CLIPS["aac"],
+    ("amr", None): CLIPS["amr"],
+    ("3gp", "h264+aac"): CLIPS["3gp h264 aac"],
+    ("3gp", "h263+amr"): CLIPS["3gp h263 amr"],
+    ("mkv", "h264+aac"): CLIPS["mkv h264 aac"],
 }
+# The 26 types an agent can pick, one file of each.
+PICKED = """
+jpg jpeg gif bmp png txt xls xlsx doc docx csv ppt pptx mp3 mp4 mov wav mpg mpeg zip tar tgz gz pdf log xml
+"""
+FILES = {kind: next(made for (type_, _), made in SORTS.items() if type_ == kind)() for kind in PICKED.split()}
 assert len(FILES) == 26

@@ -110,7 +110,11 @@ _MEASURES = frozenset({"width", "height", "duration", "animated"})
 def _converted(file: File, way: Way, facts: Facts, made: Made, field: str) -> tuple[File, tuple[Warning, ...]]:
     exact = _as(measured(file, made.facts), way.kind, made.facts.mime_type)
     stored = exact.model_copy(update={"blob": made.blob, "size": made.size, "sha256": None})
-    return stored, (_said(facts.mime_type, made.facts.mime_type, way, field),)
+    return stored, (_said(way, made.facts.mime_type, field, same=_coded(facts) == _coded(made.facts)),)
+
+
+def _coded(facts: Facts) -> tuple[object, ...]:
+    return facts.mime_type, facts.video, facts.audio, facts.channels, facts.plain
 
 
 def _as(file: File, kind: AttachmentKind, mime_type: str) -> File:
@@ -119,9 +123,9 @@ def _as(file: File, kind: AttachmentKind, mime_type: str) -> File:
     return file.model_copy(update={"mime_type": mime_type, "kind": kind, "filename": name})
 
 
-def _said(was: str, is_: str, way: Way, field: str) -> Warning:
-    code = WarningCode.RECOMPRESSED if was == is_ else WarningCode.CONVERTED
-    return Warning(code=code, detail=f"{field} goes out as {is_}: {way.reason}.")
+def _said(way: Way, mime_type: str, field: str, *, same: bool) -> Warning:
+    code = WarningCode.RECOMPRESSED if same else WarningCode.CONVERTED
+    return Warning(code=code, detail=f"{field} goes out as {mime_type}: {way.reason}.")
 
 
 def as_planned(file: File, rules: Rules, field: str) -> tuple[File, tuple[Warning, ...]]:
@@ -133,7 +137,9 @@ def as_planned(file: File, rules: Rules, field: str) -> tuple[File, tuple[Warnin
     way = way_of(rules, facts, file.size, meant(file.kind, facts))
     if way.outcome != "converted" or way.to is None:
         return file, ()
-    return _as(file, way.kind, way.to).model_copy(update={"size": None}), (_said(told, way.to, way, field),)
+    return _as(file, way.kind, way.to).model_copy(update={"size": None}), (
+        _said(way, way.to, field, same=told == way.to),
+    )
 
 
 def _not_yet(field: str) -> FileNotYet:

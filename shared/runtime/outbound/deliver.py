@@ -16,9 +16,9 @@ import structlog
 
 from shared.channel import Account, Call, Channel, Refused
 from shared.contract.accounts import AccountRecord
-from shared.contract.commands import CommandRefused, CommandType, File, MessageCancel, MessageResend
+from shared.contract.commands import CommandRefused, CommandType, MessageCancel, MessageResend
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
-from shared.contract.statuses import MessageStatus, Part, State, Warning
+from shared.contract.statuses import MessageStatus, Part, State
 from shared.media.blobs import BlobsUnavailable
 from shared.policy.cancelling import is_cancelled, rule_of
 from shared.policy.conversation import Conversation, flags, from_fields
@@ -41,10 +41,12 @@ from shared.runtime.outbound.conversion import FileNotYet
 from shared.runtime.outbound.outcomes import Outcomes
 from shared.runtime.outbound.planning import planned
 from shared.runtime.outbound.prepare import (
+    Prepared,
     Preparer,
     context_for,
     conversation_of,
     names_url,
+    noted,
     referred,
     resolve_target,
     target_of,
@@ -339,16 +341,14 @@ class Deliverer:
         known = await referred(self._store, job.conversation_id, target, opened)
         reference, dropped = resolve_target(job.command, target, known)
         with self._sender.slot(job) if names_url(job.command) else nullcontext():
-            files, corrected = await self._files_of(job)
+            prepared = await self._files_of(job)
         named = reference.provider_message_id if reference else None
         thread = await self._threads.note(job.conversation_id, named, opened.conversation)
+        files = tuple(file for file, _ in prepared)
         context = context_for(job.account, conversation, reference, files, thread)
-        calls = list(planned(self._channel, job.kind, job.command, context))
-        if calls and (dropped or corrected):
-            calls[0] = replace(calls[0], warnings=(*dropped, *corrected, *calls[0].warnings))
-        return calls
+        return noted(planned(self._channel, job.kind, job.command, context), prepared, dropped)
 
-    async def _files_of(self, job: Job) -> tuple[tuple[File, ...], tuple[Warning, ...]]:
+    async def _files_of(self, job: Job) -> tuple[Prepared, ...]:
         """As `Preparer.files_of`; an address that does not answer is asked for a while. Raises NotNow, too."""
         try:
             return await self._preparer.files_of(job.account, job.command)

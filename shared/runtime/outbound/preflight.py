@@ -24,7 +24,15 @@ from shared.runtime.http.bodies import Bodies, BodyRefused
 from shared.runtime.http.server import RETRY_AFTER_SECONDS
 from shared.runtime.outbound.commands import LARGEST_RECORD, TOO_LARGE, account_refusal
 from shared.runtime.outbound.planning import planned
-from shared.runtime.outbound.prepare import Preparer, context_for, conversation_of, referred, resolve_target, target_of
+from shared.runtime.outbound.prepare import (
+    Preparer,
+    context_for,
+    conversation_of,
+    noted,
+    referred,
+    resolve_target,
+    target_of,
+)
 from shared.runtime.outbound.printed import printable_calls, read_command
 from shared.runtime.reporting.identity import Identities
 from shared.runtime.reporting.threads import Threads
@@ -112,17 +120,18 @@ class Preflight:
             return _refused(ErrorCode.EXPIRED, None, {})
         known = await referred(self._store, conversation_id, target, opened)
         reference, warnings = resolve_target(command, target, known)
-        files, corrected = await self._preparer.files_of(account, command)
+        prepared = await self._preparer.files_of(account, command)
         named = reference.provider_message_id if reference else None
         thread = await self._threads.note(conversation_id, named, opened.conversation)
-        calls = planned(self._channel, kind, command, context_for(account, conversation, reference, files, thread))
+        context = context_for(account, conversation, reference, tuple(file for file, _ in prepared), thread)
+        calls = noted(planned(self._channel, kind, command, context), prepared, warnings)
         parts = sum(call.parts for call in calls)
         if (quota := quota_of(rule_for(capabilities, conversation), conversation)) is not None and (
             conversation.quota_used + parts > quota
         ):
             facts = {"limit": quota, "actual": conversation.quota_used}
             return _refused(ErrorCode.QUOTA_EXHAUSTED, None, facts)
-        told = (*warnings, *corrected, *(warning for call in calls for warning in call.warnings))
+        told = [warning for call in calls for warning in call.warnings]
         paused = self._health.why_paused(account.account_id)
         return {
             "accepted": True,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from shared.channel import Account, Channel, PlanContext, Refused, ReplyReference, TakesAddresses
+from shared.channel import Account, Call, Channel, PlanContext, Refused, ReplyReference, TakesAddresses
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import LARGEST_FILE
@@ -143,16 +143,15 @@ class Preparer:
         self._addresses = channel if isinstance(channel, TakesAddresses) else None
         self._fetcher = fetcher
 
-    async def files_of(self, account: Account, command: Command) -> tuple[tuple[File, ...], tuple[Warning, ...]]:
+    async def files_of(self, account: Account, command: Command) -> tuple[Prepared, ...]:
         """The files of a command as they go out, and what is different about them. Raises Refused.
 
         A blob of another workspace, or of the connectors' own, is one that is not there: nothing tells them apart.
         """
         if not isinstance(command, MessageSend | MessageEdit):
-            return (), ()
+            return ()
         named = named_files(command.content)
-        prepared = [await self._prepared(account, command, field, file) for field, file in named]
-        return tuple(file for file, _ in prepared), _together(prepared)
+        return tuple([await self._prepared(account, command, field, file) for field, file in named])
 
     async def _prepared(self, account: Account, command: Command, field: str, file: File) -> Prepared:
         if file.url is not None:
@@ -237,12 +236,33 @@ def _as_it_is(file: File, found: str, field: str) -> Prepared:
     return exact, (Warning(code=WarningCode.TYPE_CORRECTED, detail=detail),)
 
 
-def _together(prepared: Sequence[Prepared]) -> tuple[Warning, ...]:
-    """The warnings of all files, one for each code."""
+def noted(calls: Sequence[Call], prepared: Sequence[Prepared], others: Sequence[Warning] = ()) -> list[Call]:
+    """The calls, each with what is different about the files in it; the first with what is about none of them."""
+    left = [(file, warnings) for file, warnings in prepared if warnings]
+    told: list[list[Warning]] = []
+    for call in calls:
+        own: list[Warning] = []
+        for sent in call.files.values():
+            found = next((at for at, (file, _) in enumerate(left) if _same(file, sent)), None)
+            own += left.pop(found)[1] if found is not None else ()
+        told.append(own)
+    if told:
+        told[0] = [*others, *(warning for _, warnings in left for warning in warnings), *told[0]]
+    return [
+        replace(call, warnings=(*_together(own), *call.warnings)) if own else call
+        for call, own in zip(calls, told, strict=True)
+    ]
+
+
+def _same(file: File, sent: File) -> bool:
+    return (file.blob, file.url, file.filename) == (sent.blob, sent.url, sent.filename)
+
+
+def _together(warnings: Sequence[Warning]) -> tuple[Warning, ...]:
+    """One warning for each code."""
     details: dict[WarningCode, list[str]] = {}
-    for _, warnings in prepared:
-        for warning in warnings:
-            details.setdefault(warning.code, []).append(warning.detail)
+    for warning in warnings:
+        details.setdefault(warning.code, []).append(warning.detail)
     return tuple(Warning(code=code, detail=" ".join(said)) for code, said in details.items())
 
 

@@ -29,7 +29,6 @@ from shared.contract.base import rfc3339
 from shared.contract.commands import (
     Command,
     CommandRefused,
-    File,
     MessageEdit,
     MessageSend,
     named_files,
@@ -37,13 +36,12 @@ from shared.contract.commands import (
 )
 from shared.contract.envelope import type_name
 from shared.contract.errors import ERRORS, ErrorCode
-from shared.contract.statuses import Warning
 from shared.contract.unknown_fields import ignored_fields
 from shared.policy.judge import unable
 from shared.runtime.accounts.capabilities import capabilities_of
 from shared.runtime.outbound.conversion import as_planned
 from shared.runtime.outbound.planning import addressee, planned
-from shared.runtime.outbound.prepare import own_blob
+from shared.runtime.outbound.prepare import Prepared, noted, own_blob
 from shared.runtime.outbound.printed import PlanContextFacts, printable_calls, read_command, refused, writable
 from shared.runtime.reporting.publish import event_envelope, status_envelope
 from shared.runtime.tools.known_contacts import KnownContacts
@@ -188,27 +186,22 @@ def _planned(
             return [refused(*verdict)]
         if workspace_id:
             _only_own_files(context.account, command)
-        files, warnings = _files(channel, context.account, command)
-        calls = list(planned(channel, kind, command, replace(context, files=files)))
-        if calls:
-            calls[0] = replace(calls[0], warnings=(*warnings, *calls[0].warnings))
-        return printable_calls(calls)
+        prepared = _files(channel, context.account, command)
+        files = tuple(file for file, _ in prepared)
+        return printable_calls(noted(planned(channel, kind, command, replace(context, files=files)), prepared))
     except (CommandRefused, Refused) as refusal:
         told = refusal.facts if isinstance(refusal, Refused) else {"field": refusal.field}
         return [refused(refusal.code, refusal.detail, told)]
 
 
-def _files(channel: Channel, account: AccountRecord, command: Command) -> tuple[tuple[File, ...], list[Warning]]:
+def _files(channel: Channel, account: AccountRecord, command: Command) -> list[Prepared]:
     """The files of a command as they would go out, and what would be different about them."""
-    files: list[File] = []
-    changed: list[Warning] = []
+    prepared: list[Prepared] = []
     content = command.content if isinstance(command, MessageSend | MessageEdit) else None
     for field, file in named_files(content) if content else ():
         stays = isinstance(channel, TakesAddresses) and file.url and channel.takes_address(file, account)
-        planned, warnings = (file, ()) if stays else as_planned(file, channel.capabilities.files, field)
-        files.append(planned)
-        changed.extend(warnings)
-    return tuple(files), changed
+        prepared.append((file, ()) if stays else as_planned(file, channel.capabilities.files, field))
+    return prepared
 
 
 def _only_own_files(account: AccountRecord, command: Command) -> None:

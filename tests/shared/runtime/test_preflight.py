@@ -130,7 +130,7 @@ async def test_without_state_or_blobs_nothing_is_guessed(
     async def away(_: str) -> int:
         raise BlobsUnavailable
 
-    monkeypatch.setattr(world.blobs, "size", away)
+    monkeypatch.setattr(world.blobs, "stat", away)
     data = {"content": {"kind": "media", "attachments": [{"blob": "ws_1/b"}]}}
     record = await world.command(**data)
     document = {"type": "message.send", "data": orjson.loads(record.value or b"")}
