@@ -148,6 +148,12 @@ class Blobs:
                     await writer.__aexit__(type(broken), broken, broken.__traceback__)
             raise
 
+    async def put_small(self, key: str, content: bytes, *, content_type: str) -> None:
+        """Store bytes that are at hand; a directory keeps no `content_type`."""
+        told: Any = {"Content-Type": content_type} if self._directory is None else None
+        async with self._answering():
+            await obstore.put_async(self._store, key, content, attributes=told, use_multipart=False)
+
     async def put_content(self, prefix: str, content: bytes) -> str:
         """Store bytes under their own digest; returns the key."""
         key = f"{prefix}/{hashlib.sha256(content).hexdigest()}"

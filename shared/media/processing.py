@@ -119,7 +119,7 @@ class Processor:
                 if unfit.reason == "too_slow":  # perhaps only today
                     raise
                 note, result = {"unfit": unfit.reason}, unfit.reason
-        await self._blobs.put(f"{key}.json", _once(json.dumps(note).encode()))
+        await self._blobs.put_small(f"{key}.json", json.dumps(note).encode(), content_type="application/json")
         return result
 
     async def _noted(self, key: str) -> Made | str | None:
@@ -188,7 +188,3 @@ async def _read(path: Path) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(path.open, "rb") as file:
         while chunk := await asyncio.to_thread(file.read, CHUNK):
             yield chunk
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content

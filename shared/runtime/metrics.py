@@ -61,6 +61,7 @@ CALLS_DRAWN = _counter(
 PARKED_FILES = Gauge("parked_files", "Messages whose files wait, parked.", ["channel"], registry=REGISTRY)
 FILES = _counter("files_total", "Inbound files, by outcome.", "channel", "outcome")
 FILE_SECONDS = _histogram("file_seconds", "From publication to stored file.", _SLOW, "channel")
+PREVIEWS = _counter("file_previews_total", "Stored files that were looked at, by outcome.", "channel", "outcome")
 PULLS = _counter("pulls_total", "Pulls of accounts without a webhook, by outcome.", "channel", "outcome")
 
 # all

@@ -29,6 +29,7 @@ from shared.runtime.inbound.ingress import Ingress
 from shared.runtime.inbound.media import SLOTS as MEDIA_SLOTS
 from shared.runtime.inbound.media import MediaHandler, message_lane
 from shared.runtime.inbound.normalise import Effects, Normaliser
+from shared.runtime.inbound.previews import Previews
 from shared.runtime.inbound.pull import Puller
 from shared.runtime.inbound.raw import RawWriter, body_store
 from shared.runtime.outbound.answers import Answers
@@ -261,12 +262,13 @@ class MediaRole:
         self.parking = Parking(common.stream, common.topics.parked_files(common.name), key_of=message_lane)
         gauges = metrics.PARKED_FILES.labels(common.name), metrics.PARKING_FULL.labels(common.name, Role.MEDIA)
         self.parked = ParkedRecords(self.parking, common.accounts, common.health, *gauges)
+        previews = Previews(common.name, common.blobs, common.processor)
         self.handler = MediaHandler(
             common.name,
             common.accounts,
             common.health,
             common.stream,
-            Downloads(common.channel, common.blobs, max_bytes),
+            Downloads(common.channel, common.blobs, previews, max_bytes),
             common.topics,
             self.parking,
         )

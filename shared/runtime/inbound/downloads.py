@@ -14,6 +14,8 @@ from shared.contract.events import Message, MessageEdited
 from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.media.sniff import HEAD, sniff
 from shared.media.transfers import TooSlow, steady
+from shared.media.types import claim
+from shared.runtime.inbound.previews import Previews
 from shared.runtime.reporting.statuses import contract_error
 
 log = structlog.get_logger()
@@ -78,9 +80,10 @@ class _Reader:
 class Downloads:
     """Fetches files of one channel; `max_bytes` is the largest one that is kept."""
 
-    def __init__(self, channel: Channel, blobs: Blobs, max_bytes: int) -> None:
+    def __init__(self, channel: Channel, blobs: Blobs, previews: Previews, max_bytes: int) -> None:
         self._channel = channel
         self._blobs = blobs
+        self._previews = previews
         self._max_bytes = max_bytes
 
     async def fetch(self, account: Account, message: Message | MessageEdited, attachment: Attachment) -> Attachment:
@@ -108,15 +111,18 @@ class Downloads:
             if not isinstance(broken, (BlobsUnavailable, OSError, TimeoutError)):
                 log.warning("file_failed", channel=self._channel.capabilities.channel, exc_info=broken)
             raise Unfetched("files_unavailable", error(ErrorCode.FILE_UNAVAILABLE)) from broken
-        return attachment.model_copy(
+        name = attachment.filename or opened.filename
+        stored = attachment.model_copy(
             update={
                 "status": AttachmentStatus.STORED,
-                "mime_type": sniff(reader.head, attachment.filename or opened.filename) or opened.mime_type,
+                "mime_type": sniff(reader.head, name) or opened.mime_type,
+                "claimed_mime_type": attachment.claimed_mime_type or claim(opened.mime_type),
                 "size": reader.size,
                 "sha256": reader.sha256,
-                "filename": attachment.filename or opened.filename,
+                "filename": name,
             }
         )
+        return await self._previews.added(stored)
 
 
 def failed(attachment: Attachment, why: Error) -> Attachment:

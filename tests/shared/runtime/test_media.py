@@ -21,6 +21,7 @@ from shared.runtime.accounts import teller as upkeep
 from shared.runtime.accounts.registry import AWAITED_SECONDS
 from shared.runtime.inbound.downloads import Downloads, Unfetched
 from shared.runtime.inbound.media import ACCOUNT_SLOTS, IN_LANE_FOR, message_lane
+from shared.runtime.inbound.previews import Previews
 from shared.runtime.waiting.parked import ParkedRecords
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import NotNow
@@ -164,7 +165,8 @@ async def test_a_download_is_closed_however_it_ends(world: World, monkeypatch: p
     [attachment] = message.content.attachments  # type: ignore[union-attr]
     account = world.accounts.get("acc_1")
     assert account is not None and isinstance(world.channel, MediaChannel)
-    fetcher = Downloads(world.channel, world.blobs, 1024 * 1024)
+    previews = Previews(CHANNEL, world.blobs, world.process.common.processor)
+    fetcher = Downloads(world.channel, world.blobs, previews, 1024 * 1024)
     with suppress(Unfetched):
         await fetcher.fetch(account, message, attachment)
     assert world.channel.closed == world.channel.opened == ["f1"]
