@@ -196,10 +196,18 @@ class Blobs:
             end = min(size, length)
             return bytes(await obstore.get_range_async(self._store, key, start=0, end=end)) if end else b""
 
-    async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """The bytes in chunks. Raises BlobMissing at the first."""
+    async def signed(self, key: str, seconds: timedelta) -> str | None:
+        """An address under which anybody may read the blob for so long; None where the store is a directory."""
+        if self._directory is not None:
+            return None
         async with self._reading(key):
-            found = await obstore.get_async(self._store, key)
+            return str(await obstore.sign_async(self._store, "GET", key, seconds))
+
+    async def stream(self, key: str, part: range | None = None) -> AsyncIterator[bytes]:
+        """The bytes in chunks, or those of a `part` that is not empty. Raises BlobMissing at the first."""
+        only: Any = {"range": (part.start, part.stop)} if part is not None else None
+        async with self._reading(key):
+            found = await obstore.get_async(self._store, key, options=only)
             chunks = found.stream(min_chunk_size=CHUNK).__aiter__()
         while True:
             async with self._reading(key):

@@ -18,6 +18,7 @@ from shared.media.blobs import Blobs
 from shared.runtime import metrics
 from shared.runtime.accounts.registry import AccountRegistry, Standing, log_standings
 from shared.runtime.http import server
+from shared.runtime.http.blobs import BlobAddresses
 from shared.runtime.http.server import HealthChecks, Server
 from shared.runtime.inbound.pull import Puller
 from shared.runtime.outbound import answers, typing_indicator
@@ -243,6 +244,8 @@ class Service:
             listener.add_routes(IngressRole(common).routes(listener.bodies))
         if delivering is not None:
             listener.add_routes(delivering.routes(listener.bodies))
+        if Role.MEDIA in self._roles:
+            listener.add_routes(BlobAddresses(common.blobs).routes())
         await listener.start()
         stack.push_async_callback(listener.stop)
         return listener
