@@ -49,7 +49,7 @@ _NOT_CHARSETS = frozenset(("idna", "punycode", "unicode-escape", "raw-unicode-es
 # Declared by programs that have not looked: their text is what its bytes say.
 _NO_CLAIM = frozenset(("ascii", "utf-8"))
 _GUESSED_FROM = 4096  # bytes
-_GUESSABLE = 64  # bytes; of fewer a guess is worth nothing
+_GUESSABLE = 24  # bytes; of fewer a guess is worth nothing
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
@@ -58,8 +58,8 @@ def decode(data: bytes, declared: str | None = None) -> str:
     What cannot be read in any way becomes U+FFFD.
     """
     name = _codec(declared) if declared else None
-    if name in (None, "ascii") and data.isascii() and b"\x1b" not in data:
-        return data.decode("ascii")
+    if name in (None, "ascii") and data.isascii():
+        return data.decode("iso2022_jp_ext" if _is_iso_2022(data) else "ascii", "replace")
     if name and name != "ascii":
         try:
             return data.decode(name)
@@ -93,13 +93,16 @@ def _mostly_readable(data: bytes, name: str) -> bool:
     except (UnicodeError, ValueError):
         return False
     foreign = sum(not character.isascii() for character in text)
-    return text.count("\ufffd") * 4 <= foreign
+    return text.count("\ufffd") * 3 <= foreign
+
+
+def _is_iso_2022(data: bytes) -> bool:
+    """Whether escape sequences switch to a Japanese character set and back."""
+    return b"\x1b$" in data and b"\x1b(" in data
 
 
 def _guess(data: bytes) -> str:
     """The likeliest charset of bytes that are not UTF-8."""
-    if b"\x1b$" in data or b"\x1b(" in data:
-        return "iso2022_jp_ext"
     if len(data) < _GUESSABLE:
         return "cp1252"
     head = data[:_GUESSED_FROM]
@@ -124,7 +127,10 @@ def _likeness(head: bytes, candidate: str) -> float:
         return 0.0
     if foreign.count("\ufffd") * 50 > len(foreign):
         return -1.0
+    letters = sum(character.isalpha() for character in text)
     match candidate:
+        case "koi8-r" | "cp1251" if 2 * len(foreign) < letters:
+            return 0.0  # nobody mixes in so many Latin letters
         case "koi8-r" | "cp1251":
             typical = sum(character in _CYRILLIC for character in foreign)
         case "gb18030" | "big5hkscs":
@@ -138,7 +144,6 @@ def _likeness(head: bytes, candidate: str) -> float:
             typical = sum("\uac00" <= character <= "\ud7a3" for character in foreign)
         case _:
             # In a western text most letters are ASCII, and what is not stands among them.
-            letters = sum(character.isalpha() for character in text)
             western = sum(
                 character in "àâäáãåæçéèêëíìîïñóòôöõøúùûüßÀÂÄÁÅÆÇÉÈÊËÍÑÓÖØÚÜ«»’‘“”–—…€·°§®©™•" for character in foreign
             )
