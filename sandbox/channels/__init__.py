@@ -19,6 +19,7 @@ class ChannelSandbox(Protocol):
 
     title: str
     colour: str  # of the channel, for the page
+    subjects: bool  # messages are mail: they have a subject, and may have html beside their text
     simulator_arguments: tuple[str, ...] | None
     """For `python -m sandbox.simulators.<name>`, a port is added; None: the service talks to the real provider."""
 

@@ -58,6 +58,9 @@ class Bubble:
     edited: bool = False
     deleted: bool = False
     read: bool = False
+    subject: str = ""
+    html: str | None = None
+    quoted: str = ""  # what the text repeats of the message before
 
 
 @dataclass(frozen=True, slots=True)

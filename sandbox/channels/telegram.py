@@ -33,6 +33,7 @@ def describe(environment: Mapping[str, str]) -> Telegram:
 class Telegram:
     title = "Telegram"
     colour = "#229ed9"
+    subjects = False
 
     def __init__(self, real_token: str | None) -> None:
         self._real = real_token is not None

@@ -22,6 +22,7 @@ def describe(environment: Mapping[str, str]) -> TikTok:
 class TikTok:
     title = "TikTok"
     colour = "#e8264f"
+    subjects = False
 
     def __init__(self) -> None:
         self._secret = secrets.token_hex(20)

@@ -36,6 +36,7 @@ def describe(environment: Mapping[str, str]) -> WhatsApp:
 class WhatsApp:
     title = "WhatsApp"
     colour = "#1fa855"
+    subjects = False
 
     def __init__(self) -> None:
         self._token, self._secret, self._verify_token = (secrets.token_hex(16) for _ in range(3))

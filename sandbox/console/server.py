@@ -102,6 +102,7 @@ class Console:
                 "name": channel.name,
                 "title": channel.sandbox.title,
                 "colour": channel.sandbox.colour,
+                "subjects": channel.sandbox.subjects,
                 "accounts": [{"id": a.account_id, "name": a.display_name} for a in channel.accounts],
                 "actions": sorted(channel.customers.actions) if channel.customers else None,
             }

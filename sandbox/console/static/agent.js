@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { framed, h, iconButton, moment } from "./dom.js";
 import { described } from "./inbox.js";
+import { MailLines } from "./mail.js";
 import { ChatPane } from "./pane.js";
 
 const TYPING_STOPS = 4_000; // ms without a key
@@ -18,15 +19,17 @@ export class Agent {
       this.keyboard.hidden = !this.keyboard.hidden;
       (this.keyboard.hidden ? this.pane : this.keyboard).focus();
     });
+    this.mail = new MailLines("Agent", "Subject: that of the thread");
     this.pane = new ChatPane(root, {
       name: "Agent",
       placeholder: "Answer as the agent",
-      tools: [toggle],
+      tools: [toggle, this.mail.toggle],
       send: (draft) => this.#send(draft),
       act: (name, data, argument) => this.#deed(name, data, argument),
       typing: (active) => this.#type(active),
     });
     this.pane.composer.insertBefore(this.keyboard, this.pane.composer.lastChild);
+    this.pane.composer.insertBefore(this.mail.root, this.keyboard);
     this.draw = framed(() => this.#draw());
   }
 
@@ -35,8 +38,10 @@ export class Agent {
       this.#type(false);
       this.pane.reset();
       this.keyboard.value = "";
+      this.mail.clear();
     }
     this.thread = thread;
+    this.mail.show(thread?.channel.subjects ?? false);
     this.draw();
   }
 
@@ -74,6 +79,9 @@ export class Agent {
       author: message.author ?? (message.ours ? null : this.thread.title),
       time: message.time,
       text: textOf(message.content),
+      subject: message.content?.subject ?? null,
+      html: message.content?.html ?? null,
+      folded: foldedOf(message.content),
       files: (message.content?.attachments ?? []).map(fileOf),
       buttons: buttonsOf(message.content),
       quote: message.replyTo ? { id: quoted?.id ?? "", text: quoteText } : null,
@@ -120,7 +128,8 @@ export class Agent {
     const buttons = parseButtons(this.keyboard.value);
     this.keyboard.value = "";
     this.keyboard.hidden = true;
-    const content = { kind: attachments.length ? "media" : "text", text, buttons };
+    const kind = this.thread.channel.subjects && !buttons.length ? "email" : attachments.length ? "media" : "text";
+    const content = kind === "email" ? { kind, text, ...this.mail.take() } : { kind, text, buttons };
     if (attachments.length) content.attachments = attachments;
     const reply_to = replyTo ? { message_id: this.#idOf(replyTo) } : undefined;
     await this.#command("message.send", { content, reply_to });
@@ -173,6 +182,12 @@ function textOf(content) {
   const place = content.location;
   if (place && !content.text) return `📍 ${place.latitude}, ${place.longitude}`;
   return content.text ?? "";
+}
+
+/** Parts of a mail that are shown when somebody asks for them. */
+function foldedOf(content) {
+  const parts = [["Signature", content?.signature], ["Quoted", content?.quoted_text]];
+  return parts.filter(([, text]) => text).map(([label, text]) => ({ label, text }));
 }
 
 function fileOf(file) {

@@ -8,7 +8,8 @@ const TICKS = { queued: "◌", deferred: "◔", accepted: "✓", sent: "✓", de
 
 /**
  * A bubble. `data`: id, right, author, time, text, files [{kind, name, size, url, status}], buttons [[{title, data, url}]],
- * quote {id, text}, reactions [{emoji, own}], state, edited, deleted, hints, problems, actions.
+ * quote {id, text}, reactions [{emoji, own}], state, edited, deleted, hints, problems, actions; of a mail also subject, html
+ * and folded [{label, text}].
  * `act(name, data, argument)` hears of what the person does with it.
  */
 export function bubble(data, act) {
@@ -36,10 +37,18 @@ function contentOf(data, act) {
   return [
     data.forwarded ? h("p", { class: "forwarded", text: data.forwarded }) : null,
     data.quote ? h("button", { type: "button", class: "quote", title: "Show the message", on: { click: () => act("show", data, data.quote.id) } }, data.quote.text) : null,
+    data.subject ? h("p", { class: "subject", dir: "auto", text: data.subject }) : null,
     ...data.files.map(fileOf),
     data.text ? h("p", { class: "text", dir: "auto", text: data.text }) : null,
+    ...(data.folded ?? []).map(({ label, text }) => h("details", { class: "folded" }, h("summary", { text: label }), h("p", { class: "text", dir: "auto", text }))),
+    data.html ? h("details", { class: "folded" }, h("summary", { text: "HTML" }), frameOf(data.html)) : null,
     ...data.buttons.map((row) => h("div", { class: "keyboard" }, row.map((button) => keyOf(button, data, act)))),
   ];
+}
+
+/** Somebody's html in a document of its own, which runs nothing and loads nothing: no permission, and the page's own policy. */
+function frameOf(html) {
+  return h("iframe", { class: "html", sandbox: "", srcdoc: html, title: "The mail as html" });
 }
 
 function keyOf(button, data, act) {

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { ask, framed, h, iconButton, toast } from "./dom.js";
+import { MailLines } from "./mail.js";
 import { ChatPane } from "./pane.js";
 
 const OFFERED = { reply: "write", react: "react", edit: "edit", delete: "delete" }; // and the action each needs
@@ -15,12 +16,15 @@ export class Customer {
     this.view = null;
     this.loading = false;
     this.stale = false;
+    this.mail = new MailLines("Customer", "Subject");
     this.pane = new ChatPane(root, {
       name: "Customer",
       placeholder: "Write as the customer",
       send: (draft) => this.#send(draft),
       act: (name, data, argument) => this.#deed(name, data, argument),
+      tools: [this.mail.toggle],
     });
+    this.pane.composer.insertBefore(this.mail.root, this.pane.composer.lastChild);
     this.draw = framed(() => this.#draw());
   }
 
@@ -29,9 +33,11 @@ export class Customer {
     const other = thread?.key !== this.thread?.key;
     this.thread = thread;
     this.root.hidden = real;
+    this.mail.show(thread?.channel.subjects ?? false);
     if (other) {
       this.view = null;
       this.pane.reset();
+      this.mail.clear();
       this.refresh();
     }
     this.draw();
@@ -107,6 +113,9 @@ export class Customer {
       author: message.mine ? null : this.thread.channel.accounts[0]?.name,
       time: message.at * 1000,
       text: message.text,
+      subject: message.subject || null,
+      html: message.html,
+      folded: message.quoted ? [{ label: "Quoted", text: message.quoted }] : [],
       files: message.files.map((file) => ({ ...file, url: file.id ? api.simulatorFileUrl(this.thread.channel.name, file.id, file.name) : null })),
       buttons: message.buttons,
       quote: message.reply_to ? { id: message.reply_to, text: texts.get(message.reply_to) ?? "a message" } : null,
@@ -131,7 +140,7 @@ export class Customer {
 
   async #send({ text, files, replyTo, edit }) {
     if (edit) return this.#do("edit", { message_id: edit.id, text });
-    const reply = { reply_to: replyTo?.id ?? null };
+    const reply = { reply_to: replyTo?.id ?? null, ...(this.thread.channel.subjects ? this.mail.take() : {}) };
     if (!files.length) return this.#do("write", { text, ...reply });
     for (const [index, file] of files.entries()) await this.#do("write", { text: index ? "" : text, ...reply }, file);
   }
