@@ -18,7 +18,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from imapclient import IMAPClient
 
@@ -105,11 +104,10 @@ class Dovecot:
             for parent in self.folder.parents:  # pytest's folders are for their owner only
                 if parent.stat().st_mode & 0o001 == 0:
                     parent.chmod(parent.stat().st_mode | 0o011)
-        user: Mapping[str, Any] = (
-            {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
-        )
+        as_nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups") if os.geteuid() == 0 else ()
+        command = (*as_nobody, DOVECOT, "-F", "-c", str(config))
         self._process = await asyncio.create_subprocess_exec(
-            DOVECOT, "-F", "-c", str(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user
+            *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         for port in (self.imap, self.lmtp):
             await _listening(port, self._process, self.folder / "log")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -28,20 +29,15 @@ class Client:
         self._tokens = tokens
         self._now = now
         self._pool = Pool(settings, self.connect)
-        self._tls: ssl.SSLContext | None = None
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     async def start(self) -> None:
+        # One for all connections: reading the certificates of the authorities takes time and memory.
+        self.tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file or None)
         await self._pool.start()
 
     async def stop(self) -> None:
         await self._pool.stop()
-
-    @property
-    def tls(self) -> ssl.SSLContext:
-        """One for all connections: reading the certificates of the authorities takes time and memory."""
-        if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self._settings.ca_file or None)
-        return self._tls
 
     async def send(self, call: Call, account: Account, files: Files) -> Receipt:
         """Send the mail of a call. Raises ProviderError; FileUnavailable, with nothing sent."""

@@ -170,6 +170,11 @@ def unreachable(stage: Stage) -> Failure:
     return Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code=str(stage), scope="account", detail=told)
 
 
+def busy() -> Failure:
+    """All connections that the account may have are in use, and stay so: nothing is said of its server."""
+    return Failure(ErrorCode.RATE_LIMITED, provider_code="busy", scope="account", retry_after=1.0)
+
+
 def no_answer() -> Failure:
     """The final dot was sent and nothing came back."""
     return Failure(ErrorCode.UNCERTAIN, certain=False, provider_code=str(Stage.DOT), scope="account")

@@ -55,7 +55,7 @@ class Pool:
             try:
                 await asyncio.wait_for(line.places.acquire(), self._settings.connect_timeout)
             except TimeoutError:
-                raise ProviderError(errors.unreachable(errors.Stage.CONNECT)) from None
+                raise ProviderError(errors.busy()) from None
             try:
                 session = None if fresh else await self._idle(line)
                 session = session or await self._open(account)
