@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from services.email.api import errors as email_errors
 from services.telegram.api import errors as telegram_errors
 from services.tiktok.api import errors as tiktok_errors
 from services.whatsapp.api import errors as whatsapp_errors
@@ -169,3 +170,4 @@ def test_splitting_and_scrubbing_take_time_that_grows_with_the_text(unit: str) -
     assert_linear(lambda text: whatsapp_errors.failure_of({"code": 1, "message": text}), unit)
     assert_linear(lambda text: telegram_errors.failure_of(telegram_errors.Answer(400, text), "sendMessage"), unit)
     assert_linear(tiktok_errors._readable, unit)
+    assert_linear(lambda text: email_errors.refusal(email_errors.Stage.RCPT, 550, text), unit)
