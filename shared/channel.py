@@ -446,13 +446,100 @@ class AnswersWebhook(Protocol):
 class Parses(Protocol):
     """A channel whose payloads are too hostile, or too costly, to be read where everything else runs.
 
-    `whole_files` are suffixes of files that are one payload whole, whatever stands in them.
+    `parser` (`module:function`, bytes to bytes, pure and total) is what the service runs in worker processes, bounded
+    in time and memory. `whole_files` are suffixes of files that are one payload whole, whatever stands in them.
     """
 
+    parser: str
     whole_files: Sequence[str]
 
     def parse(self, raw: bytes) -> bytes:
-        """What `normalise` gets as the body of the item, instead of the payload. Pure and total."""
+        """What `normalise` gets as the body of the item instead of the payload: `parser`, called here. Pure and total.
+
+        Only for the command line, and for payloads of our own.
+        """
+        ...
+
+    def placeholder(self, reason: str, raw: bytes) -> bytes:
+        """The same for a payload whose parser has died (`died`, `memory`), or was not done in time (`slow`).
+
+        `raw` is its beginning, 64 KiB at the most. Pure, quick and total.
+        """
+        ...
+
+
+class NotTaken(Exception):
+    """What came in could not be made durable. Whoever sent it keeps it, and sends it again."""
+
+
+class RawStore(Protocol):
+    """Where payloads are kept as they came, each under a name that says nothing of it (`RawItem.blob`)."""
+
+    async def store(self, chunks: AsyncIterator[bytes]) -> str:
+        """Keep a payload while it comes, all of it or nothing; returns its name. Raises NotTaken, and what `chunks`
+        raises."""
+        ...
+
+    def read(self, blob: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes of a payload from `start` up to `end`. Raises FileUnavailable at the first."""
+        ...
+
+
+@runtime_checkable
+class KeepsRaw(Protocol):
+    """A channel that needs its payloads again later: their files are parts of them. All are kept in the raw store."""
+
+    def use_raw(self, store: RawStore) -> None:
+        """Keep them there. Called once, before `start`."""
+        ...
+
+
+class Door(Protocol):
+    """What a listener of a channel's own is lent. `accepting` is false while the service stops."""
+
+    accepting: bool
+
+    def follow(self, changed: Callable[[str, Account | None], None]) -> None:
+        """Call it for every account that is served, at once and whenever one changes or goes (None)."""
+        ...
+
+    async def write(self, items: Sequence[RawItem]) -> None:
+        """Return when the items are durable. Raises NotTaken."""
+        ...
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """A channel that is spoken to in another protocol than HTTP, on a listener of its own."""
+
+    async def listen(self, door: Door) -> None:
+        """Begin to listen. Called once, after `start`, when the accounts are known. Raises OSError."""
+        ...
+
+    async def stop_listening(self) -> None:
+        """Close the listener; what has been taken by then is answered. The first to stop."""
+        ...
+
+
+@runtime_checkable
+class AuthenticatesByHead(Protocol):
+    """A channel whose requests are proven by their heads alone: a body goes to the raw store while it comes.
+
+    `authenticate` is not asked for webhooks then.
+    """
+
+    def admit(self, request: WebhookRequest, accounts: Accounts) -> int:
+        """How many bytes the body may have. The request has none yet. No I/O, constant-time comparison.
+
+        Raises Forbidden, UnknownRoute.
+        """
+        ...
+
+    def received(self, request: WebhookRequest, blob: str) -> Sequence[RawItem]:
+        """The items of a body that is stored; the request has its beginning, 64 KiB at the most. No I/O.
+
+        Raises ValueError for a body that is none (answered 400).
+        """
         ...
 
 

@@ -15,7 +15,7 @@ from services.email.capabilities import capabilities
 from services.email.mailbox import ImapServer, Mailbox
 from services.email.peers import peer_of_address
 from services.email.receive import inbound
-from services.email.receive.parse import parse
+from services.email.receive.parse import parse, placeholder
 from services.email.send import outbound
 from services.email.settings import Settings
 from services.email.tokens import Tokens
@@ -47,6 +47,7 @@ FILING_SECONDS = 60.0  # until a provider has filed what it was handed; before, 
 class EmailChannel:
     """Mailboxes. `use_tokens` before `start` gives replicas one token store."""
 
+    parser = "services.email.receive.parse:parse"
     whole_files = (".eml",)
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
@@ -82,6 +83,9 @@ class EmailChannel:
 
     def parse(self, raw: bytes) -> bytes:
         return parse(raw)
+
+    def placeholder(self, reason: str, raw: bytes) -> bytes:
+        return placeholder(reason, raw)
 
     def normalise(self, item: ReceivedItem) -> Sequence[Outcome]:
         return inbound.normalise(item, self._tokens)

@@ -22,6 +22,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import LocalStore, from_url
 
 CHUNK = 256 * 1024
+_SLICE = 1024 * 1024  # of a range: a request each
 PATIENCE = 10.0  # seconds without an answer, after which the store is away
 # S3 refuses smaller parts of an upload, but for the last (docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
 # A file on its way holds two: one that is sent, one that fills.
@@ -52,6 +53,10 @@ _PROVED_SECONDS = 10.0  # for so long a probe that succeeded is believed, unless
 
 class BlobMissing(Exception):
     """There is no blob of this key."""
+
+
+class BlobTooLarge(Exception):
+    """The blob is larger than whoever reads it has room for."""
 
 
 class BlobsUnavailable(Exception):
@@ -184,10 +189,15 @@ class Blobs:
             return False
         return True
 
-    async def read(self, key: str) -> bytes:
-        """All bytes of a small blob. Raises BlobMissing."""
+    async def read(self, key: str, at_most: int | None = None) -> bytes:
+        """All bytes of a small blob. Raises BlobMissing, and BlobTooLarge beyond `at_most` bytes."""
         async with self._reading(key):
-            return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
+            found = await obstore.get_async(self._store, key)
+            fits = at_most is None or found.meta["size"] <= at_most
+            content = bytes(await found.bytes_async()) if fits else b""
+        if not fits:
+            raise BlobTooLarge
+        return content
 
     async def head(self, key: str, length: int) -> bytes:
         """The first bytes, at most `length`. Raises BlobMissing."""
@@ -215,6 +225,15 @@ class Blobs:
             if chunk is None:
                 return
             yield bytes(chunk)
+
+    async def stream_range(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `end` in chunks, as far as there are any. Raises BlobMissing at the first."""
+        end = min(end, await self.size(key))
+        for first in range(start, end, _SLICE):
+            async with self._reading(key):
+                last = min(first + _SLICE, end)
+                chunk = bytes(await obstore.get_range_async(self._store, key, start=first, end=last))
+            yield chunk
 
     async def reachable(self) -> bool:
         """Whether the store keeps what it is given: it is written to and read from, every few seconds at the most."""

@@ -31,6 +31,7 @@ DUPLICATES = _counter("duplicate_events_total", "Events that were on the topic a
 BLOCKED_DROPPED = _counter("blocked_dropped_total", "Messages of blocked contacts dropped by policy.", "channel")
 UNSUPPORTED = _counter("unsupported_messages_total", "Messages published without modelled content.", "channel", "type")
 LEFT_OUT = _counter("left_out_items_total", "Items that are no matter of an inbox, by kind.", "channel", "kind")
+UNPARSED = _counter("unparsed_payloads_total", "Payloads whose parser has failed, by why.", "channel", "reason")
 INGEST_SECONDS = _histogram("ingest_seconds", "From receipt to the event's ack.", _SLOW, "channel")
 PROVIDER_LAG_SECONDS = _histogram("provider_lag_seconds", "From the provider's time to ours.", _SLOW, "channel")
 

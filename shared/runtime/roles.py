@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from shared.channel import Account, Channel, Event, Pulls
+from shared.channel import Account, Channel, Event, KeepsRaw, Parses, Pulls
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import UrlFetcher
@@ -24,11 +24,13 @@ from shared.runtime.accounts.registry import AccountRegistry
 from shared.runtime.accounts.teller import AccountTeller
 from shared.runtime.http.bodies import Bodies
 from shared.runtime.inbound.contacts import ContactNames
+from shared.runtime.inbound.door import RawBlobs
 from shared.runtime.inbound.downloads import Downloads
 from shared.runtime.inbound.ingress import Ingress
 from shared.runtime.inbound.media import SLOTS as MEDIA_SLOTS
 from shared.runtime.inbound.media import MediaHandler, message_lane
 from shared.runtime.inbound.normalise import Effects, Normaliser
+from shared.runtime.inbound.parsing import PARSERS, Parser
 from shared.runtime.inbound.previews import Previews
 from shared.runtime.inbound.pull import Puller
 from shared.runtime.inbound.raw import RawWriter, body_store
@@ -85,7 +87,8 @@ class Common:
         self.abilities = AccountCapabilities(channel, accounts, self.rates)
         self.health = AccountsHealth(self.name, accounts, stream, topics, self.rates)
         self.dead = DeadLetters(stream, lambda _: topics.deadletter(self.name), store_body=body_store(blobs))
-        self.writer = RawWriter(self.name, stream, topics, blobs, self.dead)
+        keeps_raw = isinstance(channel, KeepsRaw)
+        self.writer = RawWriter(self.name, stream, topics, blobs, self.dead, keeps_raw=keeps_raw)
         self.identities = Identities(self.name, store)
         self.book = StatusBook(channel.capabilities, stream, store, topics, self.identities)
         self.fetcher = UrlFetcher(allow_private=fetch_private)
@@ -118,7 +121,7 @@ class IngressRole:
 
     def routes(self, bodies: Bodies) -> list[web.RouteDef]:
         common = self._common
-        return Ingress(common.channel, common.accounts, common.writer, bodies).routes()
+        return Ingress(common.channel, common.accounts, common.writer, bodies, RawBlobs(common.blobs)).routes()
 
 
 class NormaliseRole:
@@ -127,6 +130,10 @@ class NormaliseRole:
     def __init__(self, common: Common, effects: Effects | None = None) -> None:
         self.answers = Answers(common.channel)
         self.contacts = ContactNames(common.channel, common.store, common.identities, common.stream, common.topics)
+        self._workers = Workers(quick=PARSERS)
+        parser = None
+        if isinstance(common.channel, Parses):
+            parser = Parser(common.name, common.channel, self._workers)
         self.normaliser = Normaliser(
             common.channel,
             common.accounts,
@@ -137,6 +144,7 @@ class NormaliseRole:
             common.dead,
             common.identities,
             effects or _Effects(common, self.answers, self.contacts),
+            parser,
         )
         self._topic = common.topics.raw(common.name)
 
@@ -146,6 +154,7 @@ class NormaliseRole:
     async def close(self) -> None:
         await self.contacts.close()
         await self.answers.close()
+        await self._workers.close()
 
 
 class _Effects:

@@ -18,6 +18,8 @@ EVICTED_AFTER = 1.0
 # A chunked body of tiny chunks costs a hundred times what its bytes are worth.
 _FREE_CHUNKS = 64
 _LEAST_CHUNK = 64
+MOST_STREAMED = 8  # bodies at once that go to the raw store while they come: each has a buffer there
+_BEGINNING = 64 * 1024
 
 
 class BodyRefused(Exception):
@@ -36,6 +38,7 @@ class Bodies:
         self._timeout = settings.body_timeout
         self._most = max(settings.max_in_flight, settings.max_body)
         self._most_coming = max(int(self._most * COMING_SHARE), settings.max_body)
+        self._streaming = asyncio.Semaphore(MOST_STREAMED)
         self._held = 0
         self._coming: dict[_Coming, None] = {}  # the one that has been coming longest is the first
 
@@ -63,6 +66,38 @@ class Bodies:
             yield body
         finally:
             self._held -= len(body)
+
+    async def pieces(self, request: web.Request, most: int, beginning: bytearray) -> AsyncIterator[bytes]:
+        """The body of a request as it comes, at most `most` bytes of it; its first 64 KiB are left in `beginning`.
+
+        It may be larger than those that are held, and come as long as it goes on coming. Raises BodyRefused as `of`.
+        """
+        if any(one.strip().lower() not in ("", "identity") for one in request.headers.getall("Content-Encoding", [])):
+            raise BodyRefused(415)
+        if (request.content_length or 0) > most:
+            raise BodyRefused(413)
+        size = chunks = 0
+        async with self._streaming:
+            try:
+                while True:
+                    async with asyncio.timeout(self._timeout):
+                        piece, whole_chunk = await request.content.readchunk()
+                    if not piece and not whole_chunk:
+                        break
+                    size += len(piece)
+                    chunks += whole_chunk
+                    if size > most:
+                        raise BodyRefused(413)
+                    if chunks > _FREE_CHUNKS + size // _LEAST_CHUNK:
+                        raise BodyRefused(400)
+                    beginning += piece[: max(0, _BEGINNING - len(beginning))]
+                    yield piece
+            except TimeoutError:
+                raise BodyRefused(408) from None
+            except web.RequestPayloadError:
+                raise BodyRefused(400) from None
+        if isinstance(request.protocol, Connection):
+            request.protocol.has_asked()
 
     def _whole(self, request: web.Request) -> bytes:
         """A body that came with its head, as most do: nothing to wait for."""

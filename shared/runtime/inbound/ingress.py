@@ -6,12 +6,23 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
 from aiohttp import web
 
-from shared.channel import AnswersWebhook, Channel, Forbidden, RawItem, UnknownRoute, WebhookRequest
+from shared.channel import (
+    AnswersWebhook,
+    AuthenticatesByHead,
+    Channel,
+    Forbidden,
+    NotTaken,
+    RawItem,
+    RawStore,
+    UnknownRoute,
+    WebhookRequest,
+)
 from shared.contract.base import is_text
 from shared.runtime import metrics
 from shared.runtime.accounts.apps import may_all_be_told
@@ -38,11 +49,15 @@ T = TypeVar("T")
 class Ingress:
     """The webhook endpoint of one channel: `/webhooks/<channel>[/<route>]`."""
 
-    def __init__(self, channel: Channel, accounts: AccountRegistry, writer: RawWriter, bodies: Bodies) -> None:
+    def __init__(
+        self, channel: Channel, accounts: AccountRegistry, writer: RawWriter, bodies: Bodies, raw: RawStore
+    ) -> None:
         self._channel = channel
         self._accounts = accounts
         self._writer = writer
         self._bodies = bodies
+        self._raw = raw
+        self._by_head = channel if isinstance(channel, AuthenticatesByHead) else None
         self._beside = ThreadPoolExecutor(1, "large-bodies")
         self._name = name = channel.capabilities.channel
         self._answers = {
@@ -62,12 +77,9 @@ class Ingress:
 
     async def _post(self, request: web.Request) -> web.Response:
         try:
-            async with self._bodies.of(request) as body:
-                started = time.perf_counter()
-                status = await self._taken(_webhook(request, body))
-                if isinstance(request.protocol, Connection):
-                    request.protocol.proven = True
-                self._seconds.observe(time.perf_counter() - started)
+            status = await (self._take(request) if self._by_head is None else self._stream(request, self._by_head))
+            if isinstance(request.protocol, Connection):
+                request.protocol.proven = True
         except BodyRefused as refused:
             return self._answer(refused.status)
         except Forbidden:
@@ -77,6 +89,29 @@ class Ingress:
         except AccountSealed:  # the secret is in a record that we cannot open: others can, or we later
             return self._answer(503)
         return self._answer(status)
+
+    async def _take(self, request: web.Request) -> int:
+        """The status to answer. Raises BodyRefused, Forbidden, UnknownRoute, AccountSealed."""
+        async with self._bodies.of(request) as body:
+            started = time.perf_counter()
+            status = await self._taken(_webhook(request, body))
+            self._seconds.observe(time.perf_counter() - started)
+        return status
+
+    async def _stream(self, request: web.Request, channel: AuthenticatesByHead) -> int:
+        """As `_take`; the body goes to the raw store while it comes, when its head has been found authentic."""
+        head = _webhook(request, b"")
+        most = channel.admit(head, self._accounts)
+        beginning = bytearray()
+        try:
+            blob = await self._raw.store(self._bodies.pieces(request, most, beginning))
+            items = channel.received(replace(head, body=bytes(beginning)), blob)
+            await self._writer.write(items, head.headers.get("traceparent"))
+        except (NotTaken, LogUnavailable):
+            return 503
+        except ValueError:
+            return 400
+        return 200
 
     async def _taken(self, webhook: WebhookRequest) -> int:
         """The status to answer. Raises Forbidden, UnknownRoute."""

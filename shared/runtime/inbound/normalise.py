@@ -31,6 +31,7 @@ from shared.runtime import metrics
 from shared.runtime.accounts.apps import may_tell_of
 from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.inbound.enrich import FROM_CONTACT, Enriched, enrich, fields_of, target_of
+from shared.runtime.inbound.parsing import Parser
 from shared.runtime.inbound.raw import RawRecord, read_raw, reason_of
 from shared.runtime.reporting.feed import StateFeed
 from shared.runtime.reporting.identity import Identities, merge_field, merged_peers
@@ -84,8 +85,10 @@ class Normaliser:
         dead: DeadLetters,
         identities: Identities,
         effects: Effects,
+        parser: Parser | None = None,
     ) -> None:
         self._channel = channel
+        self._parser = parser
         self._name = channel.capabilities.channel
         self._accounts = accounts
         self._log = log_
@@ -118,7 +121,7 @@ class Normaliser:
             await self._give_up(record, "foreign_app", "told by an app that is not the account's")
             return
         try:
-            body = record.value or b"" if raw.blob is None else await self._blobs.read(raw.blob)
+            body = await self._body(record, raw)
         except BlobMissing:
             await self._give_up(record, "body_missing", "the body is not in the blob store")
             return
@@ -142,6 +145,12 @@ class Normaliser:
             raise NotNow(RETRY_SECONDS, "state_unavailable") from None
         except LogUnavailable:
             raise NotNow(RETRY_SECONDS, "log_unavailable") from None
+
+    async def _body(self, record: Record, raw: RawRecord) -> bytes:
+        """What `normalise` gets. Raises BlobMissing, BlobsUnavailable, NotNow."""
+        if self._parser is not None:
+            return await self._parser.parsed(record.value or b"", raw.blob, self._blobs)
+        return record.value or b"" if raw.blob is None else await self._blobs.read(raw.blob)
 
     async def _while_sealed(self, record: Record, raw: RawRecord) -> None:
         """Wait while our key may be the wrong one, or the record a moment's mistake. One that stays shut is not to fill

@@ -23,7 +23,7 @@ from shared.stream.records import INJECTED, Headers, Record
 log = structlog.get_logger()
 
 BLOB = "blob"  # header: where the body is, of a record without one
-_BLOB_PREFIX = "raw-blob"
+BLOB_PREFIX = "raw-blob"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,12 @@ class RawRecord:
 class RawWriter:
     """Puts items on the raw topic and returns when they are durable."""
 
-    def __init__(self, channel: str, log_: Log, topics: Topics, blobs: Blobs, dead: DeadLetters) -> None:
+    def __init__(
+        self, channel: str, log_: Log, topics: Topics, blobs: Blobs, dead: DeadLetters, *, keeps_raw: bool = False
+    ) -> None:
+        """`keeps_raw`: bodies are in the blob store, whatever their size (`KeepsRaw`)."""
         self._channel = channel
+        self._keeps_raw = keeps_raw
         self._log = log_
         self._topic = topics.raw(channel)
         self._store_body = body_store(blobs)
@@ -74,6 +78,8 @@ class RawWriter:
     async def _enqueue(self, item: RawItem, headers: Headers) -> asyncio.Future[Stored]:
         if item.blob is not None:
             return await self._log.enqueue(self._topic, item.key.encode(), b"", (*headers, (BLOB, item.blob.encode())))
+        if self._keeps_raw:
+            return await self._enqueue_stored(item, headers)
         try:
             return await self._log.enqueue(self._topic, item.key.encode(), item.body, headers)
         except RecordTooLarge:
@@ -97,7 +103,7 @@ def body_store(blobs: Blobs) -> StoreBody:
 
     async def put(content: bytes) -> str:
         try:
-            return await blobs.put_content(_BLOB_PREFIX, content)
+            return await blobs.put_content(BLOB_PREFIX, content)
         except BlobsUnavailable as away:
             raise LogUnavailable("the blob store is away") from away
 

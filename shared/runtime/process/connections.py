@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 import structlog
 from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from shared.channel import Channel, KeepsTokens, PacesCalls
+from shared.channel import Channel, KeepsRaw, KeepsTokens, PacesCalls
 from shared.contract.topics import Topics
+from shared.media.blobs import Blobs
 from shared.runtime import metrics
 from shared.runtime.accounts.registry import AccountRegistry
 from shared.runtime.accounts.tokens import SealedTokens
+from shared.runtime.inbound.door import RawBlobs
 from shared.runtime.logs import aiokafka_heard
 from shared.runtime.outbound.call_pace import CallPace
 from shared.runtime.outbound.commands import LARGEST_RECORD
@@ -144,8 +146,13 @@ async def connect(stream: Log) -> None:
         await stream.start()
 
 
-def share_state(channel: Channel, store: Store, accounts: AccountRegistry, sealing_key: str | None) -> None:
-    """Give a channel what it shares with its other replicas: tokens that rotate, the rate of the whole app."""
+def share_state(
+    channel: Channel, store: Store, blobs: Blobs, accounts: AccountRegistry, sealing_key: str | None
+) -> None:
+    """Give a channel what it shares with its other replicas: tokens that rotate, the rate of the whole app, payloads
+    as they came."""
+    if isinstance(channel, KeepsRaw):
+        channel.use_raw(RawBlobs(blobs))
     if isinstance(channel, KeepsTokens) and sealing_key is not None:
         channel.use_tokens(SealedTokens(channel.capabilities.channel, store, sealing_key, accounts.current))
     if isinstance(channel, PacesCalls):

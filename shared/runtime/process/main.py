@@ -17,7 +17,7 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
-from shared.channel import Channel, ProviderError, ReadsHistory, RecognisesSecrets, RegistersWebhook
+from shared.channel import Channel, KeepsRaw, ProviderError, ReadsHistory, RecognisesSecrets, RegistersWebhook
 from shared.contract import ids
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
@@ -246,7 +246,8 @@ async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
     name, topics = channel.capabilities.channel, Topics(config.kafka.topic_prefix)
     stream, blobs = kafka_log(config.kafka, "redrive"), Blobs(config.blobs.url)
     dead = DeadLetters(stream, lambda _: topics.deadletter(name), store_body=body_store(blobs))
-    bodies = UnreadableBodies(channel, RawWriter(name, stream, topics, blobs, dead), blobs, topics)
+    writer = RawWriter(name, stream, topics, blobs, dead, keeps_raw=isinstance(channel, KeepsRaw))
+    bodies = UnreadableBodies(channel, writer, blobs, topics)
     await connect(stream)
     try:
         sent = await dead.redrive(
@@ -298,8 +299,8 @@ async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Na
     state = state_client(config.state)
     blobs = Blobs(config.blobs.url)
     dead = DeadLetters(stream, lambda _: topics.deadletter(name), store_body=body_store(blobs))
-    writer = RawWriter(name, stream, topics, blobs, dead)
-    share_state(channel, Store(state), accounts, config.service.private_key)
+    writer = RawWriter(name, stream, topics, blobs, dead, keeps_raw=isinstance(channel, KeepsRaw))
+    share_state(channel, Store(state), blobs, accounts, config.service.private_key)
     since = datetime.now(UTC) - timedelta(days=parsed.days)
     await connect(stream)
     await channel.start()

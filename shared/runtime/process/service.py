@@ -12,7 +12,7 @@ from time import monotonic
 
 import structlog
 
-from shared.channel import Channel, NeedsSecrets, ProviderError, Pulls, RegistersWebhook
+from shared.channel import Channel, Listens, NeedsSecrets, ProviderError, Pulls, RegistersWebhook
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime import metrics
@@ -20,6 +20,7 @@ from shared.runtime.accounts.registry import AccountRegistry, Standing, log_stan
 from shared.runtime.http import server
 from shared.runtime.http.blobs import BlobAddresses
 from shared.runtime.http.server import HealthChecks, Server
+from shared.runtime.inbound.door import IngressDoor
 from shared.runtime.inbound.pull import Puller
 from shared.runtime.outbound import answers, typing_indicator
 from shared.runtime.process.connections import (
@@ -89,6 +90,7 @@ class Service:
         self._parked: dict[str, ParkedRecords] = {}
         self._stalled: set[tuple[str, str]] = set()  # role and reason: told until they are zero, and then as zero
         self._accounts: AccountRegistry | None = None
+        self._door: IngressDoor | None = None
         self._readers: list[Dispatcher | Puller] = []
         self._tables: list[Table] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -108,6 +110,8 @@ class Service:
             at_most = longest_stop(self._config.http, self._config.kafka)
             log.info("stopping", channel=self._name, seconds_at_most=at_most)
             self._checks.accepting = False
+            if self._door is not None:
+                self._door.accepting = False
             await asyncio.sleep(self._config.http.drain_delay)
         log.info("stopped", channel=self._name)
 
@@ -163,7 +167,7 @@ class Service:
         await self._follow(common, stack, topics.accounts, accounts.apply)
         await self._follow(common, stack, topics.account_health, common.health.apply)
         await self._with_the_right_key(accounts)
-        share_state(self._channel, common.store, accounts, config.service.private_key)
+        share_state(self._channel, common.store, blobs, accounts, config.service.private_key)
         await self._channel.start()
         stack.push_async_callback(self._channel.stop)
         if Role.NORMALISE in self._roles:
@@ -175,7 +179,11 @@ class Service:
         if Role.PULL in self._roles:
             await self._start_pull(common, stack)
         stack.push_async_callback(self._stop_reading)
-        stack.push_async_callback(listener.stop)  # the first to stop
+        stack.push_async_callback(listener.stop)  # the first to stop, with the channel's own
+        if Role.INGRESS in self._roles and isinstance(self._channel, Listens):
+            self._door = IngressDoor(accounts, common.writer)
+            stack.push_async_callback(self._channel.stop_listening)
+            await self._channel.listen(self._door)
         self._checks.accepting = True
         self._spawn(self._checks.keep_watch(), stack)
         if Role.INGRESS in self._roles:

@@ -34,8 +34,10 @@ from shared.contract.commands import (
     named_files,
     parse_command,
 )
+from shared.contract.content import Thread
 from shared.contract.envelope import type_name
 from shared.contract.errors import ERRORS, ErrorCode
+from shared.contract.events import Message
 from shared.contract.unknown_fields import ignored_fields
 from shared.policy.judge import unable
 from shared.runtime.accounts.capabilities import capabilities_of
@@ -85,6 +87,14 @@ def normalise(
     return printed
 
 
+def _in_thread(event: Event) -> Event:
+    """The event with the thread that it would begin."""
+    if event.thread is None or not isinstance(event.data, Message):
+        return event
+    thread = (event.data.thread or Thread()).model_copy(update={"id": event.thread.keys[-1]})
+    return replace(event, data=event.data.model_copy(update={"thread": thread}))
+
+
 def _placeholder(
     channel: Channel,
     item: RawItem,
@@ -114,7 +124,7 @@ def _printable(
 ) -> dict[str, Any]:
     match outcome:
         case Event():
-            return event_envelope(channel, outcome).structured()
+            return event_envelope(channel, _in_thread(outcome)).structured()
         case StatusUpdate():
             return status_envelope(channel, account, outcome).structured()
         case HealthChange():

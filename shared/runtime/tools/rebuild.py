@@ -68,18 +68,27 @@ async def rebuild(
     name = channel.capabilities.channel
     used: Counter[str] = Counter()
     silent = Common(channel, topics, _Nowhere(), store, blobs, accounts)
-    reader = NormaliseRole(silent, _NoEffects()).normaliser
-    for number in range(await stream.partitions(topics.raw(name))):
-        # In the partition's order, because the order of a conversation matters.
-        async for record in stream.read_partition(topics.raw(name), number):
-            await _read_again(reader, record)
-            used["raw"] += 1
+    role = NormaliseRole(silent, _NoEffects())
+    try:
+        used["raw"] = await _read_raw(role.normaliser, stream, topics.raw(name))
+    finally:
+        await role.close()
     for number in range(await stream.partitions(topics.state(name))):
         async for record in stream.read_partition(topics.state(name), number):
             used["state"] += await _from_feed(store, record)
     for number in range(await stream.partitions(topics.statuses(name))):
         used["statuses"] += await _from_statuses(name, store, stream, topics.statuses(name), number)
     return used
+
+
+async def _read_raw(reader: Normaliser, stream: Log, topic: str) -> int:
+    """Read the raw topic again, each partition in its order: that of conversations matters."""
+    count = 0
+    for number in range(await stream.partitions(topic)):
+        async for record in stream.read_partition(topic, number):
+            await _read_again(reader, record)
+            count += 1
+    return count
 
 
 async def _read_again(reader: Normaliser, record: Record) -> None:

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from shared.channel import RawItem, WebhookRequest
 from shared.media.blobs import BlobsUnavailable
 from shared.runtime.http.server import HealthChecks, Server
-from shared.runtime.inbound.ingress import Ingress
+from shared.runtime.roles import IngressRole
 from shared.runtime.settings import HttpSettings
 from shared.stream.errors import RecordTooLarge
 from shared.stream.log import Stored
@@ -30,7 +30,7 @@ async def serve(world: World) -> TestClient[Any, Any]:
     checks = HealthChecks(CHANNEL)
     checks.accepting = True
     server = Server(SETTINGS, checks, measure=lambda: None)
-    server.add_routes(Ingress(world.channel, world.accounts, world.process.writer, server.bodies).routes())
+    server.add_routes(IngressRole(world.process.common).routes(server.bodies))
     client: TestClient[Any, Any] = TestClient(TestServer(server._app))
     await client.start_server()
     return client

@@ -15,7 +15,7 @@ import pytest
 
 from shared.runtime.http import bodies, listener
 from shared.runtime.http.server import HealthChecks, Server
-from shared.runtime.inbound.ingress import Ingress
+from shared.runtime.roles import IngressRole
 from shared.runtime.settings import HttpSettings
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, SECRET, ChallengedChannel, item
@@ -96,7 +96,7 @@ async def opened(world: World) -> AsyncIterator[Open]:
         checks = HealthChecks("whatsapp")
         checks.accepting = True
         server = Server(HttpSettings(port=0, **settings), checks, measure=lambda: None)
-        server.add_routes(Ingress(world.channel, world.accounts, world.process.writer, server.bodies).routes())
+        server.add_routes(IngressRole(world.process.common).routes(server.bodies))
         await server.start()
         servers.append(server)
         return Door(server)

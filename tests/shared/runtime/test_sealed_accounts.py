@@ -18,7 +18,7 @@ from shared.runtime.accounts import teller as upkeep
 from shared.runtime.accounts.registry import AccountSealed
 from shared.runtime.http.bodies import Bodies
 from shared.runtime.inbound import normalise
-from shared.runtime.inbound.ingress import Ingress
+from shared.runtime.roles import IngressRole
 from shared.runtime.settings import HttpSettings
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
@@ -101,7 +101,7 @@ class OfApps(PlainChannel):
 
 async def posted(world: World, route: str, *items: dict[str, Any]) -> int:
     app = Application()
-    app.add_routes(Ingress(world.channel, world.accounts, world.process.writer, Bodies(HttpSettings())).routes())
+    app.add_routes(IngressRole(world.process.common).routes(Bodies(HttpSettings())))
     async with TestClient(TestServer(app)) as client:
         url = f"/webhooks/{CHANNEL}/{route}"
         answer = await client.post(url, json=list(items), headers={"x-secret": SECRET})

@@ -250,6 +250,7 @@ class World:
     async def close(self) -> None:
         await self.process.outages.close()
         await self.process.common.close()
+        await self.process.normalising.close()
         await self.client.close()
 
 
@@ -273,11 +274,11 @@ class Process:
         self.writer = self.common.writer
         self.preparer = self.common.preparer
         self.rates = self.common.rates
-        normalising = NormaliseRole(self.common)
+        self.normalising = NormaliseRole(self.common)
         self.answers, self.contacts, self.normaliser = (
-            normalising.answers,
-            normalising.contacts,
-            normalising.normaliser,
+            self.normalising.answers,
+            self.normalising.contacts,
+            self.normalising.normaliser,
         )
         settings = DeliverSettings(slots=128, account_slots=32, short_wait=SHORT_WAIT, patience=PATIENCE)
         self.delivering = DeliverRole(self.common, settings, sleep=world.passed)
