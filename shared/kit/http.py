@@ -90,7 +90,9 @@ async def fetch(
         except ValueError:
             known = False
         if not known:
-            raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE, detail="The file is not at a host of the provider's."))
+            raise ProviderError(
+                Failure(ErrorCode.FILE_UNAVAILABLE, detail="The file is not at a host of the provider's.")
+            )
         response = await _asked(session, at, waits, headers)
         to = response.headers.get("Location", "")
         if not 300 <= response.status < 400 or not to:
