@@ -11,6 +11,7 @@ from sandbox.broker import kafka_missing
 from tests.chaos.conftest import Measured, count, seconds
 from tests.chaos.test_replicas import loaded, numbers
 from tests.e2e.load import Load
+from tests.e2e.providers import NAMES
 from tests.e2e.topics import eventually
 from tests.e2e.world import ChannelUnderTest, World
 
@@ -23,7 +24,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("world", ["cluster"], indirect=True)
-@pytest.mark.parametrize("name", ["telegram", "tiktok", "whatsapp"])
+@pytest.mark.parametrize("name", NAMES)
 async def test_two_of_three_brokers_are_gone_for_thirty_seconds(world: World, name: str, measured: Measured) -> None:
     channel = await loaded(world, name)
     people = await channel.people(await channel.account(), 50)

@@ -16,7 +16,7 @@ from tests.chaos.conftest import Measured, count, seconds
 from tests.chaos.test_replicas import REPLICAS, loaded, numbers
 from tests.e2e.conftest import KAFKA
 from tests.e2e.load import Load
-from tests.e2e.providers import Person
+from tests.e2e.providers import NAMES, Person
 from tests.e2e.topics import SENT, eventually
 from tests.e2e.world import ChannelUnderTest, World, number
 from tests.shared.state.faults import FAULTS, connections_cut
@@ -25,8 +25,6 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 on_tansu = pytest.mark.parametrize("world", ["tansu"], indirect=True)
 on_kafka = pytest.mark.parametrize("world", [KAFKA], indirect=True)
-
-NAMES = ("telegram", "tiktok", "whatsapp")
 
 
 @asynccontextmanager
@@ -212,8 +210,7 @@ async def test_a_provider_that_hangs_for_one_account_delays_no_other(
     async def hanging(channel: ChannelUnderTest) -> Load:
         account = await channel.account()
         people = await channel.people(account, 200)
-        where = {"telegram": "bot", "whatsapp": "phone_number_id", "tiktok": "business_id"}[name]
-        channel.provider.fail_sends("hang", where={where: account.handle})
+        channel.provider.fail_sends("hang", where={"account": account.handle})
         load = Load(channel, people, messages=0, commands=200)
         await load.command(per_second=5000)
         return load

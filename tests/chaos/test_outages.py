@@ -30,14 +30,13 @@ OUTAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "reset": ("refuse", {}),
     "no answer": ("hang", {}),
 }
-ACCOUNT_OF = {"telegram": "bot", "whatsapp": "phone_number_id", "tiktok": "business_id"}
 
 
 async def queue(channel: ChannelUnderTest, kind: str, settings: dict[str, Any]) -> Load:
     """An account whose sends fail so, with commands for it."""
     account = await channel.account()
     people = await channel.people(account, PEOPLE)
-    channel.provider.fail_sends(kind, where={ACCOUNT_OF[channel.name]: account.handle}, **settings)
+    channel.provider.fail_sends(kind, where={"account": account.handle}, **settings)
     load = Load(channel, people, messages=0, commands=count(QUEUED))
     await load.command()
     return load

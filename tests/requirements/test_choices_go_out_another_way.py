@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.providers import NAMES
 from tests.requirements.inside import Channel, Inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,7 +19,7 @@ def choice(count: int) -> dict[str, Any]:
     return {"kind": "text", "text": "Which one?", "buttons": buttons}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MANY)
 async def test_too_many_buttons_arrive_and_strict_refuses_them(inbox: Inside, name: str) -> None:
     channel = await inbox.channel(name)
     person = await channel.person(await channel.account())

@@ -40,11 +40,10 @@ def leaks(statuses: list[dict[str, Any]]) -> list[str]:
 
 async def test_a_refusal_repeats_nothing_of_people(channel: Channel) -> None:
     person = await channel.person(await channel.account())
-    how: dict[str, Any] = {"telegram": {"status": 400}, "tiktok": {"code": 40002}, "whatsapp": {"code": 131009}}
     found = {}
     for body in BODIES:
         channel.provider.behave()
-        channel.provider.fail_sends("error", description=body, **how[channel.name])
+        channel.provider.fail_sends("error", description=body, **channel.provider.refusal)
         command = await channel.command(person, text=TEXT, actor={"kind": "human", "display_name": "Bo Zweistein"})
         await channel.statuses.end(command.id)
         statuses = channel.statuses.by_command[command.id]

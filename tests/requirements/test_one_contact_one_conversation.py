@@ -9,8 +9,8 @@ import pytest
 
 from shared.contract import ids
 from tests.e2e.providers import Connected, Person
+from tests.e2e.providers.whatsapp import phone, user_id
 from tests.requirements.inside import Channel, opened
-from tests.requirements.webhooks import phone, user_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 MARKETING = {"kind": "template", "name": "sale", "language": "en", "category": "MARKETING"}

@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from tests.e2e.providers import NAMES, Connected
+from tests.e2e.providers import NAMES, Connected, Said
+from tests.e2e.providers.whatsapp import whatsapp_change
 from tests.e2e.topics import eventually
 from tests.requirements.inside import Channel, opened
-from tests.requirements.webhooks import BODY, Said, whatsapp_change
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 WEBHOOKS = 10_000
@@ -35,7 +35,7 @@ async def test_ten_thousand_webhooks_of_twenty_accounts_never_get_the_wrong_work
 
         async def post() -> None:
             for (channel, account), one in waiting:
-                await channel.webhook(account, BODY[channel.name](account, one))
+                await channel.webhook(account, channel.provider.wrote(account, one))
 
         await asyncio.gather(*(post() for _ in range(AT_ONCE)))
         await eventually(lambda: sum(len(c.inbound.all) for c in channels) >= WEBHOOKS, 200)

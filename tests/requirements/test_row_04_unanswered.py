@@ -12,8 +12,8 @@ from shared.channel import Event, ReceivedItem, WebhookRequest
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import rfc3339
 from tests.channels import goldens
+from tests.e2e.providers import Said
 from tests.requirements.inside import Channel
-from tests.requirements.webhooks import BODY, Said
 
 AGO = 7 * 3600
 # Provider payloads of imported history.
@@ -24,7 +24,7 @@ HISTORY = {"whatsapp": "history_chunk.json", "tiktok": "history_answer.json"}
 async def test_an_echo_of_the_phone_app_keeps_its_time_to_the_second(channel: Channel) -> None:
     account = await channel.account()
     written = int(time.time()) - AGO
-    await channel.webhook(account, BODY[channel.name](account, Said(1, 100, "On my way", at=written, echo=True)))
+    await channel.webhook(account, channel.provider.wrote(account, Said(1, 100, "On my way", at=written, echo=True)))
     (echo,) = await channel.events(account, 1)
     assert echo.data["occurred_at"] == echo.attributes["time"] == rfc3339(datetime.fromtimestamp(written, UTC))
     assert (echo.data["origin"], echo.data["direction"]) == ("native_app", "outbound")

@@ -9,9 +9,9 @@ import pytest
 
 from shared.contract.capabilities import CapabilityRecord
 from shared.contract.state import ConversationState
+from tests.e2e.providers import Said, conversation_of
 from tests.e2e.topics import Seen
 from tests.requirements.inside import Channel, opened
-from tests.requirements.webhooks import BODY, Said, conversation_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SECONDS = 5.0
@@ -87,8 +87,8 @@ async def test_a_removed_account_has_no_capabilities(channel: Channel) -> None:
 
 async def test_a_conversation_says_what_it_would_take(channel: Channel) -> None:
     account = await channel.account()
-    await channel.webhook(account, BODY[channel.name](account, Said(1, 100)))
-    told = await channel.state.one(conversation_of(channel.name, account, 1), lambda seen: True, SECONDS)
+    await channel.webhook(account, channel.provider.wrote(account, Said(1, 100)))
+    told = await channel.state.one(conversation_of(channel.provider, account, 1), lambda seen: True, SECONDS)
     state = ConversationState.model_validate(told.data)
     assert state.allowed.text
     assert state.allowed.media

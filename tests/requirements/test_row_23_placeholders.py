@@ -7,8 +7,8 @@ import string
 
 import pytest
 
+from tests.e2e.providers import Said
 from tests.requirements.inside import Channel
-from tests.requirements.webhooks import BODY, Said
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TYPES = 200
@@ -31,7 +31,7 @@ async def test_two_hundred_unknown_types_are_two_hundred_placeholders(channel: C
     names = [f"zz_{number}_{''.join(rng.choices(string.ascii_lowercase, k=8))}" for number in range(TYPES)]
     for number, name in enumerate(names):
         said = Said(number % 20, 1000 + number, type=name, content={"value": _fuzzed(rng)})
-        await channel.webhook(account, BODY[channel.name](account, said))
+        await channel.webhook(account, channel.provider.wrote(account, said))
     events = await channel.events(account, TYPES)
     assert len(events) == TYPES
     assert {event.type for event in events} == {"message.received"}
@@ -47,7 +47,7 @@ async def test_two_hundred_unknown_types_are_two_hundred_placeholders(channel: C
 async def test_what_the_provider_keeps_to_itself_is_unsupported_with_a_reason(whatsapp: Channel) -> None:
     account = await whatsapp.account()
     content = {"type": "poll_creation"}
-    await whatsapp.webhook(account, BODY["whatsapp"](account, Said(1, 1, type="unsupported", content=content)))
+    await whatsapp.webhook(account, whatsapp.provider.wrote(account, Said(1, 1, type="unsupported", content=content)))
     (event,) = await whatsapp.events(account, 1)
     assert event.data["content"]["kind"] == "unsupported"
     assert event.data["content"]["reason"]
@@ -57,7 +57,7 @@ async def test_what_the_provider_keeps_to_itself_is_unsupported_with_a_reason(wh
 async def test_content_that_is_not_modelled_is_kept_whole(channel: Channel) -> None:
     account = await channel.account()
     content = {"deep": [{"er": {"still": 1}}], "name": "Zähler"}
-    await channel.webhook(account, BODY[channel.name](account, Said(1, 1, type="zz_gadget", content=content)))
+    await channel.webhook(account, channel.provider.wrote(account, Said(1, 1, type="zz_gadget", content=content)))
     (event,) = await channel.events(account, 1)
     assert event.data["content"]["kind"] == "custom_payload"
     assert _holds(event.data["content"]["raw"], content)

@@ -9,9 +9,8 @@ import pytest
 
 from shared.channel import Account, Call, Failure, Files, ProviderError, Receipt
 from shared.contract.errors import ErrorCode
-from tests.e2e.providers import Connected, Person
+from tests.e2e.providers import Connected, Person, Said, conversation_of
 from tests.requirements.inside import Channel, Inside, opened
-from tests.requirements.webhooks import BODY, Said, conversation_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 HOURS = 3600
@@ -23,8 +22,8 @@ GUARD = 60  # more than any channel takes off the end, so that what is accepted 
 async def _wrote(channel: Channel, account: Connected, ago: float, person: int = 1) -> Person:
     """Somebody who wrote so many seconds ago; the simulator knows of it."""
     said = Said(person, 1000 + person, at=time.time() - ago)
-    await channel.webhook(account, BODY[channel.name](account, said))
-    conversation = conversation_of(channel.name, account, person)
+    await channel.webhook(account, channel.provider.wrote(account, said))
+    conversation = conversation_of(channel.provider, account, person)
     await channel.state.one(conversation, lambda seen: seen.data["last_inbound_at"])
     return Person(account, None, conversation)
 
@@ -60,8 +59,8 @@ async def test_a_template_goes_out_when_the_window_is_closed(whatsapp: Channel) 
     account = await whatsapp.account()
     person = await whatsapp.person(account)
     late = Said(7, 7007, at=time.time() - 2 * DAY)
-    await whatsapp.webhook(account, BODY["whatsapp"](account, late))
-    stranger = Person(account, person.handle, conversation_of("whatsapp", account, 7))
+    await whatsapp.webhook(account, whatsapp.provider.wrote(account, late))
+    stranger = Person(account, person.handle, conversation_of(whatsapp.provider, account, 7))
     await whatsapp.state.one(stranger.conversation_id, lambda seen: True)
     assert (await whatsapp.refused(stranger, text="hello"))["code"] == "window_closed"
     answer = await whatsapp.ask(stranger, content={"kind": "template", "name": "hello_world", "language": "en_US"})
@@ -71,16 +70,16 @@ async def test_a_template_goes_out_when_the_window_is_closed(whatsapp: Channel) 
 async def test_telegram_has_no_window_but_in_business_chats(telegram: Channel) -> None:
     account = await telegram.account()
     old = Said(1, 1001, at=time.time() - 400 * DAY)
-    await telegram.webhook(account, BODY["telegram"](account, old))
-    person = Person(account, None, conversation_of("telegram", account, 1))
+    await telegram.webhook(account, telegram.provider.wrote(account, old))
+    person = Person(account, None, conversation_of(telegram.provider, account, 1))
     state = await telegram.state.one(person.conversation_id, lambda seen: True)
     assert "window" not in state.data
     assert (await telegram.ask(person, text="long time no see"))["accepted"]
 
-    update = BODY["telegram"](account, Said(2, 1002, at=time.time() - DAY - 1))
+    update = telegram.provider.wrote(account, Said(2, 1002, at=time.time() - DAY - 1))
     message = update.pop("message")
     await telegram.webhook(account, {**update, "business_message": {**message, "business_connection_id": "biz_1"}})
-    business = Person(account, None, f"{conversation_of('telegram', account, 2)}:business:biz_1")
+    business = Person(account, None, f"{conversation_of(telegram.provider, account, 2)}:business:biz_1")
     await telegram.state.one(business.conversation_id, lambda seen: True)
     assert (await telegram.refused(business, text="hello"))["code"] == "window_closed"
 
@@ -89,9 +88,9 @@ async def test_an_older_message_that_comes_late_closes_nothing(channel: Channel)
     account = await channel.account()
     now = time.time()
     for number, at in enumerate((now, now - 3 * DAY)):
-        await channel.webhook(account, BODY[channel.name](account, Said(1, 2000 + number, at=at)))
+        await channel.webhook(account, channel.provider.wrote(account, Said(1, 2000 + number, at=at)))
     await channel.events(account, 2)
-    person = Person(account, None, conversation_of(channel.name, account, 1))
+    person = Person(account, None, conversation_of(channel.provider, account, 1))
     assert (await channel.ask(person, text="hello"))["accepted"]
 
 
@@ -99,9 +98,9 @@ async def test_the_window_is_told_within_a_second_of_what_opens_it(channel: Chan
     account = await channel.account()
     for number in range(20):
         began = time.monotonic()
-        await channel.webhook(account, BODY[channel.name](account, Said(number, 3000 + number)))
+        await channel.webhook(account, channel.provider.wrote(account, Said(number, 3000 + number)))
         state = await channel.state.one(
-            conversation_of(channel.name, account, number), lambda seen: seen.data["last_inbound_at"], 1.0
+            conversation_of(channel.provider, account, number), lambda seen: seen.data["last_inbound_at"], 1.0
         )
         assert time.monotonic() - began < 1.0
         if channel.name in WINDOWS:
@@ -125,7 +124,7 @@ async def test_the_providers_refusal_closes_a_window_we_thought_open(name: str, 
     assert (status["state"], status["error"]["code"]) == ("failed", "window_closed")
     shut = await channel.state.one(person.conversation_id, lambda seen: seen.data["window"]["closed_by_provider"])
     assert (await channel.refused(person, text="again"))["code"] == "window_closed"
-    await channel.webhook(account, BODY[name](account, Said(1, 5000)))
+    await channel.webhook(account, channel.provider.wrote(account, Said(1, 5000)))
     await channel.state.one(
         person.conversation_id, lambda seen: seen.data["window"]["open"] and seen.record.offset > shut.record.offset
     )

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.channels import goldens
+from tests.e2e.providers import Said
 from tests.requirements.inside import Channel
-from tests.requirements.webhooks import BODY, Said
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -18,7 +18,7 @@ from tests.requirements.webhooks import BODY, Said
 async def test_a_name_is_on_every_message(channel: Channel, name: str) -> None:
     account = await channel.account()
     for number in range(10):
-        await channel.webhook(account, BODY[channel.name](account, Said(number, 100 + number, name=name)))
+        await channel.webhook(account, channel.provider.wrote(account, Said(number, 100 + number, name=name)))
     events = [seen for seen in await channel.events(account, 10) if seen.type == "message.received"]
     if channel.name != "tiktok":
         assert {seen.data["sender"]["display_name"] for seen in events} == {name}

@@ -15,9 +15,8 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.content import TextContent
 from shared.contract.events import Message
 from tests.channels import goldens
-from tests.e2e.providers import Connected
+from tests.e2e.providers import NAMES, Connected, Said, provider
 from tests.requirements.inside import Channel
-from tests.requirements.webhooks import BODY, Said
 
 TEXTS = (
     "plain",
@@ -37,7 +36,7 @@ def _normalised(name: str, text: str) -> str | None:
     """The text of the one message that comes of it; None where it is no text message."""
     channel = goldens.channel(name)
     record = AccountRecord(account_id="a", workspace_id="w", channel=name, external_id="b")
-    body = json.dumps(BODY[name](Connected(record, "b"), Said(1, 100, text))).encode()
+    body = json.dumps(provider(name).wrote(Connected(record, "b"), Said(1, 100, text))).encode()
     (item,) = channel.unbatch(WebhookRequest("POST", "a", {}, {}, body))
     found = [o for o in channel.normalise(ReceivedItem(record, item.body, goldens.RECEIVED_AT)) if isinstance(o, Event)]
     messages = [event.data for event in found if isinstance(event.data, Message)]
@@ -45,7 +44,7 @@ def _normalised(name: str, text: str) -> str | None:
     return message.content.text if isinstance(message.content, TextContent) else None
 
 
-@pytest.mark.parametrize("name", goldens.channel_names())
+@pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(str.strip))
 def test_any_text_comes_through(name: str, text: str) -> None:
@@ -62,7 +61,7 @@ async def test_the_bytes_on_the_topic_are_those_of_the_provider(channel: Channel
     account = await channel.account()
     texts = [*TEXTS, "x" * 4096, " ".join(random.Random(31).choices(TEXTS, k=50))]
     for number, text in enumerate(texts):
-        await channel.webhook(account, BODY[channel.name](account, Said(1, 100 + number, text)))
+        await channel.webhook(account, channel.provider.wrote(account, Said(1, 100 + number, text)))
     events = await channel.events(account, len(texts))
     assert [seen.text for seen in events] == [_expected(channel.name, text) for text in texts]
 
@@ -70,6 +69,6 @@ async def test_the_bytes_on_the_topic_are_those_of_the_provider(channel: Channel
 @pytest.mark.asyncio(loop_scope="session")
 async def test_telegram_tells_the_language(telegram: Channel) -> None:
     account = await telegram.account()
-    await telegram.webhook(account, BODY["telegram"](account, Said(1, 100)))
+    await telegram.webhook(account, telegram.provider.wrote(account, Said(1, 100)))
     (event,) = await telegram.events(account, 1)
     assert event.data["sender"]["language"] == "de"

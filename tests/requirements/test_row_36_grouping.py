@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from tests.e2e.providers import Said
 from tests.requirements.inside import Channel
-from tests.requirements.webhooks import BODY, Said
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 MESSAGES = 100  # one after the other: how it is under load is measured by `make bench`
@@ -20,7 +20,7 @@ async def test_from_webhook_to_event(channel: Channel) -> None:
     waits = []
     for number in range(MESSAGES):
         began = time.time()
-        await channel.webhook(account, BODY[channel.name](account, Said(number, number + 1)))
+        await channel.webhook(account, channel.provider.wrote(account, Said(number, number + 1)))
         events = await channel.events(account, number + 1)
         waits.append(events[-1].record.timestamp_ms / 1000 - began)
     assert statistics.quantiles(waits, n=20)[-1] <= P95_SECONDS, sorted(waits)

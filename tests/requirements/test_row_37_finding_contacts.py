@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from shared.channel import Event, ReceivedItem, WebhookRequest
 from shared.contract.accounts import AccountRecord
 from tests.channels import goldens
-from tests.e2e.providers import Connected
-from tests.requirements.webhooks import Said, phone, telegram, user_id, whatsapp
+from tests.e2e.providers import Connected, Said
+from tests.e2e.providers.telegram import telegram
+from tests.e2e.providers.whatsapp import phone, user_id, whatsapp
 
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 RULES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import random
 import time
 from pathlib import Path
@@ -20,15 +19,14 @@ from shared.stream.deadletter import DeadLetters
 from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
 from tests.channels import goldens
-from tests.e2e.providers import Connected
+from tests.e2e.providers import NAMES, Connected, Said, provider
 from tests.requirements.inside import Channel
-from tests.requirements.webhooks import BODY, Said
 
 PAIRS = 10_000  # over all channels
 PER_WEBHOOK = 500  # messages, two of each person, in any order among the others
 
 
-@pytest.mark.parametrize("name", goldens.channel_names())
+@pytest.mark.parametrize("name", NAMES)
 async def test_pairs_of_one_second_keep_their_order(name: str, tmp_path: Path) -> None:
     """From the webhook over the raw topic to the events, for all conversations of it."""
     rng, topics, log = random.Random(38), Topics(), MemoryLog()
@@ -38,13 +36,14 @@ async def test_pairs_of_one_second_keep_their_order(name: str, tmp_path: Path) -
     writer = RawWriter(name, log, topics, blobs, dead)
     channel = goldens.channel(name)
     record = AccountRecord(account_id="a", workspace_id="w", channel=name, external_id="b")
-    webhooks = -(-2 * PAIRS // len(goldens.channel_names()) // PER_WEBHOOK)
+    played = provider(name)
+    webhooks = -(-2 * PAIRS // len(NAMES) // PER_WEBHOOK)
     for webhook in range(webhooks):
         people = [person for person in range(PER_WEBHOOK // 2) for _ in range(2)]
         rng.shuffle(people)
         first = 1 + webhook * PER_WEBHOOK
         said = [Said(person, first + n, f"{webhook}", at=1_795_340_000) for n, person in enumerate(people)]
-        body = orjson.dumps(BODY[name](Connected(record, "b"), *said))
+        body = orjson.dumps(played.wrote(Connected(record, "b"), *said))
         await writer.write(channel.unbatch(WebhookRequest("POST", "a", {}, {}, body)))
     order: dict[tuple[str, str], list[Message]] = {}
     for partition in range(4):
@@ -55,20 +54,11 @@ async def test_pairs_of_one_second_keep_their_order(name: str, tmp_path: Path) -
                 assert isinstance(event.data, Message)
                 order.setdefault((event.data.conversation_id, event.data.content.text), []).append(event.data)
     assert len(order) == webhooks * PER_WEBHOOK // 2
+    number = {played.message_id(n): n for n in range(1, webhooks * PER_WEBHOOK + 1)}
     for pair in order.values():
         first_, second = sorted(pair, key=lambda message: message.sequence or 0)
         assert first_.occurred_at == second.occurred_at
-        assert _number(name, first_) < _number(name, second)
-
-
-def _number(name: str, message: Message) -> int:
-    """Where the message stood in its webhook, by the id it was given there."""
-    found = message.provider.message_id or ""
-    if name == "telegram":
-        return int(found)
-    if name == "whatsapp":
-        return int(base64.b64decode(found.removeprefix("wamid.")).decode().removeprefix("message-"))
-    return int(found.removeprefix("u5Buqc6l").removesuffix("=="))
+        assert number[first_.provider.message_id or ""] < number[second.provider.message_id or ""]
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -76,7 +66,7 @@ async def test_an_event_has_the_providers_time_ours_and_a_sequence(channel: Chan
     account = await channel.account()
     at = int(time.time()) - 600
     said = [Said(1, 100 + number, f"message {number}", at=at) for number in range(50)]
-    await channel.webhook(account, BODY[channel.name](account, *said))
+    await channel.webhook(account, channel.provider.wrote(account, *said))
     events = await channel.events(account, 50)
     assert [seen.text for seen in sorted(events, key=lambda seen: seen.data["sequence"])] == [one.text for one in said]
     assert len({seen.data["sequence"] for seen in events}) == 50

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.providers import Person
+from tests.e2e.providers.whatsapp import phone
 from tests.requirements.inside import Channel, Inside
-from tests.requirements.webhooks import phone
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -21,11 +21,11 @@ from shared.runtime import metrics
 from shared.runtime.logs import configure_logs
 from shared.state.client import Client
 from tests.channels import goldens
-from tests.e2e.providers import NAMES, Connected
+from tests.e2e.providers import NAMES, Connected, Said
+from tests.e2e.providers.whatsapp import phone
 from tests.e2e.topics import eventually
 from tests.e2e.world import WORKSPACE
 from tests.requirements.inside import Channel, Inside, opened
-from tests.requirements.webhooks import BODY, Said, phone
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 INBOUND = 3_140  # per channel; with OUTBOUND and three channels it is more than ten thousand
@@ -100,7 +100,7 @@ async def _everything(channel: Channel, account: Connected) -> None:
 
 async def _in(channel: Channel, account: Connected) -> None:
     said = [Said(n % PEOPLE, 1 + n, f"{TEXT} {n}", name=NAME) for n in range(INBOUND)]
-    bodies = [BODY[channel.name](account, *said[n : n + PER_WEBHOOK]) for n in range(0, INBOUND, PER_WEBHOOK)]
+    bodies = [channel.provider.wrote(account, *said[n : n + PER_WEBHOOK]) for n in range(0, INBOUND, PER_WEBHOOK)]
     await asyncio.gather(*(channel.webhook(account, body) for body in bodies))
     await channel.events(account, INBOUND, PATIENCE)
 

@@ -9,9 +9,8 @@ import pytest
 from shared.channel import Account, Call, Failure, Files, ProviderError, Receipt
 from shared.contract import ids
 from shared.contract.errors import ErrorCode
-from tests.e2e.providers import Person
+from tests.e2e.providers import Person, Said, conversation_of
 from tests.requirements.inside import Channel, Inside, Perform
-from tests.requirements.webhooks import BODY, Said, conversation_of, provider_id_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 QUOTES = 100
@@ -22,11 +21,11 @@ async def test_a_quote_of_what_passed_through_us_resolves_to_our_message(channel
     account = await channel.account()
     first = [Said(number % 10, 1000 + number, f"question {number}") for number in range(QUOTES)]
     for said in first:
-        await channel.webhook(account, BODY[channel.name](account, said))
+        await channel.webhook(account, channel.provider.wrote(account, said))
     asked = {seen.text: seen.data["message_id"] for seen in await channel.events(account, QUOTES)}
     for said in first:
         answer = Said(said.person, said.id + QUOTES, f"re {said.text}", reply_to=said.id)
-        await channel.webhook(account, BODY[channel.name](account, answer))
+        await channel.webhook(account, channel.provider.wrote(account, answer))
     answers = [seen for seen in await channel.events(account, 2 * QUOTES) if seen.text.startswith("re ")]
     assert len(answers) == QUOTES
     resolved = [seen for seen in answers if seen.data["reply_to"]["resolved"]]
@@ -37,13 +36,13 @@ async def test_a_quote_of_what_passed_through_us_resolves_to_our_message(channel
 async def test_a_quote_of_our_own_message_resolves_to_it(channel: Channel) -> None:
     account = await channel.account()
     said = Said(1, 1000)
-    await channel.webhook(account, BODY[channel.name](account, said))
+    await channel.webhook(account, channel.provider.wrote(account, said))
     await channel.events(account, 1)
     channel.service.instead = _taken(channel, 5000)
-    person = Person(account, None, conversation_of(channel.name, account, 1))
+    person = Person(account, None, conversation_of(channel.provider, account, 1))
     (status,) = await channel.sends(person, "Yes, it is open")
     assert status["state"] == "sent"
-    await channel.webhook(account, BODY[channel.name](account, Said(1, 1001, "Thanks", reply_to=5000)))
+    await channel.webhook(account, channel.provider.wrote(account, Said(1, 1001, "Thanks", reply_to=5000)))
     reply = (await channel.events(account, 2))[-1].data["reply_to"]
     assert reply["resolved"]
     assert reply["message_id"] == status["message_id"]
@@ -53,7 +52,7 @@ def _taken(channel: Channel, number: int) -> Perform:
     """A provider that takes everything, under ids of ours."""
 
     async def perform(call: Call, account: Account, files: Files, correlation: str | None) -> Receipt:
-        name = provider_id_of(channel.name, number)
+        name = channel.provider.message_id(number)
         chat = call.params.get("chat_id")
         return Receipt((name,), (f"{chat}:{number}",) if channel.name == "telegram" else ())
 
@@ -62,10 +61,10 @@ def _taken(channel: Channel, number: int) -> Perform:
 
 async def test_a_quote_of_something_else_keeps_the_providers_id(channel: Channel) -> None:
     account = await channel.account()
-    await channel.webhook(account, BODY[channel.name](account, Said(1, 1001, "About that", reply_to=1)))
+    await channel.webhook(account, channel.provider.wrote(account, Said(1, 1001, "About that", reply_to=1)))
     reply = (await channel.events(account, 1))[0].data["reply_to"]
     assert not reply["resolved"]
-    assert reply["provider_message_id"] == provider_id_of(channel.name, 1)
+    assert reply["provider_message_id"] == channel.provider.message_id(1)
 
 
 async def test_a_reply_quotes_where_the_channel_can_and_warns_where_not(channel: Channel) -> None:

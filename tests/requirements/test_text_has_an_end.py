@@ -13,7 +13,6 @@ from tests.requirements.inside import Channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PARTS = 10
-NAMES = {"whatsapp": "WhatsApp", "telegram": "Telegram", "tiktok": "TikTok"}
 
 
 def _limit(channel: Channel) -> int:
@@ -21,9 +20,9 @@ def _limit(channel: Channel) -> int:
 
 
 def _sentence(channel: Channel, parts: int, length: int) -> str:
-    per = _limit(channel)
+    per, label = _limit(channel), goldens.channel(channel.name).capabilities.label
     return (
-        f"{NAMES[channel.name]} takes at most {parts * per:,} characters in one message ({parts} parts of {per:,});"
+        f"{label} takes at most {parts * per:,} characters in one message ({parts} parts of {per:,});"
         f" this text has {length:,}."
     )
 

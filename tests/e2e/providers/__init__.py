@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Protocol
 
 from sandbox.channels import ROOT
+from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 
 NAMES = tuple(
@@ -51,6 +53,24 @@ class Got:
     kind: str
     text: str
     reply_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One text: who wrote it (a number of the test's own), under which id, when (Unix seconds), answering what."""
+
+    person: int
+    id: int
+    text: str = "hello"
+    at: float = field(default_factory=time.time)
+    name: str | None = "Ida Berg"
+    reply_to: int | None = None
+    type: str = "text"
+    content: Any = None  # of another type than text
+    echo: bool = False  # written by the business in the channel's own app
+
+    def later(self, seconds: float, **changes: Any) -> Said:
+        return replace(self, id=self.id + 1, at=self.at + seconds, **changes)
 
 
 class Provider(Protocol):
@@ -99,8 +119,11 @@ class Provider(Protocol):
         """Whether the person sees us typing now."""
         ...
 
+    refusal: Mapping[str, Any]
+    """Settings of an `error` with which it refuses a message for good."""
+
     def fail_sends(self, kind: str, **settings: Any) -> None:
-        """Plan a fault of sends: `error`, `slow`, `hang`, `refuse`, `drop_answer`."""
+        """Plan a fault of sends: `error`, `slow`, `hang`, `refuse`, `drop_answer`; `where` may name an `account`."""
         ...
 
     def slow_transfers(self, kind: str, account: Connected) -> None:
@@ -127,9 +150,28 @@ class Provider(Protocol):
         """A webhook with a wrong proof: path below `/webhooks/<channel>`, body, headers."""
         ...
 
+    def wrote(self, account: Connected, *said: Said) -> Any:
+        """The body of a webhook as the provider writes it, for what its simulator does not play: old times, odd types,
+        bulk.
+        """
+        ...
+
+    def peer(self, person: int) -> str:
+        """The last part of the conversation of a person who writes by these bodies."""
+        ...
+
+    def message_id(self, number: int) -> str:
+        """The provider's name for a message of these bodies."""
+        ...
+
     def genuine(self, account: Connected, body: bytes) -> tuple[str, dict[str, str]]:
         """Path and headers that prove any body."""
         ...
+
+
+def conversation_of(of: Provider, account: Connected, person: int) -> str:
+    """The conversation of a person who writes by `Provider.wrote`."""
+    return ids.conversation_id(of.name, account.id, of.peer(person))
 
 
 def provider(name: str) -> Provider:

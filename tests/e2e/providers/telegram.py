@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from sandbox.simulators.telegram import TelegramSimulator
 from sandbox.simulators.telegram.updates import KINDS, Webhook
-from tests.e2e.providers import Connected, Got, Person
+from tests.e2e.providers import Connected, Got, Person, Said
+
+_updates = itertools.count(1)
 
 
 class Telegram:
     name = "telegram"
+    refusal: Mapping[str, Any] = {"status": 400}
 
     def __init__(self) -> None:
         self.sim = TelegramSimulator()
@@ -92,6 +96,39 @@ class Telegram:
 
     def genuine(self, account: Connected, body: bytes) -> tuple[str, dict[str, str]]:
         return f"/{account.id}", {"X-Telegram-Bot-Api-Secret-Token": account.credentials["webhook_secret"]}
+
+    def wrote(self, account: Connected, *said: Said) -> Any:
+        return telegram(account, *said)
+
+    def peer(self, person: int) -> str:
+        return str(9_000_000 + person)
+
+    def message_id(self, number: int) -> str:
+        return str(number)
+
+
+def telegram(account: Connected, *said: Said) -> Any:
+    """One update, or the list that a relay would make of several."""
+    updates = [telegram_update(one) for one in said]
+    return updates[0] if len(updates) == 1 else updates
+
+
+def telegram_update(said: Said) -> dict[str, Any]:
+    chat = {"id": 9_000_000 + said.person, "type": "private", "first_name": said.name or ""}
+    message: dict[str, Any] = {
+        "message_id": said.id,
+        "date": int(said.at),
+        "chat": chat,
+        "from": {**{k: v for k, v in chat.items() if k != "type"}, "is_bot": False, "language_code": "de"},
+    }
+    message[said.type] = said.text if said.content is None else said.content
+    if said.reply_to is not None:
+        message["reply_to_message"] = {"message_id": said.reply_to, "date": int(said.at) - 1, "chat": chat, "text": "?"}
+    kind = "message"
+    if said.echo:
+        kind = "business_message"
+        message |= {"business_connection_id": "biz_1", "from": {"id": 8001, "is_bot": False, "first_name": "Olga"}}
+    return {"update_id": next(_updates), kind: message}
 
 
 def build() -> Telegram:

@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
+import orjson
+
 from sandbox.simulators.tiktok import Options, TikTokSimulator
 from sandbox.simulators.tiktok.faults import CallFault
 from sandbox.simulators.tiktok.webhooks import sign
-from tests.e2e.providers import Connected, Got, Person
+from tests.e2e.providers import Connected, Got, Person, Said
 
 
 class TikTok:
     name = "tiktok"
+    refusal: Mapping[str, Any] = {"code": 40002}
 
     def __init__(self) -> None:
         self.sim = TikTokSimulator(Options(queries_per_second=0))
@@ -94,6 +97,57 @@ class TikTok:
 
     def genuine(self, account: Connected, body: bytes) -> tuple[str, dict[str, str]]:
         return "", {"TikTok-Signature": sign(self.sim.options.app_secret, int(time.time()), body)}
+
+    def wrote(self, account: Connected, *said: Said) -> dict[str, Any]:
+        return tiktok(account, *said)
+
+    def peer(self, person: int) -> str:
+        return tiktok_conversation(person)
+
+    def message_id(self, number: int) -> str:
+        return tiktok_id(number)
+
+
+def tiktok_conversation(person: int) -> str:
+    return f"u5Jhpsel{person:012}+/=="
+
+
+def tiktok_id(message: int) -> str:
+    return f"u5Buqc6l{message:012}=="
+
+
+def tiktok_content(business: str, said: Said) -> dict[str, Any]:
+    contact = {"id": f"+ZuK1{said.person:08}/9A==", "role": "personal_account"}
+    ours = {"id": business, "role": "business_account"}
+    from_, to = (ours, contact) if said.echo else (contact, ours)
+    names = (f"person.{said.person}", "acme.shop")
+    content: dict[str, Any] = {
+        "from": names[said.echo],
+        "to": names[not said.echo],
+        "unique_identifier": contact["id"],
+        "from_user": from_,
+        "to_user": to,
+        "conversation_id": tiktok_conversation(said.person),
+        "message_id": tiktok_id(said.id),
+        "timestamp": int(said.at * 1000),
+        "type": said.type,
+        "message_tag": {"source": "APP"},
+    }
+    content[said.type] = {"body": said.text} if said.content is None else said.content
+    if said.reply_to is not None:
+        content["referenced_message_info"] = {"referenced_message_id": tiktok_id(said.reply_to)}
+    return content
+
+
+def tiktok(account: Connected, *said: Said) -> dict[str, Any]:
+    """One event; several share its content, as a list."""
+    contents = [tiktok_content(account.handle, one) for one in said]
+    return {
+        "event": "im_send_msg" if said[0].echo else "im_receive_msg",
+        "create_time": int(said[0].at),
+        "user_openid": account.handle,
+        "content": orjson.dumps(contents[0] if len(contents) == 1 else contents).decode(),
+    }
 
 
 def build() -> TikTok:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from sandbox.simulators.whatsapp import APP_SECRET, Behaviour, Customer, WhatsAppSimulator
 from sandbox.simulators.whatsapp.webhooks import sign
-from tests.e2e.providers import Connected, Got, Person
+from tests.e2e.providers import Connected, Got, Person, Said
 
 VERIFY_TOKEN = "let-me-in"
 
 
 class WhatsApp:
     name = "whatsapp"
+    refusal: Mapping[str, Any] = {"code": 131009}
 
     def __init__(self) -> None:
         behaviour = Behaviour(
@@ -110,6 +112,62 @@ class WhatsApp:
 
     def genuine(self, account: Connected, body: bytes) -> tuple[str, dict[str, str]]:
         return "", {"X-Hub-Signature-256": sign(APP_SECRET, body)}
+
+    def wrote(self, account: Connected, *said: Said) -> dict[str, Any]:
+        return whatsapp(account, *said)
+
+    def peer(self, person: int) -> str:
+        return user_id(person)
+
+    def message_id(self, number: int) -> str:
+        return wamid(number)
+
+
+def phone(person: int) -> str:
+    """The E.164 number of a person, without the plus."""
+    return f"49151{person:08}"
+
+
+def user_id(person: int) -> str:
+    return f"DE.{person:012}"
+
+
+def wamid(message: int) -> str:
+    return "wamid." + base64.b64encode(f"message-{message:012}".encode()).decode()
+
+
+def whatsapp_message(said: Said) -> dict[str, Any]:
+    side = (
+        {"to": phone(said.person)} if said.echo else {"from": phone(said.person), "from_user_id": user_id(said.person)}
+    )
+    message = {"id": wamid(said.id), "timestamp": str(int(said.at)), "type": said.type, **side}
+    message[said.type] = {"body": said.text} if said.content is None else said.content
+    if said.reply_to is not None:
+        message["context"] = {"id": wamid(said.reply_to)}
+    return message
+
+
+def whatsapp_change(phone_number_id: str, *said: Said) -> dict[str, Any]:
+    """The change of one number, everybody's names beside the messages."""
+    people = {one.person: one.name for one in said if not one.echo}
+    contacts = [
+        {"wa_id": phone(person), "user_id": user_id(person), **({"profile": {"name": name}} if name else {})}
+        for person, name in people.items()
+    ]
+    value: dict[str, Any] = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "15550100099", "phone_number_id": phone_number_id},
+    }
+    if contacts:
+        value |= {"contacts": contacts, "messages": [whatsapp_message(one) for one in said if not one.echo]}
+    if echoes := [whatsapp_message(one) for one in said if one.echo]:
+        value["message_echoes"] = echoes
+    return {"field": "messages" if contacts else "smb_message_echoes", "value": value}
+
+
+def whatsapp(account: Connected, *said: Said) -> dict[str, Any]:
+    entry = {"id": "102290129340398", "changes": [whatsapp_change(account.handle, *said)]}
+    return {"object": "whatsapp_business_account", "entry": [entry]}
 
 
 def build() -> WhatsApp:
