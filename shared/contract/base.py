@@ -15,6 +15,8 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    TypeAdapter,
+    ValidationError,
 )
 
 
@@ -23,23 +25,31 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
+_TIMES = TypeAdapter(datetime)
+_NO_TIME = "It must be a time as RFC 3339 has it, with an offset from UTC."
+
+
 def _as_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise ValueError("It must be a time as RFC 3339 has it, with an offset from UTC.")
+        raise ValueError(_NO_TIME)
     try:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("a time outside the calendar") from None
 
 
-def _no_number(value: Any) -> Any:
-    if isinstance(value, (int, float)):
-        raise ValueError("a time is RFC 3339 text")
-    return value
+def _read(value: Any) -> Any:
+    """A time from its text; by hand, because what is read strictly takes no text for a time."""
+    if isinstance(value, int | float):
+        raise ValueError(_NO_TIME)
+    try:
+        return _TIMES.validate_python(value) if isinstance(value, str) else value
+    except ValidationError:
+        raise ValueError(_NO_TIME) from None
 
 
 Timestamp = Annotated[
-    datetime, BeforeValidator(_no_number), AfterValidator(_as_utc), PlainSerializer(rfc3339, return_type=str)
+    datetime, BeforeValidator(_read), AfterValidator(_as_utc), PlainSerializer(rfc3339, return_type=str)
 ]
 
 

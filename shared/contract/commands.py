@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
+import orjson
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from shared.contract import sentences
@@ -156,7 +157,7 @@ class OutMedia(Model):
     text: str = ""
     spans: Spans = ()
     attachments: tuple[File, ...] = Field(min_length=1)
-    buttons: tuple[tuple[Button, ...], ...] = ()
+    buttons: tuple[tuple[Button, ...], ...] = ()  # rows of inline buttons
 
 
 class OutTemplate(Model):
@@ -457,7 +458,10 @@ def parse_command(ce_type: str, data: Mapping[str, Any]) -> tuple[CommandType, C
     if version != 1:
         raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command's version is not known.", "type")
     try:
-        return command_type, COMMAND_OF[command_type].model_validate(data)
+        # Read as JSON, strictly: a number in quotes is none, as the published schemas have it.
+        return command_type, COMMAND_OF[command_type].model_validate_json(orjson.dumps(data), strict=True)
+    except orjson.JSONEncodeError:
+        raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command is not JSON.") from None
     except ValidationError as invalid:
         first = invalid.errors(include_input=False, include_url=False)[0]
         where = [step for step in first["loc"] if "[" not in str(step)]  # the branch of a union is no field
@@ -467,4 +471,6 @@ def parse_command(ce_type: str, data: Mapping[str, Any]) -> tuple[CommandType, C
             where.append("kind")
         field = ".".join(str(step) for step in where) or None
         message = sentences.invalid(first["type"], first.get("ctx", {}))
+        if first["type"] == "tuple_type" and where[-2:-1] == ["buttons"]:
+            message = sentences.ROW_OF_BUTTONS
         raise CommandRefused(ErrorCode.INVALID_COMMAND, f"{field or 'command'}: {message}", field) from None

@@ -48,6 +48,7 @@ INVALID: dict[str, str] = {
     "union_tag_invalid": "It must be one of {expected_tags}.",
     "union_tag_not_found": "It is missing.",
 }
+ROW_OF_BUTTONS = "It must be a list: buttons come in rows, each of them a list of buttons."
 ANYTHING_ELSE = "It is not valid."
 
 

@@ -1,4 +1,4 @@
-"""Fields of a command that nobody knows: each is told as a warning with the nearest known name, and then ignored."""
+"""What of a command is told as a warning and then ignored: fields that nobody knows, spans outside of their text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -31,7 +31,8 @@ class _Shape:
 
 
 def ignored_fields(ce_type: str, data: Mapping[str, Any]) -> tuple[Warning, ...]:
-    """A warning for each field, at any depth, that the command's type has not; `MOST_TOLD` at most.
+    """A warning for each field, at any depth, that the command's type has not, and for each span that lies outside of
+    the content's text; `MOST_TOLD` at most.
 
     Raises nothing, whatever `data` holds. What goes to the provider as it is (components, flows) has any fields.
     """
@@ -39,7 +40,19 @@ def ignored_fields(ce_type: str, data: Mapping[str, Any]) -> tuple[Warning, ...]
         model = COMMAND_OF[CommandType(parse_type(ce_type)[0])]
     except ValueError:
         return ()
-    return tuple(islice(_unknown(model, data, ""), MOST_TOLD))
+    return tuple(islice(chain(_unknown(model, data, ""), _outside(data.get("content"))), MOST_TOLD))
+
+
+def _outside(content: Any) -> Iterator[Warning]:
+    text, spans = (content.get("text"), content.get("spans")) if isinstance(content, dict) else (None, None)
+    if not isinstance(text, str) or not isinstance(spans, list):
+        return
+    for index, span in enumerate(spans):
+        offset = span.get("offset") if isinstance(span, dict) else None
+        if isinstance(offset, int) and offset >= len(text):
+            field = f"content.spans.{index}"
+            detail = f"{field} lies outside of the text and was ignored."
+            yield Warning(code=WarningCode.FIELD_IGNORED, detail=detail, field=field)
 
 
 def _unknown(model: type[Model], data: Mapping[str, Any], path: str) -> Iterator[Warning]:

@@ -112,7 +112,7 @@ class UrlFetcher:
         for _ in range(_REDIRECTS + 1):
             try:
                 at = at.join(URL(to))
-                self._check(at)
+                _check(at, allow_private=self._allow_private)
                 response = await self._open_session().get(at, allow_redirects=False)
             except (InvalidURL, ValueError) as odd:
                 raise FetchRefused(_why(odd)) from None
@@ -130,16 +130,25 @@ class UrlFetcher:
             raise kind(f"the address answers with HTTP {response.status}")
         return response
 
-    def _check(self, url: URL) -> None:
-        """Raises FetchRefused; what an address leads to is looked at where the connection is made."""
-        if not url.host or url.user is not None or url.password is not None or len(url.host) > _LONGEST_HOST:
-            raise FetchRefused("it is not a plain address")
-        if self._allow_private and url.scheme in ("http", "https"):
-            return
-        if url.scheme != "https":
-            raise FetchRefused("only https addresses are fetched")
-        if url.port != _PORT:
-            raise FetchRefused("only port 443 is asked")
+
+def check_address(url: str) -> None:
+    """Raises FetchRefused for an address that is not fetched, whatever is there."""
+    try:
+        _check(URL(url))
+    except (InvalidURL, ValueError) as odd:
+        raise FetchRefused(_why(odd)) from None
+
+
+def _check(url: URL, *, allow_private: bool = False) -> None:
+    """Raises FetchRefused; what an address leads to is looked at where the connection is made."""
+    if not url.host or url.user is not None or url.password is not None or len(url.host) > _LONGEST_HOST:
+        raise FetchRefused("it is not a plain address")
+    if allow_private and url.scheme in ("http", "https"):
+        return
+    if url.scheme != "https":
+        raise FetchRefused("only https addresses are fetched")
+    if url.port != _PORT:
+        raise FetchRefused("only port 443 is asked")
 
 
 def _why(failure: Exception) -> str:

@@ -26,6 +26,7 @@ _FIELD_OF = {
     "URL": "urls",
     "ADR": "addresses",
     "ORG": "organisations",
+    "TITLE": "titles",
     "FN": "names",
     "BDAY": "birthdays",
 }
@@ -45,6 +46,7 @@ class VCard:
     urls: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     organisations: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
     birthdays: list[str] = field(default_factory=list)
     whatsapp_ids: dict[str, str] = field(default_factory=dict)  # by the number it stands beside
 

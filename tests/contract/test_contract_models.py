@@ -472,7 +472,7 @@ KINDS = (
         ({"actor": {"kind": "secret"}}, "actor.kind: It must be 'human', 'ai_agent', 'workflow' or 'system'."),
         ({"silent": "secret"}, "silent: It must be true or false."),
         ({"not_before": "secret"}, "not_before: It must be a time as RFC 3339 has it, with an offset from UTC."),
-        ({"not_before": 7}, "not_before: a time is RFC 3339 text"),
+        ({"not_before": 7}, "not_before: It must be a time as RFC 3339 has it, with an offset from UTC."),
         ({"account_id": "a" * 129}, "account_id: It must have at most 128 characters."),
         ({"account_id": "a b"}, "account_id: It has characters that are not allowed there."),
     ],

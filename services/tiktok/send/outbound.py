@@ -132,7 +132,7 @@ class _Plan:
         match content:
             case OutText():
                 self._text_with_buttons(plain(content.text, content.spans), _placed(content.buttons))
-                self._formatting_dropped(bool(content.spans))
+                self._formatting_dropped(any(span.offset < len(content.text) for span in content.spans))
             case OutMedia():
                 self._media(content)
             case OutInteractive():
@@ -199,7 +199,7 @@ class _Plan:
         self._caption(with_lines(text, as_lines(placed.values())) if placed else text)
         for index, file in enumerate(files):
             self._image(file, f"content.attachments.{index}")
-        self._formatting_dropped(bool(content.spans))
+        self._formatting_dropped(any(span.offset < len(content.text) for span in content.spans))
 
     def _image(self, file: File, field: str) -> None:
         check_image(file, self._capabilities.files, field)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 from services.whatsapp.capabilities import BODY, CAPABILITIES, CONTACT_CARDS, LIST_BODY
@@ -199,13 +200,21 @@ def _card(card: ContactCard, field: str) -> Json:
     if card.addresses:
         body["addresses"] = [{"street": address} for address in card.addresses]
     if card.organisation:
-        body["org"] = {"company": card.organisation}
+        title = next(iter(said.titles), None)
+        body["org"] = {"company": card.organisation, **({"title": title} if title else {})}
     if card.birthday:
-        if not _DAY.fullmatch(card.birthday):
-            detail = "A birthday is written as year, month and day: 1990-12-31."
+        if not _is_day(card.birthday):
+            detail = "A birthday is a day, as year, month and day: 1990-12-31."
             raise Refused(ErrorCode.INVALID_COMMAND, detail, field=f"{field}.birthday")
         body["birthday"] = card.birthday
     return body
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return _DAY.fullmatch(text) is not None and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _completed(card: ContactCard, said: VCard) -> ContactCard:
@@ -216,12 +225,16 @@ def _completed(card: ContactCard, said: VCard) -> ContactCard:
         "urls": tuple(said.urls),
         "addresses": tuple(said.addresses),
         "organisation": next(iter(said.organisations), None),
-        "birthday": next(("-".join(d.groups()) for b in said.birthdays if (d := _DAY_OF_VCARD.fullmatch(b))), None),
+        "birthday": next(filter(_is_day, _days(said)), None),
     }
     if not any(part and part.strip() for part in (card.name, card.given_name, card.family_name)):
         known |= {"name": said.name, "given_name": said.given_name, "family_name": said.family_name}
         return card.model_copy(update={name: getattr(card, name) or value for name, value in known.items()})
     return card.model_copy(update={name: value for name, value in known.items() if value and not getattr(card, name)})
+
+
+def _days(said: VCard) -> Iterator[str]:
+    return ("-".join(found.groups()) for day in said.birthdays if (found := _DAY_OF_VCARD.fullmatch(day)))
 
 
 def _phones(card: ContactCard, said: VCard) -> list[Json]:

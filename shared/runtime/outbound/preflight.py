@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import orjson
 from aiohttp import web
 
 from shared.channel import Channel, Refused
-from shared.contract.commands import CommandRefused, parse_command
+from shared.contract.commands import CommandRefused, MessageResend, parse_command
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode, error
 from shared.contract.unknown_fields import ignored_fields
@@ -34,6 +35,7 @@ from shared.runtime.outbound.prepare import (
     target_of,
 )
 from shared.runtime.outbound.printed import printable_calls, read_command
+from shared.runtime.reporting import ledger
 from shared.runtime.reporting.identity import Identities
 from shared.runtime.reporting.threads import Threads
 from shared.state.client import StateUnavailable
@@ -103,7 +105,7 @@ class Preflight:
         return {**answer, "warnings": [*ignored, *answer.get("warnings", ())]} if ignored else answer
 
     async def _judged(self, ce_type: str, data: dict[str, Any]) -> dict[str, Any]:
-        kind, command = parse_command(ce_type, data)
+        kind, command = parse_command(ce_type, {"command_id": f"preflight-{uuid4()}", **data})
         account = self._accounts.get(command.account_id)
         refusal = account_refusal(account, command)
         if refusal is not None or account is None:
@@ -118,6 +120,8 @@ class Preflight:
             return _refused(*verdict)
         if command.not_after is not None and command.not_after <= datetime.now(UTC):
             return _refused(ErrorCode.EXPIRED, None, {})
+        if isinstance(command, MessageResend):
+            await self._check_known(conversation_id, command)
         known = await referred(self._store, conversation_id, target, opened)
         reference, warnings = resolve_target(command, target, known)
         prepared = await self._preparer.files_of(account, command)
@@ -141,6 +145,12 @@ class Preflight:
             "warnings": [warning.model_dump(mode="json", exclude_none=True) for warning in told],
             **({"waits_for": paused} if paused else {}),
         }
+
+    async def _check_known(self, conversation_id: str, command: MessageResend) -> None:
+        """Raises Refused where nothing is known of the message to send again."""
+        opened = await self._store.open(conversation_id, command.resend_command_id)
+        if ledger.decode_command(opened.ledger) is None:
+            raise Refused(ErrorCode.MESSAGE_UNKNOWN, field="resend_command_id")
 
 
 def _refused(code: ErrorCode, detail: str | None, facts: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.media.blobs import BlobMissing, Blobs
 from shared.media.facts import Facts
-from shared.media.fetch import FetchFailed, FetchRefused, FetchTooLarge, UrlFetcher
+from shared.media.fetch import FetchFailed, FetchRefused, FetchTooLarge, UrlFetcher, check_address
 from shared.media.outcomes import can_be
 from shared.media.processing import Processor
 from shared.media.sniff import HEAD, SCRIPT, moves, sniff
@@ -128,6 +128,14 @@ def own_blob(account: AccountRecord, file: File) -> str | None:
         known = "/" not in file.attachment_id
         key = ids.blob_key(account.workspace_id, account.account_id, file.attachment_id) if known else ""
     return key if key is None or ids.is_blob_of(account.workspace_id, key) else ""
+
+
+def check_fetched(url: str, field: str) -> None:
+    """Raises Refused for an address that is not fetched, whatever is there."""
+    try:
+        check_address(url)
+    except FetchRefused as refused:
+        raise Refused(ErrorCode.FILE_UNAVAILABLE, f"The file could not be fetched: {refused}.", field=field) from None
 
 
 Prepared = tuple[File, tuple[Warning, ...]]

@@ -43,7 +43,7 @@ from shared.policy.judge import unable
 from shared.runtime.accounts.capabilities import capabilities_of
 from shared.runtime.outbound.conversion import as_planned
 from shared.runtime.outbound.planning import addressee, planned
-from shared.runtime.outbound.prepare import Prepared, noted, own_blob
+from shared.runtime.outbound.prepare import Prepared, check_fetched, noted, own_blob
 from shared.runtime.outbound.printed import PlanContextFacts, printable_calls, read_command, refused, writable
 from shared.runtime.reporting.publish import event_envelope, status_envelope
 from shared.runtime.tools.known_contacts import KnownContacts
@@ -194,8 +194,7 @@ def _planned(
         context = _context(channel.capabilities.channel, command, facts)
         if (verdict := unable(capabilities_of(channel, context.account, None), kind, command)) is not None:
             return [refused(*verdict)]
-        if workspace_id:
-            _only_own_files(context.account, command)
+        _only_what_can_be_had(channel, context.account, command, own=bool(workspace_id))
         prepared = _files(channel, context.account, command)
         files = tuple(file for file, _ in prepared)
         return printable_calls(noted(planned(channel, kind, command, replace(context, files=files)), prepared))
@@ -214,17 +213,22 @@ def _files(channel: Channel, account: AccountRecord, command: Command) -> list[P
     return prepared
 
 
-def _only_own_files(account: AccountRecord, command: Command) -> None:
-    """Refuse keys of another workspace, and what is no key. A bare name stands for any file: there is no store here.
+def _only_what_can_be_had(channel: Channel, account: AccountRecord, command: Command, *, own: bool) -> None:
+    """Refuse what is no key, or none of the workspace where that is known (`own`), and addresses that nobody fetches.
 
-    Raises Refused.
+    A bare name stands for any file: there is no store here. Raises Refused.
     """
     content = command.content if isinstance(command, MessageSend | MessageEdit) else None
     for field, file in named_files(content) if content else ():
         bare = file.blob is not None and "/" not in file.blob
         named = file.model_copy(update={"blob": f"{account.workspace_id}/{file.blob}"}) if bare else file
-        if own_blob(account, named) == "":
+        told = (file.blob or "").partition("/")[0]
+        whose = account if own or bare or not told.strip(".") else account.model_copy(update={"workspace_id": told})
+        if own_blob(whose, named) == "":
             raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field)
+        stays = isinstance(channel, TakesAddresses) and channel.takes_address(file, account)
+        if file.url is not None and not stays:
+            check_fetched(file.url, field)
 
 
 def _context(channel: str, command: Command, facts: PlanContextFacts) -> PlanContext:

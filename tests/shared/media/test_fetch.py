@@ -319,7 +319,7 @@ def test_what_is_no_plain_address_is_not_public(host: str) -> None:
 async def test_a_redirect_leads_nowhere_private(monkeypatch: pytest.MonkeyPatch, origin: str, host: str) -> None:
     """Only the origin counts as public here, and plain http is let pass for it."""
     monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.1")
-    monkeypatch.setattr(UrlFetcher, "_check", lambda *_: None)
+    monkeypatch.setattr(fetch, "_check", lambda *_, **__: None)
     assert await _all(UrlFetcher(), f"{origin}/file") == b"x" * 100
     with pytest.raises(FetchRefused, match="not a public address"):
         await _all(UrlFetcher(), f"{origin}/to?url=https://{host}/")

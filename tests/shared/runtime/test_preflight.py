@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from shared.channel import HealthChange
+from shared.channel import Failure, HealthChange
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.media.blobs import BlobsUnavailable
@@ -108,6 +108,22 @@ async def test_a_paused_account_is_said_to_wait(world: World, ask: Asked) -> Non
     assert account is not None
     await world.process.health.learn(account, HealthChange(Health.REAUTH_REQUIRED))
     assert (await ask.about())["waits_for"] == "account_reauth_required"
+
+
+async def test_a_command_that_is_only_asked_about_needs_no_id(world: World, ask: Asked) -> None:
+    await world.receive(item())
+    data = {"workspace_id": "ws_1", "account_id": "acc_1", "conversation_id": CONVERSATION}
+    answer = await ask.document({"data": data | {"content": {"kind": "text", "text": "Hello"}}})
+    assert answer["accepted"], answer
+
+
+async def test_nothing_is_sent_again_of_what_nobody_knows(world: World, ask: Asked) -> None:
+    await world.receive(item())
+    answer = await ask.about("message.resend", resend_command_id="never")
+    assert (answer["refused"]["code"], answer["refused"]["field"]) == ("message_unknown", "resend_command_id")
+    world.provider.script["doubtful"].append(Failure(ErrorCode.UNCERTAIN, certain=False))
+    await world.handle(await world.command(command_id="doubtful", text="doubtful"))
+    assert (await ask.about("message.resend", resend_command_id="doubtful"))["accepted"]
 
 
 async def test_what_has_expired(world: World, ask: Asked) -> None:
