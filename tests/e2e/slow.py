@@ -8,7 +8,7 @@ from statistics import quantiles
 
 from tests.e2e.providers import Connected, Person
 from tests.e2e.topics import eventually
-from tests.e2e.world import ChannelUnderTest, image, number
+from tests.e2e.world import WORKSPACE, ChannelUnderTest, image, number
 
 Slow = list[tuple[Connected, list[Person]]]
 Harm = Callable[[ChannelUnderTest, Slow, int], Awaitable[list[str]]]
@@ -37,7 +37,7 @@ async def files_trickle(channel: ChannelUnderTest, slow: Slow, each: int) -> lis
 async def uploads_unread(channel: ChannelUnderTest, slow: Slow, each: int, size: int = PICTURE) -> list[str]:
     """So many pictures go out for each account, and nobody reads them; the ids of the commands."""
     picture = image()
-    blob = await channel.world.blobs.put_content("files", picture + bytes(size - len(picture)))
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/pictures", picture + bytes(size - len(picture)))
     attachment = {"kind": "image", "blob": blob, "filename": "a.jpg", "mime_type": "image/jpeg"}
     content = {"kind": "media", "attachments": [attachment]}
     sent: list[str] = []
