@@ -21,6 +21,11 @@ POLL_SECONDS = 0.5
 AWAY_SECONDS = 0.5
 AHEAD = 20
 """How many windows a partition may be ahead of the record it waits for: so many are handled again after a crash."""
+BACKLOG = 20_000
+"""Records of a partition that are read although those of their key before them are not done with: what one key has too
+many of delays the others no longer than it takes to read them."""
+BACKLOG_BYTES = 32 * 1024 * 1024
+"""What all of these may take, in all partitions together."""
 
 
 def _unobserved(outcome: str, record: Record, seconds: float) -> None:
@@ -53,14 +58,15 @@ class Dispatcher:
     """One consumer of a group with a lane per key (of one partition: a key must always come on the same one).
 
     A lane is a FIFO with one task while it is not empty. `slots` handlers run at once; `admit` (account tokens)
-    is awaited before a slot is taken. A partition holds at most `window` records open, and one that hangs is passed
-    by `AHEAD` windows of others. The handler may raise
+    is awaited before a slot is taken. A partition has at most `window` lanes with something to do, `BACKLOG` records
+    behind others of their lanes, and passes a record that hangs by `AHEAD` windows. The handler may raise
     `NotNow` (wait, ask again, not a try; so does `LogUnavailable`), `Fatal` (stop); anything else is a failed
     try: after `tries` of them, with growing pauses, `on_poison(record, error)` is awaited and the record is done
     with. `on_poison` may raise `NotNow` or `LogUnavailable` (asked again); anything else from it is fatal.
 
     Before a partition is given up: everything fetched is finished, except what waits in `admit`, `NotNow` or a
-    back-off, which is dropped, uncommitted; then offsets are committed; then `on_revoked` is awaited.
+    back-off, or behind a window of its own key: that is dropped, uncommitted. Then offsets are committed; then
+    `on_revoked` is awaited.
 
     Records for which `is_ephemeral` says yes (ephemeral ones, such as typing) go to `on_ephemeral` at once, outside the
     lanes, at most `slots` at a time; more are dropped, failures are not tried again, nothing waits for them.
@@ -268,7 +274,12 @@ class Dispatcher:
             self._consumer.wake()
 
     def _has_room(self, share: PartitionLanes) -> bool:
-        return len(share.tracker) <= self._ceiling and share.tracker.held <= self._ceiling * AHEAD
+        records = len(share.tracker)
+        if share.tracker.held - records > self._ceiling * AHEAD or min(records, len(share.lanes)) > self._ceiling:
+            return False
+        return records <= self._ceiling or (
+            records <= BACKLOG and sum(other.bytes for other in self._shares.values()) <= BACKLOG_BYTES
+        )
 
     def _die(self, error: Exception) -> None:
         if self._error is None:
@@ -303,7 +314,7 @@ class Dispatcher:
             self._opening.cancel()
             await asyncio.wait((self._opening,))
         shares = [self._shares[partition] for partition in partitions if partition in self._shares]
-        await asyncio.gather(*(share.drain(self._drain_timeout) for share in shares))
+        await asyncio.gather(*(share.drain(self._drain_timeout, self._ceiling + self._quantum) for share in shares))
         try:
             await self._log.flush()
             await self._commit(shares)

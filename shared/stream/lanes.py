@@ -20,6 +20,7 @@ LONGEST_BACKOFF = 5.0
 # While a partition is given up, an account token must be there or nearly so: nobody waits for the next one.
 ADMIT_GRACE = 0.1
 CANCEL_GRACE = 5.0
+_OBJECTS = 1000  # bytes that a record takes beside its own
 AWAY = NotNow(1.0, "log_unavailable")
 
 
@@ -74,6 +75,7 @@ class PartitionLanes:
         self.ready = False
         self.draining = False
         self.starved = False
+        self.bytes = 0  # of its open records, about
         self._work = work
         self._room = room
 
@@ -81,6 +83,7 @@ class PartitionLanes:
         """Append a record to the lane of its key; the lane runs by itself."""
         if record.offset != INJECTED:
             self.tracker.open(record.offset)
+            self.bytes += _size(record)
         lane = self.lanes.get(key)
         if lane is not None:
             lane.records.append(record)
@@ -88,10 +91,13 @@ class PartitionLanes:
         lane = self.lanes[key] = Lane(record)
         lane.task = asyncio.create_task(self._run(key, lane))
 
-    async def drain(self, patience: float) -> None:
-        """Finish everything that was fetched; what only waits is dropped; cancel what outlasts `patience` seconds."""
+    async def drain(self, patience: float, longest: int) -> None:
+        """Finish what was fetched, of each lane the first `longest`; what only waits is dropped; cancel what outlasts
+        `patience` seconds."""
         self.draining = True
         for lane in self.lanes.values():
+            while len(lane.records) > longest:
+                self._work.observe("given_up", lane.records.pop(), 0.0)
             if lane.waiting and lane.task is not None:
                 lane.task.cancel()
         if tasks := self._tasks():
@@ -111,6 +117,7 @@ class PartitionLanes:
                 record = records.popleft()
                 if record.offset != INJECTED:
                     self.tracker.close(record.offset)
+                    self.bytes -= _size(record)
                 if self.starved:
                     self._room(self)
         except asyncio.CancelledError:
@@ -212,6 +219,10 @@ class PartitionLanes:
         finally:
             lane.waiting = False
         return True
+
+
+def _size(record: Record) -> int:
+    return len(record.value or b"") + len(record.key or b"") + _OBJECTS
 
 
 def _patience(error: NotNow | LogUnavailable, lane: Lane) -> float:

@@ -116,6 +116,43 @@ async def test_a_window_bounds_what_is_open_in_a_partition(log: Log, unique: Uni
 
 
 @memory_and_kafka
+async def test_a_key_with_many_records_delays_no_other(log: Log, unique: Unique) -> None:
+    name, group = await topic(log, unique("many")), unique("group")
+    await fill(log, name, [(b"many", b"%d" % n) for n in range(2000)] + [(b"k%d" % n, b"v") for n in range(50)])
+    gate, done = asyncio.Event(), Seen()
+
+    async def work(record: Record) -> None:
+        if record.key == b"many":
+            await gate.wait()
+        await done(record)
+
+    async with dispatcher(log, group, name, work, window=20) as consumer:
+        await eventually(lambda: len(done) == 50)
+        assert (consumer.lanes, consumer.open_records) == (1, 2000)
+        gate.set()
+        await eventually(lambda: len(done) == 2050)
+    assert done.by_key[b"many"] == [b"%d" % n for n in range(2000)]
+    assert await committed_rest(log, group, name) == []
+
+
+@memory_and_kafka
+async def test_what_stands_behind_others_of_its_key_is_bounded_by_its_size_too(
+    log: Log, unique: Unique, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.stream.dispatcher.BACKLOG_BYTES", 100_000)
+    name = await topic(log, unique("large"))
+    await fill(log, name, [(b"many", bytes(1000)) for _ in range(500)])
+    gate = asyncio.Event()
+
+    async with dispatcher(log, unique("group"), name, lambda _: gate.wait(), window=20) as consumer:
+        await eventually(lambda: consumer.open_records >= 50)
+        heartbeat = consumer.heartbeat
+        await eventually(lambda: consumer.heartbeat > heartbeat)
+        assert consumer.open_records <= 60
+        gate.set()
+
+
+@memory_and_kafka
 async def test_a_record_that_hangs_is_passed_by_others_up_to_a_bound(log: Log, unique: Unique) -> None:
     name = await topic(log, unique("passed"))
     await fill(log, name, [(b"hangs", b"v")] + [(b"k%d" % (n % 7), b"v") for n in range(2 * 10 * AHEAD)])
