@@ -103,6 +103,11 @@ class Parking:
         """This very id is parked: the record in hand is the parked one, come due."""
         return record_id in self._parked
 
+    def parked_elsewhere(self, record: Record, record_id: bytes) -> bool:
+        """This very id is parked, under another key than the record's."""
+        parked = self._parked.get(record_id)
+        return parked is not None and parked.key != self._key_of(record)
+
     def beside(self, record_id: bytes) -> bool:
         """This very id is parked, beside its key's queue."""
         parked = self._parked.get(record_id)

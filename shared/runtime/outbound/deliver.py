@@ -240,12 +240,19 @@ class Deliverer:
         await self._parking.release((status.command_id or "").encode())
 
     async def _parked_or_done(self, job: Job) -> None:
+        conversation_id, _ = self._under_way.get(job.id, (job.conversation_id, {}))
+        if conversation_id != job.conversation_id or self._parking.parked_elsewhere(job.record, job.id):
+            detail = "command_id: A command of another conversation has it, which is not over."
+            again = CommandRefused(ErrorCode.INVALID_COMMAND, detail, "command_id")
+            await self._book.publish_all([refusal_status(self._name, job.record, again)], job.traceparent)
+            return
         parked = self._parking.parked(job.id)
         if parked and job.record.offset != INJECTED:
             return  # it has come a second time, and waits already
         if self._queues_behind(job):
             await self._park(job, Park(None, "behind"), until_ms=0)
             return
+        self._under_way[job.id] = (job.conversation_id, {})
         try:
             await self._carry_out(job)
         except Park as park:

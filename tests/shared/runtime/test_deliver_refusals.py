@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +26,7 @@ from tests.shared.runtime.plain_channel import (
     item,
 )
 from tests.shared.runtime.world import CONVERSATION, OTHER, World, soon
+from tests.shared.stream.support import eventually
 
 QUOTA = WINDOW.model_copy(update={"quota": 3, "counts_echoes": True, "templates_outside": False})
 DAY = timedelta(days=1)
@@ -681,3 +683,30 @@ async def test_whatever_becomes_of_it_an_ignored_field_is_told(
     await world.send(kind, command_id="c1", **{ignored: "x"} | facts)
     assert await world.states("c1") == [state]
     assert await warnings(world, "c1") == [[f"field_ignored {ignored}"]]
+
+
+# ------------------------------------------------------------------------------------------ an id that is taken
+
+
+async def test_an_id_is_of_one_conversation_at_a_time(world: World) -> None:
+    await world.receive(item(), item(id="2", peer="p2"))
+    answered = asyncio.Event()
+    world.provider.will("first", answered)
+    first = asyncio.create_task(world.handle(await world.command(command_id="c1", text="first")))
+    await eventually(lambda: len(world.provider.asked) == 1)
+    await world.handle(await world.command(command_id="c1", conversation_id="plain:acc_1:p2", text="second"))
+    (status,) = await world.statuses("c1")
+    assert (status["state"], status["conversation_id"]) == ("rejected", "plain:acc_1:p2")
+    assert (status["error"]["code"], status["error"]["field"]) == ("invalid_command", "command_id")
+    answered.set()
+    await first
+    assert await world.states("c1") == ["rejected", "sent"]
+    assert len(world.provider.made) == 1
+
+
+async def test_an_id_that_waits_in_another_conversation_is_taken(world: World) -> None:
+    await world.receive(item(), item(id="2", peer="p2"))
+    await world.handle(await world.command(command_id="c1", not_before=soon(world.clock, 3600)))
+    await world.handle(await world.command(command_id="c1", conversation_id="plain:acc_1:p2"))
+    assert await world.states("c1") == ["deferred", "rejected"]
+    assert world.provider.asked == []
