@@ -288,7 +288,7 @@ class Sender:
         account_id = step.job.account.account_id
         with self._pacer.slots.taken(account_id):
             self.wait_for_provider(step.job)
-            period = self._outages.enter(account_id)
+            entered = self._outages.enter(account_id)
             answered, failure = False, None
             try:
                 given = await self._claim(step)
@@ -300,7 +300,7 @@ class Sender:
                 answered, failure = True, refused.failure
                 raise
             finally:
-                self._outages.leave(account_id, period, failure, answered=answered)
+                self._outages.leave(account_id, entered, failure, answered=answered)
             return receipt
 
     async def _claim(self, step: Step) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import NamedTuple
 
 import structlog
 
@@ -16,6 +17,7 @@ from shared.policy.breaker import CircuitBreaker
 from shared.runtime import metrics
 from shared.runtime.accounts.health import PAUSED, AccountsHealth
 from shared.runtime.accounts.registry import AccountRegistry
+from shared.runtime.waiting.stillness import Stillness
 from shared.stream.errors import LogUnavailable
 
 log = structlog.get_logger()
@@ -39,6 +41,13 @@ class Held(Exception):
         super().__init__(until)
         self.until = until
         self.briefly = briefly
+
+
+class Entered(NamedTuple):
+    """A call under way: of which period of its breaker, and since when."""
+
+    period: int
+    at: float
 
 
 class Outages:
@@ -80,6 +89,7 @@ class Outages:
         self._doubted: set[str] = set()  # to be tried before their next message
         self._tried_first: dict[str, float] = {}  # when a first trial began
         self._trials = asyncio.Semaphore(TRIALS_AT_ONCE)
+        self._stillness = Stillness()
         health.on_degraded(self._doubted.add)
 
     # --- calls
@@ -94,14 +104,20 @@ class Outages:
             briefly = began is not None and self._clock() - began < BRIEF_SECONDS
             raise Held(self._asked_until(breaker), briefly=briefly)
 
-    def enter(self, account_id: str) -> int:
+    def enter(self, account_id: str) -> Entered:
         """A call begins, straight after `check` has let it; what to give to `leave`."""
         breaker = self._breakers.get(account_id)
-        return 0 if breaker is None else breaker.enter()
+        return Entered(0 if breaker is None else breaker.enter(), self._stillness.now())
 
-    def leave(self, account_id: str, period: int, failure: Failure | None, *, answered: bool = True) -> None:
-        """A call has ended: with `failure`, or well. `answered` False: it ended before the provider was asked."""
+    def leave(self, account_id: str, entered: Entered, failure: Failure | None, *, answered: bool = True) -> None:
+        """A call has ended: with `failure`, or well. `answered` False: it ended before the provider was asked.
+
+        What fails while this process itself stands still says nothing of the provider.
+        """
+        period = entered.period
         good = _says(failure) if answered else None
+        if good is False and self._stillness.since(entered.at):
+            good = None
         breaker = self._breakers.get(account_id)
         if good:
             self._opened.clear()
@@ -221,6 +237,7 @@ class Outages:
 
     async def close(self) -> None:
         """Stop trying."""
+        self._stillness.close()
         tasks = list(self._mending.values())
         for task in tasks:
             task.cancel()

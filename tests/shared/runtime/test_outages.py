@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
-from shared.channel import Account, Failure, ProviderError, Receipt, StatusUpdate
+import pytest
+
+from shared.channel import Account, Call, Failure, Files, ProviderError, Receipt, StatusUpdate
 from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.contract.statuses import State
 from shared.runtime.reporting.statuses import correlation
 from shared.runtime.waiting.outages import SEVERAL
+from shared.runtime.waiting.stillness import Stillness
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import PlainChannel, ReconcilingChannel, failure
 from tests.shared.runtime.world import ACCOUNT, World, soon
@@ -52,6 +56,45 @@ async def lose(world: World, names: range, trouble: Failure = LOST, account_id: 
             workspace_id=workspace,
             **data,
         )
+
+
+class FreezingChannel(CheckedChannel):
+    """Its calls are cut while the process stands still."""
+
+    async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
+        if self.trouble is None:
+            return await super().perform(call, account, files, correlation)
+        time.sleep(0.1)
+        raise ProviderError(self.trouble)
+
+
+async def test_what_is_cut_while_this_process_stands_still_is_no_outage(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.runtime.waiting.stillness.LONGEST", 0.05)
+    channel = FreezingChannel()
+    world = await make_world(channel)
+    channel.trouble = LOST
+    for number in range(6):
+        await world.send(text="lost", command_id=f"c{number}")
+    assert [(await world.states(f"c{number}")) for number in range(6)] == [["uncertain"]] * 6
+    channel.trouble = None
+    await world.send(text="next", command_id="next")
+    assert await world.states("next") == ["sent"]
+    assert channel.checked == []
+
+
+async def test_a_process_that_has_stood_still_knows_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runtime.waiting.stillness.LONGEST", 0.05)
+    watch = Stillness()
+    before = watch.now()
+    await asyncio.sleep(0.03)
+    assert not watch.since(before)
+    time.sleep(0.1)
+    await asyncio.sleep(0.03)
+    assert watch.since(before)
+    assert not watch.since(watch.now())
+    watch.close()
 
 
 async def test_after_three_bad_answers_in_a_row_nothing_is_claimed(make_world: MakeWorld) -> None:
