@@ -39,7 +39,7 @@ from shared.runtime.outbound.commands import (
 )
 from shared.runtime.outbound.conversion import FileNotYet
 from shared.runtime.outbound.outcomes import Outcomes
-from shared.runtime.outbound.planning import planned
+from shared.runtime.outbound.planning import plan, planned
 from shared.runtime.outbound.prepare import (
     Prepared,
     Preparer,
@@ -353,7 +353,8 @@ class Deliverer:
         thread = await self._threads.note(job.conversation_id, named, opened.conversation)
         files = tuple(file for file, _ in prepared)
         context = context_for(job.account, conversation, reference, files, thread)
-        return noted(planned(self._channel, job.kind, job.command, context), prepared, dropped)
+        calls = await plan(self._channel, job.kind, job.command, context, len(job.record.value or b""))
+        return noted(calls, prepared, dropped)
 
     async def _files_of(self, job: Job) -> tuple[Prepared, ...]:
         """As `Preparer.files_of`; an address that does not answer is asked for a while. Raises NotNow, too."""

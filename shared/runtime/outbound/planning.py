@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from shared.channel import Call, Channel, Initiates, PlanContext, Refused
 from shared.contract.commands import Command, CommandType
 from shared.policy.judge import cannot_initiate
 
+LARGE = 128 * 1024  # bytes: what is larger is planned beside the event loop
 _OURS = frozenset({CommandType.MESSAGE_CANCEL, CommandType.MESSAGE_RESEND, CommandType.TYPING_STOP})
 _BLOCKS = frozenset({CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK})
 
@@ -23,6 +25,15 @@ def addressee(channel: Channel, command: Command) -> tuple[str, Mapping[str, str
         refusal = cannot_initiate(channel.capabilities)
         raise Refused(refusal.code, refusal.detail, **refusal.facts)
     return "", {}
+
+
+async def plan(
+    channel: Channel, kind: CommandType, command: Command, context: PlanContext, size: int
+) -> Sequence[Call]:
+    """As `planned`; beside the event loop for a command of `size` bytes that is large. Raises Refused."""
+    if size < LARGE:
+        return planned(channel, kind, command, context)
+    return await asyncio.to_thread(planned, channel, kind, command, context)
 
 
 def planned(channel: Channel, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:

@@ -24,7 +24,7 @@ from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.http.bodies import Bodies, BodyRefused
 from shared.runtime.http.server import RETRY_AFTER_SECONDS
 from shared.runtime.outbound.commands import LARGEST_RECORD, TOO_LARGE, account_refusal
-from shared.runtime.outbound.planning import planned
+from shared.runtime.outbound.planning import plan
 from shared.runtime.outbound.prepare import (
     Preparer,
     context_for,
@@ -85,7 +85,7 @@ class Preflight:
             return _answer(400, _refused(ErrorCode.INVALID_COMMAND, "A command is a JSON object.", {}))
         try:
             ce_type, data, _ = read_command(document)
-            return _answer(200, await self._told(ce_type or type_name("message.send"), data))
+            return _answer(200, await self._told(ce_type or type_name("message.send"), data, len(body)))
         except StateUnavailable:
             return _answer(503, {"unavailable": "state"})
         except BlobsUnavailable:
@@ -93,10 +93,10 @@ class Preflight:
         except AccountSealed:
             return _answer(503, {"unavailable": "account"})
 
-    async def _told(self, ce_type: str, data: dict[str, Any]) -> dict[str, Any]:
+    async def _told(self, ce_type: str, data: dict[str, Any], size: int) -> dict[str, Any]:
         """The answer, with a warning for each field that is ignored."""
         try:
-            answer = await self._judged(ce_type, data)
+            answer = await self._judged(ce_type, data, size)
         except CommandRefused as refused:
             answer = _refused(refused.code, refused.detail, {"field": refused.field})
         except Refused as refused:
@@ -104,7 +104,7 @@ class Preflight:
         ignored = [warning.model_dump(mode="json", exclude_none=True) for warning in ignored_fields(ce_type, data)]
         return {**answer, "warnings": [*ignored, *answer.get("warnings", ())]} if ignored else answer
 
-    async def _judged(self, ce_type: str, data: dict[str, Any]) -> dict[str, Any]:
+    async def _judged(self, ce_type: str, data: dict[str, Any], size: int) -> dict[str, Any]:
         kind, command = parse_command(ce_type, {"command_id": f"preflight-{uuid4()}", **data})
         account = self._accounts.get(command.account_id)
         refusal = account_refusal(account, command)
@@ -128,7 +128,7 @@ class Preflight:
         named = reference.provider_message_id if reference else None
         thread = await self._threads.note(conversation_id, named, opened.conversation)
         context = context_for(account, conversation, reference, tuple(file for file, _ in prepared), thread)
-        calls = noted(planned(self._channel, kind, command, context), prepared, warnings)
+        calls = noted(await plan(self._channel, kind, command, context, size), prepared, warnings)
         parts = sum(call.parts for call in calls)
         if (quota := quota_of(rule_for(capabilities, conversation), conversation)) is not None and (
             conversation.quota_used + parts > quota

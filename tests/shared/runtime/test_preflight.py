@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -124,6 +125,23 @@ async def test_nothing_is_sent_again_of_what_nobody_knows(world: World, ask: Ask
     world.provider.script["doubtful"].append(Failure(ErrorCode.UNCERTAIN, certain=False))
     await world.handle(await world.command(command_id="doubtful", text="doubtful"))
     assert (await ask.about("message.resend", resend_command_id="doubtful"))["accepted"]
+
+
+async def test_a_large_command_is_planned_beside_the_event_loop(
+    world: World, ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned_by: list[bool] = []
+    plan = world.channel.plan
+
+    def noting(*arguments: Any) -> Any:
+        planned_by.append(threading.current_thread() is threading.main_thread())
+        return plan(*arguments)
+
+    monkeypatch.setattr(world.channel, "plan", noting)
+    for text in ("small", "large" * 40_000):
+        await ask.about(text=text)
+        await world.handle(await world.command(text=text))
+    assert planned_by == [True, True, False, False]
 
 
 async def test_what_has_expired(world: World, ask: Asked) -> None:
