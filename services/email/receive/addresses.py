@@ -18,7 +18,8 @@ _TOKEN = re.compile(
     rb"""(?P<quoted>"(?:[^"\\]|\\.){0,200}+")|(?P<angle><[^<>]*>?)|(?P<sign>[,;:()])|(?P<text>[^"<,;:()]+|["<])""",
     re.DOTALL,
 )
-_ADDRESS = re.compile(r"[^\s<>(),;:\"@]+(?:@[^\s<>(),;:\"@]+)+")
+_QUOTED_LOCAL = r'"[^"@<>]{1,64}"@[^\s<>(),;:"@]+'  # RFC 5321 allows it, and nobody means it
+_ADDRESS = re.compile(_QUOTED_LOCAL + r"|[^\s<>(),;:\"@]+(?:@[^\s<>(),;:\"@]+)+")
 _AROUND = " \t'\"<>[]"
 
 
@@ -78,7 +79,7 @@ def _address(entry: list[_Piece]) -> Address | None:
     if bare is not None:
         name = (words[: bare.start()] + words[bare.end() :]).strip(_AROUND)
         comment = _name([piece for piece in entry if piece.kind == "comment"])
-        return Address(bare[0].strip(_AROUND), name[:_LONGEST_NAME] or comment)
+        return Address(bare[0].strip(" \t'<>[]"), name[:_LONGEST_NAME] or comment)
     # A local user of a machine (`root`, `MAILER-DAEMON`) has no domain.
     email = words.strip(_AROUND) if not angles else ""
     comment = _name([piece for piece in entry if piece.kind == "comment"])
@@ -86,6 +87,8 @@ def _address(entry: list[_Piece]) -> Address | None:
 
 
 def _plain(angle: str) -> str:
+    if quoted := re.fullmatch(rf"<?\s*({_QUOTED_LOCAL})\s*>?", angle):
+        return quoted[1]
     inner = angle.strip(_AROUND).removeprefix("mailto:")
     # A route (`@relay,@other:user@host`, RFC 5322 §4.4) is passed over.
     return re.sub(r"\s+", "", inner.rpartition(":")[2] if inner.startswith("@") else inner)[:_LONGEST_NAME]

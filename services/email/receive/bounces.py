@@ -34,6 +34,7 @@ _ORIGINALS = frozenset(
         "message/global",
         "message/partial",
         "text/rfc822-headers",
+        "message/rfc822-headers",
         "message/global-headers",
         "text/rfc822-header",
     )

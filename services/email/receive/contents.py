@@ -21,7 +21,7 @@ _LARGEST_TNEF = 24 * 1024 * 1024  # bytes; a larger one stays the file that it i
 _FOR_MACHINES = frozenset((
     "message/delivery-status", "message/global-delivery-status", "message/disposition-notification",
     "message/global-disposition-notification", "message/feedback-report", "text/rfc822-headers",
-    "message/global-headers",
+    "message/global-headers", "message/rfc822-headers",
 ))  # fmt: skip
 _MAILS = frozenset(("message/rfc822", "message/global", "message/news"))
 _TNEF = frozenset(("application/ms-tnef", "application/vnd.ms-tnef"))
@@ -44,7 +44,7 @@ class Contents:
 
     segments: list[Segment] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)  # what people read where there are no words
+    instead: list[Segment] = field(default_factory=list)  # what people read where there are no words
 
 
 def contents(root: Part) -> Contents:
@@ -53,7 +53,7 @@ def contents(root: Part) -> Contents:
     reader.read(root)
     found = reader.found
     if not any((s.plain or "").strip() or (s.html or "").strip() for s in found.segments):
-        found.segments = [*found.segments, *(Segment(plain=notice) for notice in found.notices[:5])]
+        found.segments += found.instead[:5]
     named = {cid for s in found.segments if s.html for cid in _CID.findall(s.html)}
     if named:
         found.files = [
@@ -80,7 +80,7 @@ class _Reader:
             for signature in part.children[1:]:
                 self._file(signature)
         elif part.type == "multipart/encrypted":
-            self.found.notices.append("This message is encrypted.")
+            self._instead("This message is encrypted.")
             for child in part.children:
                 if child.type not in _ENCRYPTED or child.type.endswith("mime"):
                     self._file(child)
@@ -99,19 +99,22 @@ class _Reader:
             both = Segment("\n".join(plains) if plains else None, "\n".join(htmls) if htmls else None)
             self.found.segments.append(both)
         self.found.files += inner.found.files
-        self.found.notices += inner.found.notices
+        self.found.instead += inner.found.instead
+
+    def _instead(self, notice: str) -> None:
+        self.found.instead.append(Segment(plain=notice))
 
     def _leaf(self, part: Part) -> None:
         kind = part.type
-        if kind in _FOR_MACHINES:
+        if kind in _FOR_MACHINES and not part.filename:
             return
         if kind == "message/partial":
-            self.found.notices.append("This is one piece of a message that was sent in several.")
+            self._instead("This is one piece of a message that was sent in several.")
             self._file(part)
         elif kind in _TNEF or (kind == "application/octet-stream" and part.filename.lower() == "winmail.dat"):
             self._tnef(part)
         elif part.too_deep:
-            self.found.notices.append("This message is nested too deeply to be shown.")
+            self._instead("This message is nested too deeply to be shown.")
             self._file(part)
         elif part.is_multipart:
             # A multipart whose boundary is nowhere: its words, if it has any.
@@ -119,13 +122,13 @@ class _Reader:
         elif kind == "text/html" and not self._is_file(part):
             self._html(part)
         elif kind == "text/calendar":
-            self.found.notices.append(calendar.summary(part.text(LONGEST_TEXT)))
+            self._instead(calendar.summary(part.text(LONGEST_TEXT)))
             self._file(part)
         elif kind.startswith("text/") and kind in _READABLE and not self._is_file(part):
             self._plain(part)
         else:
             if kind in _ENCRYPTED:
-                self.found.notices.append(_sealed(part))
+                self._instead(_sealed(part))
             self._file(part)
 
     def _is_file(self, part: Part) -> bool:
@@ -146,8 +149,7 @@ class _Reader:
         if part.type == "text/enriched":
             text = _enriched(text)
         self.found.segments.append(Segment(plain=text))
-        if part.end - part.start > LONGEST_TEXT and part.size() > LONGEST_TEXT:
-            self._file(part)
+        self._file_too(part, LONGEST_TEXT)
 
     def _without_uuencoded(self, part: Part) -> str:
         """The words of a text with uuencoded files in it; the files are found in the bytes, where references point."""
@@ -164,7 +166,11 @@ class _Reader:
 
     def _html(self, part: Part) -> None:
         self.found.segments.append(Segment(html=part.text(markup.LONGEST)))
-        if part.end - part.start > markup.LONGEST and part.size() > markup.LONGEST:
+        self._file_too(part, markup.LONGEST)
+
+    def _file_too(self, part: Part, most: int) -> None:
+        """Words are a file as well, where they have a name, or are more than is read."""
+        if part.filename or (part.end - part.start > most and part.size() > most):
             self._file(part)
 
     def _tnef(self, part: Part) -> None:
@@ -175,7 +181,7 @@ class _Reader:
             self._file(part)
             return
         if opened.text or opened.html:
-            self.found.notices.append(opened.text or markup.without_tags(opened.html))
+            self.found.instead.append(Segment(opened.text or None, opened.html or None))
         for one in opened.files:
             steps = (part.step, Step(one.start, one.end, IDENTITY))
             name = safe_name(one.name)

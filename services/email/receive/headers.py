@@ -72,9 +72,23 @@ def _after_blank_line(raw: bytes, at: int, end: int) -> int:
 _WORD_START = re.compile(rb"=\?([A-Za-z0-9_.:+-]{1,60})(?:\*[A-Za-z0-9-]{0,20})?\?([bBqQ])\?")
 
 
-def text(value: bytes) -> str:
-    """A field's value as people read it: encoded words decoded, on one line, without control characters."""
-    return _BLANKS.sub(" ", decoded(value[:LONGEST_FIELD])).strip()
+def text(value: bytes, charset: str | None = None) -> str:
+    """A field's value as people read it: encoded words decoded, on one line, without control characters.
+
+    `charset` is that of the mail, in which some programs write their headers, too.
+    """
+    value = value[:LONGEST_FIELD]
+    if charset and b"=?" not in value and not value.isascii():
+        return _BLANKS.sub(" ", decode(value, "utf-8" if _is_utf_8(value) else charset)).strip()
+    return _BLANKS.sub(" ", decoded(value)).strip()
+
+
+def _is_utf_8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def decoded(value: bytes) -> str:

@@ -86,6 +86,7 @@ def _mail(raw: bytes) -> Mail:
 
 def _envelope(head: Head) -> Mail:
     """What the header says."""
+    charset = headers.parameters(head.first("content-type"))[1].get("charset")
     # Of fields that may stand once the first counts: what somebody puts below it is not what people see.
     return Mail(
         message_id=headers.message_id(head.first("message-id")),
@@ -93,7 +94,7 @@ def _envelope(head: Head) -> Mail:
         references=tuple(headers.message_ids(b" ".join(head.all("references")))),
         date=headers.date(head.first("date")),
         raw_date=headers.text(head.first("date"))[:100],
-        subject=headers.text(head.first("subject")),
+        subject=headers.text(head.first("subject"), charset),
         author=tuple(addresses(head.first("from"))),
         on_behalf_of=tuple(addresses(head.first("sender"))[:1]),
         reply_to=tuple(addresses(head.first("reply-to"))[:10]),
