@@ -23,6 +23,7 @@ from services.email.receive.wordings import (
     LETTER,
     NOT_DELAYED,
     ORIGINAL_BELOW,
+    PERHAPS_DAEMON,
     STILL_TRYING,
     SUBJECT,
 )
@@ -105,7 +106,8 @@ def _is_bounce(root: Part, parts: list[Part], letter: str) -> bool:
     daemon, titled = DAEMON.search(sender) is not None, SUBJECT.search(subject) is not None
     empty = head.has("return-path") and headers.text(head.first("return-path")).strip("<> ") == ""
     submitted = headers.text(head.first("auto-submitted")).lower().startswith("auto-")
-    if not (daemon or titled or empty or submitted):
+    perhaps = empty or submitted or PERHAPS_DAEMON.search(sender) is not None
+    if not (daemon or titled or perhaps):
         return False
     begins = letter[:4000]
     says = LETTER.search(begins) is not None
@@ -114,8 +116,8 @@ def _is_bounce(root: Part, parts: list[Part], letter: str) -> bool:
     if daemon:
         return says or titled or returns
     if titled:
-        return says and (empty or submitted or returns or codes or CERTAIN.search(begins) is not None)
-    return says and returns and codes and (empty or submitted)
+        return says and (perhaps or returns or codes or CERTAIN.search(begins) is not None)
+    return says and returns and (codes or CERTAIN.search(begins) is not None) and perhaps
 
 
 def _complaint(root: Part, parts: list[Part]) -> Report | None:

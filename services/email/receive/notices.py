@@ -14,6 +14,7 @@ _MARK = re.compile(r'\{\s*"(?:notificationType|eventType)"\s*:\s*"(?:Bounce|Comp
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _STATES: dict[str, Any] = {"Bounce": "failed", "Complaint": "complaint", "Delivery": "delivered"}
 _MOST_RECIPIENTS = 50
+_MOST_HEADERS = 200
 
 
 def read_notice(letter: str) -> Report | None:
@@ -33,8 +34,14 @@ def read_notice(letter: str) -> Report | None:
     recipients = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     first = recipients[0] if recipients else {}
     status = _STATUS.search(str(first.get("status", "")))
-    common = _object(mail, "commonHeaders").get("messageId")
-    names = [str(one).strip("<>") for one in (common, mail.get("messageId")) if isinstance(one, str)]
+    listed_headers = mail.get("headers")
+    named = [
+        one.get("value")
+        for one in (listed_headers if isinstance(listed_headers, list) else [])[:_MOST_HEADERS]
+        if isinstance(one, dict) and str(one.get("name")).lower() == "message-id"
+    ]
+    known = (_object(mail, "commonHeaders").get("messageId"), *named, mail.get("messageId"))
+    names = dict.fromkeys(one.strip("<> ") for one in known if isinstance(one, str))
     code, diagnostic = (status[0] if status else None), str(first.get("diagnosticCode", ""))
     gone = told.get("bounceSubType") in ("NoEmail", "Suppressed", "OnAccountSuppressionList")
     return Report(
@@ -49,9 +56,10 @@ def read_notice(letter: str) -> Report | None:
 
 
 def _document(text: str) -> dict[str, Any] | None:
-    """The object that a text begins with; mail programs may have wrapped it, and a footer may follow."""
+    """The object that a text begins with; mail systems may have wrapped it, and a footer may follow."""
     end = text.rfind("}")
-    for candidate in (text[: end + 1], text[: end + 1].replace("\n", "")):
+    unwrapped = text[: end + 1].replace("!\n ", "")  # sendmail breaks lines of more than 990 characters so
+    for candidate in (text[: end + 1], unwrapped, unwrapped.replace("\n", "")):
         for piece in (candidate, candidate.partition("\n\n--")[0]):
             try:
                 loaded = orjson.loads(piece)

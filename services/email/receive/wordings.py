@@ -13,12 +13,18 @@ def _any_of(patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(pattern.replace(" ", r"\s+") for pattern in said if pattern), re.I)
 
 
-# Who writes bounces.
+# Who writes bounces and hardly anything else.
 DAEMON = _any_of(r"""
-    mailer-?daemon / mail-?daemon / daemon@ / post-?_?master / mdaemon / mail-?server@ / mailserv / mail ?delivery
-    maildelivery / delivery(?:\s|\.)?(?:sub)?system / mail\.delivery / (?:e-?mail|mail|system) ?administrator
-    mail ?router / mail ?system / (?:^|<)(?:mmdf|smtp|uucp|mta)@ / mail failure / mail return / returned mail
-    microsoft exchange / internet mail / internet gateway / bounce / undeliver / nondelivery / complaints?@
+    mailer-?daemon / mail-?daemon / daemon@ / post-?_?master / mdaemon / mail ?delivery
+    delivery(?:\s|\.)?(?:sub)?system
+    mail\.delivery / mail ?administrator / mail failure / mail return / returned mail / undeliver / nondelivery
+    \bndr\b
+""")
+# Who may well write them.
+PERHAPS_DAEMON = _any_of(r"""
+    mail-?server@ / mailserv / maildelivery / (?:e-?mail|system) ?administrator / mail ?router / mail ?system
+    (?:^|<)(?:mmdf|smtp|uucp|mta)@ / microsoft exchange / internet mail / internet gateway / bounce / complaints?@
+    no-?reply@
 """)
 
 # What they are called.
@@ -29,7 +35,8 @@ SUBJECT = _any_of(r"""
     returned (?:mail|to sender|message) / returning (?:message|mail) to sender / mail ?failure
     mail (?:delivery|fail|error|could not|returned|system error|status) / e-?mail (?:delivery|error|undeliver)
     message (?:not|delayed|status|undeliverable|you sent blocked|delivery) / could not send message
-    (?:delayed|warning)[: ]+(?:mail|message|could not send|e-?mail) / user ?unknown / unknown (?:user|recipient|address)
+    (?:delayed|warning)[: ]+(?:mail|message|could not send|e-?mail) / user ?unknown
+    unknown (?:user|recipient|address)
     error sending / error in (?:delivery|processing) / processing error / problems? (?:delivering|with)
     permanent(?:e)? (?:error|delivery) / rejected? (?:mail|message) / mail.{0,20}rejected
     address change / email address (?:not|is no longer)
@@ -37,6 +44,7 @@ SUBJECT = _any_of(r"""
     mensaje no entreg / no se (?:pudo|puede) entregar / não entregue / mancat[ao] (?:consegna|recapito)
     impossibile (?:consegnare|recapitare) / недоставлен / не доставлено / nie dostarczono / niedostarczon
     onbestelbaar / kan inte levereras / ikke leveret / teslim edilemedi / 配信不能 / 配信エラー
+    エラー通知 / エラーメール / メールエラー / 配送エラー
     送信できません / 未送達
     退信 / 無法傳遞 / 无法投递 / 投递失败 / 발송 ?실패 / 반송 / 배달 ?실패
 """)
@@ -90,7 +98,8 @@ ORIGINAL_BELOW = re.compile(
 GONE = _any_of(r"""
     user unknown / unknown user / unknown[ -]recipient / recipient unknown / unknown (?:address|mailbox|account)
     unknown local[ -]part / unknown or illegal / user (?:is unknown|not known) / unknown (?:extension|to address)
-    unknown in (?:virtual|local|relay) / unknown virtual / unknown domain / unknown host / host unknown / domain unknown
+    unknown in (?:virtual|local|relay) / unknown virtual / unknown domain / unknown host / host unknown
+    domain unknown
     address unknown / not a known user / is not known / not recogni[sz]ed / non-?existent / not listed (?:in|at)
     no such (?:user|recipient|mailbox|address|account|person|local|domain|host|name|virtual|mail ?drop|addressee)
     no (?:mailbox|account|user)[^\n]{0,30}(?:here|by that name|found|with that name)
@@ -124,15 +133,18 @@ FULL = _any_of(r"""
 # Reasons that may be gone tomorrow, or that are about the sender.
 NOT_GONE = _any_of(r"""
     exceed[^\n]{0,30}(?:size|limit) / too (?:large|big|long|many) / permission denied
-    size (?:limit|exceed) / maximum (?:message )?size / spam / junk / unsolicited / black ?list / block ?list / blocked
+    size (?:limit|exceed) / maximum (?:message )?size / spam / junk / unsolicited / black ?list / block ?list
+    blocked
     blackhole / reputation / rbl\b / barracudacentral / policy / prohibited / dmarc / dkim / \bspf\b / unauthenticated
     authentication (?:required|failed) / not authori[sz]ed / virus / malware / content (?:reject|filter)
     relay(?:ing)? (?:access )?denied / relaying / unable to relay / not permitted to relay / gr[ae]y ?list / try again
-    temporar / timed? ?-?out / connection refused / sender (?:address |domain )?(?:reject|denied|verify|unknown|blocked)
+    temporar / timed? ?-?out / connection refused
+    sender (?:address |domain )?(?:reject|denied|verify|unknown|blocked)
     sender[^\n]{0,30}(?:not exist|invalid|unknown|unresolv) / your (?:ip|host|access|server) / rate limit
     too fast / frequency / suspended / inactive / disabled / deactivat / dormant / loop / hop count
     currently unavailable
-    return-path / reverse dns / ptr record / helo / delivery time expired / retry time / could not send message for past
+    return-path / reverse dns / ptr record / helo / delivery time expired / retry time
+    could not send message for past
     message delayed / only accepts mail from / members only / not allowed to / permission / restricted / protected
     administrative
 """)
