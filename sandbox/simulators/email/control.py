@@ -16,8 +16,9 @@ from sandbox.simulators.common import Behaviour, Clock, ControlError, Faults, sa
 from sandbox.simulators.control import SHOWN, Control
 from sandbox.simulators.feed import Feed
 
-from .delivery import Delivery, Letter
+from .delivery import Delivery
 from .mails import Mail, written
+from .people import People
 from .upload import Upload, Uploads
 from .world import Account, Correspondent, World
 
@@ -25,9 +26,9 @@ Row = dict[str, Any]
 _SENT = ("id", "at", "text", "subject", "html", "message_id", "reply_to", "automatic", "files")
 
 
-def build(world: World, delivery: Delivery) -> Control:
+def build(world: World, delivery: Delivery, people: People) -> Control:
     """The control interface of one simulator."""
-    owner, reader = _Owner(world, delivery), _Reader(world, delivery)
+    owner, reader = _Owner(world, delivery), _Reader(world, people)
     own: dict[str, Callable[..., Any]] = {
         "GET accounts": owner.accounts,
         "POST accounts": owner.add_account,
@@ -93,9 +94,12 @@ class _Owner:
         """Who may hand in mail."""
         return [{"id": one.address, "name": one.name} for one in self._world.accounts.values()]
 
-    def add_account(self, address: str, password: str, name: str = "") -> Row:
-        """A mailbox that may log in with a password; with an address that is known, the password is a new one."""
-        self._world.accounts[address.lower()] = Account(address.lower(), password, name)
+    def add_account(self, address: str, password: str, name: str = "", route: str = "", secret: str = "") -> Row:
+        """A mailbox that may log in with a password; with an address that is known, the password is a new one.
+
+        `route` and `secret` are for mail to it that goes by HTTP: what is added to the address, and the bearer token.
+        """
+        self._world.accounts[address.lower()] = Account(address.lower(), password, name, route, secret)
         return {"id": address.lower(), "name": name}
 
     def revoke(self, account: str) -> None:
@@ -113,7 +117,7 @@ class _Owner:
         return {"id": mail.id, "message_id": mail.row()["message_id"]}
 
     def deliver_to(self, url: str) -> None:
-        """Where people's mail goes from now on, `host:port` of an SMTP server."""
+        """Where people's mail goes from now on: `host:port` of an SMTP server, or an address that takes it by HTTP."""
         self._world.options.change(deliver_to=url)
 
     def deliveries(self) -> Row:
@@ -129,9 +133,9 @@ class _Owner:
 class _Reader:
     """What somebody does in their mail program. `account` is an address; without it the first account."""
 
-    def __init__(self, world: World, delivery: Delivery) -> None:
+    def __init__(self, world: World, people: People) -> None:
         self._world = world
-        self._delivery = delivery
+        self._people = people
 
     def people(self) -> list[Row]:
         """Everybody with an address."""
@@ -162,13 +166,7 @@ class _Reader:
     ) -> Row:
         """Write to an account; `reply_to` is the id of a mail that is answered, and quoted."""
         said(text, file)
-        writer, to = self._world.person(person), self._world.account(account).address
-        answers = self._world.mail(reply_to) if reply_to else None
-        now = self._world.clock.now()
-        raw = written(
-            (writer.name, writer.address), to, text, now, subject=subject, answers=answers, html=html, file=file
-        )
-        return self._send(writer.address, to, raw)
+        return self._people.writes(person, account, text, subject, html=html, reply_to=reply_to, file=file)
 
     def raw(self, body: str, person: str, account: str | None = None) -> Row:
         """Send any bytes as a mail of somebody's: Latin-1 is what goes over the wire."""
@@ -176,26 +174,7 @@ class _Reader:
             content = body.encode("latin-1")
         except UnicodeEncodeError:
             raise ControlError(400, "body stands for bytes: no character beyond U+00FF") from None
-        return self._send(self._world.person(person).address, self._world.account(account).address, content)
-
-    def _send(self, person: str, account: str, raw: bytes) -> Row:
-        world = self._world
-        mail = Mail(world.next_id(), account, person, False, world.clock.now(), raw)
-        recipient = self._recipient(mail, account)
-        world.keep(world.person(person), mail)
-        self._delivery.post(Letter(person, recipient, raw))
-        return {"id": mail.id, "message_id": mail.row()["message_id"]}
-
-    @staticmethod
-    def _recipient(mail: Mail, account: str) -> str:
-        """To whom the envelope goes: what stands in To, where it is the account or a plus part of it."""
-        local, _, domain = account.partition("@")
-        addressed = mail.read()["To"]
-        for one in getattr(addressed, "addresses", ()):
-            given = one.addr_spec.lower()
-            if given == account or (given.startswith(f"{local}+") and given.endswith(f"@{domain}")):
-                return str(given)
-        return account
+        return self._people.sends(person, account, content)
 
     def mail(self, mail: str) -> web.Response:
         """A mail as it went over the wire."""

@@ -6,11 +6,12 @@ import asyncio
 from collections import Counter, deque
 from typing import NamedTuple
 
+import aiohttp
 import aiosmtplib
 
 from sandbox.simulators.common import Clock
 
-from .world import Options
+from .world import Account, Options
 
 MAX_WAITING = 10_000
 TIMEOUT = 30.0
@@ -20,6 +21,7 @@ class Letter(NamedTuple):
     sender: str
     recipient: str
     raw: bytes
+    account: Account
 
 
 class Attempt(NamedTuple):
@@ -39,6 +41,7 @@ class Delivery:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self.attempts: deque[Attempt] = deque(maxlen=1_000)
         self.totals: Counter[str] = Counter()
+        self._http: aiohttp.ClientSession | None = None
 
     @property
     def waiting(self) -> int:
@@ -58,6 +61,9 @@ class Delivery:
             worker.cancel()
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
         self._queues.clear()
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
 
     async def _work(self, sender: str) -> None:
         queue = self._queues[sender]
@@ -73,19 +79,38 @@ class Delivery:
         del self._queues[sender]
 
     async def _attempt(self, letter: Letter) -> Attempt:
+        by_http = self._options.deliver_to.startswith(("http://", "https://"))
+        status, said = await (self._post if by_http else self._hand_over)(letter)
+        return Attempt(self._clock.now(), letter.recipient, status, said[:200])
+
+    async def _hand_over(self, letter: Letter) -> tuple[int, str]:
+        """By SMTP: the reply."""
         host, _, port = self._options.deliver_to.rpartition(":")
-        status, said = 0, ""
         try:
             async with aiosmtplib.SMTP(
-                hostname=host or "127.0.0.1", port=int(port or 0), timeout=TIMEOUT, start_tls=False,
+                hostname=host or "127.0.0.1",
+                port=int(port or 0),
+                timeout=TIMEOUT,
+                start_tls=False,
                 local_hostname="mx.people.example",
-            ) as client:  # fmt: skip
-                _, said = await client.sendmail(letter.sender, [letter.recipient], letter.raw)
-                status = 250
+            ) as client:
+                return 250, (await client.sendmail(letter.sender, [letter.recipient], letter.raw))[1]
         except aiosmtplib.SMTPRecipientsRefused as refused:
-            status, said = refused.recipients[0].code, refused.recipients[0].message
+            return refused.recipients[0].code, refused.recipients[0].message
         except aiosmtplib.SMTPResponseException as refused:
-            status, said = refused.code, refused.message
+            return refused.code, refused.message
         except (aiosmtplib.SMTPException, OSError, ValueError) as broken:
-            said = type(broken).__name__
-        return Attempt(self._clock.now(), letter.recipient, status, said[:200])
+            return 0, type(broken).__name__
+
+    async def _post(self, letter: Letter) -> tuple[int, str]:
+        """By HTTP: the status, one of 4xx counted as trouble that passes, but for a mail that is none."""
+        url = f"{self._options.deliver_to}/{letter.account.route}"
+        headers = {"Authorization": f"Bearer {letter.account.secret}", "Content-Type": "message/rfc822"}
+        if self._http is None:
+            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
+        try:
+            async with self._http.post(url, data=letter.raw, headers=headers) as answer:
+                refused = answer.status in (400, 413)
+                return (550 if refused else answer.status if answer.ok else 450), f"HTTP {answer.status}"
+        except (aiohttp.ClientError, TimeoutError) as broken:
+            return 0, type(broken).__name__

@@ -10,6 +10,7 @@ from sandbox.simulators.process import listen
 
 from . import control
 from .delivery import Delivery
+from .people import People
 from .sink import Sink
 from .world import KEPT_CHANGES, Options, World
 
@@ -17,8 +18,8 @@ from .world import KEPT_CHANGES, Options, World
 class EmailSimulator:
     """Everybody else's mail, on localhost.
 
-    `world` is its state; the same over HTTP is under `/_sim/`. Stopping keeps the mail, so that a second `start` on the
-    same ports is an outage that ended.
+    `world` is its state, `people` plays those who write; the same over HTTP is under `/_sim/`. Stopping keeps the mail,
+    so that a second `start` on the same ports is an outage that ended.
     """
 
     def __init__(self, options: Options | None = None, *, clock: Clock | None = None, smtp_port: int = 0) -> None:
@@ -27,7 +28,8 @@ class EmailSimulator:
         self.world = World(self.options, self.clock)
         self.delivery = Delivery(self.options, self.clock)
         self._sink = Sink(self.world)
-        self._control = control.build(self.world, self.delivery)
+        self.people = People(self.world, self.delivery)
+        self._control = control.build(self.world, self.delivery, self.people)
         self._smtp_port = smtp_port
         self._url = ""
         self._runner: web.ServerRunner | None = None

@@ -23,7 +23,8 @@ Row = dict[str, Any]
 
 
 class Options(Behaviour):
-    """How the server behaves. `deliver_to` is `host:port` of the SMTP server that gets what people write."""
+    """How the server behaves. `deliver_to` is where people's mail goes: `host:port` of an SMTP server, or an address that
+    takes raw mail by HTTP, to which an account's `route` is added."""
 
     deliver_to: str = ""
     max_size: int = Field(default=35_000_000, ge=1000)  # octets of a mail
@@ -48,11 +49,16 @@ class Violation(NamedTuple):
 
 @dataclass(slots=True)
 class Account:
-    """A mailbox that hands in mail here. No password: it may not log in any more."""
+    """A mailbox that hands in mail here. No password: it may not log in any more.
+
+    `route` and `secret` are for mail to it that goes by HTTP.
+    """
 
     address: str
     password: str | None
     name: str = ""
+    route: str = ""
+    secret: str = ""
 
 
 @dataclass(slots=True)
