@@ -14,8 +14,9 @@ from services.email.api.session import LoginRefused
 from services.email.capabilities import capabilities
 from services.email.mailbox import ImapServer, Mailbox
 from services.email.peers import peer_of_address
-from services.email.receive import inbound
+from services.email.receive import files, https, inbound
 from services.email.receive.parse import parse, placeholder
+from services.email.receive.smtp import MailListener
 from services.email.send import outbound
 from services.email.settings import Settings
 from services.email.tokens import Tokens
@@ -23,13 +24,16 @@ from shared.channel import (
     Account,
     Accounts,
     Call,
+    Door,
     Failure,
     Files,
     HealthChange,
+    OpenFile,
     Outcome,
     PlanContext,
     ProviderError,
     RawItem,
+    RawStore,
     Receipt,
     ReceivedItem,
     Refused,
@@ -38,8 +42,9 @@ from shared.channel import (
 )
 from shared.contract.base import Alias
 from shared.contract.commands import Command, CommandType
+from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
-from shared.contract.events import Health
+from shared.contract.events import Health, Message, MessageEdited
 
 FILING_SECONDS = 60.0  # until a provider has filed what it was handed; before, that it is not there says nothing
 
@@ -57,6 +62,8 @@ class EmailChannel:
         self._tokens = Tokens(settings.token_key.get_secret_value().encode())
         self._access = AccessTokens(settings, clock)
         self._client = Client(settings, self._access, self._now)
+        self._raw: RawStore | None = None
+        self.listener: MailListener | None = None
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -76,10 +83,36 @@ class EmailChannel:
     # -------------------------------------------------------------------------------------------------- inbound
 
     def authenticate(self, request: WebhookRequest, accounts: Accounts) -> None:
-        inbound.authenticate(request, accounts)
+        https.admit(request, accounts)
+
+    def admit(self, request: WebhookRequest, accounts: Accounts) -> int:
+        https.admit(request, accounts)
+        return self._settings.max_size
+
+    def received(self, request: WebhookRequest, blob: str) -> Sequence[RawItem]:
+        return https.received(request, blob)
 
     def unbatch(self, request: WebhookRequest) -> Sequence[RawItem]:
         return inbound.unbatch(request)
+
+    def use_raw(self, store: RawStore) -> None:
+        """Keep mail there as it came."""
+        self._raw = store
+
+    async def listen(self, door: Door) -> None:
+        """Listen for mail servers, where the settings say so. Raises OSError."""
+        assert self._raw is not None
+        self.listener = MailListener(self._settings, self._tokens, self._raw, door)
+        await self.listener.start()
+
+    async def stop_listening(self) -> None:
+        if self.listener is not None:
+            await self.listener.stop()
+
+    async def open_media(self, attachment: Attachment, message: Message | MessageEdited, account: Account) -> OpenFile:
+        """A file of a mail, out of its raw form."""
+        assert self._raw is not None
+        return await files.open_file(self._raw, attachment)
 
     def parse(self, raw: bytes) -> bytes:
         return parse(raw)

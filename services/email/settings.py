@@ -23,6 +23,16 @@ class Settings(BaseSettings):
     # Recipients' servers that are not known beforehand: the smallest of the large ones takes so much.
     cautious_size: int = Field(default=25_000_000, ge=64 * 1024)
 
+    # Mail from a mail server in front of us (`host:port`, empty for none): SMTP, and LMTP, which answers per recipient.
+    smtp_listen: str = Field(default="", pattern=r"^(|.+:\d{1,5})$")
+    lmtp_listen: str = Field(default="", pattern=r"^(|.+:\d{1,5})$")
+    smtp_hostname: str = Field(default="localhost", pattern=r"^[A-Za-z0-9.-]{1,253}$")  # as it greets
+    smtp_certificate: str = ""  # a PEM file with its chain; STARTTLS is offered with it
+    smtp_certificate_key: str = ""
+    smtp_require_tls: bool = False
+    smtp_connections: int = Field(default=200, ge=1)  # beyond it, 421
+    smtp_timeout: float = Field(default=300.0, gt=0)  # of silence (RFC 5321 §4.5.3.2.7)
+
     ca_file: str = ""  # certificates of authorities, PEM, in the place of the system's
     connect_timeout: float = Field(default=30.0, gt=0)
     command_timeout: float = Field(default=300.0, gt=0)  # RFC 5321 §4.5.3.2

@@ -30,7 +30,7 @@ from shared.runtime.inbound.ingress import Ingress
 from shared.runtime.inbound.media import SLOTS as MEDIA_SLOTS
 from shared.runtime.inbound.media import MediaHandler, message_lane
 from shared.runtime.inbound.normalise import Effects, Normaliser
-from shared.runtime.inbound.parsing import PARSERS, Parser
+from shared.runtime.inbound.parsing import Parser
 from shared.runtime.inbound.previews import Previews
 from shared.runtime.inbound.pull import Puller
 from shared.runtime.inbound.raw import RawWriter, body_store
@@ -130,10 +130,9 @@ class NormaliseRole:
     def __init__(self, common: Common, effects: Effects | None = None) -> None:
         self.answers = Answers(common.channel)
         self.contacts = ContactNames(common.channel, common.store, common.identities, common.stream, common.topics)
-        self._workers = Workers(quick=PARSERS)
         parser = None
         if isinstance(common.channel, Parses):
-            parser = Parser(common.name, common.channel, self._workers)
+            parser = Parser(common.name, common.channel, common.workers)
         self.normaliser = Normaliser(
             common.channel,
             common.accounts,
@@ -154,7 +153,6 @@ class NormaliseRole:
     async def close(self) -> None:
         await self.contacts.close()
         await self.answers.close()
-        await self._workers.close()
 
 
 class _Effects:

@@ -16,6 +16,7 @@ from services.email.mailbox import Mailbox
 from services.email.peers import normal_address, peer_of_address
 from services.email.receive.addresses import Address
 from services.email.receive.bodies import inline_name
+from services.email.receive.files import reference_in
 from services.email.receive.parsed import File, Mail
 from services.email.threads import chain, is_message_id, key_of, note_of, thread_keys, topic_of
 from services.email.tokens import Kind, Tokens, read_recipient
@@ -54,6 +55,7 @@ class Arrived:
     tokens: Tokens
     received_at: datetime
     sequence: int | None
+    blob: str | None = None
 
     @classmethod
     def of(cls, item: ReceivedItem, tokens: Tokens) -> Arrived:
@@ -62,7 +64,7 @@ class Arrived:
             mail = _READER.validate_json(item.body)
         except ValidationError:
             raise ValueError("The item is no parsed mail.") from None
-        return cls(item.account, Mailbox.of(item.account), mail, tokens, item.received_at, item.sequence)
+        return cls(item.account, Mailbox.of(item.account), mail, tokens, item.received_at, item.sequence, item.blob)
 
     # ---------------------------------------------------------------------------------------------------- identity
 
@@ -250,7 +252,7 @@ class Arrived:
             claimed_mime_type=file.type,
             size=file.size,
             blob=ids.blob_key(self.account.workspace_id, self.account.account_id, attachment_id),
-            provider_ref=file.reference,
+            provider_ref=reference_in(self.blob, file.reference),
             inline=True if file.inline else None,
             content_id=file.content_id,
         )

@@ -10,13 +10,9 @@ from services.email.receive.addresses import addresses
 from services.email.receive.arrived import Arrived
 from services.email.receive.delivery import outcomes_of
 from services.email.tokens import Tokens
-from shared.channel import Accounts, Outcome, RawItem, ReceivedItem, UnknownRoute, WebhookRequest
+from shared.channel import Outcome, RawItem, ReceivedItem, WebhookRequest
 
 _KEYED_BY = 64 * 1024  # bytes of a mail in which its sender is looked for
-
-
-def authenticate(request: WebhookRequest, accounts: Accounts) -> None:
-    raise UnknownRoute
 
 
 def unbatch(request: WebhookRequest) -> Sequence[RawItem]:

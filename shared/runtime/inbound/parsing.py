@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import structlog
 
@@ -16,7 +15,7 @@ from shared.workers.pool import MOST_BYTES
 
 log = structlog.get_logger()
 
-PARSERS = max(2, min(4, os.cpu_count() or 1))
+AT_ONCE = 16  # small payloads in memory, those that wait for a worker among them
 SMALL = 1024 * 1024  # bytes; larger payloads are read and parsed one after the other
 _MIB = 1024 * 1024
 # A small mail takes milliseconds, one of 20 MB half a second. The second time, in another worker, there is more: the
@@ -28,13 +27,13 @@ _BUSY_RETRY = 1.0
 
 
 class Parser:
-    """Runs a channel's parser in workers, at most two payloads at once for each of them."""
+    """Runs a channel's parser in workers, a bounded number of payloads at once."""
 
     def __init__(self, name: str, channel: Parses, workers: Workers) -> None:
         self._channel = channel
         self._workers = workers
         self._name = name
-        self._small = asyncio.Semaphore(2 * PARSERS)
+        self._small = asyncio.Semaphore(AT_ONCE)
         self._large = asyncio.Semaphore(1)
 
     async def parsed(self, value: bytes, blob: str | None, blobs: Blobs) -> bytes:

@@ -73,6 +73,7 @@ async def rebuild(
         used["raw"] = await _read_raw(role.normaliser, stream, topics.raw(name))
     finally:
         await role.close()
+        await silent.close()
     for number in range(await stream.partitions(topics.state(name))):
         async for record in stream.read_partition(topics.state(name), number):
             used["state"] += await _from_feed(store, record)

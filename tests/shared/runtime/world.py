@@ -250,7 +250,6 @@ class World:
     async def close(self) -> None:
         await self.process.outages.close()
         await self.process.common.close()
-        await self.process.normalising.close()
         await self.client.close()
 
 

@@ -1,0 +1,34 @@
+"""Raw MIME over HTTPS, proven by the account's own secret before a byte of it is read."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+
+from services.email.receive.inbound import order_key
+from shared.channel import Accounts, Forbidden, RawItem, UnknownRoute, WebhookRequest
+
+SECRET = "ingress_secret"  # noqa: S105  # the name of the credential
+
+
+def admit(request: WebhookRequest, accounts: Accounts) -> None:
+    """The bearer token is the account's secret. Strangers do not learn which accounts there are.
+
+    Raises Forbidden, UnknownRoute.
+    """
+    if not request.route or "/" in request.route:
+        raise UnknownRoute
+    account = accounts.get(request.route)
+    secret = account.credentials.get(SECRET, "") if account is not None else ""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    proven = hmac.compare_digest(given.strip().encode(), secret.encode())
+    if not secret or not proven or scheme.lower() != "bearer":
+        raise Forbidden
+
+
+def received(request: WebhookRequest, blob: str) -> Sequence[RawItem]:
+    """The one mail that a body is. Raises ValueError for an empty one."""
+    if not request.body.strip():
+        raise ValueError("The mail is empty.")
+    account_id = request.route
+    return [RawItem(f"{account_id}:{order_key(request.body)}", b"", account_id=account_id, blob=blob)]
