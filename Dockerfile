@@ -9,6 +9,10 @@ WORKDIR /app
 COPY pyproject.toml uv.lock ./
 COPY services/${CHANNEL}/pyproject.toml services/${CHANNEL}/
 RUN uv sync --frozen --no-default-groups --package "$CHANNEL-connector"
+# What reads and writes sound, video and HEIC; its encoders are under the GPL: NOTICES.md.
+ARG VIDEO=yes
+RUN test "$VIDEO" = no || (uv export --frozen --no-default-groups --package channel-connectors --extra video \
+        --no-emit-workspace -o /tmp/video.txt && uv pip install -r /tmp/video.txt)
 COPY shared/ shared/
 COPY services/__init__.py services/
 COPY services/${CHANNEL}/ services/${CHANNEL}/
@@ -19,6 +23,7 @@ ARG CHANNEL
 ENV CHANNEL=${CHANNEL} PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 HTTP_HOST=0.0.0.0 HTTP_PORT=8080
 RUN useradd --system --uid 10001 --no-create-home connector
 COPY --from=build /app /app
+COPY NOTICES.md /app/
 WORKDIR /app
 USER 10001
 EXPOSE 8080

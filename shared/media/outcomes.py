@@ -24,8 +24,9 @@ MOVING = frozenset(
 SOUNDS = frozenset(
     f"audio/{kind}" for kind in ("mpeg", "mp4", "aac", "amr", "ogg", "wav", "flac", "webm", "x-matroska", "3gpp")
 )
-# An image may leave out what reads and writes sound and video: its encoders have a licence of their own.
-HAS_VIDEO = find_spec("av") is not None
+# An image may leave out what reads and writes sound, video and HEIC: the encoders with it have a licence of their own.
+HAS_VIDEO = find_spec("av") is not None and find_spec("pillow_heif") is not None
+_WITH_VIDEO = frozenset({"image/heic", "image/heif"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def _can_make(rule: FileRule, facts: Facts, *, has_video: bool) -> bool:
     if rule.makes == "image/webp" and facts.animated and rule.still_max_bytes is None:
         return False  # a limit of their own for still ones is what tells that there are moving ones
     if family == "image":
-        return facts.mime_type in PICTURES
+        return facts.mime_type in PICTURES and (has_video or facts.mime_type not in _WITH_VIDEO)
     if family == "audio":
         known = facts.video is not None or facts.audio is not None
         return has_video and facts.mime_type in MOVING | SOUNDS and (facts.audio is not None or not known)

@@ -8,7 +8,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pillow_heif
 from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
 
 from shared.media.facts import MOST_PIXELS, THUMBNAIL_BYTES, THUMBNAIL_SIDE, Facts, Look, Unfit
@@ -31,7 +30,10 @@ STICKER_SIDE = 512
 MOST_STICKER_FRAMES = 300  # of a megabyte each
 _WHITE = (255, 255, 255)
 
-pillow_heif.register_heif_opener(thumbnails=False)
+with suppress(ImportError):  # an image may leave it out
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 
 
@@ -132,7 +134,7 @@ def _within(made: Callable[[int], bytes], most: int) -> bytes:
 
 def _opened(path: Path, mime_type: str) -> Image.Image:
     """The picture, not yet decoded. Raises Unfit."""
-    if mime_type not in FORMATS:
+    if mime_type not in FORMATS or (FORMATS[mime_type] == ("HEIF",) and "HEIF" not in Image.OPEN):
         raise Unfit("no_such_codec")
     try:
         image = Image.open(path, formats=FORMATS[mime_type])
