@@ -18,6 +18,7 @@ from shared.contract.commands import MAX_FILES, CommandType, InteractiveKind
 from shared.contract.content import AttachmentKind
 from shared.contract.events import EventType
 from shared.contract.statuses import State
+from shared.media.file_table import outcomes_of
 
 CHANNEL = "email"
 LABEL = "Email"
@@ -50,7 +51,7 @@ SOURCES = (
 
 def capabilities(settings: Settings) -> Capabilities:
     """The capabilities under these settings. A file is sent as it is, whatever its kind."""
-    file = FileRule(grade=Grade.NATIVE)
+    files = dict.fromkeys(AttachmentKind, FileRule(grade=Grade.NATIVE))
     degraded = (
         InteractiveKind.BUTTONS,
         InteractiveKind.LIST,
@@ -66,7 +67,8 @@ def capabilities(settings: Settings) -> Capabilities:
         text=TextRules(
             max_length=TEXT_LIMIT, caption_max_length=TEXT_LIMIT, spans=Grade.NATIVE, splits=False, max_parts=1
         ),
-        files=dict.fromkeys(AttachmentKind, file),
+        files=files,
+        file_outcomes=outcomes_of(files),
         files_per_message=MAX_FILES,
         album_size=MAX_FILES,
         reply_to=Grade.NATIVE,

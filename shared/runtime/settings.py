@@ -211,4 +211,4 @@ class ServiceSettings(BaseSettings):
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-COMMON = (ServiceSettings, KafkaSettings, StateSettings, BlobSettings, HttpSettings, DeliverSettings)
+COMMON = (ServiceSettings, KafkaSettings, StateSettings, BlobSettings, HttpSettings, DeliverSettings, WorkerSettings)

@@ -69,11 +69,12 @@ def _frames(rate: int, seconds: float, size: tuple[int, int], *, noisy: bool) ->
 
 def _tone(rate: int, channels: int, seconds: float) -> Iterator[av.AudioFrame]:
     """A tone that grows louder."""
-    wave = "|".join([f"0.7*t/{seconds}*sin(2*PI*440*t)"] * channels)
     graph = Graph()
     layout = "mono" if channels == 1 else "stereo"
-    source = graph.add("aevalsrc", f"{wave}:s={rate}:d={seconds}:c={layout}")
-    graph.link_nodes(source, graph.add("aformat", "sample_fmts=s16"), graph.add("abuffersink")).configure()
+    source = graph.add("sine", f"frequency=440:sample_rate={rate}:duration={seconds}:samples_per_frame=1024")
+    louder = graph.add("afade", f"type=in:duration={seconds}:curve=tri")
+    form = graph.add("aformat", f"sample_fmts=s16:channel_layouts={layout}")
+    graph.link_nodes(source, louder, form, graph.add("abuffersink")).configure()
     with suppress(av.error.EOFError):
         while True:
             yield graph.pull()
