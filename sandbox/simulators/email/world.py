@@ -23,8 +23,8 @@ Row = dict[str, Any]
 
 
 class Options(Behaviour):
-    """How the server behaves. `deliver_to` is where people's mail goes: `host:port` of an SMTP server, or an address that
-    takes raw mail by HTTP, to which an account's `route` is added."""
+    """How the server behaves. `deliver_to` is where people's mail goes: `host:port` of an SMTP server, or an address
+    that takes raw mail by HTTP, to which an account's `route` is added."""
 
     deliver_to: str = ""
     max_size: int = Field(default=35_000_000, ge=1000)  # octets of a mail
