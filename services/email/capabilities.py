@@ -89,7 +89,6 @@ def capabilities(settings: Settings) -> Capabilities:
             EventType.MESSAGE_ECHOED,
             EventType.ATTACHMENT_STORED,
             EventType.ATTACHMENT_FAILED,
-            EventType.CONTACT_UPDATED,
             EventType.CONTACT_CONSENT_CHANGED,
         ),
         content_kinds=("email", "unsupported"),

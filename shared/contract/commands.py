@@ -7,8 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-import orjson
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticSerializationError, to_json
 
 from shared.contract import sentences
 from shared.contract.base import (
@@ -459,8 +459,10 @@ def parse_command(ce_type: str, data: Mapping[str, Any]) -> tuple[CommandType, C
         raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command's version is not known.", "type")
     try:
         # Read as JSON, strictly: a number in quotes is none, as the published schemas have it.
-        return command_type, COMMAND_OF[command_type].model_validate_json(orjson.dumps(data), strict=True)
-    except orjson.JSONEncodeError:
+        return command_type, COMMAND_OF[command_type].model_validate_json(
+            to_json(data, inf_nan_mode="null"), strict=True
+        )
+    except (PydanticSerializationError, UnicodeEncodeError):
         raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command is not JSON.") from None
     except ValidationError as invalid:
         first = invalid.errors(include_input=False, include_url=False)[0]

@@ -194,11 +194,15 @@ def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-@pytest.mark.parametrize("name", CHANNELS)
+def _json_cases(name: str) -> list[Path]:
+    return [path for path in goldens.cases(name, "inbound") if path.suffix == ".json"]
+
+
+@pytest.mark.parametrize("name", [name for name in CHANNELS if _json_cases(name)])
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_normalise_never_raises_on_a_mutated_payload(name: str, data: st.DataObject) -> None:
-    path = data.draw(st.sampled_from([p for p in goldens.cases(name, "inbound") if p.suffix == ".json"]))
+    path = data.draw(st.sampled_from(_json_cases(name)))
     payload = json.loads(Path(path).read_text())
     where = data.draw(st.sampled_from(_leaves(payload)))
     body = json.dumps(_replaced(payload, where, data.draw(json_values))).encode()

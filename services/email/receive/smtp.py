@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -56,11 +56,19 @@ _LOOP = "554 5.4.6 Too many hops"
 class MailListener:
     """Both listeners of a service, and what their sessions share."""
 
-    def __init__(self, settings: Settings, tokens: Tokens, raw: RawStore, door: Door) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tokens: Tokens,
+        raw: RawStore,
+        door: Door,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.recipients = Recipients(tokens)
         self.settings = settings
         self.door = door
         self._raw = raw
+        self._now = now
         self._large = asyncio.Semaphore(MOST_LARGE)
         self._sessions: set[_Session] = set()
         self._alone = asyncio.Event()  # nobody is connected
@@ -166,7 +174,7 @@ class MailListener:
         sender = "" if envelope.mail_from in (None, "", "<>") else str(envelope.mail_from)
         lines = [f"Return-Path: <{sender}>"] if not sender or _PLAIN.fullmatch(sender) else []
         lines += [f"Delivered-To: {one}" for one in dict.fromkeys(envelope.rcpt_tos) if _PLAIN.fullmatch(one)]
-        now = format_datetime(datetime.now(UTC))
+        now = format_datetime(self._now())
         lines.append(f"Received: by {self.settings.smtp_hostname} with {protocol}; {now}")
         return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
 
