@@ -33,7 +33,7 @@ async def inside(
         made = Inside(sim, await open_channel(), server.url, tmp_path)
         await made.start(account)
         monkeypatch.setattr(main, "kafka_log", lambda *_: made.log)
-        monkeypatch.setattr(main, "configure_logs", lambda _: None)
+        monkeypatch.setattr(main, "configure_logs", lambda *_: None)
         monkeypatch.setenv("STATE_URL", server.url)
         monkeypatch.setenv("BLOB_URL", f"file://{tmp_path}")
         monkeypatch.setenv("SEALING_KEY", KEY)
