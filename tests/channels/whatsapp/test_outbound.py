@@ -13,6 +13,7 @@ from services.whatsapp.send.markup import marked_up
 from services.whatsapp.settings import Settings
 from shared.channel import Call, PlanContext, Refused
 from shared.contract.accounts import AccountRecord
+from shared.contract.capabilities import FileRule
 from shared.contract.commands import File, MessageSend, OutInteractive, OutMedia, parse_command
 from shared.contract.content import AttachmentKind, Span, SpanKind
 from shared.contract.errors import ErrorCode
@@ -86,19 +87,34 @@ def test_long_formatted_text_stays_within_the_limit() -> None:
     ["image/jpeg", "image/gif", "video/mp4", "video/webm", "audio/ogg", "audio/wav", "application/pdf", None],
 )
 @pytest.mark.parametrize("size", [1, 600_000, 5_300_000, 17_000_000])
-def test_every_file_finds_a_kind_that_takes_it(kind: AttachmentKind, mime_type: str | None, size: int) -> None:
+def test_every_file_finds_a_kind_that_takes_it_or_is_refused(
+    kind: AttachmentKind, mime_type: str | None, size: int
+) -> None:
     file = {"blob": "b", "kind": kind, "mime_type": mime_type, "size": size}
-    (call,) = planned({"kind": "media", "attachments": [file]})
+    rules = CHANNEL.capabilities.files
+    try:
+        (call,) = planned({"kind": "media", "attachments": [file]})
+    except Refused as refused:
+        taken = [rule for rule in (rules[kind], rules[AttachmentKind.DOCUMENT]) if mime_type in rule.mime_types]
+        assert refused.code == (ErrorCode.FILE_TOO_LARGE if taken else ErrorCode.FILE_TYPE_UNSUPPORTED)
+        assert all(size > _most(rule, mime_type) for rule in taken)
+        return
     sent = call.params["type"]
-    rule = CHANNEL.capabilities.files[AttachmentKind(sent)]
-    assert size <= rule.max_bytes
+    rule = rules[AttachmentKind(sent)]
+    assert size <= _most(rule, mime_type)
     assert mime_type is None or mime_type in rule.mime_types
     if sent == "document" and kind is not AttachmentKind.DOCUMENT:
         assert [warning.code for warning in call.warnings] == [WarningCode.SENT_AS_DOCUMENT]
 
 
+def _most(rule: FileRule, mime_type: str | None) -> int:
+    """Bytes of the largest file of a type that a rule takes."""
+    limits = [form.max_bytes for form in rule.formats if form.mime_type == mime_type and form.max_bytes is not None]
+    return min([rule.max_bytes, *limits])
+
+
 def test_files_go_out_as_they_were_prepared() -> None:
-    prepared = (File(blob="ready", mime_type="image/png", size=6_000_000),)
+    prepared = (File(blob="ready", mime_type="application/pdf", size=6_000_000),)
     (call,) = planned({"kind": "media", "attachments": [{"blob": "raw"}]}, PlanContext(ACCOUNT, files=prepared))
     assert (call.params["type"], call.files["document.id"].blob) == ("document", "ready")
     header = (File(blob="ready", mime_type="image/png", size=1),)
