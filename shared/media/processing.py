@@ -39,11 +39,12 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A file that was made of another: where it is, what it is, its bytes."""
+    """A file that was made of another: where it is, what it is, its bytes and their digest."""
 
     blob: str
     facts: Facts
     size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +113,10 @@ class Processor:
             try:
                 answer = await self._done("convert", job, deadline=deadline, lane=lane)
                 made = Facts(**answer["facts"])
-                size = (await asyncio.to_thread(target.stat)).st_size
+                size, sha256 = await asyncio.to_thread(_measured, target)
                 await self._blobs.put(key, _read(target), content_type=made.mime_type)
-                note, result = {"facts": asdict(made), "size": size}, Made(key, made, size)
+                note = {"facts": asdict(made), "size": size, "sha256": sha256}
+                result = Made(key, made, size, sha256)
             except Unfit as unfit:
                 if unfit.reason == "too_slow":  # perhaps only today
                     raise
@@ -128,7 +130,7 @@ class Processor:
             note = json.loads(await self._blobs.read(f"{key}.json"))
         except BlobMissing:
             return None
-        return note["unfit"] if "unfit" in note else Made(key, Facts(**note["facts"]), note["size"])
+        return note["unfit"] if "unfit" in note else Made(key, Facts(**note["facts"]), note["size"], note["sha256"])
 
     async def _looked(self, path: Path, mime_type: str, thumbnail: Path | None, **how: Any) -> Look:
         waveform = how.pop("waveform", False)
@@ -182,6 +184,11 @@ def _lane(facts: Facts, recipe: dict[str, Any]) -> tuple[Speed, float]:
     limits = recipe["limits"]
     copied = facts.video == "h264" and facts.audio in (None, "aac") and not limits.get("note")
     return ("quick", CONVERTING) if copied and (facts.plain or not limits.get("plain")) else ("slow", ENCODING)
+
+
+def _measured(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

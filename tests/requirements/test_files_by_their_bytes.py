@@ -47,7 +47,8 @@ async def test_the_names_of_uploads_say_their_type_and_the_contact_sees_the_give
     status, call = await _sent(whatsapp, person, FILES["pdf"], filename="Angebot Nr. 7 für März")
     assert call.params["document"]["filename"] == "Angebot Nr. 7 für März"
     await whatsapp.statuses.state(status["command_id"], "delivered")
-    status, _ = await _sent(whatsapp, person, FILES["pdf"], mime_type="binary/octet-stream", filename="prices.pdf")
+    other = FILES["pdf"] + b"\n"  # the same one is not uploaded again
+    status, _ = await _sent(whatsapp, person, other, mime_type="binary/octet-stream", filename="prices.pdf")
     await whatsapp.statuses.state(status["command_id"], "delivered")
     uploaded = [media.filename for media in sim.media._items.values() if media.owner == person.account.handle]
     assert uploaded == ["memo.ogg", "Angebot Nr. 7 für März.pdf", "prices.pdf"]
@@ -215,3 +216,18 @@ async def test_a_wav_called_mp3_ends_in_one_way_that_says_what_it_is(channel: Ch
             int(status["provider_message_id"])
         )
         assert message.wire["audio"]["file_name"] == "talk.m4a"
+
+
+@pytest.mark.parametrize("extension", ["jpg", "bmp", "mov"])
+async def test_one_file_for_many_is_uploaded_once(whatsapp: Channel, extension: str) -> None:
+    """As it is, or as what it was converted into."""
+    account = await whatsapp.account()
+    blobs = whatsapp.world.blobs
+    for key in ("first", "second"):
+        person = await whatsapp.person(account)
+        blob = await blobs.put_content(f"{WORKSPACE}/{key}", FILES[extension])
+        file = {"blob": blob, "filename": f"offer.{extension}"}
+        command = await whatsapp.command(person, content={"kind": "media", "attachments": [file]})
+        await whatsapp.statuses.state(command.id, "delivered")
+    sim = whatsapp.provider.sim  # type: ignore[attr-defined]
+    assert len([media for media in sim.media._items.values() if media.owner == account.handle]) == 1

@@ -39,7 +39,8 @@ class Converter:
         self, account: AccountRecord, rules: Rules, file: File, found: str, version: str, field: str
     ) -> tuple[File, tuple[Warning, ...]]:
         """The file as it goes out, and what is different about it. Its blob has the type `found`. Raises Refused."""
-        assert file.blob is not None
+        blob = file.blob
+        assert blob is not None
         if found not in LOOKED_AT or not any(rule.makes for rule in rules.values()):
             return file, ()
         wanted = file.kind
@@ -48,8 +49,9 @@ class Converter:
         facts = Facts(found, animated=file.animated)
         try:
             if wanted is not AttachmentKind.DOCUMENT:
-                looked = await self._processor.look(file.blob, version, found)
+                looked = await self._processor.look(blob, version, found)
                 facts = looked.facts
+                file = file.model_copy(update={"sha256": looked.sha256})  # the same content is uploaded once
                 wanted = meant(wanted, facts)
         except Busy:
             raise _not_yet(field) from None
@@ -61,7 +63,7 @@ class Converter:
                 return self._unconverted(file, way, facts, wanted, failed, field)
             try:
                 made = await self._processor.convert(
-                    file.blob, looked, recipe_of(rules, way), f"{account.workspace_id}/converted"
+                    blob, looked, recipe_of(rules, way), f"{account.workspace_id}/converted"
                 )
             except Busy:
                 raise _not_yet(field) from None
@@ -109,7 +111,7 @@ _MEASURES = frozenset({"width", "height", "duration", "animated"})
 
 def _converted(file: File, way: Way, facts: Facts, made: Made, field: str) -> tuple[File, tuple[Warning, ...]]:
     exact = _as(measured(file, made.facts), way.kind, made.facts.mime_type)
-    stored = exact.model_copy(update={"blob": made.blob, "size": made.size, "sha256": None})
+    stored = exact.model_copy(update={"blob": made.blob, "size": made.size, "sha256": made.sha256})
     return stored, (_said(way, made.facts.mime_type, field, same=_coded(facts) == _coded(made.facts)),)
 
 
