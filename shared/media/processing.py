@@ -166,7 +166,7 @@ class Processor:
         except TimeoutError:
             raise Busy("too many files at once") from None
         try:
-            async with self._workers.folder() as folder:
+            async with _room_on_disk(), self._workers.folder() as folder:
                 path, digest = folder / "source", hashlib.sha256()
                 with await asyncio.to_thread(path.open, "wb") as file:
                     async for chunk in self._blobs.stream(blob):
@@ -175,6 +175,15 @@ class Processor:
                 yield path, digest.hexdigest()
         finally:
             self._room.release()
+
+
+@asynccontextmanager
+async def _room_on_disk() -> AsyncIterator[None]:
+    """A disk that is full, or not there, is one that is busy."""
+    try:
+        yield
+    except OSError as full:
+        raise Busy(type(full).__name__) from None
 
 
 def _lane(facts: Facts, recipe: dict[str, Any]) -> tuple[Speed, float]:

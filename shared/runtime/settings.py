@@ -126,8 +126,8 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
-    quick: int = Field(default=2, ge=1, description="processes for pictures, voice, thumbnails")
-    slow: int = Field(default=1, ge=1, description="processes for video")
+    quick: int = Field(default=2, ge=1, description="for pictures, voice messages and thumbnails")
+    slow: int = Field(default=1, ge=1, description="for videos")
 
 
 class HttpSettings(BaseSettings):

@@ -24,6 +24,7 @@ from shared.runtime.settings import (
     Role,
     ServiceSettings,
     StateSettings,
+    WorkerSettings,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -310,6 +311,7 @@ def test_configuration_is_known_to_the_services(rendered: list[Manifest]) -> Non
         BlobSettings,
         HttpSettings,
         DeliverSettings,
+        WorkerSettings,
         ServiceSettings,
     )
     known = {
