@@ -148,7 +148,8 @@ class NormaliseRole:
         self._topic = common.topics.raw(common.name)
 
     def reading(self) -> Reading:
-        return Reading(self._topic, self.normaliser.handle, lambda record: record.key or b"")
+        options = {"on_overdue": self.normaliser.overdue}
+        return Reading(self._topic, self.normaliser.handle, lambda record: record.key or b"", options=options)
 
     async def close(self) -> None:
         await self.contacts.close()

@@ -45,6 +45,7 @@ from shared.stream.log import Log, Stored, acknowledged
 from shared.stream.records import Record
 
 RETRY_SECONDS = 1.0
+BLOBS_AWAY = "blobs_unavailable"
 LARGE = 128 * 1024  # bytes; what is larger is read beside the event loop
 SEALED_PATIENCE = 120.0  # seconds that items wait for one account's record to be mended, where others can be opened
 
@@ -126,7 +127,7 @@ class Normaliser:
             await self._give_up(record, "body_missing", "the body is not in the blob store")
             return
         except BlobsUnavailable:
-            raise NotNow(RETRY_SECONDS, "blobs_unavailable") from None
+            raise NotNow(RETRY_SECONDS, BLOBS_AWAY) from None
         try:
             items = [
                 ReceivedItem(account.record, body, raw.received_at, record.offset, raw.blob) for account in accounts
@@ -151,6 +152,14 @@ class Normaliser:
         if self._parser is not None:
             return await self._parser.parsed(record.value or b"", raw.blob, self._blobs)
         return record.value or b"" if raw.blob is None else await self._blobs.read(raw.blob)
+
+    async def overdue(self, record: Record, why: str) -> bool:
+        """Keep a record whose body alone cannot be had as a dead letter: its conversation goes on. While the blob store
+        as a whole is away, everybody's bodies wait. Raises NotNow."""
+        if why != BLOBS_AWAY or not await self._blobs.reachable():
+            return False
+        await self._give_up(record, "body_unavailable", "the blob store is there and does not give the body")
+        return True
 
     async def _while_sealed(self, record: Record, raw: RawRecord) -> None:
         """Wait while our key may be the wrong one, or the record a moment's mistake. One that stays shut is not to fill

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -163,6 +164,21 @@ async def test_a_blob_that_is_gone_is_a_dead_letter_one_that_is_away_is_waited_f
     await obstore.delete_async(world.blobs._store, dict(record.headers)["blob"].decode())
     await world.process.normaliser.handle(record)
     assert [code for code, _ in await world.dead()] == ["body_missing"]
+
+
+async def test_a_body_that_alone_cannot_be_had_does_not_hold_its_conversation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.log._max_bytes = 1000
+    (record,) = await world.raw(item(text="x" * 2000))
+    normaliser = world.process.normaliser
+    with monkeypatch.context() as patch:
+        patch.setattr(world.blobs, "read", AsyncMock(side_effect=BlobsUnavailable))
+        assert not await normaliser.overdue(record, "blobs_unavailable")  # the whole store is away: everybody waits
+    assert await world.dead() == []
+    assert not await normaliser.overdue(record, "state_unavailable")
+    assert await normaliser.overdue(record, "blobs_unavailable")
+    assert [code for code, _ in await world.dead()] == ["body_unavailable"]
 
 
 # ------------------------------------------------------------------------------------------------------------- once
