@@ -390,6 +390,10 @@ class Sender:
             warned = replace(step.call, warnings=(*step.call.warnings, _MAY_BE_DUPLICATE))
             return await self._attempt(replace(step, call=warned))
         await self._outcomes.uncertain(step, failure)
+        if step.index < step.last and not again and self._in_time(step.job):
+            # One part in doubt is enough: those behind it go when the way has been tried.
+            self._outages.try_first(step.job.account.account_id)
+            raise Park(None, ErrorCode.PROVIDER_UNAVAILABLE, outage=True)
         return True
 
     async def _learned(self, step: Step, began: int, again: bool) -> bool:

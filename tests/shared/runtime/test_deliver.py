@@ -138,8 +138,9 @@ async def test_killed_before_the_provider_was_asked_resumes_at_the_next_part(wor
 async def test_an_answer_that_never_came_is_uncertain_and_the_rest_goes_on(world: World) -> None:
     world.provider.will("two", ("done", LOST))
     await world.send(text="one|two|three", command_id="c1")
+    await world.outage_ends()
     assert world.provider.texts() == ["one", "two", "three"]
-    assert await world.states("c1") == ["sent:0", "uncertain:1", "sent:2"]
+    assert await world.states("c1") == ["sent:0", "uncertain:1", "deferred", "sent:2"]
     uncertain = (await world.statuses("c1"))[1]
     assert (uncertain["error"]["code"], uncertain["error"]["retryable"]) == ("uncertain", False)
 

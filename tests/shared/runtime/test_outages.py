@@ -285,10 +285,26 @@ async def test_who_asks_for_it_is_sent_again_after_the_outage_once(make_world: M
     assert warned == [["may_be_duplicate"], [], [], []]
 
 
+async def test_one_part_in_doubt_is_enough_and_the_others_wait_for_the_end_in_order(make_world: MakeWorld) -> None:
+    channel = CheckedChannel()
+    world = await make_world(channel)
+    channel.trouble = AWAY
+    world.provider.will("two", LOST)
+    await world.send(text="one|two|three|four", command_id="c1")
+    await world.send(text="behind", command_id="c2")
+    assert await world.states("c1") == ["sent:0", "uncertain:1", "deferred"]
+    assert await world.states("c2") == ["deferred"]
+    channel.trouble = None
+    await world.outage_ends()
+    assert world.provider.texts() == ["one", "three", "four", "behind"]
+    assert (await world.states("c1"))[-2:] == ["sent:2", "sent:3"]
+
+
 async def test_parts_in_doubt_are_sent_again_by_a_command(world: World) -> None:
     world.provider.will("two", LOST)
     await world.send(text="one|two|three", command_id="c1")
-    assert await world.states("c1") == ["sent:0", "uncertain:1", "sent:2"]
+    await world.outage_ends()
+    assert await world.states("c1") == ["sent:0", "uncertain:1", "deferred", "sent:2"]
     await world.restart()
     await world.send("message.resend", command_id="again", resend_command_id="c1")
     assert world.provider.texts() == ["one", "three", "two"]
