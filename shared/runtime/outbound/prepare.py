@@ -215,7 +215,7 @@ class Preparer:
 
 def names_url(command: Command) -> bool:
     """Whether a file of the command has to be fetched from wherever its URL leads."""
-    return isinstance(command, MessageSend) and any(file.url for _, file in named_files(command.content))
+    return isinstance(command, MessageSend | MessageEdit) and any(file.url for _, file in named_files(command.content))
 
 
 def _pretends(file: File, found: str) -> bool:

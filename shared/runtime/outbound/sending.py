@@ -406,7 +406,10 @@ class Sender:
         if isinstance(self._channel, Reconciles):
             try:
                 since = datetime.fromtimestamp(began / 1000, UTC)
-                receipt = await self._channel.find_sent(step.call, job.account, since)
+                with self._pacer.slots.taken(job.account.account_id):
+                    receipt = await self._channel.find_sent(step.call, job.account, since)
+            except NotNow:  # the account has no slot left
+                raise
             except ProviderError as unknown:
                 asked = self._failures.get(job.command.command_id, 0)
                 passes = ERRORS[unknown.failure.code].error_class in _PASSING

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
-from datetime import timedelta
+from contextlib import ExitStack, suppress
+from datetime import datetime, timedelta
 
 import pytest
 
-from shared.channel import HealthChange
+from shared.channel import Account, Call, Failure, HealthChange, Receipt
 from shared.contract.base import rfc3339
 from shared.contract.commands import CommandType
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
-from tests.shared.runtime.plain_channel import CHANNEL, Killed, PlainChannel, failure
+from tests.shared.runtime.plain_channel import CHANNEL, Killed, PlainChannel, ReconcilingChannel, failure
 from tests.shared.runtime.world import ACCOUNT, World, soon
 
 AWAY = failure(ErrorCode.PROVIDER_UNAVAILABLE)
@@ -123,6 +123,41 @@ async def test_an_account_has_so_many_calls_under_way_and_no_more(world: World) 
     assert world.provider.texts() == ["other"]
     await world.handle(record)
     assert world.provider.texts() == ["other", "hello"]
+
+
+class CountingChannel(ReconcilingChannel):
+    """Says how many slots its account has left while it is asked what has been sent."""
+
+    world: World
+    left = 0
+
+    async def find_sent(self, call: Call, account: Account, since: datetime) -> Receipt | None:
+        with ExitStack() as taken, suppress(NotNow):
+            while True:
+                taken.enter_context(self.world.process.pacer.slots.taken(account.account_id))
+                self.left += 1
+        return Receipt(("found-1",))
+
+
+async def test_asking_what_has_been_sent_is_a_call_like_others(make_world: MakeWorld) -> None:
+    channel = CountingChannel()
+    world = channel.world = await make_world(channel)
+    world.provider.will("hello", Failure(ErrorCode.UNCERTAIN, certain=False))
+    await world.send(command_id="c1")
+    assert await world.states("c1") == ["sent"]
+    assert channel.left == 31
+
+
+async def test_the_address_of_an_edits_file_is_fetched_in_a_slot(world: World) -> None:
+    await world.send(command_id="c1")
+    (sent,) = await world.statuses("c1")
+    content = {"kind": "media", "attachments": [{"url": "https://files.example/a.pdf"}]}
+    record = await world.command("message.edit", message_id=sent["message_id"], content=content)
+    with ExitStack() as slots:
+        for _ in range(32):
+            slots.enter_context(world.process.pacer.slots.taken("acc_1"))
+        with pytest.raises(NotNow, match="account_busy"):
+            await world.process.deliverer.handle(record)
 
 
 async def test_a_hanging_call_of_one_account_leaves_the_others_alone(world: World) -> None:
