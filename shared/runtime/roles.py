@@ -198,7 +198,7 @@ class DeliverRole:
         self.sender = Sender(
             channel,
             store,
-            BlobFiles(common.blobs),
+            BlobFiles(common.blobs, common.fetcher),
             outcomes,
             health,
             self.pacer,

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from shared.channel import FileUnavailable
 from shared.contract.commands import File
 from shared.media.blobs import CHUNK, BlobMissing, Blobs, BlobsUnavailable, is_key
+from shared.media.fetch import UrlFetcher
 from shared.runtime.outbound.files import BlobFiles, NoFiles
 from tests.shared.runtime.clock import Clock
 
@@ -318,16 +320,34 @@ async def test_a_store_that_forbids_is_away_and_shows_no_blob(s3: Callable[[int]
 
 async def test_a_file_is_opened_with_a_name_a_type_and_a_size(blobs: Blobs) -> None:
     await blobs.put("ws/a/1234", chunks(b"%PDF-1.7 ..."))
-    opened = await BlobFiles(blobs).open(File(blob="ws/a/1234"))
+    opened = await BlobFiles(blobs, UrlFetcher()).open(File(blob="ws/a/1234"))
     assert (opened.filename, opened.mime_type, opened.size) == ("1234.pdf", "application/pdf", 12)
     assert b"".join([chunk async for chunk in opened.chunks]) == b"%PDF-1.7 ..."
-    named = await BlobFiles(blobs).open(File(blob="ws/a/1234", filename="Übersicht März.pdf", mime_type="text/plain"))
+    named_so = File(blob="ws/a/1234", filename="Übersicht März.pdf", mime_type="text/plain")
+    named = await BlobFiles(blobs, UrlFetcher()).open(named_so)
     assert (named.filename, named.mime_type) == ("Übersicht März.pdf", "text/plain")
 
 
-async def test_a_file_that_cannot_be_had(blobs: Blobs) -> None:
-    for file in (File(blob="gone"), File(url="https://example.org/x")):
+async def test_a_link_that_the_provider_could_not_follow_is_fetched_here(blobs: Blobs) -> None:
+    async def picture(_: web.Request) -> web.Response:
+        return web.Response(body=b"\xff\xd8\xff\xe0 picture")
+
+    app = web.Application()
+    app.add_routes([web.get("/a", picture)])
+    fetcher = UrlFetcher(allow_private=True)
+    async with TestServer(app) as server:
+        opened = await BlobFiles(blobs, fetcher).open(File(url=str(server.make_url("/a"))))
+        assert (opened.mime_type, opened.size) == ("image/jpeg", 12)
+        assert opened.filename.endswith(".jpg")
+        assert b"".join([chunk async for chunk in opened.chunks]) == b"\xff\xd8\xff\xe0 picture"
         with pytest.raises(FileUnavailable):
-            await BlobFiles(blobs).open(file)
+            await BlobFiles(blobs, fetcher).open(File(url=str(server.make_url("/gone"))))
+    await fetcher.close()
+
+
+async def test_a_file_that_cannot_be_had(blobs: Blobs) -> None:
+    for file in (File(blob="gone"), File(url="http://example.org/x")):
+        with pytest.raises(FileUnavailable):
+            await BlobFiles(blobs, UrlFetcher()).open(file)
     with pytest.raises(FileUnavailable):
         await NoFiles().open(File(blob="any"))
