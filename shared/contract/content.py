@@ -216,8 +216,9 @@ class Authentication(Model):
 class EmailContent(Model):
     """An email: `text` is the new part; the quoted part and the signature are apart; all of it is `full_text`.
 
-    `html` is sanitised: it runs nothing and loads nothing; `cid:<attachment_id>` in it is an inline attachment. `to`
-    and `cc` are plain addresses in lower case; `reply_to_address` is where the sender wants answers, if not there.
+    `html` and `quoted_html` are sanitised: they run nothing and load nothing; `cid:<attachment_id>` in them is an
+    inline attachment. Where only the text shows what is quoted, all of the html is in `html`. `to` and `cc` are plain
+    addresses in lower case; `reply_to_address` is where the sender wants answers, if not there.
     """
 
     kind: Literal["email"] = "email"

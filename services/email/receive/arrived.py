@@ -91,10 +91,10 @@ class Arrived:
 
     @cached_property
     def occurred_at(self) -> datetime:
+        """When it was written: unless that cannot be, when it arrived. A mailbox may show us mail of years ago."""
+        arrived = min(self.mail.arrived or self.received_at, self.received_at)
         told = self.mail.date
-        if told is None or not self.received_at - _EARLIEST <= told <= self.received_at + _LATEST:
-            return self.received_at
-        return told
+        return arrived if told is None or not arrived - _EARLIEST <= told <= arrived + _LATEST else told
 
     # ------------------------------------------------------------------------------------------------------- sides
 

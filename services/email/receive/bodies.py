@@ -39,7 +39,7 @@ class _Html:
     def harmless(self, source: str | None = None) -> str:
         """This html, or a part of it, as it may be shown."""
         wanted = self.source if source is None else source
-        return markup.harmless(wanted, self._names) if wanted and self._shape.is_bearable else ""
+        return _clean(markup.harmless(wanted, self._names)) if wanted and self._shape.is_bearable else ""
 
     def text(self) -> str:
         if not self._shape.is_tree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from functools import lru_cache
 
 # What senders mean by these names is not what Python reads under them.
@@ -48,6 +49,7 @@ _ALIASES = {
 _NOT_CHARSETS = frozenset(("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"))
 # Declared by programs that have not looked: their text is what its bytes say.
 _NO_CLAIM = frozenset(("ascii", "utf-8"))
+_HALVES = re.compile("[\ud800-\udfff]")
 _GUESSED_FROM = 4096  # bytes
 _GUESSABLE = 24  # bytes; of fewer a guess is worth nothing
 
@@ -62,14 +64,19 @@ def decode(data: bytes, declared: str | None = None) -> str:
         return data.decode("iso2022_jp_ext" if _is_iso_2022(data) else "ascii", "replace")
     if name and name != "ascii":
         try:
-            return data.decode(name)
+            return _whole(data.decode(name))
         except (UnicodeError, ValueError):
             if _mostly_readable(data, name):
-                return data.decode(name, "replace")
+                return _whole(data.decode(name, "replace"))
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode(_guess(data) if name in (None, *_NO_CLAIM) else "cp1252", "replace")
+
+
+def _whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which UTF-7 may hold and nobody can write."""
+    return _HALVES.sub("\ufffd", text) if not text.isascii() else text
 
 
 @lru_cache(256)

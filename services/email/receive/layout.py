@@ -29,6 +29,7 @@ _STARTS = re.compile(
 # Outlook has no name for it: a line above the header of the answered message.
 _OUTLOOK_LINE = re.compile(r"border:\s*none;\s*border-top:\s*solid\s+(?:#e1e1e1|#b5c4df|windowtext)\s+1\.0pt", re.I)
 _LONGEST_ATTRIBUTION = 300  # characters
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _PREFIX = 40  # characters, without blanks, by which the beginning of a text is known
 _PLACE = "\ue000"  # of the private use area: where a quote stood
 
@@ -190,20 +191,25 @@ def _move_attribution(quote: HtmlElement, into: HtmlElement) -> None:
         else:
             quote.getparent().text = None
         line = lxml.html.Element("p")
-        line.text = found
+        line.text = _settable(found)
         into.append(line)
     elif found is not None:
         _move(found, into)
 
 
+def _settable(text: str | None) -> str:
+    """A text as lxml lets it be set: it reads some characters, written as references, that it does not write."""
+    return _NOT_XML.sub("", text or "")
+
+
 def _move(element: HtmlElement, into: HtmlElement) -> None:
     """Move an element; its place is marked, and what follows it stays."""
-    element.tail, tail = None, _PLACE + (element.tail or "")
+    element.tail, tail = None, _PLACE + _settable(element.tail)
     before, parent = element.getprevious(), element.getparent()
     if before is not None:
-        before.tail = (before.tail or "") + tail
+        before.tail = _settable(before.tail) + tail
     else:
-        parent.text = (parent.text or "") + tail
+        parent.text = _settable(parent.text) + tail
     parent.remove(element)
     into.append(element)
 
@@ -215,7 +221,7 @@ def _move_rest(element: HtmlElement, into: HtmlElement) -> None:
     while above is not None and above.tag not in ("body", "html"):
         if above.tail and above.tail.strip():
             rest = lxml.html.Element("span")
-            rest.text, above.tail = above.tail, None
+            rest.text, above.tail = _settable(above.tail), None
             moved.append(rest)
         moved += above.itersiblings()
         above = above.getparent()

@@ -22,6 +22,7 @@ from services.email.receive.mime import structure
 from services.email.receive.parsed import Body, File, Mail
 
 _MOST_DELIVERED_TO = 50
+_LONGEST_RECEIVED = 2000  # bytes
 # Where mail systems write for whom a mail is, the surest first.
 _DELIVERED_TO = (
     "delivered-to",
@@ -94,6 +95,7 @@ def _envelope(head: Head) -> Mail:
         references=tuple(headers.message_ids(b" ".join(head.all("references")))),
         date=headers.date(head.first("date")),
         raw_date=headers.text(head.first("date"))[:100],
+        arrived=headers.date(head.first("received")[:_LONGEST_RECEIVED].rpartition(b";")[2]),
         subject=headers.text(head.first("subject"), charset),
         author=tuple(addresses(head.first("from"))),
         on_behalf_of=tuple(addresses(head.first("sender"))[:1]),

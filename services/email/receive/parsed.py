@@ -69,7 +69,8 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail as far as an inbox needs it. Ids are without angle brackets; `date` is None where there is none to use.
+    """A mail as far as an inbox needs it. Ids are without angle brackets; `date` is None where there is none to use;
+    `arrived` is when the last mail system took it, by its own clock.
 
     `digest` is made of what the mail says, where it has no id that could tell it from another. `unreadable` says why
     there is only a placeholder: the mail took too long, or too much memory.
@@ -80,6 +81,7 @@ class Mail:
     references: tuple[str, ...] = ()
     date: datetime | None = None
     raw_date: str = ""
+    arrived: datetime | None = None
     subject: str = ""
     author: tuple[Address, ...] = ()
     on_behalf_of: tuple[Address, ...] = ()

@@ -15,17 +15,28 @@ _MOST_FILES = 200
 _HEAD = 4096
 _LONGEST_TEXT = 1024 * 1024
 
-_BODY = 0x0002800C
-_TITLE = 0x00018010
-_DATA = 0x0006800F
-_RENDERING = 0x00069002  # the first attribute of every file
-_FILE_PROPERTIES = 0x00069005
-_MESSAGE_PROPERTIES = 0x00069003
-_CODE_PAGE = 0x00069007
 
-_LONG_NAME, _FILE_NAME, _MIME_TYPE, _CONTENT_ID, _BINARY = 0x3707, 0x3704, 0x370E, 0x3712, 0x3701
-_TEXT_BODY, _HTML_BODY = 0x1000, 0x1013
+class _Attribute:
+    BODY = 0x0002800C
+    TITLE = 0x00018010
+    DATA = 0x0006800F
+    RENDERING = 0x00069002  # the first of every file
+    FILE_PROPERTIES = 0x00069005
+    MESSAGE_PROPERTIES = 0x00069003
+    CODE_PAGE = 0x00069007
 
+
+class _Property:
+    LONG_NAME = 0x3707
+    FILE_NAME = 0x3704
+    MIME_TYPE = 0x370E
+    CONTENT_ID = 0x3712
+    BYTES = 0x3701
+    TEXT = 0x1000
+    HTML = 0x1013
+
+
+# Kinds of property values by their length in bytes; the others say theirs.
 _FIXED = {0x0002: 4, 0x0003: 4, 0x0004: 4, 0x0005: 8, 0x0006: 8, 0x0007: 8, 0x000A: 4, 0x000B: 4, 0x0014: 8}
 _FIXED |= {0x0040: 8, 0x0048: 16}
 _STRING, _UNICODE, _BYTES, _OBJECT = 0x001E, 0x001F, 0x0102, 0x000D
@@ -56,19 +67,19 @@ def read(data: bytes) -> Opened | None:
     charset = "cp1252"
     for attribute, start, end in _attributes(data):
         match attribute:
-            case 0x00069007 if end - start >= 4:
+            case _Attribute.CODE_PAGE if end - start >= 4:
                 charset = f"cp{int.from_bytes(data[start : start + 4], 'little')}"
-            case 0x0002800C:
+            case _Attribute.BODY:
                 opened.text = opened.text or _string(data[start:end], charset)
-            case 0x00069002 if len(opened.files) < _MOST_FILES:
+            case _Attribute.RENDERING if len(opened.files) < _MOST_FILES:
                 opened.files.append(Inside())
-            case 0x00018010 if opened.files:
+            case _Attribute.TITLE if opened.files:
                 opened.files[-1].name = opened.files[-1].name or _string(data[start:end], charset)
-            case 0x0006800F if opened.files:
+            case _Attribute.DATA if opened.files:
                 opened.files[-1].start, opened.files[-1].end = start, end
-            case 0x00069005 if opened.files:
+            case _Attribute.FILE_PROPERTIES if opened.files:
                 _file_properties(opened.files[-1], data, start, end, charset)
-            case 0x00069003:
+            case _Attribute.MESSAGE_PROPERTIES:
                 _message_properties(opened, data, start, end, charset)
     opened.files = [one for one in opened.files if one.end > one.start]
     for one in opened.files:
@@ -94,24 +105,24 @@ def _attributes(data: bytes) -> Iterator[tuple[int, int, int]]:
 def _file_properties(one: Inside, data: bytes, start: int, end: int, charset: str) -> None:
     for name, kind, first, last in _properties(data, start, end):
         match name:
-            case 0x3707:
+            case _Property.LONG_NAME:
                 one.name = _value(kind, data[first:last], charset) or one.name
-            case 0x3704:
+            case _Property.FILE_NAME:
                 one.name = one.name or _value(kind, data[first:last], charset)
-            case 0x370E:
+            case _Property.MIME_TYPE:
                 one.type = _value(kind, data[first:last], charset).lower()
-            case 0x3712:
+            case _Property.CONTENT_ID:
                 one.content_id = _value(kind, data[first:last], charset).strip("<>") or None
-            case 0x3701 if one.end == 0 and kind in (_BYTES, _OBJECT):
+            case _Property.BYTES if one.end == 0 and kind in (_BYTES, _OBJECT):
                 # An object begins with the id of its class.
                 one.start, one.end = first + (16 if kind == _OBJECT else 0), last
 
 
 def _message_properties(opened: Opened, data: bytes, start: int, end: int, charset: str) -> None:
     for name, kind, first, last in _properties(data, start, end):
-        if name == _TEXT_BODY and not opened.text:
+        if name == _Property.TEXT and not opened.text:
             opened.text = _value(kind, data[first : min(last, first + _LONGEST_TEXT)], charset)
-        elif name == _HTML_BODY and not opened.html:
+        elif name == _Property.HTML and not opened.html:
             opened.html = decode(data[first : min(last, first + _LONGEST_TEXT)])
 
 
