@@ -86,7 +86,7 @@ _SENT = _either("""
     發自 / 获取 / 取得 / 下载 / 傳送自 / 来自 / 從我的 / 从我的 / ส่งจาก / أرسلت من / أُرسلت من / مرسل من / נשלח מ
 """)
 _SENT_BEHIND = _either("""
-    gesendet / から送信 / からの送信 / 送信済み / gönderildi / gönderilmiştir / edinin / 보냄 / 보냈습니다
+    gesendet / を入手 / から送信 / からの送信 / 送信済み / gönderildi / gönderilmiştir / edinin / 보냄 / 보냈습니다
     발송 / küldve / küldött
 """)
 _DEVICES = _either("""

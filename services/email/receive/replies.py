@@ -184,8 +184,6 @@ def _attribution(lines: list[str], at: int) -> _Cut | None:
                 start, facts = first, _facts(block)
         elif _facts(block) > facts or _is_wrapped_into(lines[first], lines[first + 1]):
             start, facts = first, _facts(block)
-        else:
-            break
     return None if start is None else _Cut(start, at + 1)
 
 
