@@ -103,7 +103,7 @@ class ChannelUnderTest:
         record, credentials, handle = self.provider.open_account(serial)
         if not paced:
             rates = dict.fromkeys(("account", "pair", "group", "app"), UNPACED)
-            fields["settings"] = {"rates": rates, **fields.get("settings", {})}
+            fields["settings"] = {"rates": rates, **record.get("settings", {}), **fields.get("settings", {})}
         fields = {
             "account_id": f"{self.name[:2]}_{serial}",
             "workspace_id": WORKSPACE,
