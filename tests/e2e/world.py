@@ -101,9 +101,8 @@ class ChannelUnderTest:
         """A new account of the provider, applied and known to every replica. Unpaced unless asked otherwise."""
         serial = number()
         record, credentials, handle = self.provider.open_account(serial)
-        if not paced:
-            rates = dict.fromkeys(("account", "pair", "group", "app"), UNPACED)
-            fields["settings"] = {"rates": rates, **record.get("settings", {}), **fields.get("settings", {})}
+        rates = {} if paced else {"rates": dict.fromkeys(("account", "pair", "group", "app"), UNPACED)}
+        fields["settings"] = {**rates, **record.get("settings", {}), **fields.get("settings", {})}
         fields = {
             "account_id": f"{self.name[:2]}_{serial}",
             "workspace_id": WORKSPACE,

@@ -87,10 +87,11 @@ class Sink:
 
     def _log_in(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
         assert isinstance(data, LoginPassword)
-        account = self._world.accounts.get(data.login.decode(errors="replace").lower())
+        user = data.login.decode(errors="replace").lower()
+        account = self._world.accounts.get(user)
         good = account is not None and account.password is not None and account.password.encode() == data.password
-        self._world.called("AUTH", {"user": data.login.decode(errors="replace")}, 235 if good else 535)
-        return AuthResult(success=good, auth_data=data.login.decode(errors="replace").lower() if good else None)
+        self._world.called("AUTH", {"user": user}, 235 if good else 535)
+        return AuthResult(success=good, handled=False, auth_data=user if good else None)
 
     # aiosmtpd finds these by their names.
 
