@@ -14,8 +14,6 @@ from tests.e2e.providers import Person
 from tests.e2e.topics import eventually
 from tests.requirements.inside import Channel
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 # What one `typing.start` makes of each channel: the call, and what it marks as read beside.
 CALLS = {
     "telegram": ("sendChatAction", {"action": "typing"}),
@@ -23,6 +21,11 @@ CALLS = {
     "whatsapp": ("messages", {"status": "read", "typing_indicator": {"type": "text"}}),
 }
 P95_SECONDS = 0.3
+# Mail shows nobody typing; that it says so is in its goldens.
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.parametrize("channel", sorted(CALLS), indirect=True),
+]
 
 
 async def _person(channel: Channel) -> Person:

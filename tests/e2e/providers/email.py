@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import email.policy
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
 from typing import Any
+
+import orjson
 
 from sandbox.simulators.email import EmailSimulator
 from sandbox.simulators.email.upload import Upload
 from sandbox.simulators.email.world import Account
-from tests.e2e.providers import Connected, Got, Person
+from shared.contract import ids
+from tests.e2e.providers import Connected, Got, Person, Said
 
 DOMAIN = "shops.example"
 # What other providers say by HTTP, in the words of SMTP.
@@ -19,6 +27,7 @@ _TYPES = {"image": "image/png", "document": "application/pdf"}
 
 class Email:
     name = "email"
+    refusal: Mapping[str, Any] = {"status": 400}
 
     def __init__(self) -> None:
         self.sim = EmailSimulator()
@@ -97,6 +106,33 @@ class Email:
 
     def genuine(self, account: Connected, body: bytes) -> tuple[str, dict[str, str]]:
         return f"/{account.id}", {"Authorization": f"Bearer {account.credentials['ingress_secret']}"}
+
+    def wrote(self, account: Connected, *said: Said) -> bytes:
+        """One mail: there is no more in a webhook."""
+        (one,) = said
+        person = (one.name or "", _address(one.person))
+        sides = [("", account.handle), person] if one.echo else [person, ("", account.handle)]
+        mail = EmailMessage(policy=email.policy.SMTP)
+        mail["From"], mail["To"] = (Address(name, addr_spec=address) for name, address in sides)
+        mail["Date"] = format_datetime(datetime.fromtimestamp(one.at, UTC))
+        mail["Message-ID"] = f"<{self.message_id(one.id)}>"
+        if one.reply_to is not None:
+            mail["In-Reply-To"] = mail["References"] = f"<{self.message_id(one.reply_to)}>"
+        mail["Subject"] = "A question"
+        mail.set_content(one.text)
+        if one.type != "text":
+            mail.add_attachment(orjson.dumps(one.content), maintype="application", subtype=f"x-{one.type}")
+        return bytes(mail)
+
+    def peer(self, person: int) -> str:
+        return ids.personal_peer(_address(person))
+
+    def message_id(self, number: int) -> str:
+        return f"m{number}@people.example"
+
+
+def _address(person: int) -> str:
+    return f"person{person}@people.example"
 
 
 def _kind(row: dict[str, Any]) -> str:
