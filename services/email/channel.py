@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 from services.email.api import errors, sent
@@ -15,6 +16,7 @@ from services.email.capabilities import capabilities
 from services.email.mailbox import ImapServer, Mailbox
 from services.email.peers import peer_of_address
 from services.email.receive import files, https, inbound
+from services.email.receive.imap import Cursor, Puller, Shared
 from services.email.receive.parse import parse, placeholder
 from services.email.receive.smtp import MailListener
 from services.email.send import outbound
@@ -23,6 +25,7 @@ from services.email.tokens import Tokens
 from shared.channel import (
     Account,
     Accounts,
+    Batch,
     Call,
     Door,
     Failure,
@@ -64,6 +67,7 @@ class EmailChannel:
         self._client = Client(settings, self._access, self._now)
         self._raw: RawStore | None = None
         self.listener: MailListener | None = None
+        self._pulling = Shared()
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -108,6 +112,29 @@ class EmailChannel:
     async def stop_listening(self) -> None:
         if self.listener is not None:
             await self.listener.stop()
+
+    async def updates(self, account: Account, cursor: str | None) -> AsyncIterator[Batch]:
+        """What is new in the account's mailbox. Raises ProviderError."""
+        server = Mailbox.of(account.record).imap
+        if server is None:
+            raise ProviderError(errors.misconfigured("The account has no mailbox: settings.imap."))
+        assert self._raw is not None
+        known, refused = Cursor.read(cursor), None
+        while True:
+            login = await self._client.login(account, server, "imap_password", refused=refused)
+            if login is None:
+                raise ProviderError(errors.misconfigured("The account has no password and no token for its mailbox."))
+            largest = self._settings.max_size
+            puller = Puller(account, server, login, self._client.tls, self._raw, self._pulling, largest=largest)
+            try:
+                async with aclosing(puller.batches(known)) as batches:
+                    async for batch in batches:
+                        yield batch
+                        known = Cursor.read(batch.cursor)
+            except LoginRefused as failed:
+                if not login.token or refused == login.token:
+                    raise ProviderError(failed.failure) from None
+                refused = login.token
 
     async def open_media(self, attachment: Attachment, message: Message | MessageEdited, account: Account) -> OpenFile:
         """A file of a mail, out of its raw form."""

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from imapclient import IMAPClient
+from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError
 
 from services.email.api import errors
@@ -22,7 +22,9 @@ _PASSES = re.compile(r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG|CONTACTADMIN)\]|temp
 
 
 @contextmanager
-def mailbox(server: ImapServer, login: Login, tls: ssl.SSLContext, timeout: float) -> Iterator[IMAPClient]:
+def mailbox(
+    server: ImapServer, login: Login, tls: ssl.SSLContext, timeout: float | SocketTimeout
+) -> Iterator[IMAPClient]:
     """A connection that is logged in. Blocks: for a thread. Raises LoginRefused, ProviderError."""
     with _translated():
         client = IMAPClient(

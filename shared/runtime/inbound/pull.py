@@ -8,7 +8,7 @@ from time import monotonic
 
 import structlog
 
-from shared.channel import Account, HealthChange, ProviderError, Pulls
+from shared.channel import Account, HealthChange, NotTaken, ProviderError, Pulls
 from shared.contract.events import Health
 from shared.contract.topics import Topics
 from shared.policy.retry import backoff
@@ -156,7 +156,7 @@ class Puller:
                         return
                 failures += 1
                 await asyncio.sleep(refused.failure.retry_after or backoff(failures))
-            except (LogUnavailable, StateUnavailable) as away:
+            except (LogUnavailable, NotTaken, StateUnavailable) as away:
                 metrics.PULLS.labels(self._name, type(away).__name__).inc()
                 failures += 1
                 await asyncio.sleep(backoff(failures))
