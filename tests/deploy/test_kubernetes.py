@@ -12,20 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic_settings import BaseSettings
 
+from services.email.settings import Settings as EmailSettings
 from shared.runtime.http.server import CHECK_SECONDS
 from shared.runtime.process.service import longest_stop
-from shared.runtime.settings import (
-    BlobSettings,
-    DeliverSettings,
-    HttpSettings,
-    KafkaSettings,
-    Role,
-    ServiceSettings,
-    StateSettings,
-    WorkerSettings,
-)
+from shared.runtime.settings import COMMON, HttpSettings, KafkaSettings, Role
+from shared.runtime.tools.settings import variable_of
+from tests.settings import channels
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
@@ -271,8 +264,10 @@ def test_only_webhooks_are_exposed(rendered: list[Manifest]) -> None:
 
 def test_nginx_lets_through_what_the_services_take(rendered: list[Manifest]) -> None:
     (configuration,) = _of(rendered, "ConfigMap")
-    largest = int(configuration["data"].get("HTTP_MAX_BODY", HttpSettings().max_body))
+    webhooks = int(configuration["data"].get("HTTP_MAX_BODY", HttpSettings().max_body))
+    mail = int(configuration["data"].get("EMAIL_MAX_SIZE", EmailSettings().max_size))
     for ingress in _of(rendered, "Ingress"):
+        largest = mail if _name(ingress) == "email-webhooks" else webhooks
         assert ingress["spec"]["ingressClassName"] == "nginx"
         allowed = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
         assert allowed == f"{largest // 2**20}m"
@@ -305,18 +300,8 @@ def test_brokers_with_tls_are_proved_by_a_mounted_ca(rendered: list[Manifest]) -
 
 
 def test_configuration_is_known_to_the_services(rendered: list[Manifest]) -> None:
-    groups: tuple[type[BaseSettings], ...] = (
-        KafkaSettings,
-        StateSettings,
-        BlobSettings,
-        HttpSettings,
-        DeliverSettings,
-        WorkerSettings,
-        ServiceSettings,
-    )
-    known = {
-        f"{group.model_config.get('env_prefix', '')}{field}".upper() for group in groups for field in group.model_fields
-    }
+    groups = (*COMMON, *(group for _, group in channels()))
+    known = {variable_of(group, field) for group in groups for field in group.model_fields}
     (configuration,) = _of(rendered, "ConfigMap")
     variables = {variable["name"] for workload in _of(rendered, *WORKLOADS) for variable in _container(workload)["env"]}
     assert set(configuration["data"]) | variables <= known
