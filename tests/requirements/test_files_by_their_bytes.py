@@ -199,6 +199,7 @@ def _status(account: Any, state: str, who: str | None, errors: Any) -> dict[str,
     return {"object": "whatsapp_business_account", "entry": [entry]}
 
 
+@pytest.mark.parametrize("channel", ["telegram", "tiktok", "whatsapp"], indirect=True)
 async def test_a_wav_called_mp3_ends_in_one_way_that_says_what_it_is(channel: Channel) -> None:
     """It is converted into what the channel plays; TikTok says that it does not take this type."""
     person = await channel.person(await channel.account())

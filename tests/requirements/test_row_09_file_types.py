@@ -52,6 +52,10 @@ def _table() -> dict[str, dict[str, str]]:
     return {name: {row[0]: row[1 + column] for row in rows} for column, name in enumerate(names)}
 
 
+TABLED = tuple(_table())  # a channel that is not in it has its outcomes in its capabilities alone
+
+
+@pytest.mark.parametrize("channel", TABLED, indirect=True)
 async def test_what_is_published_says_of_every_type_what_becomes_of_it(channel: Channel) -> None:
     published = goldens.channel(channel.name).capabilities.file_outcomes
     assert [(outcome.type, outcome.codecs) for outcome in published] == list(SORTS)
@@ -131,6 +135,7 @@ async def test_a_program_under_another_name_is_refused(channel: Channel, extensi
     assert error["code"] == "file_type_mismatch"
 
 
+@pytest.mark.parametrize("channel", TABLED, indirect=True)
 @pytest.mark.parametrize(("told", "extension"), [("image", "pdf"), ("image", "mp4"), ("video", "png"), ("voice", "gz")])
 async def test_a_file_is_sent_as_what_it_is_and_not_as_what_it_is_told_to_be(
     channel: Channel, told: str, extension: str
@@ -159,6 +164,7 @@ PRETENDERS = [
 NAMES_OF_SOUND = {"telegram": "talk.m4a", "whatsapp": "talk.ogg"}  # converted, and named so
 
 
+@pytest.mark.parametrize("channel", TABLED, indirect=True)
 @pytest.mark.parametrize(("extension", "claimed", "name", "telegram", "whatsapp"), PRETENDERS)
 async def test_a_claimed_type_that_the_bytes_deny_is_not_believed(
     channel: Channel, extension: str, claimed: str, name: str, telegram: str, whatsapp: str

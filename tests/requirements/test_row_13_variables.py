@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from shared.contract.content import AttachmentKind
+from tests.channels import goldens
 from tests.e2e.providers import NAMES
 from tests.e2e.world import WORKSPACE
 from tests.requirements.inside import Channel, Inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+_DOCUMENTS = {name: goldens.channel(name).capabilities.files[AttachmentKind.DOCUMENT] for name in NAMES}
+WITH_CAPTIONS = [name for name, rule in _DOCUMENTS.items() if rule.caption and rule.grade != "rejected"]
 TEXTS = (
     "Hello {{name}}, your code is {{1}}.",
     "$x and ${y} and $contact.name",
@@ -26,7 +30,7 @@ async def test_free_text_reaches_the_contact_as_it_is(channel: Channel) -> None:
     assert channel.texts(person) == list(TEXTS)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "tiktok"])
+@pytest.mark.parametrize("name", WITH_CAPTIONS)
 async def test_so_does_a_caption(name: str, inbox: Inside) -> None:
     channel = await inbox.channel(name)
     person = await channel.person(await channel.account())

@@ -28,5 +28,5 @@ async def test_from_webhook_to_event(channel: Channel) -> None:
         assert seen.data["workspace_id"] == account.record.workspace_id
         assert seen.data["conversation_id"] == seen.key
         assert seen.data["sender"]["aliases"]
-    if channel.name != "tiktok":
+    if channel.provider.tells_names:
         assert all(seen.data["sender"]["display_name"] for seen in events)

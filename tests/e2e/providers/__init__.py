@@ -74,7 +74,7 @@ class Said:
 
 
 class Provider(Protocol):
-    """One simulator, as the tests shared by all channels use it."""
+    """One simulator, as the tests shared by all channels use it; `sim.clock` is the provider's."""
 
     name: str
     sim: Any
@@ -118,6 +118,9 @@ class Provider(Protocol):
     def shows_typing(self, person: Person) -> bool:
         """Whether the person sees us typing now."""
         ...
+
+    tells_names: bool
+    """Whether its webhooks say what people are called."""
 
     refusal: Mapping[str, Any]
     """Settings of an `error` with which it refuses a message for good."""
