@@ -12,7 +12,7 @@ from services.telegram.receive.attachments import Attachments
 from services.telegram.receive.entities import spans_of
 from services.telegram.receive.people import name_of_chat
 from services.telegram.receive.rich import Flattened
-from services.telegram.receive.service import CUSTOM_CONTENT, SERVICE_MESSAGES
+from services.telegram.receive.service import CUSTOM_CONTENT, SERVICE_MESSAGES, shared_users
 from shared.contract.base import Timestamp
 from shared.contract.content import (
     AttachmentKind,
@@ -54,6 +54,7 @@ _NO_CONTENT = frozenset(
         "via_bot",
     }
 )
+_SHARED = frozenset({"users_shared", "user_shared"})  # people, chosen by a button of the bot's
 _SERVICE_ORDER = {name: index for index, name in enumerate(SERVICE_MESSAGES)}
 # Programs that pass updates on write what a message does not have as an empty value; `{}` is how Telegram says yes.
 _ABSENT: tuple[Any, ...] = (None, False, "", [])
@@ -94,6 +95,8 @@ def content_of(message: wire.Message, attachments: Attachments, sent_at: Timesta
         return Found(kind, content) if content is not None else _unknown(message)
     if kind in CUSTOM_CONTENT:
         return Found(kind, CustomPayloadContent(text=CUSTOM_CONTENT[kind](extra[kind]), raw={kind: extra[kind]}))
+    if kind in _SHARED and (cards := shared_users(extra[kind])):
+        return Found(kind, ContactsContent(text=SERVICE_MESSAGES[kind](extra[kind]), contacts=cards))
     topic = message.forum_topic_created
     value = {"name": topic.name} if kind == "forum_topic_created" and topic else extra[kind]
     return Found(kind, SystemContent(text=SERVICE_MESSAGES[kind](value), event=kind))

@@ -11,6 +11,7 @@ from typing import Any
 
 from services.telegram.receive import wire
 from services.telegram.receive.people import name_of_user
+from shared.contract.content import ContactCard
 
 
 def _get(value: Any, *path: str) -> Any:
@@ -50,6 +51,19 @@ def _shared_user(user: Any) -> str:
     if name and username and name != username:
         return f"{name} (@{username})"
     return name or _text(_get(user, "user_id") or user) or "Somebody"
+
+
+def shared_users(value: Any) -> tuple[ContactCard, ...]:
+    """The users of a `users_shared` as cards: by the id that each has, and the names that the bot has asked for."""
+    users = _get(value, "users") or _get(value, "user_ids") or [value]
+    cards = []
+    for user in users if isinstance(users, list) else ():
+        known = _get(user, "user_id") if isinstance(user, dict) else user
+        if isinstance(known, int) and not isinstance(known, bool):
+            facts = {"given_name": _get(user, "first_name"), "family_name": _get(user, "last_name")}
+            names = {name: fact for name, fact in facts.items() if isinstance(fact, str)}
+            cards.append(ContactCard(name=_name(user), **names, provider_id=str(known)))
+    return tuple(cards)
 
 
 def _when(value: Any) -> str:
