@@ -29,17 +29,10 @@ from services.email.receive.wordings import (
 )
 
 _DELIVERY_STATUS = frozenset(("message/delivery-status", "message/global-delivery-status"))
-_ORIGINALS = frozenset(
-    (
-        "message/rfc822",
-        "message/global",
-        "message/partial",
-        "text/rfc822-headers",
-        "message/rfc822-headers",
-        "message/global-headers",
-        "text/rfc822-header",
-    )
-)
+_ORIGINALS = frozenset((
+    "message/rfc822", "message/global", "message/partial", "text/rfc822-headers", "message/rfc822-headers",
+    "message/global-headers", "text/rfc822-header",
+))  # fmt: skip
 _LONGEST = 256 * 1024  # bytes of a part that are looked at
 _LONGEST_LETTER = 16 * 1024  # characters
 _MOST_RECIPIENTS = 50
@@ -66,9 +59,7 @@ def reports_of(structure: Structure, letter: str) -> tuple[Automatic | None, tup
     own = headers.message_id(root.head.first("message-id"))
     letter = letter[:_LONGEST_LETTER]
     if (complaint := _complaint(root, parts)) is not None:
-        return "feedback", (replace(complaint, names=_names(parts, own)),) if complaint.recipients or _names(
-            parts, own
-        ) else ()
+        return "feedback", (replace(complaint, names=_names(parts, own)),)
     found = [one for part in parts if part.type in _DELIVERY_STATUS for one in _delivery_status(part, letter)]
     if not found and (notice := read_notice(letter)) is not None:
         return ("feedback" if notice.state == "complaint" else "bounce"), (notice,)

@@ -91,8 +91,10 @@ class _Reader:
     def _alternative(self, part: Part) -> None:
         """Several forms of the same words: the plain one and the richest."""
         inner = _Reader()
+        has_plain = any(child.type == "text/plain" for child in part.children)
         for child in part.children:
-            inner.read(child)
+            if not (has_plain and child.type in _OTHER_FORMS):
+                inner.read(child)
         plains = [s.plain for s in inner.found.segments if s.plain is not None]
         htmls = [s.html for s in inner.found.segments if s.html is not None]
         if plains or htmls:
@@ -205,9 +207,9 @@ class _Reader:
             self.found.files.append(file)
 
 
-_READABLE = frozenset(
-    ("text/plain", "text/enriched", "text/richtext", "text/markdown", "text/x-amp-html", "text/watch-html")
-)
+_READABLE = frozenset(("text/plain", "text/enriched", "text/richtext", "text/markdown"))
+# The same words once more, for programs that want them so.
+_OTHER_FORMS = frozenset(("text/enriched", "text/richtext", "text/markdown", "text/x-amp-html", "text/watch-html"))
 
 
 def _subject(part: Part) -> str:

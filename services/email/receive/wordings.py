@@ -96,7 +96,7 @@ ORIGINAL_BELOW = re.compile(
 
 # Reasons for which nothing will ever arrive.
 GONE = _any_of(r"""
-    user unknown / unknown user / unknown[ -]recipient / recipient unknown / unknown (?:address|mailbox|account)
+    user unknown / unknown user / unknown[ -]recipient / recipient unknown / unknown (?:e-?mail|address|mailbox|account)
     unknown local[ -]part / unknown or illegal / user (?:is unknown|not known) / unknown (?:extension|to address)
     unknown in (?:virtual|local|relay) / unknown virtual / unknown domain / unknown host / host unknown
     domain unknown
