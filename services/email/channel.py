@@ -206,14 +206,15 @@ class EmailChannel:
         await self._client.check(account)
 
     async def probe(self, account: Account) -> HealthChange:
-        """Whether both servers let the account in."""
+        """Whether the account's servers let it in: both, or the mailbox of one that only receives."""
+        box = Mailbox.of(account.record)
         try:
-            server_of(account)
-            session = await self._client.connect(account)
-            await session.close()
-            server = Mailbox.of(account.record).imap
-            if server is not None:
-                await self._in_mailbox(account, server, None)
+            if box.smtp is not None or box.imap is None or box.wrong:
+                server_of(account)
+                session = await self._client.connect(account)
+                await session.close()
+            if box.imap is not None:
+                await self._in_mailbox(account, box.imap, None)
         except ProviderError as failed:
             if failed.failure.health is None:
                 raise

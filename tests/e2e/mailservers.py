@@ -15,9 +15,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from imapclient import IMAPClient
 
@@ -29,6 +31,14 @@ READY_SECONDS = 20.0
 DOVECOT = "/usr/sbin/dovecot"
 POSTFIX = "/usr/sbin/postfix"
 _MASTER_CF = Path("/usr/share/postfix/master.cf.dist")
+
+
+@contextmanager
+def folder_for_all() -> Iterator[Path]:
+    """A folder that other users can reach what is in: pytest closes its own again whenever it starts anywhere."""
+    with TemporaryDirectory(prefix="mailservers-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 def dovecot_missing() -> str | None:

@@ -190,7 +190,7 @@ class Arrived:
             sender=contact_of(self._author) if echo else contact,
             recipient=contact if echo else None,
             content=self._content(),
-            reply_to=ReplyTo(provider_message_id=parent) if parent else None,
+            reply_to=self._answered(parent) if parent else None,
             thread=Thread(subject=mail.subject),
             automatic=True if mail.automatic else None,
             automatic_kind=mail.automatic,
@@ -205,6 +205,14 @@ class Arrived:
             opens_window=not echo and mail.automatic is None,
             provider_ref=self.ref,
             thread=self._thread(parent),
+        )
+
+    def _answered(self, parent: str) -> ReplyTo:
+        """The message that this one answers: ours are known by their Message-IDs."""
+        account_id = self.account.account_id
+        own = self.tokens.is_own(account_id, parent)
+        return ReplyTo(
+            message_id=ids.message_id(CHANNEL, account_id, parent) if own else None, provider_message_id=parent
         )
 
     def _thread(self, parent: str | None) -> InThread:

@@ -6,7 +6,7 @@ import asyncio
 import smtplib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,17 +25,24 @@ from shared.channel import Account, Batch, ProviderError
 from shared.media.blobs import Blobs
 from shared.runtime.inbound.door import RawBlobs
 from tests.channels.email.front import account
-from tests.e2e.mailservers import HOST, PASSWORD, Dovecot, dovecot_missing
+from tests.e2e.mailservers import HOST, PASSWORD, Dovecot, dovecot_missing, folder_for_all
 
 pytestmark = pytest.mark.skipif(dovecot_missing() is not None, reason=str(dovecot_missing()))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dovecot]:
-    server = Dovecot(tmp_path_factory.mktemp("mail") / "dovecot")
-    await server.start()
-    yield server
-    await server.stop()
+async def server() -> AsyncIterator[Dovecot]:
+    with folder_for_all() as folder:
+        server = Dovecot(folder / "dovecot")
+        await server.start()
+        yield server
+        await server.stop()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with folder_for_all() as folder:
+        yield folder
 
 
 @dataclass
@@ -178,8 +185,8 @@ async def test_a_batch_that_was_not_acknowledged_comes_again(home: Home, box: Pu
     assert (await box.subjects(), again != box.cursor) == (["three"], True)
 
 
-async def test_a_server_that_is_killed_and_comes_back(tmp_path: Path) -> None:
-    dovecot = Dovecot(tmp_path / "dovecot")
+async def test_a_server_that_is_killed_and_comes_back(tmp_path: Path, folder: Path) -> None:
+    dovecot = Dovecot(folder / "dovecot")
     await dovecot.start()
     home = Home(dovecot, "ida@acme.example")
     box = Pulled(tmp_path, home)

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -22,7 +23,16 @@ from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from tests.channels.email.scripted import ScriptedServer
 from tests.channels.email.sending import Memory, account, call, channel, refused
-from tests.e2e.mailservers import HOST, PASSWORD, Dovecot, Postfix, certificate, dovecot_missing, postfix_missing
+from tests.e2e.mailservers import (
+    HOST,
+    PASSWORD,
+    Dovecot,
+    Postfix,
+    certificate,
+    dovecot_missing,
+    folder_for_all,
+    postfix_missing,
+)
 
 _MISSING = dovecot_missing() or postfix_missing() or (None if shutil.which("openssl") else "no openssl")
 pytestmark = [
@@ -44,9 +54,14 @@ class Servers(NamedTuple):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+async def servers() -> AsyncIterator[Servers]:
     """Dovecot has the mail of both sides; `remote.example` is a server that knows nobody."""
-    folder = tmp_path_factory.mktemp("mail")
+    with folder_for_all() as folder:
+        async for running in _servers(folder):
+            yield running
+
+
+async def _servers(folder: Path) -> AsyncIterator[Servers]:
     tls = certificate(folder)
     runner, introspection = await _introspection()
     dovecot = Dovecot(folder / "dovecot", tls=tls, introspection=introspection)
