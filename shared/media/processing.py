@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -142,7 +143,11 @@ class Processor:
         """The answer of a worker. A worker that dies of a file, or is too slow with it, makes it unfit."""
         try:
             answer = await self._workers.run(f"{_JOBS}:{job}", json.dumps(asked).encode(), memory=MEMORY, **how)
-        except (WorkerDied, JobFailed):
+        except WorkerDied as died:
+            if died.why == SIGKILL.name:  # not by the file: somebody, or the kernel for want of memory
+                raise Busy("killed") from None
+            raise Unfit("broken") from None
+        except JobFailed:
             raise Unfit("broken") from None
         except TooSlow:
             raise Unfit("too_slow") from None

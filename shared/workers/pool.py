@@ -217,8 +217,11 @@ class _Worker:
         if self._process is None:
             self._process = await _started()
         requests, answers = _pipes(self._process)
-        requests.write(REQUEST.pack(len(job), len(payload)) + job)
-        requests.write(payload)
+        try:
+            requests.write(REQUEST.pack(len(job), len(payload)) + job)
+            requests.write(payload)
+        except RuntimeError:  # what uvloop says of a pipe that has closed
+            raise BrokenPipeError from None
         await requests.drain()
         await answers.readexactly(len(BEGUN))
         return answers

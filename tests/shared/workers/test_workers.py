@@ -126,6 +126,29 @@ async def test_a_job_whose_worker_is_killed_from_outside_is_done_once_more(run: 
         await run("die", b"9")
 
 
+async def test_a_worker_may_be_killed_at_any_moment(run: Job, workers: Workers) -> None:
+    """While it starts, reads, works, answers or rests: its job is done all the same, or says by what it died."""
+
+    async def kill_often() -> None:
+        while True:
+            await asyncio.sleep(0.07)
+            for lane in workers._lanes.values():
+                for worker in lane._all:
+                    if worker._process is not None and worker._process.returncode is None:
+                        worker._process.kill()
+
+    killer = asyncio.create_task(kill_often())
+    ended = []
+    for _ in range(30):
+        try:
+            ended.append(await run("echo", b"x" * 200_000))
+        except WorkerDied as died:
+            assert died.why == "SIGKILL"
+    killer.cancel()
+    assert all(answer == b"x" * 200_000 for answer in ended)
+    assert await run("echo", b"next") == b"next"
+
+
 async def test_a_worker_that_dies_at_rest_is_replaced(run: Job) -> None:
     pid = int(await run("pid"))
     os.kill(pid, signal.SIGTERM)
