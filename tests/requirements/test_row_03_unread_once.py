@@ -24,7 +24,7 @@ async def test_a_webhook_posted_a_hundred_times_to_three_replicas_is_one_message
         await channel.webhook(account, channel.provider.wrote(account, Said(1, 101, "Hello?")))
         await channel.inbound.one(conversation_of(channel.provider, account, 1), lambda seen: seen.text == "Hello?")
         # Every post was accepted and kept; the store let one of them through, so nobody has to dedupe here.
-        assert len([seen for seen in channel.raw.all if b"Is it open?" in (seen.record.value or b"")]) == POSTS
+        assert len(channel.raw.all) == POSTS + 1
         assert len([seen for seen in channel.inbound.all if seen.text == "Is it open?"]) == 1
 
 

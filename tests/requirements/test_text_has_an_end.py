@@ -8,11 +8,13 @@ import pytest
 
 from shared.contract.capabilities import CapabilityRecord
 from tests.channels import goldens
+from tests.e2e.providers import NAMES
 from tests.e2e.world import WORKSPACE, image
 from tests.requirements.inside import Channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PARTS = 10
+DIVIDING = [name for name in NAMES if goldens.channel(name).capabilities.text.splits]  # a mail is one
 
 
 def _limit(channel: Channel) -> int:
@@ -31,6 +33,7 @@ def _words(length: int) -> str:
     return ("word " * (length // 5 + 1))[: length - 1] + "."
 
 
+@pytest.mark.parametrize("channel", DIVIDING, indirect=True)
 async def test_ten_parts_go_out_and_one_character_more_does_not(channel: Channel) -> None:
     person = await channel.person(await channel.account())
     longest = PARTS * _limit(channel)
@@ -50,6 +53,7 @@ async def test_ten_parts_go_out_and_one_character_more_does_not(channel: Channel
     assert "".join(channel.texts(person)) == "y" * longest
 
 
+@pytest.mark.parametrize("channel", DIVIDING, indirect=True)
 async def test_a_text_that_fits_goes_out_however_its_paragraphs_lie(channel: Channel) -> None:
     """Ended at each paragraph, it would take eighteen messages."""
     person = await channel.person(await channel.account())
@@ -58,6 +62,7 @@ async def test_a_text_that_fits_goes_out_however_its_paragraphs_lie(channel: Cha
     assert [status["state"] for status in await channel.statuses.end(command.id)] == ["sent"] * PARTS
 
 
+@pytest.mark.parametrize("channel", DIVIDING, indirect=True)
 async def test_a_caption_has_the_same_end(channel: Channel) -> None:
     person = await channel.person(await channel.account())
     file = {"blob": await channel.world.blobs.put_content(f"{WORKSPACE}/files", image()), "kind": "image"}
@@ -68,6 +73,7 @@ async def test_a_caption_has_the_same_end(channel: Channel) -> None:
     assert (refusal["code"], refusal["detail"]) == ("text_too_long", _sentence(channel, PARTS, length))
 
 
+@pytest.mark.parametrize("channel", DIVIDING, indirect=True)
 async def test_an_account_may_have_another_end(channel: Channel) -> None:
     account = await channel.account(settings={"max_text_parts": 3})
     person = await channel.person(account)

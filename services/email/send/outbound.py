@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.email.api.mail import compose, too_large
-from services.email.capabilities import MAX_COPIES, SUBJECT_LIMIT, TEXT_LIMIT
+from services.email.capabilities import HTML_LIMIT, MAX_COPIES, SUBJECT_LIMIT, TEXT_LIMIT
 from services.email.mailbox import Mailbox
 from services.email.peers import normal_address
 from services.email.send import markup, names
@@ -73,9 +73,9 @@ class _Plan:
         to = self._recipient()
         content = said(self._command, self._context)
         self._warnings += content.warnings
-        if len(content.text) > TEXT_LIMIT or len(content.html or "") > TEXT_LIMIT:
-            actual = max(len(content.text), len(content.html or ""))
-            raise Refused(ErrorCode.TEXT_TOO_LONG, field="content.text", limit=TEXT_LIMIT, actual=actual)
+        for name, words, limit in (("text", content.text, TEXT_LIMIT), ("html", content.html or "", HTML_LIMIT)):
+            if len(words) > limit:
+                raise Refused(ErrorCode.TEXT_TOO_LONG, field=f"content.{name}", limit=limit, actual=len(words))
         parent, references = self._parents()
         subject = self._subject(parent)
         token = self._tokens.verp(self._command.account_id, self._command.command_id)

@@ -29,7 +29,7 @@ def capabilities_of(channel: Channel, account: AccountRecord, told: Rate | None)
     if isinstance(own, dict):
         with contextlib.suppress(ValidationError):
             rates = Rates.model_validate({**rates.model_dump(), **own})
-    most = parts_allowed(account.settings)
+    most = parts_allowed(account.settings) if found.text.splits else found.text.max_parts
     if rates is found.rates and most == found.text.max_parts:
         return found
     return found.model_copy(update={"rates": rates, "text": found.text.model_copy(update={"max_parts": most})})

@@ -111,7 +111,8 @@ class Email:
         """One mail: there is no more in a webhook."""
         (one,) = said
         person = (one.name or "", _address(one.person))
-        sides = [("", account.handle), person] if one.echo else [person, ("", account.handle)]
+        shop = ("", account.handle if "@" in account.handle else f"{account.handle}@{DOMAIN}")
+        sides = [shop, person] if one.echo else [person, shop]
         mail = EmailMessage(policy=email.policy.SMTP)
         mail["From"], mail["To"] = (Address(name, addr_spec=address) for name, address in sides)
         mail["Date"] = format_datetime(datetime.fromtimestamp(one.at, UTC))
