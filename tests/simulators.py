@@ -1,6 +1,6 @@
-"""Writes `docs/simulators.md`: every operation of every simulator, with an example that a test has carried out.
+"""Writes `docs/simulators.md` and a document of each: every operation, with an example that a test has carried out.
 
-`make docs` runs it; `tests/sandbox/test_dialect.py` carries the examples out and fails where the document is stale.
+`make docs` runs it; `tests/sandbox/test_dialect.py` carries the examples out and fails where a document is stale.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from aiohttp import web
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "simulators.md"
+OWN = ROOT / "docs" / "simulators"  # a document of each, so that a new one changes none
 EXAMPLES = ROOT / "tests" / "sandbox" / "examples"
 HOST = "127.0.0.1"
+EXAMPLE = "telegram"  # whose calls show what all simulators do
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
     "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
@@ -196,16 +198,22 @@ def _rows(operations: list[Row], steps: list[Step]) -> Iterator[str]:
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def document(operations: Mapping[str, list[Row]]) -> str:
-    """The whole document, of what each simulator lists."""
-    in_all = [row for row in operations[names()[0]] if all(row in listed for listed in operations.values())]
-    parts = [_HEAD, "\n".join(_rows(in_all, script(names()[0])[1])), ""]
+def documents(operations: Mapping[str, list[Row]]) -> dict[Path, str]:
+    """Every document, of what each simulator lists."""
+    in_all = [row for row in operations[EXAMPLE] if all(row in listed for listed in operations.values())]
+    found = {DOCUMENT: "\n".join([_HEAD, *_rows(in_all, script(EXAMPLE)[1]), ""])}
     for name, listed in operations.items():
         arguments, steps = script(name)
         own = [row for row in listed if row not in in_all]
         command = " ".join(["python", "-m", f"sandbox.simulators.{name}", *arguments])
-        parts += [f"## {name}\n", f"As `{command}` answers it.\n", "\n".join(_rows(own, steps)), ""]
-    return "\n".join(parts)
+        head = [
+            f"# The simulator of {name}",
+            "",
+            f"As `{command}` answers, beside what [all of them](../simulators.md) do.",
+            "",
+        ]
+        found[OWN / f"{name}.md"] = "\n".join([*head, *_rows(own, steps), ""])
+    return found
 
 
 async def _listed() -> dict[str, list[Row]]:
@@ -213,4 +221,6 @@ async def _listed() -> dict[str, list[Row]]:
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(document(asyncio.run(_listed())))
+    OWN.mkdir(exist_ok=True)
+    for path, text in documents(asyncio.run(_listed())).items():
+        path.write_text(text)

@@ -27,6 +27,7 @@ _TYPES = {"image": "image/png", "document": "application/pdf"}
 
 class Email:
     name = "email"
+    tells_names = True
     refusal: Mapping[str, Any] = {"status": 400}
 
     def __init__(self) -> None:
