@@ -7,12 +7,15 @@ import statistics
 import time
 
 import pytest
+import pytest_asyncio
 
 from shared.channel import Account, Call, Failure, Files, ProviderError, Receipt
+from shared.contract.capabilities import Grade
 from shared.contract.errors import ErrorCode
-from tests.e2e.providers import Person
+from tests.channels import goldens
+from tests.e2e.providers import NAMES, Person
 from tests.e2e.topics import eventually
-from tests.requirements.inside import Channel
+from tests.requirements.inside import Channel, Inside
 
 # What one `typing.start` makes of each channel: the call, and what it marks as read beside.
 CALLS = {
@@ -21,11 +24,15 @@ CALLS = {
     "whatsapp": ("messages", {"status": "read", "typing_indicator": {"type": "text"}}),
 }
 P95_SECONDS = 0.3
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 # Mail shows nobody typing; that it says so is in its goldens.
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.parametrize("channel", sorted(CALLS), indirect=True),
-]
+SHOW_TYPING = [name for name in NAMES if goldens.channel(name).capabilities.typing.grade is Grade.NATIVE]
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=SHOW_TYPING)
+async def channel(request: pytest.FixtureRequest, inbox: Inside) -> Channel:
+    """Each channel that shows typing, in turn."""
+    return await inbox.channel(request.param)
 
 
 async def _person(channel: Channel) -> Person:
