@@ -125,7 +125,9 @@ class EmailChannel:
             if login is None:
                 raise ProviderError(errors.misconfigured("The account has no password and no token for its mailbox."))
             largest = self._settings.max_size
-            puller = Puller(account, server, login, self._client.tls, self._raw, self._pulling, largest=largest)
+            puller = Puller(
+                account, server, login, self._client.tls, self._raw, self._pulling, largest=largest, clock=self._now
+            )
             try:
                 async with aclosing(puller.batches(known)) as batches:
                     async for batch in batches:

@@ -11,11 +11,11 @@ import random
 import socket
 import ssl
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
@@ -93,6 +93,7 @@ class Puller:
         shared: Shared,
         *,
         largest: int,
+        clock: Callable[[], datetime],
     ) -> None:
         self._account_id = account.account_id
         self._server = server
@@ -101,6 +102,7 @@ class Puller:
         self._raw = raw
         self._shared = shared
         self._largest = largest
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._batches: asyncio.Queue[Batch | Exception] = asyncio.Queue(1)
         self._taken = asyncio.Event()
@@ -203,14 +205,13 @@ class Puller:
                     raise _Closed
                 new = folder.after(cursor.uid)
 
-    @staticmethod
-    def _begin(folder: Folder, cursor: Cursor | None) -> tuple[Cursor, list[int]]:
+    def _begin(self, folder: Folder, cursor: Cursor | None) -> tuple[Cursor, list[int]]:
         """Where to go on, and what is new there."""
         if cursor is None:
             return Cursor(folder.validity, 0), folder.after(0)
         if cursor.validity == folder.validity:
             return cursor, folder.after(cursor.uid)
-        day = (datetime.now(UTC) - RESCAN).date()
+        day = (self._clock() - RESCAN).date()
         return Cursor(folder.validity, folder.next_uid - 1), folder.since(day)
 
     def _hand_over(self, batch: Batch) -> None:
