@@ -36,12 +36,35 @@ class Enriched:
     fields: dict[str, str] = field(default_factory=dict)
 
 
+_STANDS_FOR = "\0"  # then our id of the message: the key is made of its reference, the id is not
+
+
 def target_of(event: Event) -> str | None:
-    """Our id of the message an event points at."""
+    """The key of the message an event points at: our id of it, or one made of what the provider calls it."""
     data = event.data
     if isinstance(data, Message):
-        return data.reply_to.message_id if data.reply_to else None
+        return _answered(data) if data.reply_to else None
     return data.message_id if isinstance(data, ReactionChanged) else None
+
+
+def _answered(message: Message) -> str | None:
+    reply = message.reply_to
+    if reply is None or reply.message_id or not reply.provider_message_id:
+        return reply.message_id if reply else None
+    return ids.message_id(message.channel, message.account_id, reply.provider_message_id)
+
+
+def remembered(events: Sequence[Event]) -> dict[str, str]:
+    """The keys by which messages are found: their ids, and where those are not made of their references, these too."""
+    found: dict[str, str] = {}
+    for event in events:
+        data, ref = event.data, event.provider_ref
+        if not isinstance(data, Message) or not ref:
+            continue
+        if (named := ids.message_id(data.channel, data.account_id, ref)) != data.message_id:
+            found[named] = _STANDS_FOR + data.message_id
+        found[data.message_id] = ref
+    return found
 
 
 def fields_of(events: Sequence[Event]) -> dict[str, str]:
@@ -155,10 +178,12 @@ def _merge_told(event: Event, conversation_id: str, peer: str, known: Mapping[st
 
 
 def _resolved_reply(message: Message, observed: Observed) -> dict[str, Any]:
-    reply = message.reply_to
-    if reply is None or reply.message_id is None or not observed.targets.get(reply.message_id):
+    reply, target = message.reply_to, _answered(message)
+    known = observed.targets.get(target) if target else None
+    if reply is None or not known:
         return {}
-    return {"reply_to": reply.model_copy(update={"resolved": True})}
+    message_id = known.removeprefix(_STANDS_FOR) if known.startswith(_STANDS_FOR) else target
+    return {"reply_to": reply.model_copy(update={"message_id": message_id, "resolved": True})}
 
 
 def _referral(message: Message, known: Mapping[str, str], fields: dict[str, str]) -> dict[str, Any]:

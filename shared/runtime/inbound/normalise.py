@@ -30,7 +30,7 @@ from shared.policy.windows import rule_for
 from shared.runtime import metrics
 from shared.runtime.accounts.apps import may_tell_of
 from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
-from shared.runtime.inbound.enrich import FROM_CONTACT, Enriched, enrich, fields_of, target_of
+from shared.runtime.inbound.enrich import FROM_CONTACT, Enriched, enrich, fields_of, remembered, target_of
 from shared.runtime.inbound.parsing import Parser
 from shared.runtime.inbound.raw import RawRecord, read_raw, reason_of
 from shared.runtime.reporting.feed import StateFeed
@@ -315,11 +315,7 @@ class Normaliser:
         known, used, merged_into = await self._store.confirm(
             conversation_id,
             event_ids=event_ids,
-            messages={
-                event.data.message_id: event.provider_ref
-                for event in enriched.events
-                if isinstance(event.data, Message) and event.provider_ref
-            },
+            messages=remembered(enriched.events),
             fields=fields,
         )
         if merged_into is not None:

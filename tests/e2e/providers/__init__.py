@@ -122,6 +122,9 @@ class Provider(Protocol):
     tells_names: bool
     """Whether its webhooks say what people are called."""
 
+    tells_several: bool
+    """Whether a webhook may bring several messages."""
+
     refusal: Mapping[str, Any]
     """Settings of an `error` with which it refuses a message for good."""
 

@@ -28,6 +28,7 @@ _TYPES = {"image": "image/png", "document": "application/pdf"}
 class Email:
     name = "email"
     tells_names = True
+    tells_several = False
     refusal: Mapping[str, Any] = {"status": 400}
 
     def __init__(self) -> None:

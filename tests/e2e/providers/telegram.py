@@ -17,6 +17,7 @@ _updates = itertools.count(1)
 class Telegram:
     name = "telegram"
     tells_names = True
+    tells_several = True
     refusal: Mapping[str, Any] = {"status": 400}
 
     def __init__(self) -> None:

@@ -18,6 +18,7 @@ from tests.e2e.providers import Connected, Got, Person, Said
 class TikTok:
     name = "tiktok"
     tells_names = False
+    tells_several = True
     refusal: Mapping[str, Any] = {"code": 40002}
 
     def __init__(self) -> None:

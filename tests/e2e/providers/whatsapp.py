@@ -17,6 +17,7 @@ VERIFY_TOKEN = "let-me-in"
 class WhatsApp:
     name = "whatsapp"
     tells_names = True
+    tells_several = True
     refusal: Mapping[str, Any] = {"code": 131009}
 
     def __init__(self) -> None:
