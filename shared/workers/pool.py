@@ -29,6 +29,7 @@ PATIENCE = 30.0  # seconds until a worker must be free
 STARTING = 15.0  # seconds for a worker to start, to read its job and to import what does it
 MOST_BYTES = 64 * 1024 * 1024  # of a payload, and of an answer
 _BUFFER = 1024 * 1024
+_ENDING = 1.0  # seconds for a process whose pipe has closed to be gone by itself
 _DYING = 5.0  # seconds for a killed process to be gone
 
 
@@ -45,11 +46,12 @@ class TooSlow(WorkerTrouble):
 
 
 class WorkerDied(WorkerTrouble):
-    """The worker ended before the job did: `why` is the name of a signal, or `memory`."""
+    """The worker ended before the job did: `why` is the name of a signal, or `memory`; `begun` whether the job had."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, begun: bool = True) -> None:
         super().__init__(why)
         self.why = why
+        self.begun = begun
 
 
 class JobFailed(WorkerTrouble):
@@ -86,7 +88,8 @@ class Workers:
         """What `module:function` makes of the payload in a worker, within `deadline` seconds and `memory` bytes.
 
         It waits `patience` seconds for a free worker. Cancelling kills the worker, too. A job whose worker was killed
-        from outside (the kernel was short of memory) is done once more. Raises WorkerTrouble.
+        from outside (the kernel was short of memory), or had died before it began, is done once more. Raises
+        WorkerTrouble.
         """
         if len(payload) > MOST_BYTES:
             raise ValueError(f"a payload of more than {MOST_BYTES} bytes")
@@ -94,7 +97,7 @@ class Workers:
         try:
             return await self._once(job, payload, deadline, lane, patience)
         except WorkerDied as died:
-            if died.why != SIGKILL.name:
+            if died.begun and died.why != SIGKILL.name:
                 raise
             return await self._once(job, payload, deadline, lane, patience)
 
@@ -191,10 +194,11 @@ class _Worker:
 
     async def do(self, job: bytes, payload: bytes, deadline: float) -> bytes:
         """Raises TooSlow, WorkerDied, JobFailed; ends the process in the first two cases."""
-        self._at_rest = False
+        self._at_rest = begun = False
         try:
             async with asyncio.timeout(STARTING):
                 answers = await self._hand_over(job, payload)
+            begun = True
             async with asyncio.timeout(deadline):
                 ended, size = ANSWER.unpack(await answers.readexactly(ANSWER.size))
                 if size > MOST_BYTES:
@@ -203,7 +207,7 @@ class _Worker:
         except TimeoutError:
             raise TooSlow(f"not done after {deadline} s") from None
         except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError):
-            raise WorkerDied(await self._cause()) from None
+            raise WorkerDied(await self._cause(), begun=begun) from None
         self._at_rest = not ended & LAST
         ended &= ~LAST
         if ended == OUT_OF_MEMORY:
@@ -228,6 +232,10 @@ class _Worker:
 
     async def _cause(self) -> str:
         """What the process has ended by: the name of a signal where it was one."""
+        if self._process is not None:
+            with suppress(TimeoutError):  # to kill what is ending may cost the standard loop its exit status
+                async with asyncio.timeout(_ENDING):
+                    await self._process.wait()
         await self.end()
         status = self._process.returncode if self._process is not None else None
         return Signals(-status).name if status is not None and status < 0 else f"exit {status}"
