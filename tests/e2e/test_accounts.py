@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from shared.channel import Parses
+from tests.channels import goldens
 from tests.e2e.conftest import REPLICAS
 from tests.e2e.providers import Person
 from tests.e2e.topics import SENT, Seen, eventually
@@ -68,6 +70,11 @@ async def test_a_body_too_large_is_refused(channel: ChannelUnderTest, world: Wor
 
 async def test_garbage_is_kept(channel: ChannelUnderTest, world: World) -> None:
     garbage = await _post_garbage(channel)
+    if isinstance(goldens.channel(channel.name), Parses):  # anything is a mail, and shown as one
+        await eventually(
+            lambda: [seen for seen in channel.inbound.all if garbage.decode() in seen.text], what="the mail"
+        )
+        return
     letter = await eventually(lambda: _letters(channel, garbage), what="the dead letter")
     assert dict(letter[0].record.headers)["dl_code"] == b"unreadable"
 

@@ -170,7 +170,8 @@ async def test_the_first_owner_of_an_external_id_keeps_it_until_it_goes(
     assert [seen for seen in channel.inbound.all if seen.data.get("account_id") == second.id] == []
     path, headers = channel.provider.genuine(second, b"{}")
     if second.id in path:
-        assert (await channel.service.post(f"/webhooks/{channel.name}{path}", data=b"{}", headers=headers))[0] == 404
+        status, _ = await channel.service.post(f"/webhooks/{channel.name}{path}", data=b"{}", headers=headers)
+        assert status in (401, 404)  # of an account that is not served nothing is known, not its secret either
     theirs = Person(second, None, f"{channel.name}:{second.id}:1")
     command = await channel.command(theirs, text="As the first", workspace_id="ws_thief")
     (rejected,) = await channel.statuses.end(command.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from functools import lru_cache
 
 # What senders mean by these names is not what Python reads under them.
@@ -55,10 +56,15 @@ _GUESSABLE = 24  # bytes; of fewer a guess is worth nothing
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
-    """The text of `data`: as declared, else as UTF-8, else as its bytes look. Never raises.
+    """The text of `data` in normal form C: as declared, else as UTF-8, else as its bytes look. Never raises.
 
     What cannot be read in any way becomes U+FFFD.
     """
+    text = _decoded(data, declared)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _decoded(data: bytes, declared: str | None) -> str:
     name = _codec(declared) if declared else None
     if name in (None, "ascii") and data.isascii():
         return data.decode("iso2022_jp_ext" if _is_iso_2022(data) else "ascii", "replace")
