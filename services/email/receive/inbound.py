@@ -13,6 +13,7 @@ from services.email.tokens import Tokens
 from shared.channel import Outcome, RawItem, ReceivedItem, WebhookRequest
 
 _KEYED_BY = 64 * 1024  # bytes of a mail in which its sender is looked for
+_LONGEST_FROM = 4096  # bytes of that field that are read: it is done on the event loop
 
 
 def unbatch(request: WebhookRequest) -> Sequence[RawItem]:
@@ -25,7 +26,7 @@ def unbatch(request: WebhookRequest) -> Sequence[RawItem]:
 def order_key(raw: bytes) -> str:
     """The key under which mails of one sender stay in their order: a digest, since it is told in the open."""
     head = headers.read_head(raw, 0, min(len(raw), _KEYED_BY), outermost=True)
-    sender = next((one.email.lower() for one in addresses(head.first("from"))), "")
+    sender = next((one.email.lower() for one in addresses(head.first("from")[:_LONGEST_FROM])), "")
     return hashlib.sha256(sender.encode("utf-8", "replace")).hexdigest()[:32]
 
 
