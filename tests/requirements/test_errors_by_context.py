@@ -48,9 +48,12 @@ async def test_a_probe_alone_notices_that_the_number_is_gone_and_back() -> None:
 
 async def test_an_upload_that_meta_does_not_take_is_a_file_of_another_type(whatsapp: Channel) -> None:
     """Code 100 of an upload is about the file; the same code of a text is about its content."""
-    person = await whatsapp.person(await whatsapp.account())
+    account = await whatsapp.account()
+    person = await whatsapp.person(account)
+    where = {"phone_number_id": account.handle, "call": "upload"}
+    whatsapp.provider.fail_sends("error", code=100, where=where)
     blob = await whatsapp.world.blobs.put_content(f"{WORKSPACE}/files", b"neither fish nor fowl")
-    file = {"blob": blob, "kind": "document", "mime_type": "application/x-tar", "filename": "a.tar"}
+    file = {"blob": blob, "kind": "document", "mime_type": "text/plain", "filename": "a.txt"}
     command = await whatsapp.command(person, content={"kind": "media", "attachments": [file]})
     (status,) = await whatsapp.statuses.end(command.id)
     assert (status["state"], status["error"]["code"]) == ("failed", "file_type_unsupported")

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.channel import Channel, Event, ReceivedItem, WebhookRequest
+from shared.channel import Channel, Event, Parses, ReceivedItem, WebhookRequest
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.content import Attachment
@@ -23,6 +23,11 @@ EVENTS = 15_000  # over all channels, each read twice
 def _corpus(name: str, rng: random.Random) -> Iterator[bytes]:
     """The golden payloads over and over, their leaves changed: other ids, other texts, other times, nothing at all."""
     payloads = [json.loads(p.read_text()) for p in goldens.cases(name, "inbound") if p.suffix == ".json"]
+    mails = [p.read_bytes() for p in goldens.cases(name, "inbound") if p.suffix == ".eml"]
+    while mails:
+        mail = rng.choice(mails)
+        at = rng.randrange(len(mail))
+        yield b"%s%d%s" % (mail[:at], rng.randrange(1_000_000), mail[at:])
     while True:
         payload = copy.deepcopy(rng.choice(payloads))
         for _ in range(rng.randrange(1, 4)):
@@ -60,7 +65,8 @@ def _ids(channel: Channel, account: AccountRecord, body: bytes, offset: int) -> 
     except ValueError:
         return
     for sequence, item in enumerate(items, start=offset):
-        received = ReceivedItem(account, item.body, goldens.RECEIVED_AT, sequence)
+        body = channel.parse(item.body) if isinstance(channel, Parses) else item.body
+        received = ReceivedItem(account, body, goldens.RECEIVED_AT, sequence)
         try:
             outcomes = channel.normalise(received)
         except ValueError:

@@ -12,9 +12,9 @@ from tests.requirements.inside import Channel
 
 _TAG = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?>", re.IGNORECASE)
 # Content without words of its own: a file without a caption, or an empty edit of one.
-_MAY_BE_EMPTY = {"media", "sticker"}
+_MAY_BE_EMPTY = {"media", "sticker", "email"}
 # People may write what looks like markup, and then it is text.
-_WRITTEN_BY_PEOPLE = {"text", "media"}
+_WRITTEN_BY_PEOPLE = {"text", "media", "email"}
 
 _SAID_NOTHING = {"text_empty_body.events.json"}
 
