@@ -81,6 +81,10 @@ def commands(name: str) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+# Where a conversation's id does not say where to write.
+ADDRESSED = {"email": {"address": {"email": "ida@people.example"}}}
+
+
 def record(ce_type: str, value: bytes, key: bytes | None = b"k", timestamp_ms: int = 1_790_000_000_000) -> Record:
     return Record("t", 0, 0, key, value, (("ce_type", ce_type.encode("utf-8", "replace")),), timestamp_ms)
 
@@ -104,7 +108,8 @@ def judged(name: str, ce_type: str, value: bytes) -> str:
         return refused.code
     expiry(written, command, PATIENCE)
     try:
-        calls = offline.plan(CHANNELS[name], {"type": ce_type, "data": orjson.loads(value)})
+        document = {"type": ce_type, "data": orjson.loads(value), "context": ADDRESSED.get(name, {})}
+        calls = offline.plan(CHANNELS[name], document)
     except Refused as refused:  # pragma: no cover  plan says so itself
         return refused.code
     orjson.dumps(calls)
