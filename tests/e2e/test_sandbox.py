@@ -122,7 +122,7 @@ def test_being_stopped_while_starting_leaves_nothing(start: Start) -> None:
 def test_a_start_that_fails_says_why_and_leaves_nothing(start: Start) -> None:
     sandbox = start(HTTP_MAX_BODY="plenty")
     assert sandbox.process.wait(60) == 1
-    assert "telegram ended with exit status 2; its last words:\n    setting" in sandbox.output
+    assert 'telegram ended with exit status 2; its last words:\n    {"variable": "HTTP_MAX_BODY"' in sandbox.output
     assert sandbox.left_behind() == []
 
 
