@@ -69,7 +69,7 @@ def call(sender: EmailChannel, owner: Account, command_id: str = "cmd_1", **cont
     """The call of a mail to the contact."""
     said = {"kind": "email", "text": "Good morning", "subject": "Your order", **content}
     data = {"command_id": command_id, "workspace_id": "ws_1", "account_id": "mail_1", "content": said,
-            "conversation_id": "email:mail_1:p-0"}  # fmt: skip
+            "conversation_id": "email:mail_1:p-6a1f0c2b9d8e7f60514233445566aa"}  # fmt: skip
     kind, command = parse_command("channels.message.send.v1", data)
     files = tuple(File.model_validate(file) for file in said.get("attachments", ()))
     [planned] = sender.plan(kind, command, PlanContext(owner.record, {"email": CONTACT}, files=files))

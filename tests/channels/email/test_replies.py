@@ -1,186 +1,114 @@
-"""The new part of a reply, apart from the quoted part and the signature; and no word lost in any."""
+"""What servers answer, and what becomes of it: every row of the table by a server that says so."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from services.email.receive.bodies import body_of
-from services.email.receive.contents import Contents, Segment
-from services.email.receive.replies import Parts, split
+from services.email.api import errors
+from services.email.api.errors import ENHANCED, Stage, refusal
+from shared.contract.errors import ERRORS, ErrorClass, ErrorCode
+from shared.contract.events import Health
+from tests.channels.email.scripted import ScriptedServer
+from tests.channels.email.sending import CONTACT, account, call, channel, refused
 
-NEW = "Thanks, that helps.\n\nOne more question: when will it arrive?"
-
-QUOTES = {
-    "english": "On Mon, Nov 16, 2026 at 9:12 AM Acme <a@b.example> wrote:\n\n> Hello",
-    "wrapped": "On Mon, Nov 16, 2026 at 9:12 AM Acme Customer Support <\na@b.example> wrote:\n\n> Hello",
-    "in three lines": "On Mon, 2026/11/16 at 9:12,\nAcme <a@b.example>\nwrote:\n> Hello",
-    "german": "Am Mo., 16. Nov. 2026 um 09:12 Uhr schrieb Acme <a@b.example>:\n\n> Hallo",
-    "german, without marks": "Am 16.11.2026 um 09:12 schrieb Acme:\n\nHallo",
-    "french": "Le lun. 16 nov. 2026 à 09:12, Acme <a@b.example> a écrit :\n\n> Bonjour",
-    "spanish": "El lun, 16 nov 2026 a las 9:12, Acme (<a@b.example>) escribió:\n\n> Hola",
-    "portuguese": "Em seg., 16 de nov. de 2026 às 09:12, Acme <a@b.example> escreveu:\n\n> Olá",
-    "italian": "Il giorno lun 16 nov 2026 alle ore 09:12 Acme <a@b.example> ha scritto:\n\n> Ciao",
-    "dutch": "Op ma 16 nov 2026 om 09:12 schreef Acme <a@b.example>:\n\n> Hallo",
-    "swedish": "Den mån 16 nov. 2026 kl 09:12 skrev Acme <a@b.example>:\n\n> Hej",
-    "danish": "Den man. 16. nov. 2026 kl. 09.12 skrev Acme <a@b.example>:\n\n> Hej",
-    "norwegian": "man. 16. nov. 2026 kl. 09:12 skrev Acme <a@b.example>:\n\n> Hei",
-    "finnish": "ma 16. marrask. 2026 klo 9.12 Acme <a@b.example> kirjoitti:\n\n> Hei",
-    "polish": "pon., 16 lis 2026 o 09:12 Acme <a@b.example> napisał(a):\n\n> Witaj",
-    "czech": "po 16. 11. 2026 v 9:12 odesílatel Acme <a@b.example> napsal:\n\n> Ahoj",
-    "hungarian": "Acme <a@b.example> ezt írta (időpont: 2026. nov. 16., H, 9:12):\n\n> Szia",
-    "romanian": "În lun., 16 nov. 2026 la 09:12, Acme <a@b.example> a scris:\n\n> Salut",
-    "russian": "пн, 16 нояб. 2026 г. в 09:12, Acme <a@b.example>:\n\n> Привет",
-    "ukrainian": "пн, 16 лист. 2026 р. о 09:12 Acme <a@b.example> пише:\n\n> Привіт",
-    "greek": "Στις Δευ 16 Νοε 2026 στις 9:12 π.μ., ο/η Acme <a@b.example> έγραψε:\n\n> Γεια",
-    "turkish": "Acme <a@b.example>, 16 Kas 2026 Pzt, 09:12 tarihinde şunu yazdı:\n\n> Merhaba",
-    "hebrew": "\u200fבתאריך יום ב׳, 16 בנוב׳ 2026 ב-9:12 מאת \u202aAcme\u202c <\u202aa@b.example\u202c>:\n\n> שלום",
-    "arabic": "في الاثنين، 16 نوفمبر 2026 في 9:12 ص تمت كتابة ما يلي بواسطة Acme <a@b.example>:\n\n> مرحبا",
-    "chinese": "Acme <a@b.example> 于2026年11月16日周一 09:12写道：\n\n> 你好",
-    "taiwanese": "Acme <a@b.example> 於 2026年11月16日 週一 上午9:12寫道：\n\n> 你好",
-    "japanese": "2026年11月16日(月) 9:12 Acme <a@b.example>:\n\n> こんにちは",
-    "korean": "2026년 11월 16일 (월) 오전 9:12, Acme <a@b.example>님이 작성:\n\n> 안녕하세요",
-    "vietnamese": "Vào Th 2, 16 thg 11, 2026 vào lúc 09:12 Acme <a@b.example> đã viết:\n\n> Xin chào",
-    "indonesian": "Pada Sen, 16 Nov 2026 pukul 09.12 Acme <a@b.example> menulis:\n\n> Halo",
-    "outlook": "From: Acme <a@b.example>\nSent: Monday, November 16, 2026 9:12 AM\nTo: Anna\nSubject: Order\n\nHello",
-    "outlook, under a line": "________________________________\nFrom: Acme <a@b.example>\nSent: Monday\n\nHello",
-    "outlook, wrapped": "From: Acme Support\n<a@b.example>\nSent: Monday, November 16, 2026 9:12 AM\nTo: Anna\n\nHi",
-    "outlook, german": "Von: Acme <a@b.example>\nGesendet: Montag, 16. November 2026 09:12\nAn: Anna\nBetreff: X\n\nJa",
-    "outlook, in stars": "*From:* Acme [mailto:a@b.example]\n*Sent:* Monday, November 16, 2026\n*To:* Anna\n\nHi",
-    "outlook, chinese": "发件人: Acme <a@b.example>\n发送时间: 2026年11月16日 9:12\n收件人: Anna\n主题: 订单\n\n你好",
-    "original message": "-----Original Message-----\nFrom: a@b.example\n\nHello",
-    "original message, german": "-----Ursprüngliche Nachricht-----\nVon: Acme\n\nHallo",
-    "original message, danish": "-------- Oprindelig besked --------\nFra: Acme <a@b.example>\nDato: 16.11.2026\n\nHej",
-    "zoho": "---- On Mon, 16 Nov 2026 09:12:00 +0100 a@b.example wrote ----\n\nHello",
-    "forwarded": "---------- Forwarded message ---------\nFrom: Acme <a@b.example>\nDate: Mon\nSubject: X\n\nHello",
-    "marks alone": "> Hello\n> Anna",
-    "no colon": "On Nov 16, 2026, at 9:12, Acme <a@b.example> wrote\n\nHello",
-}
-
-SIGNATURES = {
-    "delimiter": "-- \nAnna Weber\nExample Ltd",
-    "iphone": "Sent from my iPhone",
-    "iphone, german": "Von meinem iPhone gesendet",
-    "iphone, french": "Envoyé de mon iPhone",
-    "iphone, japanese": "iPhoneから送信",
-    "iphone, turkish": "iPhone'umdan gönderildi",
-    "outlook on a phone": "Get Outlook for Android<https://aka.ms/AAb9ysg>",
-    "outlook on a phone, dutch": "Verzonden vanaf Outlook voor Android<https://aka.ms/AAb9ysg>",
-    "samsung, spanish": "Enviado desde mi Samsung Galaxy",
-    "closing": "Kind regards,\n\nAnna Weber\nHead of Cups, Example Ltd",
-    "list": "_______________________________________________\nusers mailing list\nhttps://lists.example/users",
-}
+# step, reply, what it is for us, what it says of the account
+ROWS = [
+    ("greeting", "421 4.3.2 Service not available", ErrorCode.PROVIDER_UNAVAILABLE, None),
+    ("greeting", "554 5.7.1 Connection refused", ErrorCode.PROVIDER_UNAVAILABLE, None),
+    ("EHLO", "421 4.4.2 Timeout", ErrorCode.PROVIDER_UNAVAILABLE, None),
+    ("AUTH", "535 5.7.8 Username and Password not accepted", ErrorCode.ACCOUNT_REAUTH_REQUIRED, Health.REAUTH_REQUIRED),
+    ("AUTH", "534 5.7.9 Application-specific password required", ErrorCode.ACCOUNT_REAUTH_REQUIRED,
+     Health.REAUTH_REQUIRED),
+    ("AUTH", "538 5.7.11 Encryption required", ErrorCode.ACCOUNT_REAUTH_REQUIRED, Health.REAUTH_REQUIRED),
+    ("AUTH", "454 4.7.0 Temporary authentication failure", ErrorCode.PROVIDER_UNAVAILABLE, None),
+    ("AUTH", "421 4.7.0 Too many login attempts", ErrorCode.PROVIDER_UNAVAILABLE, None),
+    ("MAIL", "530 5.7.0 Authentication required", ErrorCode.ACCOUNT_REAUTH_REQUIRED, Health.REAUTH_REQUIRED),
+    ("MAIL", "550 5.7.60 Client does not have permissions to send as this sender", ErrorCode.ACCOUNT_DISCONNECTED,
+     Health.DISCONNECTED),
+    ("MAIL", "501 5.1.7 Invalid sender", ErrorCode.ACCOUNT_DISCONNECTED, Health.DISCONNECTED),
+    ("MAIL", "553 sender rejected", ErrorCode.ACCOUNT_DISCONNECTED, Health.DISCONNECTED),
+    ("MAIL", "552 5.3.4 Message size exceeds fixed limit", ErrorCode.FILE_TOO_LARGE, None),
+    ("MAIL", "552 Message too big", ErrorCode.FILE_TOO_LARGE, None),
+    ("MAIL", "452 4.3.1 Insufficient system storage", ErrorCode.PROVIDER_UNAVAILABLE, None),
+    ("MAIL", "421 4.7.0 Try again later", ErrorCode.RATE_LIMITED, None),
+    ("MAIL", "555 5.5.4 Unsupported option", ErrorCode.INTERNAL, None),
+    ("RCPT", "550 5.1.1 The account that you tried to reach does not exist", ErrorCode.RECIPIENT_UNKNOWN, None),
+    ("RCPT", "550 5.1.10 Recipient not found", ErrorCode.RECIPIENT_UNKNOWN, None),
+    ("RCPT", "551 User not local", ErrorCode.RECIPIENT_UNKNOWN, None),
+    ("RCPT", "553 5.1.3 Bad destination mailbox address syntax", ErrorCode.RECIPIENT_UNKNOWN, None),
+    ("RCPT", "550 No such user here", ErrorCode.RECIPIENT_UNKNOWN, None),
+    ("RCPT", "550 5.0.0 Unknown user", ErrorCode.RECIPIENT_UNKNOWN, None),
+    ("RCPT", "550 5.2.1 The email account is disabled", ErrorCode.RECIPIENT_UNKNOWN, None),
+    ("RCPT", "550 5.2.1 Not now", ErrorCode.CONTENT_REJECTED, None),
+    ("RCPT", "552 5.2.2 Mailbox full", ErrorCode.UNDELIVERED, None),
+    ("RCPT", "550 5.1.8 Sender address rejected", ErrorCode.ACCOUNT_DISCONNECTED, Health.DISCONNECTED),
+    ("RCPT", "550 5.7.1 Blocked by policy", ErrorCode.CONTENT_REJECTED, None),
+    ("RCPT", "550 Go away", ErrorCode.CONTENT_REJECTED, None),
+    ("RCPT", "450 4.7.1 Greylisted, try again in 300 seconds", ErrorCode.RATE_LIMITED, None),
+    ("RCPT", "450 4.2.1 The user is receiving mail too quickly", ErrorCode.RATE_LIMITED, None),
+    ("RCPT", "452 4.2.2 Mailbox full", ErrorCode.RATE_LIMITED, None),
+    ("RCPT", "452 4.5.3 Too many recipients", ErrorCode.RATE_LIMITED, None),
+    ("RCPT", "451 4.3.0 Temporary lookup failure", ErrorCode.RATE_LIMITED, None),
+    ("RCPT", "421 4.3.2 Shutting down", ErrorCode.PROVIDER_UNAVAILABLE, None),
+    ("DATA", "451 4.3.0 Try again", ErrorCode.PROVIDER_UNAVAILABLE, None),
+    ("DATA", "503 5.5.1 Bad sequence", ErrorCode.INTERNAL, None),
+    ("dot", "550 5.7.26 Unauthenticated email is not accepted due to DMARC policy", ErrorCode.CONTENT_REJECTED, None),
+    ("dot", "554 5.7.1 Message is spam", ErrorCode.CONTENT_REJECTED, None),
+    ("dot", "554 5.6.0 Virus found", ErrorCode.CONTENT_REJECTED, None),
+    ("dot", "552 5.2.3 Message length exceeds limit", ErrorCode.FILE_TOO_LARGE, None),
+    ("dot", "451 4.7.28 Unusual rate of mail", ErrorCode.RATE_LIMITED, None),
+    ("dot", "421 4.7.28 Unusual rate of mail", ErrorCode.RATE_LIMITED, None),
+    ("dot", "554 Transaction failed", ErrorCode.CONTENT_REJECTED, None),
+]  # fmt: skip
 
 
-def _words(parts: Parts) -> list[str]:
-    return sorted(" ".join(parts).split())
+@pytest.mark.parametrize(("step", "reply", "code", "health"), ROWS, ids=[f"{row[0]}-{row[1][:9]}" for row in ROWS])
+async def test_a_reply_means_what_the_table_says(step: str, reply: str, code: ErrorCode, health: Health | None) -> None:
+    async with ScriptedServer({step: reply}) as server, channel() as sender:
+        owner = account(server.port)
+        failure = await refused(sender, call(sender, owner), owner)
+    assert (failure.code, failure.health, failure.certain) == (code, health, True)
 
 
-@pytest.mark.parametrize("between", ["\n\n", "\n"], ids=["after a blank line", "without one"])
-@pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
-def test_a_quote_is_cut_off(quote: str, between: str) -> None:
-    text = NEW + between + quote
-    parts = split(text)
-    assert parts.text == NEW
-    assert _words(parts) == sorted(text.split())
+async def test_a_server_that_is_not_there_is_an_outage() -> None:
+    async with ScriptedServer() as server:
+        port = server.port
+    async with channel() as sender:
+        owner = account(port)
+        failure = await refused(sender, call(sender, owner), owner)
+    assert (failure.code, failure.certain) == (ErrorCode.PROVIDER_UNAVAILABLE, True)
 
 
-@pytest.mark.parametrize("signature", SIGNATURES.values(), ids=SIGNATURES)
-@pytest.mark.parametrize(
-    "quote", ["", "\n\n" + QUOTES["english"], "\n" + QUOTES["outlook"]], ids=["alone", "gmail", "outlook"]
-)
-def test_a_signature_is_cut_off(signature: str, quote: str) -> None:
-    parts = split(f"{NEW}\n\n{signature}{quote}")
-    assert parts.text == NEW
-    assert parts.signature.split() == signature.split()
+def test_every_row_ends_in_what_we_can_act_on() -> None:
+    for enhanced, rule in ENHANCED.items():
+        expected = {ErrorClass.RATE, ErrorClass.TRANSIENT} if enhanced.startswith("4") else None
+        error_class = ERRORS[rule.code].error_class
+        assert (error_class in expected) if expected else error_class not in (ErrorClass.RATE, ErrorClass.TRANSIENT)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "On the other hand, I would like to keep it.\n\nOn Monday I will be away.",
-        "With regards to the payment, I have a question.\n\nPlease call me.",
-        "These are the times:\n\n2026-01-15 14:30:25\n15.01.2026 14:30\n\nWhich one suits you?",
-        "Here is my analysis:\n\n## Key points\n----\n\n1. Faster\n\n----\n\n====\n\nThat is all.",
-        "It was sent from my iPhone. Please check the attachment. It is large.",
-        "Name: Anna\nCity: Berlin\nColour: blue",
-        "I wrote to you on 12 May: nobody has answered.\n\nWhat now?",
-        "The values are &gt; 100 and &lt; 200.",
-        "See https://example.com/who-wrote-this for more.",
-        "begin\nend",
-    ],
-)
-def test_what_is_no_quote_stays(text: str) -> None:
-    assert split(text) == Parts(text)
+def test_a_recipient_who_gets_too_much_holds_nobody_else_back() -> None:
+    for reply in ((450, "4.7.1 greylisted"), (452, "4.2.2 full"), (451, "4.3.0 lookup")):
+        failure = refusal(Stage.RCPT, *reply)
+        assert (failure.scope, failure.code) == ("pair", ErrorCode.RATE_LIMITED)
+        assert failure.retry_after is not None
+        assert failure.retry_after >= 60
 
 
-def test_answers_between_quotes_stay_where_they_are() -> None:
-    text = "On 16.11.26 09:12, Acme wrote:\n> Which color?\n\nBlue.\n\n> Which size?\n\nLarge."
-    assert split(text).text == text
+def test_replies_repeat_nobodys_address() -> None:
+    text = f"5.1.1 <{CONTACT}>: Recipient address rejected: User unknown; see https://example.net/?p={CONTACT}"
+    failure = refusal(Stage.RCPT, 550, text)
+    assert failure.detail is not None
+    assert CONTACT not in failure.detail
+    assert "Ida" not in (failure.detail or "").title().split()
+    assert failure.provider_code == "550 5.1.1"
 
 
-def test_an_answer_below_the_quote_is_the_new_part() -> None:
-    parts = split("On 16.11.26 09:12, Acme wrote:\n> Which color?\n> Red?\n\nBlue.")
-    assert parts == Parts("Blue.", "On 16.11.26 09:12, Acme wrote:\n> Which color?\n> Red?")
+@pytest.mark.parametrize("text", ["5.123.456 x", "9.9.9 x", "", "x" * 100_000, "\r\n\x00"])
+def test_what_a_server_makes_up_is_no_new_code(text: str) -> None:
+    known = {f"{code}" for code in range(200, 600)} | {"odd"}
+    for code in (550, 450, 999, 0):
+        assert refusal(Stage.RCPT, code, text).provider_code in known
 
 
-def test_a_forwarded_mail_without_a_word_of_its_own_is_all_new() -> None:
-    assert split(QUOTES["forwarded"]).text == QUOTES["forwarded"]
-
-
-_PIECES = [
-    NEW,
-    *QUOTES.values(),
-    *SIGNATURES.values(),
-    "> more",
-    "",
-    "-- ",
-    "---",
-    "Yes.",
-    "From: me",
-    "wrote:",
-    "\xa0",
-    "\u200b",
-]
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(_PIECES), max_size=8), st.sampled_from(["\n", "\n\n"]))
-def test_no_word_is_lost(pieces: list[str], between: str) -> None:
-    text = between.join(pieces)
-    assert _words(split(text)) == sorted(text.split())
-
-
-# ------------------------------------------------------------------------------------------------------------ html
-
-HTML_QUOTES = {
-    "gmail": '<div class="gmail_quote"><div class="gmail_attr">On Mon wrote:</div><blockquote>Hello</blockquote></div>',
-    "apple": '<blockquote type="cite"><div>On 16. Nov 2026, Acme wrote:</div>Hello</blockquote>',
-    "thunderbird": '<div class="moz-cite-prefix">On 16.11.26 wrote:</div><blockquote type="cite">Hello</blockquote>',
-    "outlook on the web": '<div id="appendonsend"></div><hr><div id="divRplyFwdMsg">From: Acme</div><div>Hello</div>',
-    "outlook on a desktop": (
-        '<div><div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3pt"><p><b>From:</b> Acme</p></div></div>'
-        "<p>Hello</p>"
-    ),
-    "yahoo": '<div id="ydpyahoo_quoted_1" class="yahoo_quoted"><div>On Monday, Acme wrote:</div>Hello</div>',
-    "proton": '<div class="protonmail_quote">On Monday, Acme wrote:<blockquote>Hello</blockquote></div>',
-    "gmx": '<div name="quote"><b>Von:</b> Acme<div>Hello</div></div>',
-    "qq": "<includetail><div>--- Original ---</div><div>Hello</div></includetail>",
-    "mail.ru": "<blockquote>16 ноября 2026, 9:12 от Acme &lt;a@b.example&gt;:<br>Hello</blockquote>",
-    "an attribution above a plain quote": "<p>On 16.11.2026 Acme wrote:</p><blockquote>Hello</blockquote>",
-    "no mark at all": (
-        "<p>From: Acme &lt;a@b.example&gt;<br>Sent: Monday, November 16, 2026 9:12 AM<br>To: Anna</p><p>Hello</p>"
-    ),
-}
-
-
-@pytest.mark.parametrize("quote", HTML_QUOTES.values(), ids=HTML_QUOTES)
-def test_a_quote_in_html_is_cut_off(quote: str) -> None:
-    body = body_of(
-        Contents([Segment(html=f"<html><body><div>Thanks, <b>that</b> helps.</div><br>{quote}</body></html>")])
-    )
-    assert body.text == "Thanks, that helps."
-    assert "Hello" in body.quoted_text
-    assert sorted(f"{body.text} {body.quoted_text}".split()) == sorted(body.full_text.split())
-    assert "Hello" not in body.html and "Hello" in body.quoted_html
+def test_settings_that_are_missing_are_named() -> None:
+    assert errors.misconfigured("x").health is Health.DISCONNECTED
