@@ -56,6 +56,7 @@ from shared.stream.deadletter import DeadLetters
 from shared.stream.log import Log
 from shared.stream.parking import Parking
 from shared.stream.records import Partition, Record
+from shared.stream.waves import Wave
 from shared.workers import Workers
 
 
@@ -110,6 +111,7 @@ class Reading:
     handle: Callable[[Record], Awaitable[None]]
     lane_of: Callable[[Record], bytes]
     poisoned: Callable[[Record], Awaitable[None]] | None = None
+    wave: Wave | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -146,10 +148,13 @@ class NormaliseRole:
             parser,
         )
         self._topic = common.topics.raw(common.name)
+        self._parsed = parser is not None
 
     def reading(self) -> Reading:
+        # What is parsed in worker processes goes through them one by one.
+        wave = None if self._parsed else self.normaliser.wave
         options = {"on_overdue": self.normaliser.overdue}
-        return Reading(self._topic, self.normaliser.handle, lambda record: record.key or b"", options=options)
+        return Reading(self._topic, self.normaliser.handle, lambda r: r.key or b"", wave=wave, options=options)
 
     async def close(self) -> None:
         await self.contacts.close()
@@ -239,7 +244,7 @@ class DeliverRole:
             "accepts": self.parked.has_room,
         }
         topic = self._common.topics.outbound(self._common.name)
-        return Reading(topic, self.deliverer.handle, lane_of, self.deliverer.poisoned, options)
+        return Reading(topic, self.deliverer.handle, lane_of, self.deliverer.poisoned, options=options)
 
     def routes(self, bodies: Bodies) -> list[web.RouteDef]:
         """What would become of a command: asked where commands are delivered."""
@@ -289,7 +294,7 @@ class MediaRole:
             "on_revoked": self.parked.revoked,
             "accepts": self.parked.has_room,
         }
-        return Reading(self._topic, self.handler.handle, message_lane, self.handler.poisoned, options)
+        return Reading(self._topic, self.handler.handle, message_lane, self.handler.poisoned, options=options)
 
 
 class PullRole:

@@ -7,7 +7,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from random import randrange
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import libvalkey
 from valkey.asyncio import Connection, Valkey, ValkeyCluster
@@ -34,12 +34,54 @@ class _Unsendable(Exception):
         self.cause = cause
 
 
+class _Answer(Protocol):
+    """What a call's answer is given to: a future, or its place among the answers of several calls."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Any, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
 class _Waiting(NamedTuple):
     """A call and its answer to come; `script` is the text behind a hash that the server may not know."""
 
     arguments: tuple[Any, ...]
-    answer: asyncio.Future[Any]
+    answer: _Answer
     script: str | None
+
+
+class _Together:
+    """The answers of several calls, in order, as one future: one that is waited for costs the loop as much as many."""
+
+    def __init__(self, count: int) -> None:
+        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self.answers: list[Any] = [None] * count
+        self.open = count
+
+
+class _Place:
+    """Where one of them goes."""
+
+    __slots__ = ("_index", "_together")
+
+    def __init__(self, together: _Together, index: int) -> None:
+        self._together = together
+        self._index = index
+
+    def done(self) -> bool:
+        return self._together.future.done()
+
+    def set_result(self, result: Any) -> None:
+        together = self._together
+        together.answers[self._index] = result
+        together.open -= 1
+        if not together.open:
+            together.future.set_result(together.answers)
+
+    def set_exception(self, exception: BaseException) -> None:
+        self._together.future.set_exception(exception)
 
 
 class _Connection(Connection):
@@ -120,24 +162,47 @@ class Client:
 
     def call(self, *arguments: Any) -> asyncio.Future[Any]:
         """One command; awaiting its answer raises StateUnavailable."""
-        return self._put(arguments, None)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._put(arguments, answer, None)
+        return answer
+
+    def calls(self, calls: Sequence[tuple[Any, ...]]) -> asyncio.Future[list[Any]]:
+        """Several commands; fails as `scripts` does."""
+        return self._put_all(calls, None)
 
     def script(self, text: str, keys: Sequence[str], arguments: Sequence[Any]) -> asyncio.Future[Any]:
         """One script by its hash; it is loaded where it is not known. Awaiting its answer raises StateUnavailable."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._put(("EVALSHA", self._hash(text), len(keys), *keys, *arguments), answer, text)
+        return answer
+
+    def scripts(self, text: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> asyncio.Future[list[Any]]:
+        """One script with several keys and arguments, not atomic together. Awaiting the answers raises
+        StateUnavailable when one of them failed: the others may have been carried out."""
+        sha = self._hash(text)
+        return self._put_all([("EVALSHA", sha, len(names), *names, *arguments) for names, arguments in calls], text)
+
+    def _hash(self, text: str) -> str:
         sha = self._hashes.get(text)
         if sha is None:
             sha = self._hashes[text] = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        return self._put(("EVALSHA", sha, len(keys), *keys, *arguments), text)
+        return sha
 
-    def _put(self, arguments: tuple[Any, ...], script: str | None) -> asyncio.Future[Any]:
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    def _put_all(self, calls: Sequence[tuple[Any, ...]], script: str | None) -> asyncio.Future[list[Any]]:
+        together = _Together(len(calls))
+        if not calls:
+            together.future.set_result([])
+        for index, arguments in enumerate(calls):
+            self._put(arguments, _Place(together, index), script)
+        return together.future
+
+    def _put(self, arguments: tuple[Any, ...], answer: _Answer, script: str | None) -> None:
         if self._hung is not None or len(self._waiting) >= self._max_waiting:
             self._settle(answer, StateUnavailable("no answer" if self._hung else "too many calls are waiting"))
-            return answer
+            return
         self._waiting.append(_Waiting(arguments, answer, script))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send(), name="state-sender")
-        return answer
 
     async def _send(self) -> None:
         while self._waiting:
@@ -199,7 +264,7 @@ class Client:
         if isinstance(self._connection, Valkey):
             await self._connection.connection_pool.disconnect(inuse_connections=False)
 
-    def _settle(self, future: asyncio.Future[Any], answer: Any) -> None:
+    def _settle(self, future: _Answer, answer: Any) -> None:
         if isinstance(answer, Exception) and not isinstance(answer, (_Unsendable, StateUnavailable)):
             answer = answer if is_ours(answer) else StateUnavailable(kind_of(answer))
         if isinstance(answer, StateUnavailable):

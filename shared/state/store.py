@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import orjson
@@ -31,6 +31,35 @@ class Observed:
     conversation: Fields
     quota_used: int
     merged_into: str | None = None
+
+
+class Observation(NamedTuple):
+    """What `observe` is told of an inbound item, and asked: see there."""
+
+    conversation_id: str
+    event_ids: Sequence[str] = ()
+    target_ids: Sequence[str] = ()
+    opened_at: int | None = None
+    last_ref: str = ""
+    fields: Mapping[str, str] = {}
+
+
+class Confirmation(NamedTuple):
+    """What `confirm` is told: see there."""
+
+    conversation_id: str
+    event_ids: Sequence[str] = ()
+    messages: Mapping[str, str] = {}
+    fields: Mapping[str, str] = {}
+
+
+class Confirmed(NamedTuple):
+    """A conversation once its events are out, and how many messages count against its quota; `merged_into` is the peer
+    of the conversation that it has become part of meanwhile."""
+
+    conversation: Fields
+    quota_used: int
+    merged_into: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +100,18 @@ def _fields(flat: Sequence[Any]) -> Fields:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+def _observed(asked: Observation, answer: Sequence[Any]) -> Observed:
+    seen, targets, flat, used, into = answer
+    if into:
+        return Observed(frozenset(), {}, {}, 0, into)
+    return Observed(
+        frozenset(event for event, flag in zip(asked.event_ids, seen, strict=True) if flag),
+        dict(zip(asked.target_ids, targets, strict=True)),
+        _fields(flat),
+        used,
+    )
+
+
 class Store:
     """State shared by all replicas. Every method raises StateUnavailable."""
 
@@ -94,59 +135,38 @@ class Store:
         last_ref: str = "",
         fields: Mapping[str, str] | None = None,
     ) -> Observed:
-        """Take note of an inbound item before its events are published, and read what they need.
+        """As `observe_all`, of one conversation."""
+        asked = Observation(conversation_id, event_ids, target_ids, opened_at, last_ref, fields or {})
+        return (await self.observe_all([asked]))[0]
+
+    async def observe_all(self, asked: Sequence[Observation]) -> list[Observed]:
+        """Take note of inbound items before their events are published, and read what they need, in one round trip.
 
         `opened_at` (ms) is the provider's time of a message that opens the window; the newest wins.
         """
-        at = ConversationKeys(conversation_id)
-        seen, targets, flat, used, into = await self.client.script(
-            keys.OBSERVE,
-            [at.record, at.quota, at.cancelled, at.joined, *map(at.seen, event_ids), *map(at.message, target_ids)],
-            [
-                keys.CONVERSATION.ttl,
-                len(event_ids),
-                "" if opened_at is None else opened_at,
-                last_ref,
-                orjson.dumps(dict(fields or {})),
-            ],
-        )
-        if into:
-            return Observed(frozenset(), {}, {}, 0, into)
-        return Observed(
-            frozenset(event for event, flag in zip(event_ids, seen, strict=True) if flag),
-            dict(zip(target_ids, targets, strict=True)),
-            _fields(flat),
-            used,
-        )
+        calls = []
+        for conversation_id, event_ids, target_ids, opened_at, last_ref, fields in asked:
+            at = ConversationKeys(conversation_id)
+            names = [at.record, at.quota, at.cancelled, at.joined]
+            names += [*map(at.seen, event_ids), *map(at.message, target_ids)]
+            opened = "" if opened_at is None else opened_at
+            written = orjson.dumps(fields) if fields else b"{}"
+            calls.append((names, (keys.CONVERSATION.ttl, len(event_ids), opened, last_ref, written)))
+        answers = await self.client.scripts(keys.OBSERVE, calls)
+        return [_observed(*pair) for pair in zip(asked, answers, strict=True)]
 
-    async def confirm(
-        self,
-        conversation_id: str,
-        *,
-        event_ids: Sequence[str] = (),
-        messages: Mapping[str, str] | None = None,
-        fields: Mapping[str, str] | None = None,
-    ) -> tuple[Fields, int, str | None]:
-        """The events are on the topic: remember them, their messages, and what was told of the conversation.
-
-        Returns the conversation after it, how many messages count against the quota, and the peer of the conversation
-        that it has become part of meanwhile.
-        """
-        at = ConversationKeys(conversation_id)
-        refs = messages or {}
-        flat, used, into = await self.client.script(
-            keys.CONFIRM,
-            [at.record, at.quota, at.joined, *map(at.seen, event_ids), *map(at.message, refs)],
-            [
-                keys.SEEN.ttl,
-                keys.MESSAGE.ttl,
-                keys.CONVERSATION.ttl,
-                len(event_ids),
-                orjson.dumps(dict(fields or {})),
-                *refs.values(),
-            ],
-        )
-        return _fields(flat), used, into or None
+    async def confirm_all(self, told: Sequence[Confirmation]) -> list[Confirmed]:
+        """The events are on the topic: remember them, their messages (message id → provider reference), and what was
+        told of the conversations, in one round trip."""
+        calls = []
+        for conversation_id, event_ids, messages, fields in told:
+            at = ConversationKeys(conversation_id)
+            names = [at.record, at.quota, at.joined, *map(at.seen, event_ids), *map(at.message, messages)]
+            lives = (keys.SEEN.ttl, keys.MESSAGE.ttl, keys.CONVERSATION.ttl)
+            written = orjson.dumps(fields) if fields else b"{}"
+            calls.append((names, (*lives, len(event_ids), written, *messages.values())))
+        answers = await self.client.scripts(keys.CONFIRM, calls)
+        return [Confirmed(_fields(flat), used, into or None) for flat, used, into in answers]
 
     async def recall(
         self, conversation_id: str, event_ids: Sequence[str], target_ids: Sequence[str]
@@ -169,15 +189,10 @@ class Store:
         known: str = await self.client.script(keys.ADOPT, [key], [keys.ALIAS.ttl, peer])
         return known
 
-    async def peer(self, channel: str, account_id: str, alias: str) -> str | None:
-        """The peer that goes by this alias, or None. A name in use is not forgotten."""
-        key = keys.alias(channel, account_id, alias)
-        known: str | None = await self.client.call("GETEX", key, "EX", keys.ALIAS.ttl)
-        return known
-
-    async def peers(self, channel: str, account_id: str, aliases: Sequence[str]) -> list[str | None]:
-        """The peers that go by these aliases, in one round trip."""
-        return await asyncio.gather(*(self.peer(channel, account_id, alias) for alias in aliases))
+    async def peers(self, channel: str, aliases: Sequence[tuple[str, str]]) -> list[str | None]:
+        """The peers that go by these aliases (account id, alias), in one round trip. A name in use is not forgotten."""
+        names = [keys.alias(channel, account_id, alias) for account_id, alias in aliases]
+        return await self.client.calls([("GETEX", name, "EX", keys.ALIAS.ttl) for name in names])
 
     async def rename(self, channel: str, account_id: str, alias: str, peer: str) -> None:
         """From now on this alias means `peer`."""

@@ -14,6 +14,7 @@ from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.lanes import Handler, Observe, PartitionLanes, Work
 from shared.stream.log import Log, Rebalanced
 from shared.stream.records import Partition, Record
+from shared.stream.waves import Wave, Waves
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ class Dispatcher:
     try: after `tries` of them, with growing pauses, `on_poison(record, error)` is awaited and the record is done
     with. `on_poison` may raise `NotNow` or `LogUnavailable` (asked again); anything else from it is fatal.
 
+    With `wave`, the first records of idle lanes are given to it together, at most one of a lane at a time; those that
+    it returns, and all of them when it raises, are handled as without. `slots` do not bound it.
+
     Before a partition is given up: everything fetched is finished, except what waits in `admit`, `NotNow` or a
     back-off, or behind a window of its own key: that is dropped, uncommitted. Then offsets are committed; then
     `on_revoked` is awaited.
@@ -99,6 +103,7 @@ class Dispatcher:
         on_overdue: Callable[[Record, str], Awaitable[bool]] | None = None,
         longest_wait: float = 60.0,
         admit: Handler | None = None,
+        wave: Wave | None = None,
         is_ephemeral: Callable[[Record], bool] | None = None,
         on_ephemeral: Handler | None = None,
         on_assigned: Rebalanced | None = None,
@@ -118,6 +123,8 @@ class Dispatcher:
         """
         if (is_ephemeral is None) != (on_ephemeral is None):
             raise ValueError("is_ephemeral and on_ephemeral come together")
+        if wave is not None and admit is not None:
+            raise ValueError("what is admitted one by one cannot be handled together")
         self.heartbeat = clock()
         self._log = log
         self._key_of = key_of
@@ -143,6 +150,7 @@ class Dispatcher:
             self._die,
             clock,
             sleep,
+            None if wave is None else Waves(wave, self._die),
         )
         self._consumer = log.consumer(
             group, topics, instance_id=instance_id, on_assigned=self._assigned, on_revoked=self._revoked

@@ -12,6 +12,7 @@ from typing import Protocol
 from shared.stream.errors import Fatal, LogUnavailable, NotNow
 from shared.stream.records import INJECTED, Partition, Record
 from shared.stream.tracker import Tracker
+from shared.stream.waves import Waves
 
 Handler = Callable[[Record], Awaitable[None]]
 
@@ -49,6 +50,7 @@ class Work:
     die: Callable[[Exception], None]
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
+    waves: Waves | None = None
 
 
 class Lane:
@@ -76,7 +78,7 @@ class PartitionLanes:
         self.draining = False
         self.starved = False
         self.bytes = 0  # of its open records, about
-        self._work = work
+        self.work = work
         self._room = room
 
     def put(self, record: Record, key: bytes) -> None:
@@ -89,6 +91,13 @@ class PartitionLanes:
             lane.records.append(record)
             return
         lane = self.lanes[key] = Lane(record)
+        if self.work.waves is None:
+            self.start(key, lane)
+        else:
+            self.work.waves.put(_InWave(self, key, lane))
+
+    def start(self, key: bytes, lane: Lane) -> None:
+        """Handle the records of a lane one by one."""
         lane.task = asyncio.create_task(self._run(key, lane))
 
     async def drain(self, patience: float, longest: int) -> None:
@@ -97,44 +106,54 @@ class PartitionLanes:
         self.draining = True
         for lane in self.lanes.values():
             while len(lane.records) > longest:
-                self._work.observe("given_up", lane.records.pop(), 0.0)
+                self.work.observe("given_up", lane.records.pop(), 0.0)
             if lane.waiting and lane.task is not None:
                 lane.task.cancel()
-        if tasks := self._tasks():
-            await asyncio.wait(tasks, timeout=patience)
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + patience
+        # A wave that ends may leave records to tasks of their own.
+        while (tasks := self._tasks()) and (left := ends - loop.time()) > 0:
+            await asyncio.wait(tasks, timeout=left)
         if late := self._tasks():
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=CANCEL_GRACE)
 
-    def _tasks(self) -> list[asyncio.Task[None]]:
-        return [lane.task for lane in self.lanes.values() if lane.task is not None]
+    def _tasks(self) -> set[asyncio.Task[None]]:
+        tasks = {lane.task for lane in self.lanes.values() if lane.task is not None}
+        if self.work.waves is not None and len(tasks) < len(self.lanes):
+            tasks |= self.work.waves.tasks
+        return tasks
 
     async def _run(self, key: bytes, lane: Lane) -> None:
         records = lane.records
         try:
             while records and await self._finish(records[0], lane):
-                record = records.popleft()
-                if record.offset != INJECTED:
-                    self.tracker.close(record.offset)
-                    self.bytes -= _size(record)
-                if self.starved:
-                    self._room(self)
+                self.done(lane)
         except asyncio.CancelledError:
             if not self.draining:
                 # Not ours: the handler let somebody else's cancellation through, and the record stays open.
-                self._work.die(RuntimeError("a handler was cancelled"))
+                self.work.die(RuntimeError("a handler was cancelled"))
             raise
         except Exception as error:
-            self._work.die(error)
+            self.work.die(error)
         finally:
             del self.lanes[key]
             for record in records:
-                self._work.observe("given_up", record, 0.0)
+                self.work.observe("given_up", record, 0.0)
+
+    def done(self, lane: Lane) -> None:
+        """The first record of a lane is done with."""
+        record = lane.records.popleft()
+        if record.offset != INJECTED:
+            self.tracker.close(record.offset)
+            self.bytes -= _size(record)
+        if self.starved:
+            self._room(self)
 
     async def _finish(self, record: Record, lane: Lane) -> bool:
         """Handle a record until it is done with. False: it was given up, and all behind it."""
-        work = self._work
+        work = self.work
         failures = 0
         waits_since: float | None = None
         while True:
@@ -172,7 +191,7 @@ class PartitionLanes:
 
     async def _overdue(self, record: Record, lane: Lane, seconds: float) -> bool:
         """Whether a record that has waited longer than a lane waits has found another place. Raises as handlers do."""
-        work = self._work
+        work = self.work
         if work.on_overdue is None or seconds < work.longest_wait or self.draining:
             return False
         if not await work.on_overdue(record, lane.stalled or ""):
@@ -200,13 +219,13 @@ class PartitionLanes:
     async def _poison(self, record: Record, error: Exception, lane: Lane) -> bool:
         while True:
             try:
-                await self._work.on_poison(record, error)
+                await self.work.on_poison(record, error)
             except (NotNow, LogUnavailable) as away:
                 if not await self._wait(_patience(away, lane), lane):
                     return False
             else:
                 lane.stalled = None
-                self._work.observe("poisoned", record, 0.0)
+                self.work.observe("poisoned", record, 0.0)
                 return True
 
     async def _wait(self, seconds: float, lane: Lane) -> bool:
@@ -215,10 +234,38 @@ class PartitionLanes:
         lane.waiting = True
         try:
             # Never earlier than was asked for, and not everybody in the same moment.
-            await self._work.sleep(seconds * random.uniform(1.0, 1.2))
+            await self.work.sleep(seconds * random.uniform(1.0, 1.2))
         finally:
             lane.waiting = False
         return True
+
+
+class _InWave:
+    """A lane without a task of its own, whose first record waits for a wave or is in one."""
+
+    __slots__ = ("_began", "_key", "_lane", "_share")
+
+    def __init__(self, share: PartitionLanes, key: bytes, lane: Lane) -> None:
+        self._share = share
+        self._key = key
+        self._lane = lane
+        self._began = 0.0
+
+    @property
+    def first(self) -> Record:
+        self._began = self._share.work.clock()
+        return self._lane.records[0]
+
+    def done(self) -> bool:
+        share, lane = self._share, self._lane
+        share.work.observe("handled", lane.records[0], share.work.clock() - self._began)
+        share.done(lane)
+        if not lane.records:
+            del share.lanes[self._key]
+        return bool(lane.records)
+
+    def alone(self) -> None:
+        self._share.start(self._key, self._lane)
 
 
 def _size(record: Record) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
-from time import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from shared.channel import (
@@ -14,34 +12,25 @@ from shared.channel import (
     Channel,
     Event,
     HealthChange,
-    InThread,
     LeftOut,
     Outcome,
     ReceivedItem,
     StatusUpdate,
 )
-from shared.contract import ids
-from shared.contract.content import Thread
-from shared.contract.events import EventType, Message
 from shared.contract.topics import Topics
 from shared.media.blobs import BlobMissing, Blobs, BlobsUnavailable
-from shared.policy.conversation import Conversation, from_fields
-from shared.policy.windows import rule_for
 from shared.runtime import metrics
 from shared.runtime.accounts.apps import may_tell_of
 from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
-from shared.runtime.inbound.enrich import FROM_CONTACT, Enriched, enrich, fields_of, remembered, target_of
 from shared.runtime.inbound.parsing import Parser
+from shared.runtime.inbound.publishing import Follows, Group, Publisher
 from shared.runtime.inbound.raw import RawRecord, read_raw, reason_of
-from shared.runtime.reporting.feed import StateFeed
-from shared.runtime.reporting.identity import Identities, merge_field, merged_peers
-from shared.runtime.reporting.publish import enqueue, event_envelope
-from shared.runtime.reporting.threads import Threads
+from shared.runtime.reporting.identity import Identities
 from shared.state.client import StateUnavailable
-from shared.state.store import Observed, Store
+from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable, NotNow
-from shared.stream.log import Log, Stored, acknowledged
+from shared.stream.log import Log
 from shared.stream.records import Record
 
 RETRY_SECONDS = 1.0
@@ -50,7 +39,7 @@ LARGE = 128 * 1024  # bytes; what is larger is read beside the event loop
 SEALED_PATIENCE = 120.0  # seconds that items wait for one account's record to be mended, where others can be opened
 
 
-class Effects(Protocol):
+class Effects(Follows, Protocol):
     """What follows from raw records beside events."""
 
     async def report(self, account: Account, update: StatusUpdate, traceparent: str | None) -> None:
@@ -61,15 +50,17 @@ class Effects(Protocol):
         """Something was learned about the account."""
         ...
 
-    def answer(self, account: Account, event: Event) -> None:
-        """The provider expects a call soon (`Event.answer`). Must not block."""
-        ...
 
-    def published(
-        self, account: Account, conversation_id: str, conversation: Conversation, events: Sequence[Event]
-    ) -> None:
-        """New events of a conversation are out. Must not block."""
-        ...
+@dataclass(slots=True)
+class _Plain:
+    """A raw record of one account about which nothing is odd so far."""
+
+    record: Record
+    account: Account
+    raw: RawRecord
+    events: list[Event]
+    others: Sequence[Outcome]
+    groups: list[Group] = field(default_factory=list)
 
 
 class Normaliser:
@@ -92,19 +83,11 @@ class Normaliser:
         self._parser = parser
         self._name = channel.capabilities.channel
         self._accounts = accounts
-        self._log = log_
-        self._store = store
         self._blobs = blobs
-        self._topic = topics.inbound(self._name)
         self._dead = dead
-        self._feed = StateFeed(channel.capabilities, log_, store, topics)
         self._identities = identities
-        self._threads = Threads(store)
         self._effects = effects
-        self._ingest_seconds = metrics.INGEST_SECONDS.labels(self._name)
-        self._lag_seconds = metrics.PROVIDER_LAG_SECONDS.labels(self._name)
-        self._duplicates = metrics.DUPLICATES.labels(self._name)
-        self._events = {kind: metrics.EVENTS.labels(self._name, kind) for kind in EventType}
+        self._publisher = Publisher(channel, log_, store, topics, identities, effects)
 
     async def handle(self, record: Record) -> None:
         """Handle one raw record. Raises NotNow while Kafka, Valkey or the blob store is away."""
@@ -172,7 +155,16 @@ class Normaliser:
         await self._give_up(record, "account_sealed", "the account's record cannot be opened")
 
     async def _tell(self, account: Account, outcomes: Sequence[Outcome], raw: RawRecord) -> None:
-        await self._publish(account, [o for o in outcomes if isinstance(o, Event)], raw)
+        events = [outcome for outcome in outcomes if isinstance(outcome, Event)]
+        conversation_ids = [await self._identities.conversation_of(event) for event in events]
+        for group in _groups(account, events, conversation_ids, raw):
+            await self._publisher.publish([group])
+            if group.failure is not None:
+                raise group.failure
+        await self._pass_on(account, outcomes, raw)
+
+    async def _pass_on(self, account: Account, outcomes: Sequence[Outcome], raw: RawRecord) -> None:
+        """What is no event."""
         for outcome in outcomes:
             if isinstance(outcome, StatusUpdate):
                 await self._effects.report(account, outcome, raw.traceparent)
@@ -183,6 +175,48 @@ class Normaliser:
         if not outcomes:  # a kind that the channel has no name for: still no item goes without a count
             metrics.LEFT_OUT.labels(self._name, "other").inc()
 
+    # --- many records together
+
+    async def wave(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Handle records of different lanes together. Returns those that are left, for `handle`: about which something
+        is odd, and which have failed; all of them are when it raises."""
+        plain = [one for record in records if (one := self._plain(record)) is not None]
+        found = await self._identities.conversations_of([one.events for one in plain])
+        first: list[_Plain] = []
+        taken: set[str] = set()
+        for one, conversation_ids in zip(plain, found, strict=True):
+            if taken.isdisjoint(conversation_ids):  # else it is behind another record of its conversation
+                taken.update(conversation_ids)
+                one.groups = _groups(one.account, one.events, conversation_ids, one.raw)
+                first.append(one)
+        await self._publisher.publish([group for one in first for group in one.groups])
+        out = [one for one in first if all(group.failure is None for group in one.groups)]
+        rest = [one for one in out if one.others or not one.events]
+        ends = await asyncio.gather(
+            *(self._pass_on(one.account, one.others, one.raw) for one in rest), return_exceptions=True
+        )
+        failed = {id(one) for one, end in zip(rest, ends, strict=True) if end is not None}
+        handled = {id(one.record) for one in out if id(one) not in failed}
+        return [record for record in records if id(record) not in handled]
+
+    def _plain(self, record: Record) -> _Plain | None:
+        """The record, read; None for what takes a closer look, or fails: `handle` finds out why."""
+        raw = read_raw(record)
+        body = record.value or b""
+        if raw.blob is not None or len(body) >= LARGE:
+            return None
+        try:
+            accounts = self._accounts.find(raw.account_id, raw.external_id)
+            if len(accounts) != 1 or not may_tell_of(self._channel, raw.app, accounts[0].record):
+                return None
+            item = ReceivedItem(accounts[0].record, body, raw.received_at, record.offset, raw.blob)
+            outcomes = self._channel.normalise(item)
+        except Exception:
+            return None
+        events = [outcome for outcome in outcomes if isinstance(outcome, Event)]
+        others = [outcome for outcome in outcomes if not isinstance(outcome, Event)]
+        return _Plain(record, accounts[0], raw, events, others)
+
     async def _give_up(self, record: Record, code: str, detail: str) -> None:
         try:
             await self._dead.put(record, code, detail)
@@ -190,177 +224,9 @@ class Normaliser:
             raise NotNow(RETRY_SECONDS, "log_unavailable") from None
         metrics.DEAD_LETTERS.labels(self._name, code).inc()
 
-    async def _publish(self, account: Account, events: Sequence[Event], raw: RawRecord) -> None:
-        by_conversation: dict[str, list[Event]] = {}
-        for event in events:
-            by_conversation.setdefault(await self._identities.conversation_of(event), []).append(event)
-        for conversation_id, group in by_conversation.items():
-            await self._publish_group(account, conversation_id, group, raw)
 
-    async def _publish_group(self, account: Account, conversation_id: str, events: list[Event], raw: RawRecord) -> None:
-        """Publish the events of one conversation: note, publish, confirm."""
-        event_ids = [self._event_id(account, event) for event in events]
-        targets = list({target for target in map(target_of, events) if target})
-        conversation_id, observed = await self._observe(account, conversation_id, events, event_ids, targets, raw)
-        unseen = [event_id for event_id in event_ids if event_id not in observed.seen]
-        fresh = [e for e, event_id in zip(events, event_ids, strict=True) if event_id not in observed.seen]
-        self._duplicates.inc(len(events) - len(fresh))
-        # What an event says of the conversation is written once it is out: an old one that comes again says nothing.
-        said = fields_of(fresh)
-        conversation = from_fields(observed.conversation | said, observed.quota_used)
-        conversation = await self._count_echoes(conversation_id, conversation, fresh)
-        fresh, threads = await self._in_threads(conversation_id, observed, fresh)
-        enriched = self._enriched(account, conversation_id, conversation, observed, fresh)
-        enriched = replace(enriched, fields=said | enriched.fields)
-        await self._send(account, conversation_id, conversation, enriched, unseen, raw)
-        for thread_id, thread in threads:
-            await self._threads.keep(conversation_id, thread_id, thread)
-        self._effects.published(account, conversation_id, conversation, fresh)
-        for event in fresh:
-            if event.answer is not None:
-                self._effects.answer(account, event)
-
-    async def _observe(
-        self,
-        account: Account,
-        conversation_id: str,
-        events: Sequence[Event],
-        event_ids: Sequence[str],
-        targets: Sequence[str],
-        raw: RawRecord,
-    ) -> tuple[str, Observed]:
-        """Take note of the events in the conversation that theirs has become, and look into those that became part of
-        it: what was said there is not told again, and can be replied to."""
-        opening = [e for e in events if e.opens_window]
-        newest = max(opening, key=lambda e: e.data.occurred_at, default=None)
-        while True:
-            observed = await self._store.observe(
-                conversation_id,
-                event_ids=event_ids,
-                target_ids=targets,
-                # A provider's clock may run ahead of ours; what has been received cannot lie in the future.
-                opened_at=None if newest is None else _ms(min(newest.data.occurred_at, raw.received_at)),
-                last_ref="" if newest is None else newest.provider_ref or "",
-            )
-            if observed.merged_into is None:
-                break
-            conversation_id = await self._identities.root_of(conversation_id)
-        for peer in merged_peers(observed.conversation):
-            before = ids.conversation_id(self._name, account.account_id, peer)
-            missing = [target for target, ref in observed.targets.items() if not ref]
-            seen, found = await self._store.recall(before, event_ids, missing)
-            observed = replace(observed, seen=observed.seen | seen, targets=observed.targets | found)
-        return conversation_id, observed
-
-    async def _in_threads(
-        self, conversation_id: str, observed: Observed, events: Sequence[Event]
-    ) -> tuple[list[Event], list[tuple[str, InThread]]]:
-        """The events with the threads they belong to, and what is to be kept of those once the events are out."""
-        told: list[Event] = []
-        kept: list[tuple[str, InThread]] = []
-        topics: dict[str, str | None] = {}
-        for event in events:
-            thread, data = event.thread, event.data
-            if thread is None or not isinstance(data, Message):
-                told.append(event)
-                continue
-            refs = (event.provider_ref,) if event.provider_ref else ()
-            joined = await self._threads.join(conversation_id, thread, refs, observed.conversation)
-            before = topics.get(joined.thread_id, joined.topic)
-            changed = before is not None and thread.topic is not None and thread.topic != before
-            topics[joined.thread_id] = thread.topic
-            known = data.thread or Thread()
-            named = known.model_copy(update={"id": joined.thread_id, "subject_changed": changed or None})
-            told.append(replace(event, data=data.model_copy(update={"thread": named})))
-            kept.append((joined.thread_id, thread))
-        return told, kept
-
-    def _enriched(
-        self,
-        account: Account,
-        conversation_id: str,
-        conversation: Conversation,
-        observed: Observed,
-        events: Sequence[Event],
-    ) -> Enriched:
-        enriched = enrich(conversation_id, conversation, observed, events)
-        if conversation.blocked and account.record.blocked_policy == "drop":
-            kept = [event for event in enriched.events if event.type not in FROM_CONTACT]
-            metrics.BLOCKED_DROPPED.labels(self._name).inc(len(enriched.events) - len(kept))
-            return replace(enriched, events=kept)
-        return enriched
-
-    async def _send(
-        self,
-        account: Account,
-        conversation_id: str,
-        conversation: Conversation,
-        enriched: Enriched,
-        event_ids: Sequence[str],
-        raw: RawRecord,
-    ) -> None:
-        """Publish, wait for the acks, and only then remember that it was published."""
-        acks: list[asyncio.Future[Stored]] = []
-        for event in enriched.events:
-            envelope = event_envelope(self._name, event, raw.traceparent)
-            acks.append(await enqueue(self._log, self._topic, envelope))
-            self._measure(event, raw)
-        mark = self._feed.mark(conversation)
-        about_account = any(event.type is EventType.ACCOUNT_NOTICE for event in enriched.events)
-        changed = mark != conversation.fed and not about_account
-        if changed:
-            acks.append(await self._feed.say(account.record, conversation_id, conversation))
-        await acknowledged(acks)
-        fields = enriched.fields | ({"fed": mark} if changed else {})
-        known, used, merged_into = await self._store.confirm(
-            conversation_id,
-            event_ids=event_ids,
-            messages=remembered(enriched.events),
-            fields=fields,
-        )
-        if merged_into is not None:
-            await self._said_before(account, conversation_id, enriched.fields)
-        elif changed:
-            await self._feed.keep_up(account.record, conversation_id, from_fields(known, used))
-
-    async def _said_before(self, account: Account, conversation_id: str, fields: Mapping[str, str]) -> None:
-        """What was published of a conversation while it became part of another one is known of that one."""
-        root = await self._identities.root_of(conversation_id)
-        peer = ids.split_conversation_id(conversation_id)[2]
-        await self._store.note(root, {**fields, merge_field(peer): "0"})
-        observed = await self._store.observe(root)
-        if observed.merged_into is None:
-            conversation = from_fields(observed.conversation, observed.quota_used)
-            await self._feed.keep_up(account.record, root, conversation)
-
-    def _event_id(self, account: Account, event: Event) -> str:
-        return ids.event_id(self._name, account.account_id, event.provider_id, event.type)
-
-    def _measure(self, event: Event, raw: RawRecord) -> None:
-        data = event.data
-        self._events[event.type].inc()
-        if not data.backfill:
-            self._lag_seconds.observe(max(0.0, (raw.received_at - data.occurred_at).total_seconds()))
-            self._ingest_seconds.observe(max(0.0, time() - raw.received_at.timestamp()))
-        if isinstance(data, Message) and data.content.kind in ("unsupported", "custom_payload"):
-            metrics.UNSUPPORTED.labels(self._name, data.provider.type[:40]).inc()
-
-    async def _count_echoes(
-        self, conversation_id: str, conversation: Conversation, events: Sequence[Event]
-    ) -> Conversation:
-        """The conversation with what we sent elsewhere counted against its quota."""
-        rule = rule_for(self._channel.capabilities, conversation)
-        if rule is None or rule.quota is None or not rule.counts_echoes:
-            return conversation
-        used, opened = conversation.quota_used, conversation.last_inbound
-        for event in events:
-            automatic = getattr(event.data, "automatic", None)
-            if (automatic and not rule.counts_automatic) or (opened and event.data.occurred_at < opened):
-                continue
-            if event.type is EventType.MESSAGE_ECHOED and not event.data.backfill and event.provider_ref:
-                used += await self._store.count(conversation_id, event.provider_ref, _ms(event.data.occurred_at))
-        return replace(conversation, quota_used=used)
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+def _groups(account: Account, events: Sequence[Event], conversation_ids: Sequence[str], raw: RawRecord) -> list[Group]:
+    by_conversation: dict[str, list[Event]] = {}
+    for event, conversation_id in zip(events, conversation_ids, strict=True):
+        by_conversation.setdefault(conversation_id, []).append(event)
+    return [Group(account, conversation_id, group, raw) for conversation_id, group in by_conversation.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from time import monotonic
@@ -296,10 +296,17 @@ class Service:
     ) -> None:
         # Only our own bugs pull the brake: what others send must not stop the consumer.
         brake = Brake(BUGS_IN_A_ROW)
+        together = reading.wave
 
         async def handled(record: Record) -> None:
             await reading.handle(record)
             brake.release()
+
+        async def wave(records: Sequence[Record]) -> Sequence[Record]:
+            left = records if together is None else await together(records)
+            if len(left) < len(records):
+                brake.release()
+            return left
 
         async def poisoned(record: Record, bug: Exception) -> None:
             log.error("record_poisoned", channel=self._name, role=role, exc_info=bug)
@@ -324,6 +331,7 @@ class Service:
             on_poison=poisoned,
             instance_id=self._config.service.instance,
             observe=observe,
+            wave=None if together is None else wave,
             **reading.options,
         )
         self._dispatchers[role] = dispatcher

@@ -6,6 +6,7 @@ the later begun part of the earlier. That order never changes, so replicas that 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -27,7 +28,7 @@ _MERGED = "merged:"
 class NameStore(Protocol):
     """What is kept of names, as `shared.state.store.Store` keeps it for all replicas."""
 
-    async def peers(self, channel: str, account_id: str, aliases: Sequence[str]) -> list[str | None]: ...
+    async def peers(self, channel: str, aliases: Sequence[tuple[str, str]]) -> list[str | None]: ...
 
     async def adopt(self, channel: str, account_id: str, alias: str, peer: str) -> str: ...
 
@@ -82,14 +83,60 @@ class Identities:
         resolved = await self.resolve(account_id, peer, event.peer_aliases)
         return ids.conversation_id(self._channel, account_id, resolved)
 
+    async def conversations_of(self, many: Sequence[Sequence[Event]]) -> list[list[str]]:
+        """As `conversation_of`, of the events of many records: what their names mean is read in one round trip."""
+        await self._read_ahead([event for events in many for event in events])
+        found = [self._at_once(events) for events in many]
+        unsure = [index for index, known in enumerate(found) if known is None]
+        resolved = await asyncio.gather(*(self._one_by_one(many[index]) for index in unsure))
+        for index, conversation_ids in zip(unsure, resolved, strict=True):
+            found[index] = conversation_ids
+        return [known or [] for known in found]
+
+    async def _one_by_one(self, events: Sequence[Event]) -> list[str]:
+        return [await self.conversation_of(event) for event in events]
+
+    def _at_once(self, events: Sequence[Event]) -> list[str] | None:
+        """Their conversations, where all of their names are remembered and mean the same."""
+        found = []
+        for event in events:
+            conversation_id = event.data.conversation_id
+            if event.type is not EventType.ACCOUNT_NOTICE:
+                _, account_id, peer = ids.split_conversation_id(conversation_id)
+                known = None if event.supersedes_peer else self._agreed(account_id, (peer, *event.peer_aliases))
+                if known is None:
+                    return None
+                conversation_id = conversation_id if known == peer else self._id(account_id, known)
+            found.append(conversation_id)
+        return found
+
+    async def _read_ahead(self, events: Sequence[Event]) -> None:
+        """Remember what names mean that are not remembered."""
+        read_at = self._clock()
+        names: dict[tuple[str, str], None] = {}
+        for event in events:
+            if event.type is not EventType.ACCOUNT_NOTICE:
+                _, account_id, peer = ids.split_conversation_id(event.data.conversation_id)
+                names.update(dict.fromkeys((account_id, name) for name in (peer, *event.peer_aliases)))
+        unknown = [name for name in names if name not in self._peers]
+        for (account_id, name), known in zip(unknown, await self._store.peers(self._channel, unknown), strict=True):
+            if known is not None:
+                self._remember(account_id, name, known, read_at)
+
+    def _agreed(self, account_id: str, names: Sequence[str]) -> str | None:
+        """The one peer that all of these names mean, as far as is remembered."""
+        if len(names) == 1:
+            return self._fresh(account_id, names[0])
+        meant = {self._fresh(account_id, name) for name in names}
+        return meant.pop() if len(meant) == 1 else None
+
     async def resolve(self, account_id: str, peer: str, aliases: Sequence[str]) -> str:
         """The peer of the conversation that all these names mean from now on; that of a new one has the first's."""
         names = list(dict.fromkeys((peer, *aliases)))
-        fresh = {self._fresh(account_id, name) for name in names}
-        if len(fresh) == 1 and (known := next(iter(fresh))) is not None:
+        if (known := self._agreed(account_id, names)) is not None:
             return known
         read_at = self._clock()
-        found = await self._store.peers(self._channel, account_id, names)
+        found = await self._store.peers(self._channel, [(account_id, name) for name in names])
         chosen = next((known for known in found if known is not None), None)
         if chosen is None:
             chosen = peer
@@ -108,7 +155,7 @@ class Identities:
         peer = self._fresh(account_id, name)
         if peer is None:
             read_at = self._clock()
-            peer = (await self._store.peers(self._channel, account_id, [name]))[0]
+            peer = (await self._store.peers(self._channel, [(account_id, name)]))[0]
             if peer is not None:
                 self._remember(account_id, name, peer, read_at)
         return peer
@@ -177,7 +224,7 @@ class Identities:
         root = await self.resolve(account_id, old, ())
         root = await self._root(account_id, root)
         read_at = self._clock()
-        known = (await self._store.peers(self._channel, account_id, [new]))[0]
+        known = (await self._store.peers(self._channel, [(account_id, new)]))[0]
         if known is not None and (there := await self._root(account_id, known)) != root:
             begun = [await self._store.since(self._id(account_id, peer), 0) for peer in (root, there)]
             if (begun[0], root) < (begun[1], there):

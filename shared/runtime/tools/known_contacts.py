@@ -29,8 +29,8 @@ class _Names:
         self._since: dict[str, int] = {}
         self._into: dict[str, str] = {}
 
-    async def peers(self, channel: str, account_id: str, aliases: Sequence[str]) -> list[str | None]:
-        return [self._peers.get((account_id, alias)) for alias in aliases]
+    async def peers(self, channel: str, aliases: Sequence[tuple[str, str]]) -> list[str | None]:
+        return [self._peers.get(alias) for alias in aliases]
 
     async def adopt(self, channel: str, account_id: str, alias: str, peer: str) -> str:
         return self._peers.setdefault((account_id, alias), peer)

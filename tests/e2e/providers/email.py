@@ -81,8 +81,10 @@ class Email:
         where = {"call": "DATA", **settings.pop("where", {})}
         if kind == "error":
             status, words = _REPLIES.get(settings.pop("status", 503), (550, "5.0.0 "))
+            if settings.pop("html", False):  # a proxy's page instead of the provider: of a mail server, its farewell
+                status, words = 421, "4.3.2 "
+                settings.pop("retry_after", None)
             settings = {**settings, "status": status, "description": words + settings.pop("description", "no")}
-            settings.pop("html", None)
         self.sim.world.faults.add(kind, where=where, **settings)
 
     def slow_transfers(self, kind: str, account: Connected) -> None:

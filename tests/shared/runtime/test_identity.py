@@ -23,9 +23,9 @@ class CountingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def peers(self, channel: str, account_id: str, aliases: Sequence[str]) -> list[str | None]:
-        self.asked.extend(aliases)
-        return await self._store.peers(channel, account_id, aliases)
+    async def peers(self, channel: str, aliases: Sequence[tuple[str, str]]) -> list[str | None]:
+        self.asked.extend(alias for _, alias in aliases)
+        return await self._store.peers(channel, aliases)
 
 
 def replica(world: World) -> tuple[Identities, CountingStore]:

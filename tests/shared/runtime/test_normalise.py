@@ -199,7 +199,7 @@ async def test_killed_between_ack_and_confirm_publishes_again_with_the_same_id(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.store, "confirm", die)
+        patch.setattr(world.store, "confirm_all", die)
         with pytest.raises(Killed):
             await world.process.normaliser.handle(record)
     await world.restart()

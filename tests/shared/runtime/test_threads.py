@@ -102,12 +102,12 @@ async def test_a_mail_that_comes_twice_changes_nothing_of_its_thread(world: Worl
 async def test_what_died_before_it_was_out_is_told_again_as_it_was(world: World, monkeypatch: Any) -> None:
     await world.receive(mail("a", "m:a", topic="cats"))
     [record] = await world.raw(mail("b", "m:b", "m:a", topic="dogs"))
-    confirm = world.store.confirm
+    confirm_all = world.store.confirm_all
     with monkeypatch.context() as broken:
-        broken.setattr(world.store, "confirm", None)
+        broken.setattr(world.store, "confirm_all", None)
         with pytest.raises(TypeError):
             await world.process.normaliser.handle(record)
-    assert world.store.confirm == confirm
+    assert world.store.confirm_all == confirm_all
     await world.normalise(record)
     assert [changed for _, changed in await threads(world)] == [None, True, True]  # the same event, twice
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -145,7 +146,14 @@ class World:
 
     async def normalise(self, record: Record) -> list[float]:
         """Normalise a raw record. Returns the waits in seconds."""
-        return await self._as_a_lane(self.process.normaliser.handle, record)
+        return await self._as_a_lane(self._in_a_wave, record)
+
+    async def _in_a_wave(self, record: Record) -> None:
+        """As a dispatcher offers it: with others, here with none, and alone where it is left."""
+        with suppress(Exception):
+            if not await self.process.normaliser.wave([record]):
+                return
+        await self.process.normaliser.handle(record)
 
     async def _as_a_lane(self, handler: Handler, record: Record) -> list[float]:
         """Short waits pass on the clock, then it is asked again."""

@@ -9,7 +9,7 @@ import pytest
 from sandbox.valkey import ValkeyServer
 from shared.state import keys
 from shared.state.client import Client, StateUnavailable
-from shared.state.store import Settlement, Store
+from shared.state.store import Confirmation, Settlement, Store
 
 CONVERSATION = "telegram:bot_1:42"
 
@@ -36,7 +36,7 @@ async def test_confirmed_events_are_seen_and_their_messages_found(store: Store) 
     first = await store.observe(CONVERSATION, event_ids=["e1", "e2"], target_ids=["m1"])
     assert first.seen == frozenset()
     assert first.targets == {"m1": ""}
-    await store.confirm(CONVERSATION, event_ids=["e1"], messages={"m1": "42:7"}, fields={"fed": "f1"})
+    await store.confirm_all([Confirmation(CONVERSATION, ["e1"], {"m1": "42:7"}, {"fed": "f1"})])
     second = await store.observe(CONVERSATION, event_ids=["e1", "e2"], target_ids=["m1"])
     assert second.seen == {"e1"}
     assert second.targets == {"m1": "42:7"}
@@ -161,7 +161,7 @@ async def test_cancel_rules_and_cursors_are_kept(store: Store) -> None:
 async def test_every_key_lives_for_a_while_and_shows_nobody(store: Store) -> None:
     await store.observe(CONVERSATION, opened_at=1, last_ref="r")
     await store.intend(CONVERSATION, "c1", "call:0", "x", quota_limit=9, quota_members=["c1:0"])
-    await store.confirm(CONVERSATION, event_ids=["e1"])
+    await store.confirm_all([Confirmation(CONVERSATION, ["e1"])])
     await store.settle(CONVERSATION, "c1", Settlement(messages={"m": "42:9"}, outbox=["42:9"]))
     await store.cancel(CONVERSATION, "all", "1")
     await store.match("telegram", "bot_1", "42:9", {})
