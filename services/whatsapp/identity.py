@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from shared.contract import ids
 from shared.contract.base import Alias, AliasKind, Contact
@@ -50,6 +51,7 @@ def former_user_id(system: Json) -> str | None:
     return told[1] if told and is_bsuid(told[1]) and told[2] == loose.text(system, "user_id") else None
 
 
+@lru_cache(4096)  # asked several times about each number of a webhook
 def phone_digits(value: str) -> str | None:
     """The digits of a phone number with the usual punctuation taken out; None for what is no number."""
     digits = value.strip().removeprefix("+").translate(_PUNCTUATION)
@@ -133,6 +135,18 @@ class Identity:
 
 def identity(source: Json, contact: Json, *keys: str) -> Identity:
     """The person behind `source` (a message, a status), read from `keys` and the matching contact."""
+    person = names_of(source, contact, *keys)
+    profile = loose.obj(contact, "profile")
+    username = loose.text(profile, "username") or loose.text(contact, "username")
+    person.username = username.removeprefix("@") if username else None
+    name = loose.text(profile, "name")
+    person.display_name = name if name and is_visible(name.translate(_DRAWN_AS_NOTHING)) else None
+    person.key = loose.text(contact, "identity_key_hash") or loose.text(loose.obj(source, "identity"), "hash")
+    return person
+
+
+def names_of(source: Json, contact: Json, *keys: str) -> Identity:
+    """As `identity`, without what is only shown: all that finds the conversation."""
     person = Identity()
     for key in PERSON:
         person.add(loose.text(contact, key), key)
@@ -141,12 +155,6 @@ def identity(source: Json, contact: Json, *keys: str) -> Identity:
     for holder in (source, contact):
         if not holder.keys().isdisjoint(_PARENT_KEYS):  # rare, and five readers cost more than the rest
             person.add(loose.text(holder, *_PARENT_KEYS), "parent_user_id")
-    profile = loose.obj(contact, "profile")
-    username = loose.text(profile, "username") or loose.text(contact, "username")
-    person.username = username.removeprefix("@") if username else None
-    name = loose.text(profile, "name")
-    person.display_name = name if name and is_visible(name.translate(_DRAWN_AS_NOTHING)) else None
-    person.key = loose.text(contact, "identity_key_hash") or loose.text(loose.obj(source, "identity"), "hash")
     return person
 
 

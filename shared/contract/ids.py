@@ -36,6 +36,7 @@ def split_conversation_id(value: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
+@lru_cache(4096)  # asked several times about each name of a payload
 def personal_peer(value: str) -> str:
     """A peer for an identity that is personal data (a phone number, an address).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.whatsapp.identity import ADDRESSEE, PERSON, former_user_id, identity, phone_digits
+from services.whatsapp.identity import ADDRESSEE, PERSON, former_user_id, names_of, phone_digits
 from shared.kit import loose
 from shared.kit.loose import Json
 
@@ -41,12 +41,12 @@ def key_of(member: Json, contact: Json | None, keys: tuple[str, ...]) -> str | N
     previous = former_user_id(system) if system else loose.text(loose.obj(member, "user_id"), "previous")
     if previous:
         return previous
-    peers = identity(member, contact or {}, *keys).peers if keys else _synced_peer(member)
+    peers = names_of(member, contact or {}, *keys).peers if keys else _synced_peer(member)
     return peers[0] if peers else None
 
 
 def _synced_peer(member: Json) -> list[str]:
-    return identity(loose.obj(member, "contact"), {}, "user_id", "phone_number").peers
+    return names_of(loose.obj(member, "contact"), {}, "user_id", "phone_number").peers
 
 
 def wrote_ourselves(metadata: Json, member: Json) -> bool:
