@@ -40,8 +40,11 @@ from shared.runtime.outbound.files import BlobFiles
 from shared.runtime.outbound.names import Names
 from shared.runtime.outbound.outcomes import Outcomes
 from shared.runtime.outbound.pacing import Pacer
+from shared.runtime.outbound.planner import Planner
 from shared.runtime.outbound.preflight import Preflight
 from shared.runtime.outbound.prepare import Preparer
+from shared.runtime.outbound.queue import CommandQueue
+from shared.runtime.outbound.reading import Reader
 from shared.runtime.outbound.sending import Sender
 from shared.runtime.outbound.typing_indicator import TypingIndicator
 from shared.runtime.reporting.identity import Identities
@@ -210,9 +213,9 @@ class DeliverRole:
             self.outages,
             short_wait=settings.short_wait,
         )
+        self._planner = Planner(channel, store)
         self.deliverer = Deliverer(
             channel,
-            accounts,
             common.abilities,
             store,
             common.preparer,
@@ -221,9 +224,18 @@ class DeliverRole:
             self.sender,
             outcomes,
             self.parking,
-            common.dead,
-            common.identities,
-            patience=settings.patience,
+            CommandQueue(common.name, self.parking, health, common.book, self.outages.holds),
+            Reader(
+                channel,
+                accounts,
+                store,
+                common.identities,
+                common.book,
+                self.parking,
+                common.dead,
+                patience=settings.patience,
+            ),
+            self._planner,
         )
         gauges = metrics.PARKED.labels(common.name), metrics.PARKING_FULL.labels(common.name, Role.DELIVER)
         self.parked = ParkedRecords(self.parking, accounts, health, *gauges, try_first=self.outages.try_first)
@@ -250,7 +262,15 @@ class DeliverRole:
         """What would become of a command: asked where commands are delivered."""
         of = self._common
         preflight = Preflight(
-            of.channel, of.accounts, of.abilities, of.store, of.preparer, of.health, of.identities, bodies
+            of.channel,
+            of.accounts,
+            of.abilities,
+            of.store,
+            of.preparer,
+            of.health,
+            of.identities,
+            self._planner,
+            bodies,
         )
         return [web.post("/v1/preflight", preflight.post)]
 

@@ -8,58 +8,45 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from math import ceil
 from typing import Any
 
 import orjson
 import structlog
 
-from shared.channel import Account, Call, Channel, Refused
-from shared.contract.accounts import AccountRecord
+from shared.channel import Call, Channel, Refused
 from shared.contract.commands import CommandRefused, CommandType, MessageCancel, MessageResend
-from shared.contract.errors import ERRORS, ErrorClass, ErrorCode, error
+from shared.contract.errors import ERRORS, ErrorCode, error
 from shared.contract.statuses import MessageStatus, Part, State
 from shared.media.blobs import BlobsUnavailable
 from shared.policy.cancelling import is_cancelled, rule_of
 from shared.policy.conversation import Conversation, flags, from_fields
 from shared.policy.judge import judge
-from shared.runtime import metrics
 from shared.runtime.accounts.capabilities import AccountCapabilities
 from shared.runtime.accounts.health import AccountsHealth
-from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.outbound.commands import (
     Job,
     NotACommand,
-    account_refusal,
-    expiry,
-    ignored_of,
-    key_refusal,
     read_command,
     refusal_status,
 )
 from shared.runtime.outbound.conversion import FileNotYet
 from shared.runtime.outbound.outcomes import Outcomes
-from shared.runtime.outbound.planning import plan, planned
+from shared.runtime.outbound.planner import Planner
+from shared.runtime.outbound.planning import planned
 from shared.runtime.outbound.prepare import (
     Prepared,
     Preparer,
     context_for,
-    conversation_of,
     names_url,
-    noted,
-    referred,
-    resolve_target,
     target_of,
 )
-from shared.runtime.outbound.sending import BILLING_RETRY, Park, Sender
+from shared.runtime.outbound.queue import NOT_BEFORE, CommandQueue, Park, is_for_later
+from shared.runtime.outbound.reading import Reader
+from shared.runtime.outbound.sending import BILLING_RETRY, Sender
 from shared.runtime.reporting import ledger
-from shared.runtime.reporting.identity import Identities
 from shared.runtime.reporting.statuses import StatusBook
-from shared.runtime.reporting.threads import Threads
-from shared.runtime.waiting.lanes import OVERTAKING, account_group, lane_group, outage_group
 from shared.state.client import StateUnavailable
 from shared.state.store import Fields, Opened, Settlement, Store
-from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.parking import Parking
 from shared.stream.records import INJECTED, Record
@@ -68,10 +55,8 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
 OVERDUE_SECONDS = 30.0  # until what has waited too long in its lane is tried again
-NOT_BEFORE = "not_before"
 FETCH_RETRY = 5.0
 FETCH_PATIENCE = timedelta(minutes=2)  # of a command's age, while an address does not answer: others wait behind it
-_ACCOUNT_REASONS = frozenset(str(code) for code, fact in ERRORS.items() if fact.error_class is ErrorClass.ACCOUNT)
 
 
 class Deliverer:
@@ -80,7 +65,6 @@ class Deliverer:
     def __init__(
         self,
         channel: Channel,
-        accounts: AccountRegistry,
         abilities: AccountCapabilities,
         store: Store,
         preparer: Preparer,
@@ -89,14 +73,12 @@ class Deliverer:
         sender: Sender,
         outcomes: Outcomes,
         parking: Parking,
-        dead: DeadLetters,
-        identities: Identities,
-        *,
-        patience: float,
+        queue: CommandQueue,
+        reader: Reader,
+        planner: Planner,
     ) -> None:
         self._channel = channel
         self._name = channel.capabilities.channel
-        self._accounts = accounts
         self._abilities = abilities
         self._store = store
         self._preparer = preparer
@@ -105,10 +87,9 @@ class Deliverer:
         self._sender = sender
         self._outcomes = outcomes
         self._parking = parking
-        self._dead = dead
-        self._identities = identities
-        self._threads = Threads(store)
-        self._patience = patience
+        self._queue = queue
+        self._reader = reader
+        self._planner = planner
         self._told: set[bytes] = set()  # commands begun here, all of whose statuses so far have been told
         self._under_way: dict[bytes, tuple[str, Fields]] = {}  # their conversations, and the cancel rules they know
         self._covered: dict[bytes, int] = {}  # cancels under way: how many waiting commands each covers
@@ -128,7 +109,7 @@ class Deliverer:
     async def handle(self, record: Record) -> None:
         """Carry out one command, as far as it goes now. Raises NotNow while it has to wait a little."""
         try:
-            job = await self._job(record)
+            job = await self._reader.job(record)
             if job is not None:
                 await self._parked_or_done(job)
         except StateUnavailable:
@@ -143,21 +124,10 @@ class Deliverer:
 
         False for what names no account that is known here: it does not wait long.
         """
-        try:
-            kind, command, traceparent = read_command(record)
-        except (NotACommand, CommandRefused):
+        job = self._reader.without_state(record)
+        if job is None:
             return False
-        try:
-            account = self._accounts.get(command.account_id)
-        except AccountSealed:  # whoever can open it carries the command out
-            known = {"account_id": command.account_id, "workspace_id": command.workspace_id, "channel": self._name}
-            account = Account(AccountRecord.model_validate(known))
-        if account is None or kind in OVERTAKING:
-            return False
-        expires = expiry(record, command, self._patience)
-        conversation = command.conversation_id or (record.key or b"").decode("utf-8", "replace")
-        job = Job(record, kind, command, account, conversation, expires, traceparent)
-        await self._park(job, Park(datetime.now(UTC) + timedelta(seconds=OVERDUE_SECONDS), why))
+        await self._queue.park(job, Park(datetime.now(UTC) + timedelta(seconds=OVERDUE_SECONDS), why))
         return True
 
     async def poisoned(self, record: Record) -> None:
@@ -179,7 +149,7 @@ class Deliverer:
     async def _gave_up(self, record: Record) -> bool:
         """Whether the command had begun, and each of its parts has an end now."""
         try:
-            job = await self._job(record)
+            job = await self._reader.job(record)
             if job is None:
                 return True
             opened = await self._store.open(job.conversation_id, job.command.command_id)
@@ -201,44 +171,6 @@ class Deliverer:
         self._told.discard(command_id.encode())
         self._covered.pop(command_id.encode(), None)
 
-    # --- reading
-
-    async def _job(self, record: Record) -> Job | None:
-        """The record as a job; None when it has been answered already (refused, or kept as a dead letter)."""
-        try:
-            kind, command, traceparent = read_command(record)
-            if record.offset != INJECTED and not self._parking.takes(record, command.command_id.encode()):
-                raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command is larger than what can be made to wait.")
-            account = self._accounts.get(command.account_id)
-            if account is None:
-                self._accounts.expect(record)
-            refusal = account_refusal(account, command)
-            if refusal is not None or account is None:
-                raise refusal or AssertionError("no refusal without an account")
-            if (misplaced := key_refusal(self._name, record, command)) is not None:
-                raise misplaced
-            conversation, address = await conversation_of(self._channel, self._identities, self._store, command)
-        except NotACommand as unreadable:
-            await self._dead.put(record, "unreadable", str(unreadable))
-            metrics.DEAD_LETTERS.labels(self._name, "unreadable").inc()
-            return None
-        except CommandRefused as refused:
-            await self._refuse(record, refused)
-            return None
-        except Refused as refused:
-            await self._refuse(record, CommandRefused(refused.code, refused.detail, **refused.facts))
-            return None
-        metrics.COMMANDS.labels(self._name, kind).inc()
-        expires = expiry(record, command, self._patience)
-        ignored = ignored_of(record)
-        return Job(record, kind, command, account, conversation, expires, traceparent, address, ignored)
-
-    async def _refuse(self, record: Record, refused: CommandRefused) -> None:
-        status = refusal_status(self._name, record, refused)
-        await self._book.publish_all([status])
-        # Its account may have gone while it was parked.
-        await self._parking.release((status.command_id or "").encode())
-
     async def _parked_or_done(self, job: Job) -> None:
         conversation_id, _ = self._under_way.get(job.id, (job.conversation_id, {}))
         if conversation_id != job.conversation_id or self._parking.parked_elsewhere(job.record, job.id):
@@ -249,55 +181,20 @@ class Deliverer:
         parked = self._parking.parked(job.id)
         if parked and job.record.offset != INJECTED:
             return  # it has come a second time, and waits already
-        if self._queues_behind(job):
-            await self._park(job, Park(None, "behind"), until_ms=0)
+        if self._queue.queues_behind(job):
+            await self._queue.park(job, Park(None, "behind"), until_ms=0)
             return
         self._under_way[job.id] = (job.conversation_id, {})
         try:
             await self._carry_out(job)
         except Park as park:
-            await self._park(job, park)
+            await self._queue.park(job, park)
             return
         finally:
             self._under_way.pop(job.id, None)
         self._forget(job.command.command_id)
         if parked:
             await self._parking.release(job.id)
-
-    def _queues_behind(self, job: Job) -> bool:
-        """Whether others of the conversation wait, and this one has to wait behind them.
-
-        What is for later is judged first; it takes its place when it is due.
-        """
-        if job.kind in OVERTAKING or not self._parking.holds(job.record.key or b""):
-            return False
-        if self._parking.parked(job.id):
-            return self._parking.beside(job.id) and not _is_over(job)
-        return not _is_for_later(job)
-
-    async def _park(self, job: Job, park: Park, until_ms: int | None = None) -> None:
-        account_id = job.account.account_id
-        until = job.expires_at if park.outage else min(park.until or job.expires_at, job.expires_at)
-        due = ceil(until.timestamp() * 1000) if until_ms is None else until_ms
-        paused = self._health.why_paused(account_id) is not None
-        for_account = park.why in _ACCOUNT_REASONS and (paused or park.until is None)
-        group = lane_group(job.record)
-        if park.outage:
-            group = outage_group(account_id)
-        elif for_account:
-            group = account_group(account_id)
-        deadline = ceil(job.expires_at.timestamp() * 1000)
-        beside = park.why == NOT_BEFORE
-        await self._parking.park(job.record, job.id, due, park.why, group, deadline_ms=deadline, beside=beside)
-        if for_account and self._health.why_paused(account_id) is None:
-            self._parking.wake(group)  # it has recovered while this was being written
-        if park.outage and not self._sender.holds(account_id):
-            self._parking.wake(group)
-        metrics.DEFERRED.labels(self._name, park.why).inc()
-        metrics.PARKED.labels(self._name).set(len(self._parking))
-        told = min(park.until, job.expires_at) if park.until is not None else None
-        deferred = self._status(job, State.DEFERRED, detail=f"{park.why}:{due}", until=told, why=park.why)
-        await self._book.publish_all([deferred], job.traceparent)
 
     # --- carrying out
 
@@ -335,7 +232,17 @@ class Deliverer:
             if refusal is not None:
                 await self._end(job, self._rejection(job, *refusal))
                 return
-        calls = (ledger.decode_plan(opened.ledger) if begun else None) or await self._plan(job, opened, conversation)
+        kept = ledger.decode_plan(opened.ledger) if begun else None
+        calls: Sequence[Call] = kept or await self._planner.calls(
+            job.account,
+            job.kind,
+            job.command,
+            conversation_id=job.conversation_id,
+            opened=opened,
+            conversation=conversation,
+            files_of=lambda account, command: self._files_of(job),
+            size=len(job.record.value or b""),
+        )
         if self._stopped(job, opened) is None:
             self._wait_for_its_time(job)
             await self._wait_for_account(job)
@@ -343,23 +250,11 @@ class Deliverer:
         stopped = partial(self._stopped, job, opened)
         await self._make(job, calls, opened, conversation, stopped)
 
-    async def _plan(self, job: Job, opened: Opened, conversation: Conversation) -> Sequence[Call]:
-        target = target_of(job.command)
-        known = await referred(self._store, job.conversation_id, target, opened)
-        reference, dropped = resolve_target(job.command, target, known)
-        with self._sender.slot(job) if names_url(job.command) else nullcontext():
-            prepared = await self._files_of(job)
-        named = reference.provider_message_id if reference else None
-        thread = await self._threads.note(job.conversation_id, named, opened.conversation)
-        files = tuple(file for file, _ in prepared)
-        context = context_for(job.account, conversation, reference, files, thread)
-        calls = await plan(self._channel, job.kind, job.command, context, len(job.record.value or b""))
-        return noted(calls, prepared, dropped)
-
     async def _files_of(self, job: Job) -> tuple[Prepared, ...]:
         """As `Preparer.files_of`; an address that does not answer is asked for a while. Raises NotNow, too."""
         try:
-            return await self._preparer.files_of(job.account, job.command)
+            with self._sender.slot(job) if names_url(job.command) else nullcontext():
+                return await self._preparer.files_of(job.account, job.command)
         except FileNotYet:
             queued = datetime.fromtimestamp(job.record.timestamp_ms / 1000, UTC)
             since = max(queued, job.command.not_before or queued)
@@ -396,7 +291,7 @@ class Deliverer:
     @staticmethod
     def _wait_for_its_time(job: Job) -> None:
         not_before = job.command.not_before
-        if not_before is not None and _is_for_later(job):
+        if not_before is not None and is_for_later(job):
             raise Park(not_before, NOT_BEFORE)
 
     async def _wait_for_account(self, job: Job) -> None:
@@ -501,15 +396,6 @@ class Deliverer:
             await self._end(job, self._status(job, State.DONE))
             return
         await self._make(job, calls, opened, conversation, lambda: None)
-
-
-def _is_for_later(job: Job) -> bool:
-    not_before = job.command.not_before
-    return not_before is not None and not_before > datetime.now(UTC)
-
-
-def _is_over(job: Job) -> bool:
-    return datetime.now(UTC) >= job.expires_at
 
 
 def _covered(rule: str, queued: int, record: Record) -> bool:

@@ -24,20 +24,11 @@ from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.http.bodies import Bodies, BodyRefused
 from shared.runtime.http.server import RETRY_AFTER_SECONDS
 from shared.runtime.outbound.commands import LARGEST_RECORD, TOO_LARGE, account_refusal
-from shared.runtime.outbound.planning import plan
-from shared.runtime.outbound.prepare import (
-    Preparer,
-    context_for,
-    conversation_of,
-    noted,
-    referred,
-    resolve_target,
-    target_of,
-)
+from shared.runtime.outbound.planner import Planner
+from shared.runtime.outbound.prepare import Preparer, conversation_of, target_of
 from shared.runtime.outbound.printed import printable_calls, read_command
 from shared.runtime.reporting import ledger
 from shared.runtime.reporting.identity import Identities
-from shared.runtime.reporting.threads import Threads
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 
@@ -54,6 +45,7 @@ class Preflight:
         preparer: Preparer,
         health: AccountsHealth,
         identities: Identities,
+        planner: Planner,
         bodies: Bodies,
     ) -> None:
         self._channel = channel
@@ -63,7 +55,7 @@ class Preflight:
         self._preparer = preparer
         self._health = health
         self._identities = identities
-        self._threads = Threads(store)
+        self._planner = planner
         self._bodies = bodies
 
     async def post(self, request: web.Request) -> web.Response:
@@ -122,13 +114,16 @@ class Preflight:
             return _refused(ErrorCode.EXPIRED, None, {})
         if isinstance(command, MessageResend):
             await self._check_known(conversation_id, command)
-        known = await referred(self._store, conversation_id, target, opened)
-        reference, warnings = resolve_target(command, target, known)
-        prepared = await self._preparer.files_of(account, command)
-        named = reference.provider_message_id if reference else None
-        thread = await self._threads.note(conversation_id, named, opened.conversation)
-        context = context_for(account, conversation, reference, tuple(file for file, _ in prepared), thread)
-        calls = noted(await plan(self._channel, kind, command, context, size), prepared, warnings)
+        calls = await self._planner.calls(
+            account,
+            kind,
+            command,
+            conversation_id=conversation_id,
+            opened=opened,
+            conversation=conversation,
+            files_of=self._preparer.files_of,
+            size=size,
+        )
         parts = sum(call.parts for call in calls)
         if (quota := quota_of(rule_for(capabilities, conversation), conversation)) is not None and (
             conversation.quota_used + parts > quota

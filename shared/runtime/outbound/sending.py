@@ -39,6 +39,7 @@ from shared.runtime.accounts.health import PAUSED, AccountsHealth
 from shared.runtime.outbound.commands import Job
 from shared.runtime.outbound.outcomes import Outcomes, Step, now_ms
 from shared.runtime.outbound.pacing import Pacer, TooFar
+from shared.runtime.outbound.queue import Park
 from shared.runtime.reporting import ledger
 from shared.runtime.reporting.ledger import CallEntry
 from shared.runtime.reporting.statuses import About, correlation
@@ -58,19 +59,6 @@ BILLING_RETRY = timedelta(minutes=5)
 HANGING_RETRY = timedelta(seconds=30)  # sooner than a hanging call is cut there is nothing new, and each wait is told
 _PASSING = frozenset({ErrorClass.TRANSIENT, ErrorClass.RATE, ErrorClass.UNCERTAIN})
 _MAY_BE_DUPLICATE = Warning(code=WarningCode.MAY_BE_DUPLICATE, detail="Sent again, as the command asks.")
-
-
-class Park(Exception):
-    """The command has to wait longer than a lane waits. `until` None: until what it waits for is well again.
-
-    `outage`: it waits for the provider to answer its account again, whatever `until` says.
-    """
-
-    def __init__(self, until: datetime | None, why: ErrorCode | str, *, outage: bool = False) -> None:
-        super().__init__(why)
-        self.until = until
-        self.why = str(why)
-        self.outage = outage
 
 
 class _Split(Exception):

@@ -464,7 +464,7 @@ async def test_a_reply_to_what_is_not_sent_yet_is_refused(world: World) -> None:
 
 
 async def _job(world: World, record: Any) -> Any:
-    return await world.process.deliverer._job(record)
+    return await world.process.deliverer._reader.job(record)
 
 
 async def test_a_reply_to_an_unknown_message_goes_without_or_not_at_all(world: World) -> None:
