@@ -79,6 +79,7 @@ _OPTED_OUT = Rule(Kind.RCPT, ErrorCode.OPTED_OUT)
 _WINDOW = Rule(Kind.WIN, ErrorCode.WINDOW_CLOSED)
 _CONTENT = Rule(Kind.CONTENT, ErrorCode.CONTENT_REJECTED)
 _MEDIA = Rule(Kind.CONTENT, ErrorCode.FILE_TYPE_UNSUPPORTED)
+_LARGE = Rule(Kind.CONTENT, ErrorCode.FILE_TOO_LARGE)
 _NO_FILE = Rule(Kind.CONTENT, ErrorCode.FILE_UNAVAILABLE)
 _TEMPLATE = Rule(Kind.CONTENT, ErrorCode.TEMPLATE_INVALID)
 _PAUSED = Rule(Kind.CONTENT, ErrorCode.TEMPLATE_PAUSED)
@@ -171,6 +172,10 @@ _OF_THE_NUMBER = frozenset(About) - _MEDIA_ONLY
 _OF_A_TEMPLATE = frozenset({About.TEMPLATE})
 _TOLD = frozenset({About.STATUS})
 _NAMES_A_TEMPLATE = re.compile(r"\btemplates?\b", re.I)
+_TOO_LARGE = re.compile(
+    r"\btoo (?:big|large)\b|\b(?:size|limit)\b.{0,40}\bexceed|\bexceed.{0,40}\b(?:size|limit|maximum)\b", re.I
+)
+_WRONG_TYPE = re.compile(r"\b(?:mime|content|media|file)[ -]?type\b|\bunsupported (?:\w+ )?(?:format|codec)", re.I)
 _LINK_FAILED = re.compile(r"web ?link|downloading media|\bhttp (?:status )?code\b|media ?url", re.I)
 
 # The first that fits counts, before the code's own rule.
@@ -182,6 +187,9 @@ CASES: tuple[Case, ...] = (
     Case(100, _MEDIA, about=frozenset({About.UPLOAD})),  # "Param file must be a file with one of the following types"
     *(Case(code, _TEMPLATE, about=_OF_A_TEMPLATE) for code in (100, 131008, 131009)),
     *(Case(code, _TEMPLATE, about=_TOLD, said=_NAMES_A_TEMPLATE) for code in (100, 131008, 131009)),
+    # What was fetched and not taken is a matter of the file, also where the sentence names the link it was behind.
+    Case(131053, _LARGE, said=_TOO_LARGE),
+    Case(131053, _MEDIA, said=_WRONG_TYPE),
     Case(131053, _NO_FILE, said=_LINK_FAILED),
 )
 

@@ -71,6 +71,17 @@ def test_the_same_error_means_the_same_by_answer_and_by_status() -> None:
 
 _GONE = "Unsupported post request. Object with ID '220600' does not exist, cannot be loaded due to missing permissions."
 _LINK = "Downloading media from weblink failed with http code 404, status message Not Found"
+# What Meta says with 131053, and whether the link or the file has to change.
+_UPLOADS = (
+    ("", ErrorCode.FILE_TYPE_UNSUPPORTED),
+    ("Uploaded as audio/mpeg, found text/plain", ErrorCode.FILE_TYPE_UNSUPPORTED),
+    ("Unsupported Image mime type text/html. Please use one of image/jpeg.", ErrorCode.FILE_TYPE_UNSUPPORTED),
+    ("Downloading media from weblink: unsupported media type image/svg+xml", ErrorCode.FILE_TYPE_UNSUPPORTED),
+    ("Media file size too big. Max file size we currently support: image: 5mb", ErrorCode.FILE_TOO_LARGE),
+    ("Downloading media from weblink failed: file size exceeds the limit", ErrorCode.FILE_TOO_LARGE),
+    (_LINK, ErrorCode.FILE_UNAVAILABLE),
+    ("Downloading media from weblink failed with exception: timed out", ErrorCode.FILE_UNAVAILABLE),
+)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +105,8 @@ _LINK = "Downloading media from weblink failed with http code 404, status messag
         ({"code": 131009, "error_data": {"details": "contemplated"}}, About.STATUS, ErrorCode.CONTENT_REJECTED),
         ({"code": 131053, "error_data": {"details": _LINK}}, About.STATUS, ErrorCode.FILE_UNAVAILABLE),
         ({"code": 131053, "error_data": {"details": _LINK}}, About.MESSAGE, ErrorCode.FILE_UNAVAILABLE),
-        ({"code": 131053, "error_data": {"details": "Uploaded as audio/mpeg, found text/plain"}}, About.STATUS,
-         ErrorCode.FILE_TYPE_UNSUPPORTED),
+        *(({"code": 131053, "message": "Media upload error", "error_data": {"details": details}}, about, code)
+          for about in (About.STATUS, About.MESSAGE) for details, code in _UPLOADS),
         ({"code": 190, "error_subcode": 460}, About.MESSAGE, ErrorCode.ACCOUNT_REAUTH_REQUIRED),
         ({"code": 777123}, About.STATUS, ErrorCode.UNDELIVERED),
         ({"title": "no code at all"}, About.STATUS, ErrorCode.UNDELIVERED),
