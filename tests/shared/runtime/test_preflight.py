@@ -158,6 +158,19 @@ async def test_what_needs_no_provider_is_accepted(world: World, ask: Asked, kind
     assert (answer["accepted"], answer["calls"]) == (True, [])
 
 
+async def test_a_cancel_of_what_nobody_knows_is_taken_as_by_delivery(world: World, ask: Asked) -> None:
+    """It may have overtaken its command, which is never carried out then."""
+    await world.receive(item())
+    answer = await ask.about("message.cancel", cancel_command_id="later")
+    assert (answer["accepted"], answer["calls"], answer["warnings"]) == (True, [], [])
+    await world.handle(await world.command("message.cancel", command_id="cancel", cancel_command_id="later"))
+    (done,) = await world.statuses("cancel")
+    assert (done["state"], done["count"]) == ("done", 0)
+    await world.handle(await world.command(command_id="later", text="too late"))
+    assert [status["state"] for status in await world.statuses("later")] == ["cancelled"]
+    assert world.provider.asked == []
+
+
 async def test_without_state_or_blobs_nothing_is_guessed(
     world: World, ask: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
