@@ -179,6 +179,7 @@ class StatusUpdate:
     participant: str | None = None  # of a group: whom alone it concerns, by the provider's name for them
     bounce: Literal["hard", "soft"] | None = None
     candidates: tuple[str, ...] = ()  # other ids that the message may have, tried in this order after the first
+    warnings: tuple[Warning, ...] = ()  # of a message that is out: told with the state it has by then
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class WarningCode(StrEnum):
     FIELD_IGNORED = "field_ignored"
     MAY_BE_REFUSED = "may_be_refused"  # the recipient's server may not take it: many do not
     RECIPIENT_REFUSED = "recipient_refused"  # one of an email's cc or bcc; the others have it
+    CONTENT_UNAVAILABLE = "content_unavailable"  # the provider says later that something the message shows is not there
 
 
 class Warning(Model):
@@ -125,6 +126,9 @@ class Participant(Model):
 
 class MessageStatus(Model):
     """Data of `message.status`.
+
+    What a provider finds fault with once a message is out is told by a status with the state that the message has by
+    then, with `warnings` and a `status_id` of its own.
 
     Of a message to a group providers report for each participant: `participant` says for whom, `receipts` counts them.
     `state` stays that of the message, which one participant's failure does not fail and one's reading does not mark

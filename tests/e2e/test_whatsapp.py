@@ -65,6 +65,15 @@ async def test_receipts_follow_a_message_and_never_go_back(whatsapp: ChannelUnde
     assert read["rollup"] == {"of": 1, "sent": 1, "delivered": 1, "read": 1, "failed": 0}
     told = [s["state"] for s in whatsapp.statuses.by_command[command.id]]
     assert told == sorted(told, key=["accepted", "sent", "delivered", "read"].index)
+    warning = {"id": read["provider_message_id"], "status": "warning", "timestamp": str(int(time.time()))}
+    line = whatsapp.provider.sim.world.number(person.account.handle)
+    for _ in range(2):
+        whatsapp.provider.sim.business.change("messages", "statuses", warning, number=line)
+    statuses = whatsapp.statuses.by_command[command.id]
+    await eventually(lambda: len(statuses) == len(told) + 2, 5, what=lambda: f"{statuses[-1]}")
+    assert [w["code"] for w in statuses[-1]["warnings"]] == ["content_unavailable"]
+    assert (statuses[-1]["state"], statuses[-1]["message_id"]) == ("read", read["message_id"])
+    assert statuses[-1]["status_id"] == statuses[-2]["status_id"] not in {s["status_id"] for s in statuses[:-2]}
 
 
 async def test_a_status_that_comes_before_its_answer_waits_for_it(whatsapp: ChannelUnderTest, world: World) -> None:

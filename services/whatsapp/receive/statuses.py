@@ -12,7 +12,7 @@ from services.whatsapp.receive.received import Received
 from shared.channel import Failure, HealthChange, LeftOut, Outcome, ReceivedItem, StatusUpdate
 from shared.contract.errors import ErrorCode
 from shared.contract.events import ConsentChanged, EventType
-from shared.contract.statuses import State
+from shared.contract.statuses import State, Warning, WarningCode
 from shared.kit import loose
 from shared.kit.loose import Json
 
@@ -22,11 +22,13 @@ _STATES = {
     "read": State.READ,
     "played": State.PLAYED,
     "failed": State.FAILED,
+    "warning": State.SENT,  # it is out, and shows an item of a catalogue that is not there
 }
+_NOT_THERE = "Something that the message shows, such as an item of a catalogue, is not there."
 
 
 def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
-    """A member of `statuses[]`. Of one about no delivery (`deleted`, `warning`, a payment) only a notice is made."""
+    """A member of `statuses[]`. Of one about no delivery (`deleted`, a payment) only a notice is made."""
     wamid = loose.text(member, "id")
     if wamid is None:
         raise ValueError("a status without a message id")
@@ -44,6 +46,7 @@ def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
     person = Identity() if group else identity(member, loose.obj(raw, "contact"), *RECIPIENT)
     peers = [group] if group else person.peers
     failure = _failure(member) if state is State.FAILED else None
+    warnings = (_warning(member),) if name == "warning" else ()
     # Aggregated statuses of groups have it a level deeper.
     pricing = loose.obj(member, "pricing") or loose.obj(loose.obj(member, "conversation"), "pricing")
     update = StatusUpdate(
@@ -55,7 +58,8 @@ def status(item: ReceivedItem, raw: Json, member: Json) -> Sequence[Outcome]:
         correlation=loose.text(member, "biz_opaque_callback_data"),
         failure=failure,
         pricing=pricing or None,
-        participant=_participant(member) if group else None,
+        participant=_participant(member) if group and not warnings else None,
+        warnings=warnings,
     )
     return [update, *_consequences(item, update, person)] if failure else [update]
 
@@ -70,6 +74,12 @@ def _failure(member: Json) -> Failure:
     if not errors:
         return Failure(ErrorCode.UNDELIVERED, detail="WhatsApp reports a failure and gives no reason.")
     return failure_of(errors[0], about=About.STATUS)
+
+
+def _warning(member: Json) -> Warning:
+    errors = loose.objects(member, "errors")
+    said = failure_of(errors[0], about=About.STATUS).detail if errors else None
+    return Warning(code=WarningCode.CONTENT_UNAVAILABLE, detail=said or _NOT_THERE)
 
 
 def _consequences(item: ReceivedItem, update: StatusUpdate, person: Identity) -> list[Outcome]:

@@ -14,7 +14,16 @@ from shared.channel import Call, Failure, InThread
 from shared.contract.base import rfc3339
 from shared.contract.commands import File
 from shared.contract.errors import ErrorCode
-from shared.contract.statuses import ENDED_WITHOUT_SENDING, RANK, MessageStatus, Receipts, Rollup, State, Warning
+from shared.contract.statuses import (
+    ENDED_WITHOUT_SENDING,
+    RANK,
+    MessageStatus,
+    Receipts,
+    Rollup,
+    State,
+    Warning,
+    WarningCode,
+)
 
 _NOT_SENT = ENDED_WITHOUT_SENDING | {State.DONE}
 END = "end"
@@ -75,6 +84,11 @@ def receipts(ledger: Mapping[str, str], part: int) -> Receipts:
         read=sum(RANK[state] >= RANK[State.READ] for state in states),
         failed=sum(state is State.FAILED for state in states),
     )
+
+
+def warned_field(index: int, code: WarningCode) -> str:
+    """Set where the provider has warned of a part that is out; told again, it is the same status."""
+    return f"warned:{index}:{code}"
 
 
 def told_field(index: int) -> str:

@@ -81,8 +81,9 @@ def status_envelope(
         error(failure.code, failure.detail, provider_code=failure.provider_code, **failure.facts) if failure else None
     )
     one = update.participant and Participant(id=update.participant, state=update.state, error=told)
+    apart = update.participant or ",".join(warning.code for warning in update.warnings)
     status = MessageStatus(
-        status_id=ids.status_id(f"{channel}:{account.account_id}:{named}", 0, update.state, update.participant or ""),
+        status_id=ids.status_id(f"{channel}:{account.account_id}:{named}", 0, update.state, apart),
         channel=channel,
         workspace_id=account.workspace_id,
         account_id=account.account_id,
@@ -93,6 +94,7 @@ def status_envelope(
         error=None if one else told,
         bounce=update.bounce,
         pricing=dict(update.pricing) if update.pricing is not None else None,
+        warnings=update.warnings,
         participant=one or None,
     )
     return status_record(status, traceparent)

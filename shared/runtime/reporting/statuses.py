@@ -16,7 +16,7 @@ from shared.contract.capabilities import Capabilities
 from shared.contract.commands import Command, MessageSend
 from shared.contract.errors import Error, ErrorCode, error
 from shared.contract.events import ContactReachability, EventType
-from shared.contract.statuses import MessageStatus, Part, Participant, State
+from shared.contract.statuses import MessageStatus, Part, Participant, State, Warning
 from shared.contract.topics import Topics
 from shared.policy import words
 from shared.policy.conversation import flags, from_fields
@@ -217,6 +217,10 @@ class StatusBook:
         if update.participant is not None:
             await self._apply_of_one(account, about, update, traceparent)
             return
+        if update.warnings:
+            await self.apply(account, about, replace(update, warnings=()), traceparent)
+            await self._warn(about, update, traceparent)
+            return
         status = self._reported(account, about, update)
         state = status.state
         field, told = ledger.part_field(about.part), ledger.told_field(about.part)
@@ -299,6 +303,22 @@ class StatusBook:
         status = self._reported(account, about, whole).model_copy(update=told)
         await (await self.publish(status, traceparent))
 
+    async def _warn(self, about: About, update: StatusUpdate, traceparent: str | None) -> None:
+        """What a provider finds fault with in a part that is out: its last status once more, with the warnings."""
+        for warning in update.warnings:
+            field = ledger.warned_field(about.part, warning.code)
+            entry = ledger.participant_entry(update.state, update.occurred_at)
+            _, entries = await self._store.advance(about.conversation_id, about.command_id, field, *entry)
+            last = MessageStatus.model_validate(ledger.part_status(entries[ledger.part_field(about.part)]))
+            told = {
+                "status_id": ids.status_id(about.command_id, about.part, "warning", warning.code),
+                "conversation_id": await self._identities.root_of(about.conversation_id),
+                "warnings": (warning,),
+                "occurred_at": ledger.not_before(entries, update.occurred_at),
+                "rollup": None if last.state is State.DONE else ledger.rollup(entries, about.of),
+            }
+            await (await self.publish(last.model_copy(update=told), traceparent))
+
     async def _read_up_to(self, account: Account, update: StatusUpdate, traceparent: str | None) -> None:
         if update.until is None or update.peer is None:
             return
@@ -380,6 +400,7 @@ def _as_waiting(update: StatusUpdate) -> dict[str, Any]:
         "pricing": dict(update.pricing) if update.pricing is not None else None,
         "participant": update.participant,
         "bounce": update.bounce,
+        "warnings": [warning.model_dump(mode="json") for warning in update.warnings],
         "failure": None
         if failure is None
         else {
@@ -401,6 +422,7 @@ def _from_waiting(waiting: Mapping[str, Any]) -> StatusUpdate:
         pricing=waiting.get("pricing"),
         participant=waiting.get("participant"),
         bounce=waiting.get("bounce"),
+        warnings=tuple(Warning.model_validate(warning) for warning in waiting.get("warnings", ())),
         failure=None
         if failure is None
         else Failure(

@@ -374,6 +374,7 @@ def _outcomes(received: ReceivedItem, read: dict[str, Any]) -> Sequence[Outcome]
                     correlation=read.get("correlation"),
                     until=until,
                     failure=refused,
+                    warnings=tuple(Warning(code=code, detail="not there") for code in read.get("warnings", ())),
                 )
             ]
         case "health":

@@ -90,6 +90,26 @@ async def test_an_early_failure_keeps_what_the_provider_s_support_asks_for(world
     assert (last["state"], last["error"]["trace_id"]) == ("failed", "A1b2")
 
 
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_warning_is_told_with_the_state_the_message_has(world: World, early: bool) -> None:
+    warning = report("sent", "out-0", warnings=["content_unavailable"])
+    if early:
+        await world.receive(warning)
+    await world.send(command_id="c1")
+    await world.receive(report("read", "out-0"))
+    for _ in range(2):
+        await world.receive(warning)
+    told = await world.statuses("c1")
+    before = ["sent", "sent", "read"] if early else ["sent", "read"]
+    assert [status["state"] for status in told] == [*before, "read", "read"]
+    warned = [status for status in told if status.get("warnings")]
+    assert {status["warnings"][0]["code"] for status in warned} == {"content_unavailable"}
+    assert len({status["status_id"] for status in warned}) == 1
+    assert {status["rollup"]["of"] for status in warned} == {1}
+    times = [status["occurred_at"] for status in told]
+    assert times == sorted(times)
+
+
 async def test_early_statuses_are_told_though_the_log_goes_away(world: World) -> None:
     await world.receive(report("delivered"))
     record = await world.command(command_id="c1")
