@@ -8,7 +8,7 @@ from time import monotonic
 
 import structlog
 
-from shared.channel import Account, HealthChange, NotTaken, ProviderError, Pulls
+from shared.channel import Account, Batch, HealthChange, NotTaken, ProviderError, Pulls
 from shared.contract.events import Health
 from shared.contract.topics import Topics
 from shared.policy.retry import backoff
@@ -57,7 +57,10 @@ class Puller:
         self._health = health
         self._topic = topics.accounts
         self._partitions: set[int] = set()
+        self._settled = asyncio.Event()  # not while the partitions change hands
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._numbers: dict[str, int] = {}  # their accounts' partitions
+        self._keeping: set[str] = set()  # accounts one of whose batches is being made durable
         self._stopping = False
         self._consumer: LogConsumer = log_.consumer(
             group,
@@ -93,10 +96,18 @@ class Puller:
 
     async def _assigned(self, partitions: Collection[Partition]) -> None:
         self._partitions = {partition.number for partition in partitions}
+        gone = [account_id for account_id in self._tasks if self._numbers[account_id] not in self._partitions]
+        await self._cancel(gone)
+        self._settled.set()
 
     async def _revoked(self, partitions: Collection[Partition]) -> None:
+        """At every rebalance all partitions go, and most come back: until then polling goes on and keeps nothing.
+
+        Two hundred mailboxes would have to be opened anew for each replica that comes or leaves.
+        """
+        self._settled.clear()
         self._partitions -= {partition.number for partition in partitions}
-        await self._cancel(list(self._tasks))
+        await self._cancel(list(self._keeping))
 
     def _account_changed(self, account_id: str) -> None:
         """New credentials or a new mode: begin anew with them."""
@@ -110,11 +121,14 @@ class Puller:
             account.account_id: await self._log.partition_for(self._topic, account.account_id.encode())
             for account in self._accounts
         }
+        if not self._settled.is_set():
+            return
         wanted = self._wanted(numbers)
         await self._cancel([account_id for account_id in self._tasks if account_id not in wanted])
         # Asked again: during the waits above partitions may have gone, records have changed, the stop have come.
-        for account_id, account in self._wanted(numbers).items():
+        for account_id, account in self._wanted(numbers).items() if self._settled.is_set() else ():
             task = self._tasks.get(account_id)
+            self._numbers[account_id] = numbers[account_id]
             if task is None or task.done():
                 self._tasks[account_id] = asyncio.create_task(self._pull(account), name=f"pull-{account_id}")
 
@@ -142,8 +156,7 @@ class Puller:
             try:
                 cursor = await self._store.cursor(self._name, account.account_id)
                 async for batch in self._channel.updates(account, cursor):
-                    await self._writer.write(batch.items)
-                    await self._store.set_cursor(self._name, account.account_id, batch.cursor)
+                    await self._keep(account.account_id, batch)
                     failures = 0
                     metrics.PULLS.labels(self._name, "ok").inc()
                     if self._health.of(account.account_id) is Health.DEGRADED:
@@ -165,6 +178,18 @@ class Puller:
                 log.error("pull_failed", account_id=account.account_id, exc_info=bug)
                 failures += 1
                 await asyncio.sleep(backoff(failures))
+
+    async def _keep(self, account_id: str, batch: Batch) -> None:
+        """Make a batch durable, then move the cursor. While the partitions change hands nobody does: they may be
+        another replica's next."""
+        while not self._settled.is_set():
+            await self._settled.wait()
+        self._keeping.add(account_id)
+        try:
+            await self._writer.write(batch.items)
+            await self._store.set_cursor(self._name, account_id, batch.cursor)
+        finally:
+            self._keeping.discard(account_id)
 
     async def _learn(self, account: Account, change: HealthChange) -> None:
         try:

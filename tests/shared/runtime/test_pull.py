@@ -132,6 +132,43 @@ async def test_two_replicas_share_the_accounts(world: World, pullers: Callable[[
     assert channel(world).most_pullers == 1
 
 
+async def test_who_stays_with_a_replica_is_pulled_on_through_a_rebalance(
+    world: World, pullers: Callable[[], Puller]
+) -> None:
+    first = pullers()
+    await until(lambda: len(pulled_now(world)) == 8)
+    before = dict(first._tasks)
+    second = pullers()
+    await until(lambda: 0 < len(first._tasks) < 8 and len(first._tasks) + len(second._tasks) == 8)
+    stayed = dict(first._tasks)
+    assert stayed.items() <= before.items()
+    await second.stop()
+    await until(lambda: len(first._tasks) == 8 and len(pulled_now(world)) == 8)
+    assert stayed.items() <= first._tasks.items()
+    assert {account for account, _ in channel(world).cursors[8:]}.isdisjoint(stayed)
+
+
+async def test_nothing_is_kept_while_the_partitions_change_hands(world: World, pullers: Callable[[], Puller]) -> None:
+    puller = pullers()
+    await until(lambda: len(pulled_now(world)) == 8)
+    ours = [Partition(world.topics.accounts, number) for number in range(4)]
+    await puller._revoked(ours)
+    for name in ("bot_0", "bot_1"):
+        channel(world).waiting[name].put_nowait(batch(f"m of {name}", "c1", name))
+    await until(lambda: not channel(world).waiting["bot_0"].qsize() + channel(world).waiting["bot_1"].qsize())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert await kept(world) == []
+    numbers = {name: await world.log.partition_for(world.topics.accounts, name.encode()) for name in ("bot_0", "bot_1")}
+    await puller._assigned([one for one in ours if one.number != numbers["bot_0"]])
+    stays = [f"m of {name}" for name in ("bot_1",) if numbers[name] != numbers["bot_0"]]
+    await until(lambda: "bot_0" not in puller._tasks)
+    async with asyncio.timeout(5):
+        while await kept(world) != stays:
+            await asyncio.sleep(0.002)
+    assert await world.store.cursor(CHANNEL, "bot_0") is None
+
+
 async def test_a_new_account_is_pulled_and_one_that_goes_is_not(world: World, pullers: Callable[[], Puller]) -> None:
     pullers()
     await until(lambda: len(pulled_now(world)) == 8)
@@ -215,6 +252,7 @@ async def test_no_poller_is_begun_for_what_went_while_it_was_looked_up(
         await puller.stop()
     else:
         await puller._revoked([Partition(world.topics.accounts, number) for number in range(4)])
+        await puller._assigned([])
     begun = len(channel(world).cursors)
     answered.set()
     for _ in range(20):
