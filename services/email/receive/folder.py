@@ -30,11 +30,16 @@ class Folder:
         self.validity = int(selected[b"UIDVALIDITY"])
         self.next_uid = int(selected.get(b"UIDNEXT", 1))
 
-    def after(self, uid: int) -> list[int]:
-        """The UIDs beyond this one, in order. `n:*` always names the newest message, whatever its UID is."""
+    def after(self, uid: int, missing: Sequence[int] = ()) -> list[int]:
+        """The UIDs beyond this one, and those of `missing` that are there by now, in order.
+
+        `n:*` always names the newest message, whatever its UID is.
+        """
+        first = min((*missing, uid + 1))
         self._told_of_more()
         while True:
-            found = sorted(one for one in self._client.search(["UID", f"{uid + 1}:*"]) if one > uid)
+            shown = self._client.search(["UID", f"{first}:*"])
+            found = sorted(one for one in shown if one > uid or one in missing)
             # A server may tell behind its answer of what has come while it was looking, and does not tell it again.
             if found or not self._told_of_more():
                 return found

@@ -1,7 +1,8 @@
 """The IMAP puller: a thread per mailbox reads what is new and waits for more; the cursor moves behind the ack.
 
-A mailbox's cursor is the folder's UIDVALIDITY and the last UID that is durable. One odd message, or one dead server,
-holds nobody else up.
+A mailbox's cursor is the folder's UIDVALIDITY, the last UID that is durable, and the ones before it that were not shown
+yet: a folder that several servers write to may show UID 12 before 11. One odd message, or one dead server, holds nobody
+else up.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 import socket
 import ssl
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ FETCHING = 16  # mailboxes of a process that read mails at the same time
 LARGE = 4  # of them, those with a large one
 # How far back a folder whose UIDs mean nothing any more is read again: for so long it is remembered what was published.
 RESCAN = timedelta(days=7)
+LATE = 200  # UIDs before the last one that may still come to be shown
 JITTER = (0.5, 5.0)  # seconds until a lost connection is made anew: all mailboxes of a server lose theirs at once
 
 _NO_FOLDER = Failure(
@@ -55,17 +57,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """`uid` is the last one that is durable, in a folder of this validity."""
+    """`uid` is the last one that is durable, in a folder of this validity; `missing`, in order, are those of the `LATE`
+    before it that nobody has seen. Most of them are of mails that were deleted: they leave as others come."""
 
     validity: int
     uid: int
+    missing: tuple[int, ...] = ()
+
+    def past(self, group: Sequence[int], missing: Iterable[int] = ()) -> Cursor:
+        """The cursor behind these UIDs, which are in order; `missing` are more that may come to be shown."""
+        uid = max(self.uid, group[-1])
+        left = {*self.missing, *missing} - set(group)
+        return Cursor(self.validity, uid, tuple(sorted(one for one in left if uid - LATE <= one < uid)))
+
+    def not_shown(self, new: Sequence[int]) -> set[int]:
+        """Which UIDs behind the cursor are left out of `new`, as far as they count."""
+        return set(range(max(self.uid + 1, new[-1] - LATE), new[-1])) - set(new) if new else set()
 
     def encode(self) -> str:
-        return orjson.dumps([self.validity, self.uid]).decode()
+        return orjson.dumps([self.validity, self.uid, self.missing]).decode()
 
     @classmethod
     def read(cls, text: str | None) -> Cursor | None:
-        return cls(*orjson.loads(text)) if text else None
+        if not text:
+            return None
+        validity, uid, *missing = orjson.loads(text)
+        return cls(validity, uid, *map(tuple, missing))
 
 
 class Shared:
@@ -189,12 +206,12 @@ class Puller:
             except IMAPClientError:
                 raise ProviderError(_NO_FOLDER) from None
             self._reached = True
-            cursor, new = self._begin(folder, cursor)
+            cursor, new, missing = self._begin(folder, cursor)
             while True:
                 for start in range(0, len(new), GROUP):
                     group = new[start : start + GROUP]
                     items = self._items(folder, group)
-                    cursor = Cursor(folder.validity, group[-1])
+                    cursor = cursor.past(group, missing)
                     self._hand_over(Batch(tuple(items), cursor.encode()))
                     if after != "none":
                         folder.done_with(group, after)
@@ -203,16 +220,18 @@ class Puller:
                 folder.wait(random.uniform(*RENEWAL))
                 if self._closed:
                     raise _Closed
-                new = folder.after(cursor.uid)
+                new = folder.after(cursor.uid, cursor.missing)
+                missing = cursor.not_shown(new)
 
-    def _begin(self, folder: Folder, cursor: Cursor | None) -> tuple[Cursor, list[int]]:
-        """Where to go on, and what is new there."""
-        if cursor is None:
-            return Cursor(folder.validity, 0), folder.after(0)
-        if cursor.validity == folder.validity:
-            return cursor, folder.after(cursor.uid)
-        day = (self._clock() - RESCAN).date()
-        return Cursor(folder.validity, folder.next_uid - 1), folder.since(day)
+    def _begin(self, folder: Folder, cursor: Cursor | None) -> tuple[Cursor, list[int], set[int]]:
+        """Where to go on, what is new there, and which UIDs among those are not shown."""
+        if cursor is not None and cursor.validity != folder.validity:
+            new = folder.since((self._clock() - RESCAN).date())
+            last = new[0] - 1 if new else folder.next_uid - 1
+            return Cursor(folder.validity, last), new, set()  # what is not among them is there, and too old
+        cursor = cursor or Cursor(folder.validity, 0)
+        new = folder.after(cursor.uid, cursor.missing)
+        return cursor, new, cursor.not_shown(new)
 
     def _hand_over(self, batch: Batch) -> None:
         """Return when the batch is durable."""

@@ -109,6 +109,11 @@ class Pulled:
     def count(self) -> int:
         return sum(len(batch.items) for batch in self.batches)
 
+    @property
+    def validity(self) -> int:
+        cursor = Cursor.read(self.cursor)
+        return cursor.validity if cursor else 0
+
     async def mails(self) -> list[bytes]:
         return [await self.blobs.read(item.blob or "") for batch in self.batches for item in batch.items]
 
@@ -221,6 +226,43 @@ async def test_a_folder_that_is_made_anew_is_read_anew(home: Home, tmp_path: Pat
     assert before is not None
     assert after is not None
     assert (after.validity != before.validity, after.uid) == (True, 1)
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_a_mail_that_is_shown_later_than_the_one_after_it_is_not_missed(
+    home: Home, box: Pulled, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    search, hidden = IMAPClient.search, {2, 3}
+
+    def behind(self: IMAPClient, *what: Any) -> Any:
+        return [uid for uid in search(self, *what) if uid not in hidden]
+
+    monkeypatch.setattr(IMAPClient, "search", behind)
+    await home.put(*(mail(f"s{n}") for n in range(1, 6)))
+    if restarted:
+        await box.until(lambda box: box.count == 3)
+        assert Cursor.read(box.cursor) == Cursor(box.validity, 5, (2, 3))
+        hidden.clear()
+        await box.until(lambda box: box.count == 5)
+    else:
+        async with pulling(box, lambda box: box.count == 6):
+            await waits(box)
+            hidden.clear()
+            await home.deliver(mail("s6"))
+    assert sorted(await box.subjects()) == [f"s{n}" for n in range(1, 7 - restarted)]
+    assert Cursor.read(box.cursor) == Cursor(box.validity, 6 - restarted)
+
+
+def test_a_cursor_looks_back_so_far_and_no_further() -> None:
+    cursor = Cursor(1, 10, (3,))
+    new = [12, 13, 500, 502]
+    moved = cursor.past(new[:2], cursor.not_shown(new))
+    assert moved == Cursor(1, 13, (3,))
+    moved = moved.past(new[2:], cursor.not_shown(new))
+    assert (moved.uid, len(moved.missing), moved.missing[0], moved.missing[-1]) == (502, 199, 302, 501)
+    assert len(moved.encode()) < 1000
+    assert Cursor.read(moved.encode()) == moved
+    assert Cursor.read("[1,7]") == Cursor(1, 7)
 
 
 async def test_a_quiet_mailbox_writes_its_cursor_again(home: Home, box: Pulled) -> None:
