@@ -726,6 +726,15 @@ class RecognisesEchoes(Protocol):
 
 
 @runtime_checkable
+class NamesMessages(Protocol):
+    """A channel whose messages have names that it gives them itself."""
+
+    def names_of(self, account: AccountRecord, command_id: str) -> Sequence[str]:
+        """`Call.names` of the command's message, as `plan` gives them, for whoever has the command's id alone. Pure."""
+        ...
+
+
+@runtime_checkable
 class Reconciles(Protocol):
     """A channel that can be asked what became of an uncertain part."""
 

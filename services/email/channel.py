@@ -43,6 +43,7 @@ from shared.channel import (
     TokenStore,
     WebhookRequest,
 )
+from shared.contract.accounts import AccountRecord
 from shared.contract.base import Alias
 from shared.contract.commands import Command, CommandType
 from shared.contract.content import Attachment
@@ -159,6 +160,9 @@ class EmailChannel:
         if address is None:
             raise Refused(ErrorCode.RECIPIENT_UNKNOWN, "The contact has no email address.", field="to")
         return peer_of_address(address), {"email": address}
+
+    def names_of(self, account: AccountRecord, command_id: str) -> Sequence[str]:
+        return outbound.names_of(account, command_id, self._tokens)
 
     def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
         return outbound.plan(kind, command, context, self._settings, self._tokens)

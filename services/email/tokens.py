@@ -65,6 +65,11 @@ class Tokens:
         return base64.b32encode(digest).decode().lower()
 
 
+def report_name(token: str) -> str:
+    """What a message goes by that a report names by its token alone."""
+    return f"v:{token}"
+
+
 def bounce_address(token: str, domain: str) -> str:
     """The envelope sender of one message."""
     return f"bounce+b{token}@{domain}"

@@ -8,6 +8,7 @@ from services.email.peers import normal_address, peer_of_address
 from services.email.receive.addresses import Address
 from services.email.receive.arrived import Arrived, contact_of
 from services.email.receive.parsed import Report
+from services.email.tokens import report_name
 from shared.channel import Event, Failure, Outcome, StatusUpdate
 from shared.contract import ids
 from shared.contract.errors import ErrorCode
@@ -32,7 +33,7 @@ def _status(arrived: Arrived, report: Report) -> StatusUpdate | None:
     """The status of the message that a report is about; None where it does not say which."""
     tokens = [report.envelope_id, arrived.token("bounce")]
     ours = [one for one in tokens if one and arrived.tokens.accepts("bounce", arrived.account.account_id, one)]
-    names = tuple(dict.fromkeys([*(f"v:{one}" for one in ours), *report.names]))
+    names = tuple(dict.fromkeys([*map(report_name, ours), *report.names]))
     if not names:
         return None
     failed = report.state == "failed"

@@ -25,9 +25,10 @@ from services.email.threads import (
     token_key,
     topic_of,
 )
-from services.email.tokens import Tokens, bounce_address, reply_address
+from services.email.tokens import Tokens, bounce_address, reply_address, report_name
 from shared.channel import Call, InThread, PlanContext, Refused
 from shared.contract import ids
+from shared.contract.accounts import AccountRecord
 from shared.contract.base import Alias, AliasKind
 from shared.contract.commands import ActorKind, Command, CommandType, File, MessageSend, OutEmail
 from shared.contract.errors import ErrorCode
@@ -50,6 +51,12 @@ def plan(
     return (_Plan(command, context, settings, tokens).call(),)
 
 
+def names_of(account: AccountRecord, command_id: str, tokens: Tokens) -> tuple[str, str]:
+    """The Message-ID of a command's mail, and what reports name it by."""
+    message_id = tokens.message_id(account.account_id, Mailbox.of(account).domain, command_id)
+    return message_id, report_name(tokens.verp(account.account_id, command_id))
+
+
 def recipient_of(to: Sequence[Alias]) -> str | None:
     """The address among the names of a contact."""
     found = (normal_address(alias.value) for alias in to if alias.kind is AliasKind.EMAIL)
@@ -65,7 +72,8 @@ class _Plan:
         self._settings = settings
         self._tokens = tokens
         self._mailbox = Mailbox.of(context.account)
-        self._message_id = tokens.message_id(command.account_id, self._mailbox.domain, command.command_id)
+        self._names = names_of(context.account, command.command_id, tokens)
+        self._message_id = self._names[0]
         self._new = isinstance(command.content, OutEmail) and command.content.thread == "new"
         self._warnings: list[Warning] = []
 
@@ -101,7 +109,7 @@ class _Plan:
             params,
             files=files,
             warnings=tuple(self._warnings),
-            names=(self._message_id, f"v:{token}"),
+            names=self._names,
             thread=self._thread(subject, parent, references, reply_token),
         )
 

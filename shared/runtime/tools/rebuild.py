@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import orjson
 from pydantic import ValidationError
 
-from shared.channel import Account, Channel, Event, HealthChange, StatusUpdate
+from shared.channel import Account, Channel, Event, HealthChange, NamesMessages, StatusUpdate
 from shared.contract.errors import ErrorCode
 from shared.contract.state import ConversationState
 from shared.contract.statuses import MessageStatus, State, supersedes
@@ -33,6 +33,7 @@ from shared.stream.memory import MemoryLog
 from shared.stream.records import Headers, Record
 
 _AT_ONCE = 64
+_NOTHING_SENT = frozenset((State.REJECTED, State.EXPIRED, State.CANCELLED, State.DONE))
 
 
 class _Nowhere(MemoryLog):
@@ -78,7 +79,12 @@ async def rebuild(
         async for record in stream.read_partition(topics.state(name), number):
             used["state"] += await _from_feed(store, record)
     for number in range(await stream.partitions(topics.statuses(name))):
-        used["statuses"] += await _from_statuses(name, store, stream, topics.statuses(name), number)
+        commands, count = await _commands(stream, topics.statuses(name), number)
+        used["statuses"] += count
+        waiting = [_restore(name, store, *key, parts) for key, parts in commands.items()]
+        waiting += [_bind_names(channel, accounts, store, *key, parts) for key, parts in commands.items()]
+        for first in range(0, len(waiting), _AT_ONCE):
+            await asyncio.gather(*waiting[first : first + _AT_ONCE])
     return used
 
 
@@ -150,9 +156,12 @@ async def _from_feed(store: Store, record: Record) -> int:
     return 1
 
 
-async def _from_statuses(channel: str, store: Store, stream: Log, topic: str, number: int) -> int:
-    """The ledgers of the commands whose statuses are on this partition: none of them is sent a second time."""
-    commands: dict[tuple[str, str], dict[int, MessageStatus]] = defaultdict(dict)
+_Commands = dict[tuple[str, str], dict[int, MessageStatus]]
+
+
+async def _commands(stream: Log, topic: str, number: int) -> tuple[_Commands, int]:
+    """What has become of the parts of the commands whose statuses are on this partition, and how many statuses are."""
+    commands: _Commands = defaultdict(dict)
     count = 0
     async for record in stream.read_partition(topic, number):
         try:
@@ -166,15 +175,36 @@ async def _from_statuses(channel: str, store: Store, stream: Log, topic: str, nu
         if supersedes(status.state, known.state if known else None):
             parts[status.part.index] = status
         count += 1
-    waiting = [_restore(channel, store, *key, parts) for key, parts in commands.items()]
-    for first in range(0, len(waiting), _AT_ONCE):
-        await asyncio.gather(*waiting[first : first + _AT_ONCE])
-    return count
+    return commands, count
+
+
+async def _bind_names(
+    channel: Channel,
+    accounts: AccountRegistry,
+    store: Store,
+    conversation_id: str,
+    command_id: str,
+    parts: dict[int, MessageStatus],
+) -> None:
+    """Reports find the message by the names that the channel has given it, also where nobody knows whether it went."""
+    status = parts.get(0)
+    if not isinstance(channel, NamesMessages) or status is None or status.state in _NOTHING_SENT:
+        return
+    try:
+        account = accounts.get(status.account_id)
+    except AccountSealed:
+        return
+    if account is not None:
+        names = channel.names_of(account.record, command_id)
+        about = About(conversation_id, command_id, 0, status.part.of, 0, status.target_message_id, names[0])
+        for name in names:
+            await store.bind(channel.capabilities.channel, account.account_id, name, about.as_dict())
 
 
 async def _restore(
     channel: str, store: Store, conversation_id: str, command_id: str, parts: dict[int, MessageStatus]
 ) -> None:
+    """The ledger of a command: it is not sent a second time."""
     of = next(iter(parts.values())).part.of
     fields: dict[str, str] = {}
     if len(parts) == of:

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.channel import Call, Event, InThread, Outcome, PlanContext, Receipt, ReceivedItem, StatusUpdate
+from shared.channel import Call, Event, Failure, InThread, Outcome, PlanContext, Receipt, ReceivedItem, StatusUpdate
 from shared.contract import ids
+from shared.contract.accounts import AccountRecord
 from shared.contract.commands import Command, CommandType
 from shared.contract.errors import ErrorCode
 from shared.runtime.tools.rebuild import rebuild
@@ -40,12 +41,16 @@ class ThreadedChannel(PlainChannel):
             return replace(outcome, bounce=read.get("bounce"), candidates=tuple(read.get("candidates", ())))
         return outcome
 
+    def names_of(self, account: AccountRecord, command_id: str) -> Sequence[str]:
+        return f"id-of-{command_id}", f"v:token-of-{command_id}"
+
     def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
         self.planned.append(dict(context.thread))
-        own = f"id-of-{command.command_id}"
+        names = self.names_of(context.account, command.command_id)
+        own = names[0]
         thread = InThread((f"m:{own}", "root"), {"last": own})
         calls = super().plan(kind, command, context)
-        return [replace(call, names=(own, f"v:token-of-{command.command_id}"), thread=thread) for call in calls]
+        return [replace(call, names=names, thread=thread) for call in calls]
 
 
 @pytest.fixture
@@ -173,6 +178,17 @@ async def test_a_bounce_finds_its_message_by_any_of_its_names(world: World, name
     assert (failed["state"], failed["bounce"]) == ("failed", "soft")
     assert failed["provider_message_id"] == "id-of-c1"
     assert failed["message_id"] == ids.message_id("plain", "acc_1", "id-of-c1")
+
+
+@pytest.mark.parametrize("answer", [Receipt(("id-of-c1",)), failure(ErrorCode.UNCERTAIN, certain=False)])
+async def test_a_bounce_finds_its_message_when_the_state_was_rebuilt(world: World, answer: Receipt | Failure) -> None:
+    world.provider.will("hello", answer)
+    await world.send(command_id="c1")
+    await world.client.call("FLUSHALL")
+    await rebuild(world.channel, world.accounts, world.log, world.store, world.blobs, world.topics)
+    await world.receive(bounce("soft", "v:token-of-c1"))
+    failed = (await world.statuses("c1"))[-1]
+    assert (failed["state"], failed["bounce"], failed["provider_message_id"]) == ("failed", "soft", "id-of-c1")
 
 
 async def test_a_bounce_that_comes_before_the_answer_finds_its_message(world: World) -> None:
