@@ -114,21 +114,36 @@ GONE = _any_of(r"""
     mailbox (?:is )?(?:un|not )available
     mailbox name not allowed / unrout[e]?able / address error / illegal (?:host|user|alias|mailbox|address|domain)
     host or domain name not found / host not found / domain name not found / name or service not known
-    no mx record / null ?mx / does(?:n't| not) accept (?:any )?(?:e-?mail|messages) / domain is not accepting
+    no mx record / null ?mx / does(?:n't| not) accept (?:any )?(?:(?:e-?)?mail|messages) / domain is not accepting
     not (?:our|my) customer / no longer (?:valid|available|exists|employed|with|in use|active|works) / has left
     has (?:been )?moved / moved to / (?:user|account|mailbox|address)[^\n]{0,30}(?:deleted|removed|closed|terminated)
-    access denied\W{1,5}as\( / recip(?:ient)?notfound / recipient not found / resolver\.adr\.(?!.{0,40}ambiguous)
+    access denied\W{1,5}as\( / recipient address rejected: access denied
+    recip(?:ient)?notfound / recipient not found / resolver\.adr\.(?!.{0,40}ambiguous)
     unable to find (?:the )?(?:recipient|user) / could(?:n't| not) be found / was(?:n't| not) found
     (?:cannot|can't) find (?:the )?(?:user|recipient|mailbox) / is not listed / the address you entered
-    宛先不明 / 存在しません / 不存在 / utilisateur inconnu / destinataire inconnu / non recensé / unbekannter? empfänger
-    existiert nicht / n'existe pas / no existe / não existe / non esiste / не существует / nie istnieje / bestaat niet
+    宛先不明 / 存在し(?:ない|ません) / 見つかりません / 不存在 / 查无此 / 找不到 / 존재하지 않
+    existiert nicht / n'existe pas / no existe / não existe / non esiste / не существует / не існує / nie istnieje
+    bestaat niet / finns (?:inte|ej) / eksisterer ikke / findes ikke / finnes ikke / neexistuje / nem létezik
+    nu există / ei ole olemassa / δεν υπάρχει / mevcut değil / bulunamadı / غير موجود / לא קיימ / не найден
+    не знайдено / non recensé / inesistente / inexistente / unbekannter? (?:empfänger|adress|benutzer)
+    (?:empfänger|adresse|benutzer|domain)[^\n]{0,40} unbekannt
+    (?:utilisateur|destinataire|adresse)[^\n]{0,40} (?:inconnu|introuvable|invalide)
+    (?:utente|destinatario|indirizzo|casella)[^\n]{0,40} (?:sconosciut|non (?:valid|trovat))
+    (?:usuário|usuario|destinat[áa]rio|endereço|dirección)[^\n]{0,40} (?:descon(?:oc|hec)id|n[ãa]?o (?:foi )?encontrad)
+    no se encontró / (?:mottagar|användar|modtager|mottaker|bruger|bruker)[^\n]{0,40} (?:okänd|ukendt|ukjent)
+    (?:okänd|ukendt|ukjent) (?:mottagar|användar|modtager|mottaker|bruger|bruker)
+    (?:gebruiker|ontvanger)[^\n]{0,40} onbekend / onbekende (?:gebruiker|ontvanger)
+    nieznan[ya] (?:użytkownik|adres|odbiorc) / неизвестн[^\n]{0,20}(?:пользовател|получател|адрес)
+    neznám[ýáa] (?:uživatel|příjemce|adres) / ismeretlen (?:címzett|felhasználó) / tuntematon (?:vastaanottaja|käyttäjä)
 """)
 
 # A mailbox that is full: who gives this reason means no other.
 FULL = _any_of(r"""
     box[^\n]{0,30} (?:is |was )?(?:too )?full / box (?:quota|exceed|over) / quota / folder is full / disk full
     insufficient (?:disk|storage|system storage) / (?:out of|not enough) (?:disk|storage|space) / space not enough
-    too much mail / storage (?:limit|exceed) / 容量 / いっぱい
+    too much mail / storage (?:limit|exceed) / 容量 / いっぱい / 邮箱已满 / 郵箱已滿 / 용량 / postfach[^\n]{0,40} voll\b
+    boîte[^\n]{0,40} pleine / casella[^\n]{0,40} piena / buzón[^\n]{0,40} lleno / caixa[^\n]{0,40} cheia
+    переполнен / przepełnion / mailbox[^\n]{0,40} vol\b / kutusu[^\n]{0,20} dolu
 """)
 # Reasons that may be gone tomorrow, or that are about the sender.
 NOT_GONE = _any_of(r"""

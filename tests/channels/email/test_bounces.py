@@ -9,6 +9,7 @@ import pytest
 
 from services.email.receive.parse import parse
 from services.email.receive.verdicts import is_hard
+from tests.channels.email.labelled_bounces import LABELLED, Labelled
 from tests.channels.goldens import HERE
 
 HARD = [
@@ -61,6 +62,15 @@ def test_a_recipient_who_does_not_exist_is_hard(status: str | None, said: str) -
 @pytest.mark.parametrize(("status", "said"), SOFT)
 def test_what_may_be_over_tomorrow_is_soft(status: str | None, said: str) -> None:
     assert not is_hard("failed", status, said, "")
+
+
+@pytest.mark.parametrize("one", LABELLED, ids=lambda one: one.name)
+def test_bounces_of_many_systems_and_languages_are_read_right(one: Labelled) -> None:
+    mail = json.loads(parse(one.mail))
+    (report,) = mail["reports"]
+    told = "delayed" if report["state"] == "delayed" else "hard" if report["hard"] else "soft"
+    assert (mail["automatic"], told) == ("bounce", one.verdict)
+    assert report["names"] == ["maaaabbbbccccddddeeee22@acme.example"]
 
 
 def test_where_the_report_says_nothing_the_letter_does() -> None:
