@@ -144,6 +144,8 @@ class Event:
     side may already be known, strongest first; the runtime resolves them to one stable conversation.
     `address` is what the channel needs to write to this conversation again (kept in state, never published).
     `supersedes_peer` is the peer that this conversation had before (a migrated group, a rotated id).
+    `of_message` are names that a message of ours may have, where no provider vouches for whom an event is about: it is
+    of the conversation that the message went to, and is not told where all of them are unknown.
     """
 
     type: EventType
@@ -156,6 +158,7 @@ class Event:
     provider_ref: str | None = None  # provider ref under which a reply to this message would name it
     answer: Call | None = None  # a call the provider expects soon (a callback query); best effort, once
     thread: InThread | None = None
+    of_message: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

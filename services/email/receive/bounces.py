@@ -27,6 +27,7 @@ from services.email.receive.wordings import (
     STILL_TRYING,
     SUBJECT,
 )
+from services.email.tokens import read_recipient
 
 _DELIVERY_STATUS = frozenset(("message/delivery-status", "message/global-delivery-status"))
 _ORIGINALS = frozenset((
@@ -58,8 +59,8 @@ def reports_of(structure: Structure, letter: str) -> tuple[Automatic | None, tup
     root, parts = structure.root, list(structure.root.walk())
     own = headers.message_id(root.head.first("message-id"))
     letter = letter[:_LONGEST_LETTER]
-    if (complaint := _complaint(root, parts)) is not None:
-        return "feedback", (replace(complaint, names=_names(parts, own)),)
+    if (complaints := _complaint(root, parts)) is not None:
+        return "feedback", tuple(replace(one, names=_names(parts, own)) for one in complaints)
     found = [one for part in parts if part.type in _DELIVERY_STATUS for one in _delivery_status(part, letter)]
     if not found and (notice := read_notice(letter)) is not None:
         return ("feedback" if notice.state == "complaint" else "bounce"), (notice,)
@@ -111,21 +112,27 @@ def _is_bounce(root: Part, parts: list[Part], letter: str) -> bool:
     return says and returns and (codes or CERTAIN.search(begins) is not None) and perhaps
 
 
-def _complaint(root: Part, parts: list[Part]) -> Report | None:
-    """A complaint about a mail of ours: ARF (RFC 5965), or Outlook.com's way of it."""
+def _complaint(root: Part, parts: list[Part]) -> tuple[Report, ...] | None:
+    """The complaint about a mail of ours in feedback: ARF (RFC 5965), or Outlook.com's way of it; None for other mail.
+
+    Many leave out whom the mail was for, or blacken it (RFC 6590): the mail's own names tell.
+    """
     for part in parts:
         if part.type == "message/feedback-report":
             fields = headers.read_head(part.data(_LONGEST))
             kind = headers.text(fields.first("feedback-type")).lower()
             recipients = [*fields.all("original-rcpt-to"), *fields.all("removal-recipient")]
             wanted = kind in ("", "abuse", "fraud", "opt-out", "opt-out-list", "complaint", "miscategorized", "other")
-            return Report("complaint", recipients=_addresses(recipients) if wanted else ())
+            senders = map(headers.text, fields.all("original-mail-from"))
+            tokens = (read_recipient(sender.strip("<> ").rpartition("@")[0]) for sender in senders)
+            token = next((one[1] for one in tokens if one and one[0] == "bounce"), None)
+            return (Report("complaint", envelope_id=token, recipients=_addresses(recipients)),) if wanted else ()
     sender, subject = (headers.text(root.head.first(name)).lower() for name in ("from", "subject"))
     if "staff@hotmail.com" in sender and subject.startswith("complaint about message"):
         found = [value for part in parts for value in _original_head(part).all("x-hmxmroriginalrecipient")]
-        return Report("complaint", recipients=_addresses(found))
+        return (Report("complaint", recipients=_addresses(found)),)
     if root.type == "multipart/report" and root.parameters.get("report-type", "").lower() == "feedback-report":
-        return Report("complaint")
+        return (Report("complaint"),)
     return None
 
 

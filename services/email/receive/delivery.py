@@ -24,16 +24,14 @@ def outcomes_of(arrived: Arrived) -> Iterator[Outcome]:
     """The statuses and facts of all reports in a mail."""
     for report in arrived.mail.reports:
         if report.state == "complaint":
-            yield from _complaints(arrived, report)
+            yield _complaint(arrived, report)
         elif (status := _status(arrived, report)) is not None:
             yield status
 
 
 def _status(arrived: Arrived, report: Report) -> StatusUpdate | None:
     """The status of the message that a report is about; None where it does not say which."""
-    tokens = [report.envelope_id, arrived.token("bounce")]
-    ours = [one for one in tokens if one and arrived.tokens.accepts("bounce", arrived.account.account_id, one)]
-    names = tuple(dict.fromkeys([*map(report_name, ours), *report.names]))
+    names = _names(arrived, report)
     if not names:
         return None
     failed = report.state == "failed"
@@ -45,6 +43,13 @@ def _status(arrived: Arrived, report: Report) -> StatusUpdate | None:
         bounce=("hard" if report.hard else "soft") if failed else None,
         candidates=names[1:],
     )
+
+
+def _names(arrived: Arrived, report: Report) -> tuple[str, ...]:
+    """What the message that a report is about may go by, surest first."""
+    tokens = [report.envelope_id, arrived.token("bounce")]
+    ours = [one for one in tokens if one and arrived.tokens.accepts("bounce", arrived.account.account_id, one)]
+    return tuple(dict.fromkeys([*map(report_name, ours), *report.names]))
 
 
 def _failure(report: Report) -> Failure:
@@ -60,21 +65,21 @@ def _failure(report: Report) -> Failure:
     return Failure(code, provider_code=told or None)
 
 
-def _complaints(arrived: Arrived, report: Report) -> Iterator[Outcome]:
-    for recipient in report.recipients:
-        address = normal_address(recipient)
-        if address is None:
-            continue
+def _complaint(arrived: Arrived, report: Report) -> Event:
+    """The contact whom the mail went to wants no more of them. Anybody can write a complaint, about anybody."""
+    address = next(filter(None, map(normal_address, report.recipients)), None)
+    facts = arrived.facts()
+    if address is not None:
         peer = peer_of_address(address)
-        conversation = ids.conversation_id("email", arrived.account.account_id, peer)
-        yield Event(
-            EventType.CONTACT_CONSENT_CHANGED,
-            ConsentChanged(
-                **{**arrived.facts(), "conversation_id": conversation},
-                consent="opted_out",
-                detail="The contact has marked a message as spam.",
-                contact=contact_of(Address(address)),
-            ),
-            provider_id=f"{arrived.provider_id}:{peer}",
-            address={"email": address},
-        )
+        facts["conversation_id"] = ids.conversation_id("email", arrived.account.account_id, peer)
+    return Event(
+        EventType.CONTACT_CONSENT_CHANGED,
+        ConsentChanged(
+            **facts,
+            consent="opted_out",
+            detail="The contact has marked a message as spam.",
+            contact=contact_of(Address(address)) if address else None,
+        ),
+        provider_id=arrived.provider_id,
+        of_message=_names(arrived, report),
+    )

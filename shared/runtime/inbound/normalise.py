@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from shared.channel import (
@@ -17,6 +17,7 @@ from shared.channel import (
     ReceivedItem,
     StatusUpdate,
 )
+from shared.contract.events import ConsentChanged
 from shared.contract.topics import Topics
 from shared.media.blobs import BlobMissing, Blobs, BlobsUnavailable
 from shared.runtime import metrics
@@ -26,6 +27,7 @@ from shared.runtime.inbound.parsing import Parser
 from shared.runtime.inbound.publishing import Follows, Group, Publisher
 from shared.runtime.inbound.raw import RawRecord, read_raw, reason_of
 from shared.runtime.reporting.identity import Identities
+from shared.runtime.reporting.statuses import About
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
@@ -83,6 +85,7 @@ class Normaliser:
         self._parser = parser
         self._name = channel.capabilities.channel
         self._accounts = accounts
+        self._store = store
         self._blobs = blobs
         self._dead = dead
         self._identities = identities
@@ -155,7 +158,8 @@ class Normaliser:
         await self._give_up(record, "account_sealed", "the account's record cannot be opened")
 
     async def _tell(self, account: Account, outcomes: Sequence[Outcome], raw: RawRecord) -> None:
-        events = [outcome for outcome in outcomes if isinstance(outcome, Event)]
+        found = [await self._of_message(account, outcome) for outcome in outcomes if isinstance(outcome, Event)]
+        events = [event for event in found if event is not None]
         conversation_ids = [await self._identities.conversation_of(event) for event in events]
         for group in _groups(account, events, conversation_ids, raw):
             await self._publisher.publish([group])
@@ -214,8 +218,25 @@ class Normaliser:
         except Exception:
             return None
         events = [outcome for outcome in outcomes if isinstance(outcome, Event)]
+        if any(event.of_message is not None for event in events):
+            return None
         others = [outcome for outcome in outcomes if not isinstance(outcome, Event)]
         return _Plain(record, accounts[0], raw, events, others)
+
+    async def _of_message(self, account: Account, event: Event) -> Event | None:
+        """The event in the conversation that the message went to which it is about; None where nobody knows that."""
+        if event.of_message is None:
+            return event
+        for name in event.of_message:
+            known = await self._store.sent(self._name, account.account_id, name)
+            if known is not None:
+                conversation_id = await self._identities.root_of(About.read(known).conversation_id)
+                data = event.data.model_copy(update={"conversation_id": conversation_id})
+                if isinstance(data, ConsentChanged) and conversation_id != event.data.conversation_id:
+                    data = data.model_copy(update={"contact": None})  # it names somebody else
+                return replace(event, data=data)
+        metrics.LEFT_OUT.labels(self._name, "message_unknown").inc()
+        return None
 
     async def _give_up(self, record: Record, code: str, detail: str) -> None:
         try:

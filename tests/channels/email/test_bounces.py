@@ -9,6 +9,7 @@ import pytest
 
 from services.email.receive.parse import parse
 from services.email.receive.verdicts import is_hard
+from services.email.tokens import Tokens
 from tests.channels.email.labelled_bounces import LABELLED, Labelled
 from tests.channels.goldens import HERE
 
@@ -133,6 +134,20 @@ def test_the_original_is_found(raw: str) -> None:
     assert mail["automatic"] == "bounce"
     assert mail["reports"][0]["names"][0].startswith("m1@acme.example")
     assert "b1@b.example" not in mail["reports"][0]["names"]
+
+
+@pytest.mark.parametrize(("kind", "complaints"), [("abuse", 1), ("not-spam", 0)])
+def test_a_complaint_that_hides_the_recipient_has_the_token_of_the_mail(kind: str, complaints: int) -> None:
+    token = Tokens(b"k").verp("mail_1", "c1")
+    mail = _parsed(
+        "From: fbl@isp.example\nSubject: FW: Hi\nMIME-Version: 1.0\nContent-Type: multipart/report;"
+        ' report-type=feedback-report; boundary="b"\n\n--b\nContent-Type: message/feedback-report\n\n'
+        f"Feedback-Type: {kind}\nOriginal-Mail-From: <bounce+b{token}@acme.example>\nOriginal-Rcpt-To: <redacted>\n\n"
+        f"--b\nContent-Type: text/rfc822-headers\n\n{ORIGINAL}\n--b--\n"
+    )
+    told = [(one["state"], one["envelope_id"], one["names"], one["recipients"]) for one in mail["reports"]]
+    assert mail["automatic"] == "feedback"
+    assert told == [("complaint", token, ["m1@acme.example"], [])] * complaints
 
 
 def test_a_report_of_several_recipients_is_one_of_each_state() -> None:

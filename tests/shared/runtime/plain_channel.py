@@ -432,7 +432,8 @@ def _event(received: ReceivedItem, read: dict[str, Any], when: datetime) -> Even
             blocked = EventType.CONTACT_BLOCKED if kind == "blocked" else EventType.CONTACT_UNBLOCKED
             return Event(blocked, ContactReachability(**common, by="contact"), name, **ways)
         case "consent":
-            return Event(EventType.CONTACT_CONSENT_CHANGED, ConsentChanged(**common, consent=read["consent"]), name)
+            change = ConsentChanged(**common, consent=read["consent"], contact=person)
+            return Event(EventType.CONTACT_CONSENT_CHANGED, change, name)
         case "notice":
             common["conversation_id"] = f"{CHANNEL}:{account.account_id}"
             return Event(EventType.ACCOUNT_NOTICE, AccountNotice(**common, notice="quality", text="Low."), name)

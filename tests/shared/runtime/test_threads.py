@@ -37,6 +37,8 @@ class ThreadedChannel(PlainChannel):
         if isinstance(outcome, Event) and "keys" in read:
             thread = InThread(tuple(read["keys"]), {"last": read.get("text", "")}, read.get("topic"))
             return replace(outcome, thread=thread, provider_ref=read["id"])
+        if isinstance(outcome, Event) and "about" in read:
+            return replace(outcome, of_message=tuple(read["about"]))
         if isinstance(outcome, StatusUpdate):
             return replace(outcome, bounce=read.get("bounce"), candidates=tuple(read.get("candidates", ())))
         return outcome
@@ -189,6 +191,22 @@ async def test_a_bounce_finds_its_message_when_the_state_was_rebuilt(world: Worl
     await world.receive(bounce("soft", "v:token-of-c1"))
     failed = (await world.statuses("c1"))[-1]
     assert (failed["state"], failed["bounce"], failed["provider_message_id"]) == ("failed", "soft", "id-of-c1")
+
+
+@pytest.mark.parametrize("named", ["p1", "somebody else"])
+async def test_who_complains_about_a_message_of_ours_opts_out_for_whom_it_was_and_nobody_else(
+    world: World, named: str
+) -> None:
+    world.provider.will("hello", Receipt(("id-of-c1",)))
+    await world.send(command_id="c1")
+    await world.receive(item("consent", peer=named, consent="opted_out", about=["id-of-other", "v:token-of-other"]))
+    assert [kind for kind, _ in await world.events()] == []
+    await world.receive(item("consent", peer=named, consent="opted_out", about=["x", "v:token-of-c1"]))
+    ((kind, data),) = await world.events()
+    assert (kind, data["consent"], data["conversation_id"]) == ("contact.consent_changed", "opted_out", CONVERSATION)
+    assert ("contact" in data) == (named == "p1")
+    assert (await world.store.observe(CONVERSATION)).conversation["opted_out"] == "1"
+    assert not (await world.store.observe("plain:acc_1:somebody else")).conversation
 
 
 async def test_a_bounce_that_comes_before_the_answer_finds_its_message(world: World) -> None:
