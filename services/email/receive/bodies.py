@@ -56,6 +56,14 @@ class _Html:
 
         return layout.split(self.source)
 
+    def signatures(self) -> list[str]:
+        """What the client that wrote it has marked as signatures."""
+        if not self._shape.is_tree or "signature" not in self.source.lower():
+            return []
+        from services.email.receive import layout
+
+        return list(layout.signatures(self.source))
+
     def split_at(self, parts: replies.Parts) -> Laid | None:
         """Its new and its quoted part by what its text shows."""
         if not parts.quoted or not self.source or not self._shape.is_tree:
@@ -92,6 +100,8 @@ def _alone(segment: Segment, names: Inline) -> Body:
     else:
         full = plain or page.text()
         parts = replies.split(full)
+    if not parts.signature:
+        parts = replies.signed_with(parts, page.signatures())
     laid = laid or page.split_at(parts)
     if laid and parts.quoted:
         shown, quoted = map(page.harmless, laid.html)

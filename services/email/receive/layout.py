@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 import lxml.html
 from inscriptis.css_profiles import STRICT_CSS_PROFILE
@@ -20,6 +22,13 @@ _QUOTES = re.compile(
     re.I,
 )
 _QUOTE_NAMES = frozenset(("quote", "messagereplysection"))
+# The same for signatures.
+_SIGNATURES = re.compile(
+    r"gmail_signature|moz-signature|protonmail_signature_block|composer_signature|ymail_android_signature"
+    r"|ms-outlook-mobile-signature|yahoo[-_]signature|messagesignaturesection|(?:^|\s)(?:x_)?signature(?:$|\s)",
+    re.I,
+)
+_MOST_SIGNATURES = 10
 # Here the quoted part begins, and goes on to the end.
 _STARTS = re.compile(
     r"divrplyfwdmsg|appendonsend|olk_src_body_section|stopspelling|mail-editor-reference-message-container"
@@ -53,6 +62,18 @@ def text_of(markup: str) -> str:
     """The html as text. Its tree must not be deeper than libxml2 takes (`Shape.is_tree`)."""
     tree = _tree(markup)
     return "" if tree is None else _text(tree)
+
+
+def signatures(markup: str) -> Iterator[str]:
+    """What stands in the elements in which mail clients put signatures, those of quoted messages among them."""
+    tree = _tree(markup)
+    found = () if tree is None else (one for one in tree.iter() if isinstance(one.tag, str) and _is_signature(one))
+    for element in islice(found, _MOST_SIGNATURES):
+        yield element.text_content()
+
+
+def _is_signature(element: HtmlElement) -> bool:
+    return any(_SIGNATURES.search(element.get(name, "")) for name in ("class", "id", "name"))
 
 
 def split(markup: str) -> Laid | None:

@@ -51,7 +51,9 @@ ORIGINAL = re.compile(
     preposlan / исходное / пересыла / пересланн / оригинал / початкове / переслан / eredeti / továbbított / orijinal
     özgün / iletilen / αρχικό / προωθημέν / asli / diteruskan / gốc / chuyển tiếp / mesajul / izvorn / prvotno
     原始邮件 / 原邮件 / 原始郵件 / 转发 / 轉寄 / 轉發 / 元のメッセージ / 転送 / 원본 / 전달 / ต้นฉบับ / الأصلية / معاد
-    מקורית / הועברה / previous message / reply message / begin forwarded / antwort nachricht
+    מקורית / הועברה / above this line / über dieser zeile / oberhalb dieser zeile / au-dessus de cette ligne
+    encima de esta línea / acima desta linha / sopra questa riga / boven deze regel / ovanför denna rad
+    previous message / reply message / begin forwarded / antwort nachricht
     """),
     re.I,
 )
@@ -83,7 +85,8 @@ _SENT = _either("""
     získajte / отправлено с / отправлено из / отправлено через / послано / скачать / получить / надіслано / отримати
     trimis de / trimis din / obțineți / elküldve / küldve / poslano / poslato / изпратено / στάλθηκε / εστάλη
     απεσταλμένο / saadetud / nosūtīts / išsiųsta / enviat des / dikirim / dapatkan / được gửi / gửi từ / tải / 发自
-    發自 / 获取 / 取得 / 下载 / 傳送自 / 来自 / 從我的 / 从我的 / ส่งจาก / أرسلت من / أُرسلت من / مرسل من / נשלח מ
+    發自 / 获取 / 取得 / 下载 / 傳送自 / 来自 / 從我的 / 从我的 / ส่งจาก / أرسلت من / أُرسلت من / تم الإرسال من
+    مرسل من / נשלח מ
 """)
 _SENT_BEHIND = _either("""
     gesendet / を入手 / から送信 / からの送信 / 送信済み / gönderildi / gönderilmiştir / edinin / 보냄 / 보냈습니다

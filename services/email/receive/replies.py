@@ -7,6 +7,7 @@ between quotes, a forwarded mail without a word of its own) everything stays the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.email.receive.phrases import CLOSINGS, HEADER_LABELS, MOBILE, ORIGINAL, STARTERS, WROTE
@@ -15,7 +16,9 @@ _MOST_LINES = 20_000  # that are looked at
 _MOST_LOOKED_AT = 1000  # of them closely
 _LONGEST_LINE = 400  # characters of a line that may say who wrote what is quoted
 _MOST_ATTRIBUTION_LINES = 4
+_WRAPPED = 60  # characters; a shorter line was not broken for want of room
 _MOST_SIGNATURE_LINES = 25
+_LONGEST_SIGNATURE = 2000  # characters
 _MOST_PARAGRAPHS = 50  # in which the footer of a telephone is looked for
 
 # They turn the direction of reading, or take no room: mail clients put them around names and dates.
@@ -29,8 +32,8 @@ _DAY = re.compile(
 _TIME = re.compile(r"\b\d{1,2}\s?[:.h時시]\s?\d{2}\b|\b\d{1,2}\s?[ap]\.?m\b", re.I)
 _LABEL = re.compile(r"[\s|]*[*_]{0,2}([^\W\d_][^:：<>@\n]{0,30}?)[*_]{0,2}\s?[:：][*_]{0,2}(?:\s+|$|(?=\S))(.*)")
 _RULE = re.compile(r"\s*(?:[_=—–*-]\s?){5,}\s*")
-_TITLED_RULE = re.compile(r"\s*[-_=*—–]{2,}\s*([^\s_=*—–-].{0,120}?)\s*[-_=*—–]{2,}\s*:?\s*")
-_HINT = re.compile(r"[:：@\d]|^\s*[-_=*—–]")
+_TITLED_RULE = re.compile(r"\s*[-_=*—–#]{2,}\s*([^\s_=*—–#-].{0,120}?)\s*[-_=*—–#]{2,}\s*:?\s*")
+_HINT = re.compile(r"[:：@\d]|^\s*[-_=*—–#]")
 _QUOTED = re.compile(r"\s{0,3}(?:>|&gt;)|\s*\|\s?>")
 _DELIMITER = re.compile(r"\s*--\s*")
 _FOOTER_RULE = re.compile(r"\s*(?:_{20,}|-{20,}|={20,})\s*")
@@ -103,7 +106,7 @@ def _may_announce(lines: list[str], at: int) -> bool:
 
 def _titled_rule(lines: list[str], at: int) -> _Cut | None:
     """A line of dashes with words in it: `-----Original Message-----`."""
-    if lines[at].lstrip()[:1] not in ("-", "_", "=", "*", "—", "–"):
+    if lines[at].lstrip()[:1] not in ("-", "_", "=", "*", "—", "–", "#"):
         return None
     found = _TITLED_RULE.fullmatch(lines[at])
     if found is None:
@@ -243,7 +246,7 @@ def _previous(lines: list[str], at: int) -> int | None:
 def _marked(lines: list[str], cut: _Cut | None) -> tuple[int, int] | None:
     """The range of the one quote that is marked with `>`; None where there is none, or where there are several.
 
-    A lone line without a mark between marked ones is the end of a quoted line that was too long.
+    A lone line without a mark between marked ones is the end of a quoted line that was too long, if that is long.
     """
     runs: list[tuple[int, int]] = []
     at = cut.end if cut is not None else 0
@@ -252,7 +255,7 @@ def _marked(lines: list[str], cut: _Cut | None) -> tuple[int, int] | None:
         while at < len(lines):
             if _QUOTED.match(lines[at]) or not lines[at].strip():
                 at += 1
-            elif at + 1 < len(lines) and lines[at - 1].strip() and _QUOTED.match(lines[at + 1]):
+            elif at + 1 < len(lines) and len(lines[at - 1]) >= _WRAPPED and _QUOTED.match(lines[at + 1]):
                 at += 2
             else:
                 break
@@ -282,6 +285,29 @@ def _signed(lines: list[str], seen: list[str], quoted: list[str]) -> Parts:
     return Parts(_joined(lines[:start]), _joined([*older, *quoted]), _joined(signature))
 
 
+def signed_with(parts: Parts, known: Iterable[str]) -> Parts:
+    """The parts with the first of the known signatures that the new part ends with, if it is not all of it."""
+    end = parts.text[-_LONGEST_SIGNATURE:]
+    for one in known:
+        length = _ends_with("".join(one[:_LONGEST_SIGNATURE].split()), end)
+        above = parts.text[: len(parts.text) - length].rstrip(" \t\xa0")
+        if length and above.endswith("\n") and above.strip():
+            return parts._replace(text=above.rstrip(), signature=parts.text[-length:])
+    return parts
+
+
+def _ends_with(words: str, text: str) -> int:
+    """How many characters at the text's end are these words, whatever white space is in them; 0 if others are."""
+    at = len(text)
+    for character in reversed(words):
+        at -= 1
+        while at >= 0 and text[at].isspace():
+            at -= 1
+        if at < 0 or text[at] != character:
+            return 0
+    return len(text) - at
+
+
 def _signature(lines: list[str]) -> int | None:
     """The line with which the signature begins."""
     found = _mobile(lines)
@@ -297,6 +323,9 @@ def _signature(lines: list[str]) -> int | None:
             return at
         if CLOSINGS.fullmatch(line.strip().lower()) and 2 <= len(after) <= 8 and max(map(len, after)) <= 80:
             return at
+    above = None if found is None else _previous(lines, found)
+    if above is not None and _DELIMITER.fullmatch(lines[above]) and not _is_blank(lines[:above]):
+        return above
     return found
 
 
@@ -316,9 +345,10 @@ def _mobile(lines: list[str]) -> int | None:
 
 
 def _end_of_mobile(lines: list[str], start: int) -> int | None:
-    if not MOBILE.fullmatch(lines[start].strip()):
+    first = _next(lines, start + 1) if _DELIMITER.fullmatch(lines[start]) else start
+    if first == len(lines) or not MOBILE.fullmatch(lines[first].strip()):
         return None
-    end = start + 1
+    end = first + 1
     while end < len(lines) and lines[end].strip():
         end += 1
     return end if not _is_blank(lines[end:]) else None

@@ -110,12 +110,16 @@ QUOTES = {
     "original message, without address": (
         "-----Oprindelig meddelelse-----\nFra: Acme\nSendt: 20. november 2026 09:12\nTil: x\nEmne: y\n\nHej"
     ),
+    "helpdesk": "##- Please type your reply above this line -##\n\nHello",
+    "helpdesk, german": "--- Antworten Sie bitte oberhalb dieser Zeile ---\n\nHallo",
     "no colon": "On Nov 16, 2026, at 9:12, Acme <a@b.example> wrote\n\nHello",
 }
 
 SIGNATURES = {
     "delimiter": "-- \nAnna Weber\nExample Ltd",
     "iphone": "Sent from my iPhone",
+    "delimiter and telephone": "--\nDiese Nachricht wurde von meinem Android Mobiltelefon mit GMX Mail gesendet.",
+    "iphone, arabic": "تم الإرسال من iPhone الخاص بي",
     "iphone, german": "Von meinem iPhone gesendet",
     "iphone, french": "Envoyé de mon iPhone",
     "iphone, japanese": "iPhoneから送信",
@@ -175,6 +179,17 @@ def test_answers_between_quotes_stay_where_they_are() -> None:
     assert split(text).text == text
 
 
+def test_answers_between_quotes_need_no_blank_lines() -> None:
+    text = "On 16.11.26 09:12, Acme wrote:\n> Which color?\nBlue.\n> Which size?\nLarge."
+    assert split(text).text == text
+
+
+def test_a_quoted_line_that_was_broken_goes_on_in_the_next() -> None:
+    quote = f"> {'long ' * 14}\nend of it.\n> And more."
+    assert split(f"Yes.\n\nOn 16.11.26 09:12, Acme wrote:\n{quote}").text == "Yes."
+    assert split(f"{quote}\n\nYes.").text == "Yes."
+
+
 def test_an_answer_below_the_quote_is_the_new_part() -> None:
     parts = split("On 16.11.26 09:12, Acme wrote:\n> Which color?\n> Red?\n\nBlue.")
     assert parts == Parts("Blue.", "On 16.11.26 09:12, Acme wrote:\n> Which color?\n> Red?")
@@ -231,6 +246,24 @@ HTML_QUOTES = {
         "<p>From: Acme &lt;a@b.example&gt;<br>Sent: Monday, November 16, 2026 9:12 AM<br>To: Anna</p><p>Hello</p>"
     ),
 }
+
+
+@pytest.mark.parametrize("plain", [None, "Blue please.\n\nIda Lund\nCups Ltd"], ids=["html alone", "beside text"])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        'class="gmail_signature"',
+        'id="Signature"',
+        'id="x_Signature"',
+        'class="moz-signature"',
+        'name="messageSignatureSection"',
+    ],
+)
+def test_a_signature_that_the_client_has_marked_is_one(mark: str, plain: str | None) -> None:
+    page = f"<div>Blue please.</div><br><div {mark}><p>Ida Lund</p><p>Cups&nbsp;Ltd</p></div>"
+    body = body_of(Contents([Segment(plain, page)]))
+    assert (body.text, body.signature.split()) == ("Blue please.", ["Ida", "Lund", "Cups", "Ltd"])
+    assert "Cups" in body.html
 
 
 @pytest.mark.parametrize("quote", HTML_QUOTES.values(), ids=HTML_QUOTES)
