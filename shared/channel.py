@@ -664,6 +664,31 @@ class KeepsTokens(Protocol):
         ...
 
 
+class UploadStore(Protocol):
+    """Where the provider's ids of uploaded files are kept for all replicas, for 25 days at the most.
+
+    `content` names the bytes and what they were sent as. Nothing is raised: what cannot be asked for is not known.
+    """
+
+    async def get(self, account: Account, content: str) -> str | None: ...
+
+    async def keep(self, account: Account, content: str, ref: str) -> None: ...
+
+    async def forget(self, account: Account, content: str) -> None: ...
+
+
+@runtime_checkable
+class KeepsUploads(Protocol):
+    """A channel whose provider keeps what was uploaded, and takes its id instead of the bytes.
+
+    The files of its calls come with the `sha256` of their bytes.
+    """
+
+    def use_uploads(self, store: UploadStore) -> None:
+        """Keep the ids there. Called once, before `start`."""
+        ...
+
+
 class Priority(StrEnum):
     """What a call to the provider is for, the most urgent first."""
 

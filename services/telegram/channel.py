@@ -27,11 +27,13 @@ from shared.channel import (
     RawItem,
     Receipt,
     ReceivedItem,
+    UploadStore,
     WebhookRequest,
 )
 from shared.contract.commands import Command, CommandType
 from shared.contract.content import Attachment
 from shared.contract.events import Message, MessageEdited
+from shared.kit.uploads import Uploads
 
 
 class Telegram:
@@ -44,6 +46,7 @@ class Telegram:
         self._settings = settings
         self._clock = clock
         self._client = Client(settings)
+        self._uploads = Uploads()
 
     def authenticate(self, request: WebhookRequest, accounts: Accounts) -> None:
         inbound.authenticate(request, accounts)
@@ -60,6 +63,9 @@ class Telegram:
     def adjust(self, call: Call, failure: Failure) -> Call | Sequence[Call] | None:
         return fallbacks.adjust(call, failure)
 
+    def use_uploads(self, store: UploadStore) -> None:
+        self._uploads.store = store
+
     async def start(self) -> None:
         await self._client.start()
 
@@ -68,7 +74,7 @@ class Telegram:
 
     async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
         # The Bot API has no field that would bring the correlation back.
-        return await sending.perform(self._client, call, account, files)
+        return await sending.perform(self._client, call, account, files, self._uploads)
 
     async def open_media(self, attachment: Attachment, message: Message | MessageEdited, account: Account) -> OpenFile:
         return await open_media(self._client, attachment, account)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import inf
 from typing import Any
@@ -38,6 +39,7 @@ from shared.channel import (
     Receipt,
     ReceivedItem,
     TokenStore,
+    UploadStore,
     WebhookRequest,
 )
 from shared.contract.base import Alias, AliasKind, Contact
@@ -46,6 +48,7 @@ from shared.contract.content import Attachment, AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health, Message, MessageEdited
 from shared.kit.multipart import open_file
+from shared.kit.uploads import Uploads, content_of, may_be_stale
 
 HISTORY_LENGTH = 20  # of one thread; there are no older pages
 _CLOCK_SKEW = timedelta(seconds=2)
@@ -63,6 +66,7 @@ class TikTokChannel:
         self._settings = settings
         self._clock = clock
         self._client = Client(settings, tokens, clock)
+        self._uploads = Uploads()
         size = settings.cache_size
         self._images: TTLCache[str, bool] = TTLCache(size, settings.image_capability_ttl, timer=clock)
         self._contacts: TLRUCache[str, Contact] = TLRUCache(size, self._kept_until, timer=clock)
@@ -74,6 +78,10 @@ class TikTokChannel:
     def use_pace(self, pace: Pace) -> None:
         """Ask there before every call but that of a message itself."""
         self._client.use_pace(pace)
+
+    def use_uploads(self, store: UploadStore) -> None:
+        """Keep the ids of uploaded images there instead of in this process."""
+        self._uploads.store = store
 
     async def start(self) -> None:
         await self._client.start()
@@ -116,21 +124,42 @@ class TikTokChannel:
         return call_fingerprint(call.params)
 
     async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:
-        """One `message/send`, with the upload of its image before it. TikTok takes no correlation."""
-        params, learned = dict(call.params), {}
-        if outbound.IMAGE in call.files:
-            media_id = await self._upload(call.files[outbound.IMAGE], params["recipient"], account, files)
-            params[outbound.IMAGE] = {"media_id": media_id}
-            learned = {outbound.IMAGE: media_id}
-        message_id = await self._client.send(account, params, message=call.parts > 0)
-        return Receipt((message_id,) if message_id else (), learned_files=learned)
+        """One `message/send`, with the upload of its image before it. TikTok takes no correlation.
 
-    async def _upload(self, file: File, conversation_id: str, account: Account, files: Files) -> str:
-        if not await self._takes_images(account, conversation_id):
+        An id of an earlier upload that TikTok refuses is given up, and the image uploaded once more.
+        """
+        if outbound.IMAGE not in call.files:
+            return _receipt(await self._client.send(account, call.params, message=call.parts > 0))
+        reused: list[str] = []
+        try:
+            return await self._send_image(call, account, files, reused)
+        except ProviderError as refused:
+            if not reused or not may_be_stale(refused.failure):
+                raise
+            await self._uploads.forget(account, reused)
+        return await self._send_image(call, account, files, [])
+
+    async def _send_image(self, call: Call, account: Account, files: Files, reused: list[str]) -> Receipt:
+        file = call.files[outbound.IMAGE]
+        if not await self._takes_images(account, call.params["recipient"]):
             detail = "TikTok does not offer images between this account and this contact."
             raise ProviderError(Failure(ErrorCode.FILE_TYPE_UNSUPPORTED, detail=detail))
+        media_id = await self._media_id(file, account, files, reused)
+        params = {**call.params, outbound.IMAGE: {"media_id": media_id}}
+        sent = await self._client.send(account, params, message=call.parts > 0)
+        return replace(_receipt(sent), learned_files={outbound.IMAGE: media_id})
 
-        return await self._client.upload(account, lambda: open_file(files, file))
+    async def _media_id(self, file: File, account: Account, files: Files, reused: list[str]) -> str:
+        content = content_of(file, outbound.IMAGE)
+        if content is None:
+            return await self._client.upload(account, lambda: open_file(files, file))
+        async with self._uploads.once(account, [content]) as known:
+            if content in known:
+                reused.append(content)
+                return known[content]
+            media_id = await self._client.upload(account, lambda: open_file(files, file))
+            await self._uploads.keep(account, content, media_id)
+        return media_id
 
     async def _takes_images(self, account: Account, conversation_id: str) -> bool:
         key = f"{account.account_id}:{conversation_id}"
@@ -272,6 +301,10 @@ class TikTokChannel:
             detail = f"The authorization ends in {days} days; refreshing does not renew it."
             return HealthChange(Health.DEGRADED, ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail)
         return HealthChange(Health.CONNECTED)
+
+
+def _receipt(message_id: str | None) -> Receipt:
+    return Receipt((message_id,) if message_id else ())
 
 
 def _rows(answer: Mapping[str, Any]) -> list[tuple[datetime, Content]]:

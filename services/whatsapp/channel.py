@@ -31,6 +31,7 @@ from shared.channel import (
     RawItem,
     Receipt,
     ReceivedItem,
+    UploadStore,
     WebhookRequest,
 )
 from shared.contract.accounts import AccountRecord
@@ -96,6 +97,9 @@ class WhatsApp:
 
     def adjust(self, call: Call, failure: Failure) -> Call | None:
         return outbound.adjust(call, failure)
+
+    def use_uploads(self, store: UploadStore) -> None:
+        self._sender.uploads.store = store
 
     async def start(self) -> None:
         await self._client.start()

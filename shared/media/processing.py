@@ -65,6 +65,7 @@ class Processor:
         self._workers = workers
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._seen: LRUCache[tuple[str, str], Looked] = LRUCache(_REMEMBERED)
+        self._digests: LRUCache[tuple[str, str], str] = LRUCache(_REMEMBERED)
         self._made: LRUCache[str, Made | str] = LRUCache(_REMEMBERED)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -77,6 +78,18 @@ class Processor:
                 found = await self._looked(path, mime_type, None, deadline=LOOKING)
             self._seen[blob, version] = looked = Looked(found.facts, sha256)
             return looked
+
+    async def digest(self, blob: str, version: str) -> str:
+        """The SHA-256 of a blob in hex, read once (see `look`)."""
+        async with self._alone(f"{blob} {version}"):
+            if (known := self._seen.get((blob, version))) is not None:
+                return known.sha256
+            if (digest := self._digests.get((blob, version))) is None:
+                read = hashlib.sha256()
+                async for chunk in self._blobs.stream(blob):
+                    read.update(chunk)
+                digest = self._digests[blob, version] = read.hexdigest()
+            return digest
 
     async def preview(self, blob: str, mime_type: str, *, waveform: bool, patience: float, deadline: float) -> Preview:
         """What to show of a blob. Waits `patience` seconds for a worker, and `deadline` for the result."""

@@ -125,6 +125,12 @@ RATE = KeySpec(
     "the channel's usual rate until the provider is asked again",
 )
 SECRET = KeySpec("k", 400 * _DAY, "string: sealed rotating tokens of an account", "the account has to be reconnected")
+UPLOAD = KeySpec(
+    "g",
+    25 * _DAY,  # WhatsApp and TikTok keep an upload for 30 days, Telegram for good; none of them tells when it goes
+    "string: the provider's id of a file that an account has uploaded",
+    "the file is uploaded once more",
+)
 PROBED = KeySpec("y", 60, "what `/readyz` writes to see that it can; gone again before the probe ends", "nothing")
 
 ALL = (
@@ -147,6 +153,7 @@ ALL = (
     CURSOR,
     RATE,
     SECRET,
+    UPLOAD,
     PROBED,
 )
 
@@ -217,6 +224,11 @@ def rate(*scope: str) -> str:
 
 def secret(channel: str, account_id: str) -> str:
     return f"{SECRET.prefix}:{{{digest(channel, account_id)}}}"
+
+
+def upload(channel: str, account_id: str, external_id: str, content: str) -> str:
+    """Key of a content that an account has uploaded, as the one it is at the provider now."""
+    return f"{UPLOAD.prefix}:{{{digest(channel, account_id, external_id, content)}}}"
 
 
 PROBES = 64  # so many keys for all replicas, in so many slots

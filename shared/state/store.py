@@ -485,3 +485,16 @@ class Store:
             [expected or "", value, keys.SECRET.ttl],
         )
         return bool(changed)
+
+    # --- files that the provider has
+
+    async def upload(self, key: str) -> str | None:
+        """The provider's id of a file (`keys.upload`)."""
+        known: str | None = await self.client.call("GET", key)
+        return known
+
+    async def keep_upload(self, key: str, ref: str) -> None:
+        await self.client.call("SET", key, ref, "EX", keys.UPLOAD.ttl)
+
+    async def forget_upload(self, key: str) -> None:
+        await self.client.call("DEL", key)

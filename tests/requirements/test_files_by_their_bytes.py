@@ -220,16 +220,68 @@ async def test_a_wav_called_mp3_ends_in_one_way_that_says_what_it_is(channel: Ch
         assert message.wire["audio"]["file_name"] == "talk.m4a"
 
 
-@pytest.mark.parametrize("extension", ["jpg", "bmp", "mov"])
-async def test_one_file_for_many_is_uploaded_once(whatsapp: Channel, extension: str) -> None:
-    """As it is, or as what it was converted into."""
-    account = await whatsapp.account()
-    blobs = whatsapp.world.blobs
-    for key in ("first", "second"):
-        person = await whatsapp.person(account)
-        blob = await blobs.put_content(f"{WORKSPACE}/{key}", FILES[extension])
-        file = {"blob": blob, "filename": f"offer.{extension}"}
-        command = await whatsapp.command(person, content={"kind": "media", "attachments": [file]})
-        await whatsapp.statuses.state(command.id, "delivered")
-    sim = whatsapp.provider.sim  # type: ignore[attr-defined]
-    assert len([media for media in sim.media._items.values() if media.owner == account.handle]) == 1
+@pytest.mark.parametrize(
+    ("channel", "extension"),
+    [
+        ("whatsapp", "jpg"),
+        ("whatsapp", "bmp"),  # as what it was converted into
+        ("whatsapp", "pdf"),
+        ("telegram", "jpg"),
+        ("telegram", "pdf"),
+        ("tiktok", "jpg"),
+        ("tiktok", "bmp"),
+    ],
+    indirect=["channel"],
+)
+async def test_one_file_for_many_is_uploaded_once(channel: Channel, extension: str) -> None:
+    """Until the provider knows it no longer: then once more, and nobody gets less."""
+    account = await channel.account()
+    people = await channel.people(account, 3)
+    refs = []
+    for person, key in zip(people, ("first", "second", "third"), strict=True):
+        if key == "third":
+            _forgotten(channel, refs[0])
+        blob = await channel.world.blobs.put_content(f"{WORKSPACE}/{key}", FILES[extension])
+        file = {"blob": blob, "filename": f"offer.{extension}", "sha256": "0" * 64}  # nobody's word for the bytes
+        command = await channel.command(person, content={"kind": "media", "attachments": [file]})
+        (status,) = await channel.statuses.end(command.id)
+        assert status["state"] == "sent", status
+        told = channel.statuses.by_command[command.id]
+        refs.append(next(ref for status in told for ref in status.get("file_refs", {}).values()))
+        assert len(channel.provider.got(person)) == 1
+    assert refs[0] == refs[1] != refs[2]
+
+
+def _forgotten(channel: Channel, ref: str) -> None:
+    """The provider does not know this id any more."""
+    sim: Any = channel.provider.sim  # type: ignore[attr-defined]
+    match channel.name:
+        case "whatsapp":
+            sim.media.delete(ref)
+        case "tiktok":
+            sim.platform.media.discard(sim.platform.media.get(ref))
+        case "telegram":
+            sim.world.files._forget(sim.world.files.get(ref))
+
+
+async def test_a_file_for_everybody_at_once_is_uploaded_once_as_each_thing_it_is_sent_as(telegram: Channel) -> None:
+    """Telegram sends a document as a document, under the name it has got: a photo, or another name, is another file."""
+    account = await telegram.account()
+    people = await telegram.people(account, 6)
+    blob = await telegram.world.blobs.put_content(f"{WORKSPACE}/bytes", image())
+    sent = [{"kind": "image"}] * 3 + [{"kind": "document", "filename": name} for name in ("a.jpg", "a.jpg", "b.jpg")]
+    commands = [
+        await telegram.command(person, content={"kind": "media", "attachments": [{"blob": blob, **file}]})
+        for person, file in zip(people, sent, strict=True)
+    ]
+    ends = [(await telegram.statuses.end(command.id))[0] for command in commands]
+    refs = [next(iter(status["file_refs"].values())) for status in ends]
+    assert refs[0] == refs[1] == refs[2]
+    assert refs[3] == refs[4]
+    assert len(set(refs)) == 3
+    world = telegram.provider.sim.world  # type: ignore[attr-defined]
+    shown = []
+    for person, status in zip(people[3:], ends[3:], strict=True):
+        conversation = world.conversations[account.handle, person.handle, None]
+        shown.append(conversation.find(int(status["provider_message_id"])).wire["document"]["file_name"])
+    assert shown == ["a.jpg", "a.jpg", "b.jpg"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.whatsapp.api.client import Client, number_of
 from services.whatsapp.api.errors import About, failure_of, nothing_sent
-from services.whatsapp.api.uploads import MediaIds, Upload
+from services.whatsapp.api.uploads import Upload
 from services.whatsapp.identity import is_bsuid, phone_alias, phone_digits
 from services.whatsapp.send.draft import placed
 from services.whatsapp.send.outbound import BLOCK, UNBLOCK
@@ -16,6 +16,8 @@ from shared.contract.statuses import State
 from shared.kit import loose
 from shared.kit.loose import Json
 from shared.kit.multipart import open_file
+from shared.kit.uploads import Uploads, content_of, may_be_stale
+from shared.media.types import claim
 
 _BLOCKING = {BLOCK: "POST", UNBLOCK: "DELETE"}
 
@@ -25,16 +27,31 @@ class Sender:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._media_ids = MediaIds()
+        self.uploads = Uploads()
 
     async def perform(self, call: Call, account: Account, files: Files, correlation: str | None) -> Receipt:
-        """Make one call; the message is sent after its files have been uploaded, and not without them."""
+        """Make one call; the message is sent after its files have been uploaded, and not without them.
+
+        An id of an earlier upload that Meta refuses is given up, and the file uploaded once more.
+        """
         if call.method in _BLOCKING:
             return await self._block(call, account)
+        reused: list[str] = []
+        try:
+            return await self._send(call, account, files, correlation, reused)
+        except ProviderError as refused:
+            if not reused or not may_be_stale(refused.failure):
+                raise
+            await self.uploads.forget(account, reused)
+        return await self._send(call, account, files, correlation, [])
+
+    async def _send(
+        self, call: Call, account: Account, files: Files, correlation: str | None, reused: list[str]
+    ) -> Receipt:
         body = dict(call.params)
         learned: dict[str, str] = {}
         for path, file in call.files.items():
-            learned[path], name = await self._media_id(account, file, files)
+            learned[path], name = await self._media_id(account, file, files, reused)
             body = placed(body, path, learned[path])
             if path == "document.id" and name and "filename" not in body["document"]:
                 body = placed(body, "document.filename", name)
@@ -52,14 +69,18 @@ class Sender:
             raise ProviderError(failure_of(next(iter(loose.objects(failed, "errors")), {})))
         return Receipt()
 
-    async def _media_id(self, account: Account, file: File, files: Files) -> tuple[str, str | None]:
-        """Meta's id of a file, and the file's name."""
-        if file.sha256 is None:
+    async def _media_id(self, account: Account, file: File, files: Files, reused: list[str]) -> tuple[str, str | None]:
+        """Meta's id of a file, and the file's name; `reused` gets the content of one that Meta has had before."""
+        content = content_of(file, claim(file.mime_type) or "")
+        if content is None:
             return await self._upload(account, file, files)
-        key = (number_of(account), file.sha256.lower())
-        async with self._media_ids.lock(key):
-            known = self._media_ids.known.get(key)
-            return (known, file.filename) if known else await self._upload(account, file, files)
+        async with self.uploads.once(account, [content]) as known:
+            if content in known:
+                reused.append(content)
+                return known[content], file.filename
+            media_id, name = await self._upload(account, file, files)
+            await self.uploads.keep(account, content, media_id)
+        return media_id, name
 
     async def _upload(self, account: Account, file: File, files: Files) -> tuple[str, str]:
         upload = Upload(await open_file(files, file))
@@ -74,7 +95,6 @@ class Sender:
         media_id = loose.text(answer, "id")
         if media_id is None:
             raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The upload was given no id."))
-        self._media_ids.known[number, upload.sha256] = media_id
         return media_id, upload.part.file.filename
 
 

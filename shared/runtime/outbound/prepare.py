@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from shared.channel import Account, Call, Channel, PlanContext, Refused, ReplyReference, TakesAddresses
+from shared.channel import Account, Call, Channel, KeepsUploads, PlanContext, Refused, ReplyReference, TakesAddresses
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
 from shared.contract.capabilities import LARGEST_FILE
@@ -148,6 +148,8 @@ class Preparer:
         self._blobs = blobs
         self._channel = channel
         self._converter = Converter(processor)
+        # The digest that a command tells is nobody's word for what the bytes are.
+        self._digest = processor.digest if isinstance(channel, KeepsUploads) else None
         self._addresses = channel if isinstance(channel, TakesAddresses) else None
         self._fetcher = fetcher
 
@@ -183,9 +185,9 @@ class Preparer:
         name = file.filename or (PurePosixPath(unquote(urlsplit(file.url).path)).name or None if file.url else None)
         animated = moves(head) if file.kind is AttachmentKind.STICKER else file.animated
         facts = {"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name, "animated": animated}
-        known = file.model_copy(update=facts)
+        known = file.model_copy(update={**facts, "sha256": None})
         if found is None:
-            return known, ()
+            return await self._named(known, blob, version, field), ()
         if _pretends(known, found):
             raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
         exact, corrected = _as_it_is(known, found, field)
@@ -194,7 +196,16 @@ class Preparer:
             fitted, changed = await self._converter.fitted(account.record, rules, exact, found, version, field)
         except BlobMissing:
             raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
-        return fitted, (*corrected, *changed)
+        return await self._named(fitted, blob, version, field), (*corrected, *changed)
+
+    async def _named(self, file: File, blob: str, version: str, field: str) -> File:
+        """The file with the digest of its bytes, where the channel has a use for it. Raises Refused."""
+        if file.sha256 is not None or self._digest is None:
+            return file
+        try:
+            return file.model_copy(update={"sha256": await self._digest(blob, version)})
+        except BlobMissing:
+            raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
 
     async def _fetched(self, account: Account, command_id: str, url: str, field: str) -> str:
         """The blob a URL has been copied to, once per command: the provider gets bytes, not an address."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from shared.channel import Channel, KeepsRaw, KeepsTokens, PacesCalls
+from shared.channel import Channel, KeepsRaw, KeepsTokens, KeepsUploads, PacesCalls
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime import metrics
@@ -19,6 +19,7 @@ from shared.runtime.inbound.door import RawBlobs
 from shared.runtime.logs import aiokafka_heard
 from shared.runtime.outbound.call_pace import CallPace
 from shared.runtime.outbound.commands import LARGEST_RECORD
+from shared.runtime.outbound.uploads import KeptUploads
 from shared.runtime.settings import (
     BlobSettings,
     DeliverSettings,
@@ -150,10 +151,12 @@ def share_state(
     channel: Channel, store: Store, blobs: Blobs, accounts: AccountRegistry, sealing_key: str | None
 ) -> None:
     """Give a channel what it shares with its other replicas: tokens that rotate, the rate of the whole app, payloads
-    as they came."""
+    as they came, ids of what was uploaded."""
     if isinstance(channel, KeepsRaw):
         channel.use_raw(RawBlobs(blobs))
     if isinstance(channel, KeepsTokens) and sealing_key is not None:
         channel.use_tokens(SealedTokens(channel.capabilities.channel, store, sealing_key, accounts.current))
     if isinstance(channel, PacesCalls):
         channel.use_pace(CallPace(channel, store))
+    if isinstance(channel, KeepsUploads):
+        channel.use_uploads(KeptUploads(channel.capabilities.channel, store))

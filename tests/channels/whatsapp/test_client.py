@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from sandbox.simulators.whatsapp import PHONE_NUMBER_ID, TOKEN, Behaviour, Customer, WhatsAppSimulator
-from services.whatsapp.api.uploads import MediaIds
 from services.whatsapp.channel import WhatsApp, build
 from services.whatsapp.settings import Settings
 from services.whatsapp.throughput import rate_of_number
@@ -270,19 +269,6 @@ async def test_without_its_file_a_message_is_certainly_not_sent(
     assert missing.certain
     assert unread.certain
     assert sim.sent(ida) == []
-
-
-def test_media_ids_are_forgotten_in_time_and_bounded() -> None:
-    now = [0.0]
-    ids = MediaIds(lambda: now[0]).known
-    ids["n", "first"] = "id"
-    assert ids.get(("n", "first")) == "id"
-    now[0] = 25 * 24 * 3600.0
-    assert ids.get(("n", "first")) is None
-    for index in range(10_001):
-        ids["n", str(index)] = "id"
-    assert ids.get(("n", "0")) is None
-    assert ids.get(("n", "1")) == "id"
 
 
 # --------------------------------------------------------------------------------------------------- failures

@@ -175,6 +175,7 @@ async def test_every_key_lives_for_a_while_and_shows_nobody(store: Store) -> Non
     await store.set_cursor("telegram", "bot_1", "99")
     await store.set_rate(20, 20, "telegram", "bot_1")
     await store.replace_secret("telegram", "bot_1", None, "sealed")
+    await store.keep_upload(keys.upload("telegram", "bot_1", "99", "digest photo"), "file id")
     async with store.lease("refresh", "bot_1"):
         names = await store.client.call("KEYS", "*")
         lives = {name.partition(":")[0]: await store.client.call("TTL", name) for name in names}
