@@ -601,6 +601,30 @@ class KnowsContacts(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """The picture of a contact: `id` is another one when the picture is, `ref` what the channel opens it by."""
+
+    id: str
+    ref: str
+
+
+@runtime_checkable
+class ShowsAvatars(Protocol):
+    """A channel whose provider shows pictures of contacts, under addresses that die or for whoever has the account."""
+
+    async def avatar(self, account: Account, address: Mapping[str, str]) -> Avatar | None:
+        """The picture that the contact of a conversation has now, by what its events left as `Event.address`.
+
+        Raises ProviderError.
+        """
+        ...
+
+    async def open_avatar(self, account: Account, avatar: Avatar) -> OpenFile:
+        """Start its download; the runtime reads, limits, stores and closes it. Raises ProviderError."""
+        ...
+
+
 @runtime_checkable
 class RegistersWebhook(Protocol):
     """A channel whose webhooks are registered by an API call per account."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from time import time
 
-from services.telegram.api import probes
+from services.telegram.api import downloads, probes
 from services.telegram.api.client import Client
-from services.telegram.api.downloads import open_media
 from services.telegram.capabilities import CAPABILITIES
 from services.telegram.receive import inbound, subscription
 from services.telegram.send import fallbacks, outbound, sending
@@ -16,6 +15,7 @@ from services.telegram.shapes import SECRETS
 from shared.channel import (
     Account,
     Accounts,
+    Avatar,
     Batch,
     Call,
     Failure,
@@ -77,7 +77,13 @@ class Telegram:
         return await sending.perform(self._client, call, account, files, self._uploads)
 
     async def open_media(self, attachment: Attachment, message: Message | MessageEdited, account: Account) -> OpenFile:
-        return await open_media(self._client, attachment, account)
+        return await downloads.open_media(self._client, attachment, account)
+
+    async def avatar(self, account: Account, address: Mapping[str, str]) -> Avatar | None:
+        return await downloads.avatar(self._client, account, address)
+
+    async def open_avatar(self, account: Account, avatar: Avatar) -> OpenFile:
+        return await downloads.open_avatar(self._client, account, avatar)
 
     def updates(self, account: Account, cursor: str | None) -> AsyncIterator[Batch]:
         return subscription.updates(self._client, self._settings, account, cursor)

@@ -24,6 +24,7 @@ from services.tiktok.shapes import SECRETS
 from shared.channel import (
     Account,
     Accounts,
+    Avatar,
     Batch,
     Call,
     Failure,
@@ -226,6 +227,16 @@ class TikTokChannel:
         )
         self._contacts[key] = found
         return found
+
+    async def avatar(self, account: Account, address: Mapping[str, str]) -> Avatar | None:
+        """The picture of `contact`: its address is another one when it is, but for what says how long that is good."""
+        found = await self.contact(account, address)
+        if found is None or not found.avatar_url:
+            return None
+        return Avatar(found.avatar_url.partition("?")[0], found.avatar_url)
+
+    async def open_avatar(self, account: Account, avatar: Avatar) -> OpenFile:
+        return await self._client.fetch(avatar.ref)
 
     def _kept_until(self, key: str, contact: Contact, now: float) -> float:
         return min(now + self._settings.profile_ttl, _expiry(contact.avatar_url))

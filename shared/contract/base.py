@@ -173,7 +173,8 @@ class Contact(Model):
     """The other side of a conversation as the provider describes it: no alias is ever guessed.
 
     `identity_key` is the provider's mark of who is behind the contact now, where the account asks for it: another one
-    says that it may be somebody else.
+    says that it may be somebody else. `avatar_url` is where the provider shows the contact's picture, and may die;
+    `avatar` is the key of that picture in the blob store.
     """
 
     aliases: tuple[Alias, ...] = ()
@@ -182,5 +183,6 @@ class Contact(Model):
     family_name: OptionalText = None
     language: OptionalText = None  # BCP 47 hint of the provider
     avatar_url: OptionalText = None
+    avatar: OptionalText = None
     is_bot: bool | None = None
     identity_key: OptionalText = None

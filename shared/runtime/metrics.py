@@ -54,6 +54,7 @@ HELD_ACCOUNTS = Gauge(
 DEFERRED = _counter("deferred_total", "Commands that had to wait, by reason.", "channel", "why")
 
 CONTACT_LOOKUPS = _counter("contact_lookups_total", "Contacts asked for by name, by outcome.", "channel", "outcome")
+AVATARS = _counter("avatars_total", "Pictures of contacts asked for, by outcome.", "channel", "outcome")
 CALLS_DRAWN = _counter(
     "calls_drawn_total", "Calls drawn from an app's rate beside messages, by outcome.", "channel", "priority", "outcome"
 )

@@ -134,7 +134,9 @@ class NormaliseRole:
 
     def __init__(self, common: Common, effects: Effects | None = None) -> None:
         self.answers = Answers(common.channel)
-        self.contacts = ContactNames(common.channel, common.store, common.identities, common.stream, common.topics)
+        self.contacts = ContactNames(
+            common.channel, common.store, common.blobs, common.identities, common.stream, common.topics
+        )
         parser = None
         if isinstance(common.channel, Parses):
             parser = Parser(common.name, common.channel, common.workers)

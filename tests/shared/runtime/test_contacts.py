@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.channel import Account, ProviderError
+from shared.channel import Account, Avatar, OpenFile, ProviderError
+from shared.contract import ids
 from shared.contract.base import Alias, AliasKind, Contact
 from shared.contract.errors import ErrorCode
 from shared.runtime import metrics
@@ -18,6 +19,10 @@ from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, PlainChannel, failure, item
 from tests.shared.runtime.world import CONVERSATION, World
 
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
 PERSON = {"aliases": [{"kind": "username", "value": "lena.k"}], "address": {"chat": "1"}}
 
 
@@ -44,8 +49,8 @@ class KnowingChannel(PlainChannel):
 
 
 @pytest.fixture
-def channel() -> KnowingChannel:
-    return KnowingChannel()
+def channel(request: pytest.FixtureRequest) -> KnowingChannel:
+    return ShowingChannel() if "showing" in request.fixturenames else KnowingChannel()
 
 
 @pytest.fixture
@@ -178,3 +183,70 @@ async def test_a_channel_that_knows_nobody_is_not_asked(make_world: MakeWorld) -
     world = await make_world()
     await world.receive(item(id="m1", **PERSON))
     assert world.process.contacts._tasks == set()
+
+
+class ShowingChannel(KnowingChannel):
+    """Shows a picture of its contacts, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture: str | None = "first"
+        self.content = PNG
+        self.fetched: list[str] = []
+
+    async def avatar(self, account: Account, address: Mapping[str, str]) -> Avatar | None:
+        return None if self.picture is None else Avatar(self.picture, f"https://pictures.example/{self.picture}")
+
+    async def open_avatar(self, account: Account, avatar: Avatar) -> OpenFile:
+        self.fetched.append(avatar.ref)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(self.content), 50_000):
+                yield self.content[start : start + 50_000]
+
+        return OpenFile("face", "image/png", len(self.content), chunks())
+
+
+@pytest.fixture
+def showing(channel: KnowingChannel) -> ShowingChannel:
+    assert isinstance(channel, ShowingChannel)
+    return channel
+
+
+async def _writes_on_the_next_day(world: World, number: int) -> None:
+    world.clock.advance(25 * 3600)
+    await world.restart()
+    await world.forget("f:*")
+    await world.receive(item(id=f"m{number}", **PERSON))
+    await said(world)
+
+
+async def test_each_picture_is_fetched_once_and_kept_as_a_file(world: World, showing: ShowingChannel) -> None:
+    await world.receive(item(id="m1", **PERSON))
+    await said(world)
+    [update] = await updates(world)
+    assert update["contact"]["display_name"] == "Lena K 🌻"
+    first = update["contact"]["avatar"]
+    assert await world.blobs.read(first) == PNG
+    assert ids.is_blob_of(update["workspace_id"], first)
+    await world.receive(item(id="m2", **PERSON))  # on the same day nobody asks
+    await _writes_on_the_next_day(world, 3)  # and then it is the same
+    assert len(await updates(world)) == len(showing.fetched) == 1
+    showing.picture = "second"
+    await _writes_on_the_next_day(world, 4)
+    update = (await updates(world))[-1]
+    assert update["contact"]["avatar"] != first
+    assert (update["contact"]["display_name"], update["reason"]) == ("Lena K 🌻", "profile")
+    assert len(showing.fetched) == 2
+
+
+@pytest.mark.parametrize("content", [b"<svg onload='alert(1)'/>" * 40, PNG + bytes(2 * 1024 * 1024), b""])
+async def test_what_is_no_small_picture_is_not_kept(world: World, showing: ShowingChannel, content: bytes) -> None:
+    showing.content = content
+    before = metrics.AVATARS.labels(CHANNEL, "stored")._value.get()
+    await world.receive(item(id="m1", **PERSON))
+    await said(world)
+    [update] = await updates(world)
+    assert "avatar" not in update["contact"]
+    assert update["contact"]["display_name"]
+    assert metrics.AVATARS.labels(CHANNEL, "stored")._value.get() == before
