@@ -21,8 +21,10 @@ simulators of the providers then take.
   that can be; a transparent picture becomes a PNG where that fits, else it gets a white ground.
 - A kind that was asked for is kept to: `voice` is made mono Opus in Ogg, `video_note` a square of 384 pixels (Telegram,
   up to a minute), `sticker` a WebP of 512 by 512; `document` goes out as it is.
-- Where a conversion fails (a file that is damaged, too long or too large, or takes too long), the next way is taken: as
-  a document (`sent_as_document`) where the channel takes the type so, else `file_unprocessable`.
+- Where a conversion fails (a file that is too long or too large, or takes too long), the next way is taken: as a
+  document (`sent_as_document`) where the channel takes the type so, else `file_unprocessable`. So goes a picture, a
+  video or a recording that is damaged, also where it would fit by type and size: it is read to its end before it goes
+  out. A file of kind `document` goes out as it is.
 - Every channel takes files of up to 20 MiB, and less where the provider does.
 - A service without `av` ([ADR 9](adr/0009-video-is-an-extra.md)) converts pictures alone, and says so in its
   capabilities.

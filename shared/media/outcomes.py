@@ -48,14 +48,22 @@ def way_of(
     *,
     has_video: bool = HAS_VIDEO,
     failed: Collection[AttachmentKind] = (),
+    damaged: bool = False,
 ) -> Way:
     """The best way for a file. What is not known of it is taken to fit.
 
     `wanted` is the kind that was asked for. Without one, and for sound, another that carries the file as it is goes
-    before a conversion. `failed` are kinds for which a conversion has been tried in vain.
+    before a conversion. `failed` are kinds for which a conversion has been tried in vain. What is `damaged` can still
+    be handed on as a file.
     """
     first = wanted or kind_of(rules, facts)
     chain = _chain(rules, first)
+    if damaged:
+        document = AttachmentKind.DOCUMENT
+        fits = document in chain and misfit(rules[document], facts, size)[0] is None
+        if fits:
+            return Way("document", document, reason="it is damaged")
+        return Way("rejected", first, reason="it is damaged", too_large=misfit(rules[first], facts, size)[1])
     reason, limit = misfit(rules[first], facts, size)
     for kind in chain if wanted in (None, AttachmentKind.AUDIO) else chain[:1]:
         if kind is not AttachmentKind.DOCUMENT and misfit(rules[kind], facts, size)[0] is None:

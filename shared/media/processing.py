@@ -70,12 +70,13 @@ class Processor:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def look(self, blob: str, version: str, mime_type: str) -> Looked:
-        """What is in a blob. `version` names its content as long as it is under this key: it is looked at once."""
+        """What is in a blob, all of which can be read. `version` names its content as long as it is under this key: it
+        is looked at once."""
         async with self._alone(f"{blob} {version}"):
             if (known := self._seen.get((blob, version))) is not None:
                 return known
             async with self._copied(blob) as (path, sha256):
-                found = await self._looked(path, mime_type, None, deadline=LOOKING)
+                found = await self._looked(path, mime_type, None, whole=True, deadline=LOOKING)
             self._seen[blob, version] = looked = Looked(found.facts, sha256)
             return looked
 
@@ -147,8 +148,8 @@ class Processor:
         return note["unfit"] if "unfit" in note else Made(key, Facts(**note["facts"]), note["size"], note["sha256"])
 
     async def _looked(self, path: Path, mime_type: str, thumbnail: Path | None, **how: Any) -> Look:
-        waveform = how.pop("waveform", False)
-        asked = {"path": str(path), "mime_type": mime_type, "waveform": waveform}
+        wanted = {name: how.pop(name, False) for name in ("waveform", "whole")}
+        asked = {"path": str(path), "mime_type": mime_type, **wanted}
         answer = await self._done("look", {**asked, "thumbnail": thumbnail and str(thumbnail)}, **how)
         return Look(Facts(**answer["facts"]), answer["thumbnail"], tuple(answer["waveform"]))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import struct
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from tests.e2e.topics import eventually
 from tests.e2e.world import WORKSPACE, image
 from tests.requirements.inside import Channel
 from tests.requirements.samples import FILES
+from tests.shared.media.samples import drawing, moving, noise, picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -33,9 +33,8 @@ async def _sent(channel: Channel, person: Person, content: bytes, **file: Any) -
 
 
 def _webp(size: int, *, animated: bool = False) -> bytes:
-    flags = b"\x02" if animated else b"\x00"
-    body = b"WEBPVP8X" + struct.pack("<I", 10) + flags + bytes(9)
-    return (b"RIFF" + struct.pack("<I", size - 8) + body).ljust(size, b"\0")
+    made = moving("WEBP", 2, (512, 512)) if animated else picture("WEBP", drawing((512, 512)))
+    return made.ljust(size, b"\0")  # who reads it sees nothing of what is behind its end
 
 
 async def test_the_names_of_uploads_say_their_type_and_the_contact_sees_the_given_one(whatsapp: Channel) -> None:
@@ -59,8 +58,8 @@ async def test_stickers_keep_to_their_sizes(whatsapp: Channel) -> None:
     _, still = await _sent(whatsapp, person, _webp(200_000), kind="sticker", filename="s.webp")
     _, moving = await _sent(whatsapp, person, _webp(300_000, animated=True), kind="sticker", filename="s.webp")
     _, small = await _sent(whatsapp, person, _webp(90_000), kind="sticker", filename="s.webp")
-    assert [call.params["type"] for call in (still, moving, small)] == ["document", "sticker", "sticker"]
-    assert "sent_as_document" in [warning.code for warning in still.warnings]
+    assert [call.params["type"] for call in (still, moving, small)] == ["sticker"] * 3
+    assert [[warning.code for warning in call.warnings] for call in (still, moving, small)] == [["recompressed"], [], []]
 
 
 async def test_a_template_brings_its_file_along(whatsapp: Channel) -> None:
@@ -285,3 +284,30 @@ async def test_a_file_for_everybody_at_once_is_uploaded_once_as_each_thing_it_is
         conversation = world.conversations[account.handle, person.handle, None]
         shown.append(conversation.find(int(status["provider_message_id"])).wire["document"]["file_name"])
     assert shown == ["a.jpg", "a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("channel", "extension"),
+    [("whatsapp", "jpg"), ("telegram", "jpg"), ("telegram", "mp4"), ("tiktok", "jpg")],
+    indirect=["channel"],
+)
+async def test_a_damaged_file_is_shown_to_nobody_as_what_it_seems_to_be(channel: Channel, extension: str) -> None:
+    """By its type and its size it fits; only who reads it to its end finds that half of it is missing."""
+    person = await channel.person(await channel.account())
+    content = picture("JPEG", noise((300, 200))) if extension == "jpg" else FILES["mp4"]
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/bytes", content[: len(content) // 2])
+    file = {"blob": blob, "filename": f"holiday.{extension}"}
+    command = await channel.command(person, content={"kind": "media", "attachments": [file]})
+    (status,) = await channel.statuses.end(command.id)
+    if channel.name == "tiktok":
+        assert (status["state"], status["error"]["code"]) == ("rejected", "file_unprocessable")
+        assert "damaged" in status["error"]["detail"]
+        assert channel.asked(person.account) == []
+        return
+    call = channel.asked(person.account)[-1]
+    assert "document" in (call.params.get("type"), call.method[4:].lower())
+    (warning,) = call.warnings
+    assert (warning.code, warning.detail) == (
+        "sent_as_document",
+        "content.attachments.0 goes out as a document: it is damaged.",
+    )

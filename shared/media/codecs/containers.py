@@ -61,8 +61,11 @@ def _container(file: BufferedReader, demuxer: str) -> InputContainer:
         raise Unfit("broken") from None
 
 
-def look(path: Path, mime_type: str, thumbnail: Path | None, *, waveform: bool) -> Look:
-    """Raises Unfit."""
+def look(path: Path, mime_type: str, thumbnail: Path | None, *, waveform: bool = False, whole: bool = False) -> Look:
+    """`whole`: every frame that the index promises is there. Raises Unfit."""
+    if whole and DEMUXERS.get(mime_type) == "mov":
+        with opened(path, mime_type) as container:
+            _counted(container)
     with opened(path, mime_type) as container:
         facts = facts_of(container, mime_type)
         has_picture = False
@@ -76,6 +79,18 @@ def look(path: Path, mime_type: str, thumbnail: Path | None, *, waveform: bool) 
         with opened(path, mime_type) as container:
             return Look(facts, has_picture, _waveform(container))
     return Look(facts, has_picture)
+
+
+def _counted(container: InputContainer) -> None:
+    """Raises Unfit."""
+    found = dict.fromkeys(range(len(container.streams)), 0)
+    try:
+        for packet in container.demux():
+            found[packet.stream_index] += packet.size > 0
+    except av.error.FFmpegError:
+        raise Unfit("broken") from None
+    for stream in container.streams:
+        complete(found[stream.index], stream.frames)
 
 
 def facts_of(container: InputContainer, mime_type: str) -> Facts:
@@ -156,7 +171,7 @@ def _waveform(container: InputContainer) -> tuple[int, ...]:
     return tuple(round(100 * max(part) / loudest) for part in parts)
 
 
-def whole(found: int, promised: int) -> None:
+def complete(found: int, promised: int) -> None:
     """Raises Unfit where fewer frames came than the index has promised: libav says nothing of a cut file."""
     if promised and found < promised * (1 - _MISSING):
         raise Unfit("broken")

@@ -16,22 +16,23 @@ PICTURES = frozenset(f"image/{kind}" for kind in ("jpeg", "png", "gif", "bmp", "
 
 
 def look(payload: bytes) -> bytes:
-    """What is in a file: `{facts, thumbnail, waveform}`, or `{unfit}` with the reason."""
+    """What is in a file: `{facts, thumbnail, waveform}`, or `{unfit}` with the reason; `whole`: read to its end."""
     asked = json.loads(payload)
     path, mime_type = Path(asked["path"]), asked["mime_type"]
     thumbnail = Path(asked["thumbnail"]) if asked.get("thumbnail") else None
     try:
-        found = _looked_at(path, mime_type, thumbnail, waveform=asked.get("waveform", False))
+        wanted = {name: bool(asked.get(name)) for name in ("waveform", "whole")}
+        found = _looked_at(path, mime_type, thumbnail, **wanted)
     except Unfit as unfit:
         return json.dumps({"unfit": unfit.reason}).encode()
     return json.dumps(asdict(found)).encode()
 
 
-def _looked_at(path: Path, mime_type: str, thumbnail: Path | None, *, waveform: bool) -> Look:
+def _looked_at(path: Path, mime_type: str, thumbnail: Path | None, *, waveform: bool, whole: bool) -> Look:
     if mime_type in PICTURES:
         from shared.media.codecs import pictures
 
-        return pictures.look(path, mime_type, thumbnail)
+        return pictures.look(path, mime_type, thumbnail, whole=whole)
     if mime_type == "application/pdf":
         from shared.media.codecs import pages
 
@@ -40,7 +41,7 @@ def _looked_at(path: Path, mime_type: str, thumbnail: Path | None, *, waveform: 
         from shared.media.codecs import containers
     except ImportError:  # an image may leave out what reads sound and video
         raise Unfit("no_such_codec") from None
-    return containers.look(path, mime_type, thumbnail, waveform=waveform)
+    return containers.look(path, mime_type, thumbnail, waveform=waveform, whole=whole)
 
 
 def convert(payload: bytes) -> bytes:

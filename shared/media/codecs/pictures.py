@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, ImageSequence
 
 from shared.media.facts import MOST_PIXELS, THUMBNAIL_BYTES, THUMBNAIL_SIDE, Facts, Look, Unfit
 
@@ -37,12 +37,18 @@ with suppress(ImportError):  # an image may leave it out
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 
 
-def look(path: Path, mime_type: str, thumbnail: Path | None) -> Look:
-    """Raises Unfit."""
+def look(path: Path, mime_type: str, thumbnail: Path | None, *, whole: bool = False) -> Look:
+    """`whole`: its pixels are decoded, those of the first frame. Raises Unfit."""
     with _opened(path, mime_type) as image:
-        width, height = _shown(image)
-        animated = bool(getattr(image, "is_animated", False)) if mime_type in ("image/gif", "image/webp") else None
-        facts = Facts(mime_type, width=width, height=height, animated=animated, deep=_is_deep(image, path))
+        try:
+            width, height = _shown(image)
+            animated = bool(getattr(image, "is_animated", False)) if mime_type in ("image/gif", "image/webp") else None
+            facts = Facts(mime_type, width=width, height=height, animated=animated, deep=_is_deep(image, path))
+            if whole:
+                image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # read to its end all the same
+                image.load()
+        except (OSError, ValueError, SyntaxError, IndexError, EOFError):  # what Pillow says of damage
+            raise Unfit("broken") from None
         if thumbnail is not None:
             thumbnail.write_bytes(small(image))
     return Look(facts, thumbnail is not None)
@@ -138,7 +144,7 @@ def _opened(path: Path, mime_type: str) -> Image.Image:
         raise Unfit("no_such_codec")
     try:
         image = Image.open(path, formats=FORMATS[mime_type])
-    except UnidentifiedImageError:
+    except OSError:  # UnidentifiedImageError among them
         raise Unfit("broken") from None
     except Image.DecompressionBombError:
         raise Unfit("too_large") from None

@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-from shared.media.codecs.containers import facts_of, opened, whole
+from shared.media.codecs.containers import complete, facts_of, opened
 from shared.media.facts import Facts, Unfit
 
 MOST_SOUND = 2 * 3600.0  # seconds that are written
@@ -116,7 +116,7 @@ def _copy(source: InputContainer, made: OutputContainer, streams: list[Any]) -> 
     if not any(found.values()):
         raise Unfit("broken")
     for index, count in found.items():
-        whole(count, promised[index])
+        complete(count, promised[index])
 
 
 def _resampler(form: str, layout: str, rate: int, frame: int) -> av.AudioResampler:
@@ -186,7 +186,7 @@ def _encode(
             raise Unfit("too_long")
         graph.vpush(frame)
         last = _pulled(graph, made, stream, last)
-    whole(frames, picture.frames)
+    complete(frames, picture.frames)
     graph.vpush(None)
     _pulled(graph, made, stream, last)
     for packet in stream.encode(None):

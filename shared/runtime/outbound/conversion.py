@@ -46,6 +46,7 @@ class Converter:
         wanted = file.kind
         failed: dict[AttachmentKind, str] = {}
         looked: Looked | None = None
+        damaged = False
         facts = Facts(found, animated=file.animated)
         try:
             if wanted is not AttachmentKind.DOCUMENT:
@@ -55,10 +56,11 @@ class Converter:
                 wanted = meant(wanted, facts)
         except Busy:
             raise _not_yet(field) from None
-        except Unfit as unfit:  # it is given the benefit of the doubt where it needs no conversion
+        except Unfit as unfit:  # but for damage it is given the benefit of the doubt where it needs no conversion
             failed = dict.fromkeys(AttachmentKind, unfit.reason)
+            damaged = unfit.reason == "broken"
         while True:
-            way = way_of(rules, facts, file.size, wanted, failed=failed)
+            way = way_of(rules, facts, file.size, wanted, failed=failed, damaged=damaged)
             if way.outcome != "converted" or looked is None:
                 return self._unconverted(file, way, facts, wanted, failed, field)
             try:

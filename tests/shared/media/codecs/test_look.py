@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shared.media.codecs import containers, pages, pictures
+from shared.media.codecs import containers, pages, pictures, transcode
 from shared.media.facts import THUMBNAIL_BYTES, Look, Unfit
 from shared.media.sniff import HEAD, sniff
 from tests.shared.media import samples
@@ -47,8 +47,10 @@ def look(folder: Path, content: bytes, *, waveform: bool = False) -> tuple[Look,
         found = pages.look(path, thumbnail)
     elif mime_type in pictures.FORMATS:
         found = pictures.look(path, mime_type, thumbnail)
+        assert pictures.look(path, mime_type, None, whole=True).facts == found.facts  # nothing of it is missing
     else:
         found = containers.look(path, mime_type, thumbnail, waveform=waveform)
+        assert containers.look(path, mime_type, None, whole=True).facts == found.facts
     if not found.thumbnail:
         return found, None
     assert thumbnail.stat().st_size <= THUMBNAIL_BYTES
@@ -159,6 +161,27 @@ def test_half_a_picture_is_broken(kind: str, tmp_path: Path) -> None:
     content = samples.picture(kind, samples.noise((200, 200)))
     with pytest.raises((Unfit, OSError, ValueError, EOFError)):
         look(tmp_path, content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "HEIF"])
+def test_what_is_missing_of_a_picture_is_found_by_reading_it_to_its_end(kind: str, tmp_path: Path) -> None:
+    content, path = samples.picture(kind, samples.noise((200, 200))), tmp_path / "file"
+    mime_type = sniff(content[:HEAD]) or ""
+    for cut in (len(content) * 9 // 10, len(content) // 2):
+        path.write_bytes(content[:cut])
+        with pytest.raises(Unfit, match="broken"):
+            pictures.look(path, mime_type, None, whole=True)
+
+
+def test_what_is_missing_of_a_video_with_its_index_first_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(samples.mp4(seconds=2.0))
+    transcode.video(path, "video/mp4", tmp_path / "index first", {"max_bytes": 10_000_000})
+    content = (tmp_path / "index first").read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    assert containers.look(path, "video/mp4", None).facts.video == "h264"  # as far as it is there, it plays
+    with pytest.raises(Unfit, match="broken"):
+        containers.look(path, "video/mp4", None, whole=True)
 
 
 @pytest.mark.parametrize("name", ["mp4 h264 aac", "m4a aac"])
