@@ -63,7 +63,7 @@ class EmailChannel:
         self.capabilities = capabilities(settings)
         self._settings = settings
         self._clock = clock
-        self._tokens = Tokens(settings.token_key.get_secret_value().encode())
+        self._tokens = Tokens.of(settings.token_key.get_secret_value())
         self._access = AccessTokens(settings, clock)
         self._client = Client(settings, self._access, self._now)
         self._raw: RawStore | None = None

@@ -11,12 +11,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EMAIL_", extra="ignore", populate_by_name=True)
 
-    # All replicas have the same, and it stays: mail that is under way when it changes is no longer recognised by its
-    # names alone.
+    # All replicas have the same. Names made with a key that is no longer in it are not recognised.
     token_key: SecretStr = Field(
         default=SecretStr(""),
         validation_alias=AliasChoices("EMAIL_TOKEN_KEY", "SEALING_KEY", "token_key"),
-        description="keys our Message-IDs and the tokens in our addresses; absent, `SEALING_KEY` does",
+        description="keys our Message-IDs and the tokens in our addresses; absent, `SEALING_KEY` does; several with "
+        "commas between them: names are made with the first, those of all are recognised",
     )
 
     max_size: int = Field(

@@ -26,9 +26,16 @@ _KINDS: dict[str, Kind] = {"b": "bounce", "r": "reply"}
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Makes names with the service's key and recognises them."""
+    """Makes names with the service's key and recognises them, those made with former keys as well."""
 
     key: bytes = field(default=b"", repr=False)
+    former: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, keys: str) -> Tokens:
+        """Of keys with commas between them, the present one first."""
+        key, *former = (one.strip().encode() for one in keys.split(","))
+        return cls(key, tuple(former))
 
     def message_id(self, account_id: str, domain: str, correlation: str) -> str:
         """The Message-ID (without angle brackets) of what `correlation` (command and part) names: always the same."""
@@ -49,20 +56,24 @@ class Tokens:
 
     def accepts(self, kind: Kind, account_id: str, token: str) -> bool:
         """Whether a token was made here, for this account and as this kind."""
-        expected = self._check(kind, account_id, token[:_BODY])
-        return hmac.compare_digest(token[_BODY:].encode(), expected.encode())
+        given, body = token[_BODY:].encode(), token[:_BODY]
+        return any(
+            hmac.compare_digest(given, _check(key, kind, account_id, body).encode()) for key in (self.key, *self.former)
+        )
 
     def _token(self, kind: Kind, account_id: str, of: str) -> str:
-        body = self._digest(kind, account_id, of)[:_BODY]
-        return body + self._check(kind, account_id, body)
+        body = _digest(self.key, kind, account_id, of)[:_BODY]
+        return body + _check(self.key, kind, account_id, body)
 
-    def _check(self, kind: Kind, account_id: str, body: str) -> str:
-        return self._digest(f"check {kind}", account_id, body)[:_CHECK]
 
-    def _digest(self, *parts: str) -> str:
-        said = b"".join(b"%d:%b" % (len(part.encode()), part.encode()) for part in parts)
-        digest = hmac.digest(self.key, b"email tokens " + said, hashlib.sha256)
-        return base64.b32encode(digest).decode().lower()
+def _check(key: bytes, kind: Kind, account_id: str, body: str) -> str:
+    return _digest(key, f"check {kind}", account_id, body)[:_CHECK]
+
+
+def _digest(key: bytes, *parts: str) -> str:
+    said = b"".join(b"%d:%b" % (len(part.encode()), part.encode()) for part in parts)
+    digest = hmac.digest(key, b"email tokens " + said, hashlib.sha256)
+    return base64.b32encode(digest).decode().lower()
 
 
 def report_name(token: str) -> str:

@@ -189,7 +189,9 @@ class ServiceSettings(BaseSettings):
     )
     instance: str | None = Field(default=None, description="stable name of this replica (static group membership)")
     sealing_key: SecretStr | None = Field(
-        default=None, description="opens the credentials of accounts: base64, 32 bytes; `accounts new-key` makes one"
+        default=None,
+        description="opens the credentials of accounts: base64, 32 bytes, as `accounts new-key` makes it; several with "
+        "commas between them while it is rotated: the first seals, all open",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="INFO", description="what is logged, and what is worse"
@@ -197,7 +199,7 @@ class ServiceSettings(BaseSettings):
 
     @property
     def private_key(self) -> str | None:
-        """The sealing key in the clear."""
+        """The sealing keys in the clear, with commas between them."""
         return self.sealing_key.get_secret_value() if self.sealing_key else None
 
     @field_validator("log_level", mode="before")

@@ -3,6 +3,9 @@
 Two texts are read. `v2:` and base64 of a sealed box over `{"channel", "workspace_id", "account_id", "credentials"}`: it
 opens in the record of that account alone, so that a copy in another's record is of no use. Base64 of a sealed box over
 the bare credentials is the older one, which says nothing about whose they are.
+
+The private keys of a service are base64 with commas between them: the first is the one that is sealed to, and all of
+them open. Where a text takes `private_keys`, one key alone is such a list, too.
 """
 
 from __future__ import annotations
@@ -41,9 +44,14 @@ def new_key() -> str:
     return b64encode(bytes(PrivateKey.generate())).decode()
 
 
-def public_key(private_key: str) -> str:
-    """The public key of a private one; both base64. Raises CannotOpen for what is no key."""
-    return b64encode(bytes(_private(private_key).public_key)).decode()
+def public_key(private_keys: str) -> str:
+    """The public key that is sealed to, base64. Raises CannotOpen where any of the keys is none."""
+    return b64encode(bytes(_private(private_keys)[0].public_key)).decode()
+
+
+def first_of(private_keys: str) -> str:
+    """The key that is sealed to, without those that only open."""
+    return private_keys.partition(",")[0].strip()
 
 
 def seal(content: Mapping[str, str], to_public_key: str) -> str:
@@ -51,9 +59,9 @@ def seal(content: Mapping[str, str], to_public_key: str) -> str:
     return _sealed(dict(content), to_public_key)
 
 
-def unseal(sealed: str, private_key: str) -> dict[str, str]:
+def unseal(sealed: str, private_keys: str) -> dict[str, str]:
     """What `seal` was given. Raises CannotOpen."""
-    return _texts(_opened(sealed, private_key))
+    return _texts(_opened(sealed, private_keys))
 
 
 def seal_credentials(credentials: Mapping[str, str], record: AccountRecord, to_public_key: str) -> AccountRecord:
@@ -62,19 +70,36 @@ def seal_credentials(credentials: Mapping[str, str], record: AccountRecord, to_p
     return record.model_copy(update={"sealed": BOUND + _sealed(content, to_public_key)})
 
 
-def unseal_credentials(record: AccountRecord, private_key: str) -> Opened:
+def unseal_credentials(record: AccountRecord, private_keys: str) -> Opened:
     """The credentials of a record, none where nothing is sealed. Raises CannotOpen, SealedForAnother."""
     if record.sealed is None:
         return Opened({}, bound=True)
     if not record.sealed.startswith(BOUND):
-        return Opened(unseal(record.sealed, private_key), bound=False)
-    content = _opened(record.sealed.removeprefix(BOUND), private_key)
+        return Opened(unseal(record.sealed, private_keys), bound=False)
+    content = _opened(record.sealed.removeprefix(BOUND), private_keys)
     if any(content.get(name) != value for name, value in _owner(record).items()):
         raise SealedForAnother("sealed for another account")
     credentials = content.get("credentials")
     if not isinstance(credentials, dict):
         raise CannotOpen("no credentials in it")
     return Opened(_texts(credentials), bound=True)
+
+
+def reseal_credentials(record: AccountRecord, private_keys: str) -> AccountRecord:
+    """The record with the same credentials in the same form, sealed to the first key; itself where that opens it.
+
+    Text of the older form stays of that form: nobody has said whose it is. Raises CannotOpen, SealedForAnother.
+    """
+    try:
+        unseal_credentials(record, first_of(private_keys))
+    except SealedForAnother:
+        raise
+    except CannotOpen:
+        opened = unseal_credentials(record, private_keys)
+        if opened.bound:
+            return seal_credentials(opened.credentials, record, public_key(private_keys))
+        return record.model_copy(update={"sealed": seal(opened.credentials, public_key(private_keys))})
+    return record
 
 
 def _owner(record: AccountRecord) -> dict[str, str]:
@@ -86,23 +111,27 @@ def _sealed(content: Mapping[str, object], to_public_key: str) -> str:
     return b64encode(box.encrypt(orjson.dumps(content))).decode()
 
 
-def _opened(sealed: str, private_key: str) -> dict[str, object]:
-    key = _private(private_key)
-    try:
-        opened = orjson.loads(SealedBox(key).decrypt(b64decode(sealed)))
-    except (CryptoError, ValueError) as failure:
-        raise CannotOpen(type(failure).__name__) from None
-    if not isinstance(opened, dict):
-        raise CannotOpen("not an object")
-    return opened
+def _opened(sealed: str, private_keys: str) -> dict[str, object]:
+    failed: Exception | None = None
+    for key in _private(private_keys):
+        try:
+            opened = orjson.loads(SealedBox(key).decrypt(b64decode(sealed)))
+        except (CryptoError, ValueError) as failure:
+            failed = failed or failure
+            continue
+        if not isinstance(opened, dict):
+            raise CannotOpen("not an object")
+        return opened
+    raise CannotOpen(type(failed).__name__)
 
 
 def _texts(content: Mapping[str, object]) -> dict[str, str]:
     return {str(name): str(value) for name, value in content.items()}
 
 
-def _private(key: str) -> PrivateKey:
+def _private(keys: str) -> list[PrivateKey]:
     try:
-        return PrivateKey(b64decode(key, validate=True))
+        return [PrivateKey(b64decode(key.strip(), validate=True)) for key in keys.split(",")]
     except (CryptoError, ValueError, TypeError):
-        raise CannotOpen("not a private key: 32 bytes in base64 are expected") from None
+        which = "one of them is no private key" if "," in keys else "not a private key"
+        raise CannotOpen(f"{which}: 32 bytes in base64 are expected") from None

@@ -7,24 +7,26 @@ from contextlib import AbstractAsyncContextManager
 
 from shared.channel import Failure, ProviderError
 from shared.contract.errors import ErrorCode
-from shared.runtime.accounts.sealing import CannotOpen, public_key, seal, unseal
+from shared.runtime.accounts.sealing import CannotOpen, first_of, public_key, seal, unseal
 from shared.state.store import Store
 
 
 class SealedTokens:
     """Implements `TokenStore` of the port. Raises StateUnavailable.
 
+    `sealing_keys` as in `sealing`: what is sealed to any of them is opened, and replaced sealed to the first.
+
     A value that cannot be opened is of another sealing key. Whose key is the old one, the account's record says:
     `current` tells whether its newest can be opened here. Then the value is of a former key, and counts as absent: the
     account's credentials stand in. Else we are the ones with the old key, and leave the value to those with the new.
     """
 
-    def __init__(self, channel: str, store: Store, sealing_key: str, current: Callable[[str], bool]) -> None:
+    def __init__(self, channel: str, store: Store, sealing_keys: str, current: Callable[[str], bool]) -> None:
         self._channel = channel
         self._store = store
         self._current = current
-        self._key = sealing_key
-        self._public = public_key(sealing_key)
+        self._keys = sealing_keys
+        self._public = public_key(sealing_keys)
         self._sealed: dict[str, tuple[str, str | None]] = {}
 
     async def get(self, account_id: str) -> str | None:
@@ -36,7 +38,7 @@ class SealedTokens:
         known = self._sealed.get(account_id)
         if known is None or known[0] != sealed:
             try:
-                value = unseal(sealed, self._key).get("value")
+                value = unseal(sealed, self._keys).get("value")
             except CannotOpen:
                 value = None
             known = self._sealed[account_id] = (sealed, value)
@@ -49,6 +51,24 @@ class SealedTokens:
         """Raises ProviderError as `get`."""
         present = await self._store.secret(self._channel, account_id)
         if (None if present is None else self._open(account_id, present)) != expected:
+            return False
+        sealed = seal({"value": value}, self._public)
+        return await self._store.replace_secret(self._channel, account_id, present, sealed)
+
+    async def reseal(self, account_id: str) -> bool:
+        """Seal the value to the first key, where it is sealed to another; whether it was.
+
+        Raises ProviderError as `get`, where a value that opens with none of the keys is not ours to judge.
+        """
+        present = await self._store.secret(self._channel, account_id)
+        if present is None:
+            return False
+        try:
+            unseal(present, first_of(self._keys))
+            return False
+        except CannotOpen:
+            value = self._open(account_id, present)
+        if value is None:
             return False
         sealed = seal({"value": value}, self._public)
         return await self._store.replace_secret(self._channel, account_id, present, sealed)

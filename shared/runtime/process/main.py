@@ -6,10 +6,8 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -21,12 +19,18 @@ from shared.channel import Channel, KeepsRaw, ProviderError, ReadsHistory, Recog
 from shared.contract import ids
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime.accounts.registry import AccountRegistry, Standing
-from shared.runtime.accounts.sealing import CannotOpen, new_key, public_key
+from shared.runtime.accounts.registry import AccountRegistry
+from shared.runtime.accounts.sealing import CannotOpen, public_key
 from shared.runtime.inbound.backfill import backfill
 from shared.runtime.inbound.raw import RawWriter, body_store
 from shared.runtime.inbound.redrive import UnreadableBodies
 from shared.runtime.logs import configure_logs
+from shared.runtime.process.accounts_command import (
+    add_accounts_commands,
+    followed,
+    known_accounts,
+    run_accounts,
+)
 from shared.runtime.process.connections import (
     ServiceConfig,
     connect,
@@ -34,11 +38,10 @@ from shared.runtime.process.connections import (
     require_topics,
     share_state,
     state_client,
-    topic_specs,
 )
 from shared.runtime.process.service import Service
 from shared.runtime.settings import COMMON
-from shared.runtime.tools.accounts_file import InvalidAccountsFile, apply_accounts, read_accounts_file
+from shared.runtime.tools.accounts_file import InvalidAccountsFile
 from shared.runtime.tools.cli import add_offline_commands, run_offline
 from shared.runtime.tools.rebuild import rebuild
 from shared.runtime.tools.settings import problems_of, settings_of
@@ -46,8 +49,6 @@ from shared.state.client import StateUnavailable
 from shared.state.store import Store
 from shared.stream.deadletter import DeadLetters
 from shared.stream.errors import LogUnavailable
-from shared.stream.log import Log
-from shared.stream.table import Table
 
 log = structlog.get_logger()
 
@@ -129,13 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run the service (the default)")
     commands.add_parser("settings", help="list all settings, with what each takes, its default and its meaning")
     add_offline_commands(commands)
-    accounts = commands.add_parser("accounts", help="write accounts, or show the sealing keys")
-    actions = accounts.add_subparsers(dest="action", required=True)
-    apply = actions.add_parser("apply", help="make the accounts topic hold the accounts of a YAML file")
-    apply.add_argument("file", type=Path, metavar="FILE")
-    apply.add_argument("--prune", action="store_true", help="remove this channel's accounts that are not in the file")
-    actions.add_parser("public-key", help="print the key that credentials are sealed to")
-    actions.add_parser("new-key", help="print a new private key for SEALING_KEY")
+    add_accounts_commands(commands)
     webhook = commands.add_parser("webhook", help="register or check webhooks at the provider")
     webhook.add_argument("action", choices=("register", "check"))
     webhook.add_argument("--account", help="only this account")
@@ -159,32 +154,6 @@ async def _run(channel: Channel, config: ServiceConfig, _: argparse.Namespace) -
     return 0
 
 
-async def _accounts(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
-    key = config.service.private_key
-    if parsed.action == "new-key":
-        print(new_key())
-        return 0
-    if parsed.action == "public-key":
-        if key is None:
-            raise CannotOpen("SEALING_KEY is not set")
-        print(public_key(key))
-        return 0
-    topics = Topics(config.kafka.topic_prefix)
-    records = read_accounts_file(parsed.file, key)
-    stream = kafka_log(config.kafka, "accounts-apply")
-    await connect(stream)
-    try:
-        if config.kafka.create_topics:
-            await stream.ensure_topics(topic_specs(topics, channel.capabilities.channel, config.kafka.partitions))
-        prune = channel.capabilities.channel if parsed.prune else None
-        outcome = await apply_accounts(stream, topics, records, key, prune=prune)
-    finally:
-        await stream.stop()
-    for what, account_ids in outcome.items():
-        print(f"{what}: {', '.join(account_ids) or '-'}")
-    return 0
-
-
 async def _webhook(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
     base_url = config.http.public_url
     if not isinstance(channel, RegistersWebhook):
@@ -196,7 +165,7 @@ async def _webhook(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
     status = 0
     await channel.start()
     try:
-        for account in await _known_accounts(channel, config):
+        for account in await known_accounts(channel, config):
             if account.record.mode != "webhook" or parsed.account not in (None, account.account_id):
                 continue
             try:
@@ -210,36 +179,6 @@ async def _webhook(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
     finally:
         await channel.stop()
     return status
-
-
-async def _known_accounts(channel: Channel, config: ServiceConfig) -> AccountRegistry:
-    """Raises CannotOpen when it is the key that is wrong."""
-    name, topics = channel.capabilities.channel, Topics(config.kafka.topic_prefix)
-    registry = AccountRegistry(name, config.service.private_key)
-    stream = kafka_log(config.kafka, "webhook-command")
-    await connect(stream)
-    try:
-        await require_topics(stream, topics, name)
-        async with _followed(stream, topics, registry):
-            pass
-    finally:
-        await stream.stop()
-    return registry
-
-
-@asynccontextmanager
-async def _followed(stream: Log, topics: Topics, registry: AccountRegistry) -> AsyncIterator[None]:
-    """Inside, all accounts are known and followed. Raises CannotOpen when it is the key that is wrong."""
-    async with Table(stream, topics.capabilities, registry.apply_claim) as claims:
-        await claims.ready.wait()
-        async with Table(stream, topics.accounts, registry.apply) as accounts:
-            await accounts.ready.wait()
-            if registry.locked_out:
-                raise CannotOpen("SEALING_KEY is not set, or not the key that the accounts are sealed to")
-            for account_id, standing in registry.standings().items():
-                if standing not in (Standing.OPENED, Standing.OLD_FORMAT):
-                    sys.stderr.write(f"{account_id}: left out, its record is {standing}\n")
-            yield
 
 
 async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
@@ -270,7 +209,7 @@ async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespac
     await connect(stream)
     try:
         await require_topics(stream, topics, channel.capabilities.channel)
-        async with _followed(stream, topics, registry):
+        async with followed(stream, topics, registry):
             used = await rebuild(channel, registry, stream, Store(state), Blobs(config.blobs.url), topics)
     except StateUnavailable:
         sys.stderr.write("the state store does not answer\n")
@@ -287,7 +226,7 @@ async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Na
         sys.stderr.write("This channel's provider shows no history.\n")
         return 2
     name = channel.capabilities.channel
-    accounts = await _known_accounts(channel, config)
+    accounts = await known_accounts(channel, config)
     account = accounts.served(parsed.account)
     prefix = ids.conversation_id(name, parsed.account, "")
     if account is None or not (parsed.conversation or prefix).startswith(prefix):
@@ -322,7 +261,7 @@ async def _backfill(channel: Channel, config: ServiceConfig, parsed: argparse.Na
 
 _COMMANDS: dict[str, Callable[[Channel, ServiceConfig, argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "run": _run,
-    "accounts": _accounts,
+    "accounts": run_accounts,
     "webhook": _webhook,
     "redrive": _redrive,
     "rebuild": _rebuild,

@@ -95,7 +95,7 @@ async def apply_accounts(
     `prune` names a channel whose accounts are removed when they are not in the list; those of other channels stay.
     Returns account ids under `written`, `unchanged`, `removed`. Raises LogUnavailable; call it again then.
     """
-    present = await _present(stream, topics.accounts)
+    present = await present_accounts(stream, topics)
     same = {r.account_id for r in records if _same(present.get(r.account_id), r, sealing_key)}
     written = [record for record in records if record.account_id not in same]
     named = {record.account_id for record in records}
@@ -106,9 +106,10 @@ async def apply_accounts(
     return {"written": [r.account_id for r in written], "unchanged": sorted(same), "removed": removed}
 
 
-async def _present(stream: Log, topic: str) -> dict[str, AccountRecord]:
+async def present_accounts(stream: Log, topics: Topics) -> dict[str, AccountRecord]:
+    """What the topic holds now, of every channel, by account id. What is no account record is logged and left out."""
     present: dict[str, AccountRecord] = {}
-    async for record in stream.follow(topic):
+    async for record in stream.follow(topics.accounts):
         if isinstance(record, CaughtUp):
             break
         key = (record.key or b"").decode()

@@ -41,6 +41,14 @@ def test_our_names_are_recognised_and_nobody_elses() -> None:
     assert len(message_id.partition("@")[0]) < 64
 
 
+def test_names_made_with_a_former_key_are_recognised() -> None:
+    message_id = TOKENS.message_id("mail_1", "acme.example", "cmd_1")
+    rotated = Tokens.of("new, secret")
+    assert rotated.is_own("mail_1", message_id)
+    assert not TOKENS.is_own("mail_1", rotated.message_id("mail_1", "acme.example", "cmd_1"))
+    assert not Tokens.of("new").is_own("mail_1", message_id)
+
+
 def test_addresses_of_ours_survive_what_relays_do() -> None:
     token = TOKENS.verp("mail_1", "cmd_1")
     assert read_recipient(bounce_address(token, "b.example").partition("@")[0].upper()) == ("bounce", token)

@@ -29,7 +29,13 @@ from shared.runtime.accounts.sealing import (
     unseal_credentials,
 )
 from shared.runtime.accounts.tokens import SealedTokens
-from shared.runtime.tools.accounts_file import InvalidAccountsFile, apply_accounts, read_accounts_file
+from shared.runtime.tools.accounts_file import (
+    InvalidAccountsFile,
+    apply_accounts,
+    present_accounts,
+    read_accounts_file,
+)
+from shared.runtime.tools.resealing import reseal_accounts
 from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
 from shared.stream.table import Table
@@ -374,6 +380,19 @@ async def test_tokens_of_the_new_key_are_left_alone_by_who_has_the_old_one(world
     assert await with_old_key.get("acc_2") is None
 
 
+async def test_tokens_of_an_older_key_are_sealed_to_the_first(world: World) -> None:
+    new = new_key()
+    both = tokens(world, f"{new}, {KEY}")
+    await tokens(world).replace("acc_1", None, "one")
+    assert await both.get("acc_1") == "one"
+    assert await both.reseal("acc_1")
+    assert not await both.reseal("acc_1")
+    assert not await both.reseal("acc_2")
+    assert await tokens(world, new).get("acc_1") == "one"
+    await tokens(world, new_key()).replace("acc_3", None, "of a key that is gone")
+    assert not await both.reseal("acc_3")
+
+
 async def test_one_replica_at_a_time_refreshes(world: World) -> None:
     ours, theirs = tokens(world), tokens(world)
     async with ours.exclusive("acc_1") as held, theirs.exclusive("acc_1") as other, theirs.exclusive("acc_2") as free:
@@ -427,6 +446,23 @@ async def test_the_old_form_is_written_anew(tmp_path: Path) -> None:
     await apply_accounts(log, TOPICS, [old, second], KEY)
     assert (await apply_accounts(log, TOPICS, read_accounts_file(file, KEY), KEY))["written"] == ["acc_1"]
     assert (await apply_accounts(log, TOPICS, read_accounts_file(file, KEY), KEY))["written"] == []
+
+
+async def test_records_of_an_older_key_are_published_under_the_first() -> None:
+    log, new = await accounts_log(), new_key()
+    old_form = record("acc_2", sealed=seal(SECRET, public_key(KEY)))
+    lost = seal_credentials(SECRET, record("lost"), public_key(new_key()))
+    others = [record("open"), record("theirs", channel="other", sealed=bound().sealed), lost]
+    await apply_accounts(log, TOPICS, [bound(), old_form, *others], None)
+    keys = f"{new},{KEY}"
+    first = await reseal_accounts(log, TOPICS, CHANNEL, keys, None)
+    assert first == {"resealed": ["acc_1", "acc_2"], "unchanged": ["open"], "unopened": ["lost"], "tokens": []}
+    again = await reseal_accounts(log, TOPICS, CHANNEL, keys, None)
+    assert (again["resealed"], again["unchanged"]) == ([], ["acc_1", "acc_2", "open"])
+    present = await present_accounts(log, TOPICS)
+    assert unseal_credentials(present["acc_1"], new) == Opened(SECRET, bound=True)
+    assert unseal_credentials(present["acc_2"], new) == Opened(SECRET, bound=False)
+    assert present["theirs"] == others[1]
 
 
 @pytest.mark.parametrize(

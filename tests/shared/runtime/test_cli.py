@@ -23,7 +23,7 @@ from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime.accounts.sealing import Opened, new_key, public_key, seal_credentials, unseal_credentials
 from shared.runtime.inbound.raw import RawWriter, body_store
-from shared.runtime.process import main
+from shared.runtime.process import accounts_command, main
 from shared.runtime.process.connections import topic_specs
 from shared.stream.deadletter import DeadLetters
 from shared.stream.memory import MemoryLog
@@ -52,7 +52,8 @@ def run(*arguments: str, channel: PlainChannel | None = None) -> int:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
     made = MemoryLog()
-    monkeypatch.setattr(main, "kafka_log", lambda *_: made)
+    for module in (main, accounts_command):
+        monkeypatch.setattr(module, "kafka_log", lambda *_: made)
     asyncio.run(made.ensure_topics(topic_specs(TOPICS, CHANNEL, 2)))
     return made
 
@@ -222,7 +223,7 @@ def test_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("roles", ["ingress", "normalise,deliver"])
-@pytest.mark.parametrize("key", ["", "no key at all", "c2hvcnQ="])
+@pytest.mark.parametrize("key", ["", "no key at all", "c2hvcnQ=", f"{new_key()},"])
 def test_nothing_starts_without_a_key(monkeypatch: pytest.MonkeyPatch, roles: str, key: str) -> None:
     monkeypatch.setenv("ROLES", roles)
     monkeypatch.setenv("SEALING_KEY", key)
@@ -271,6 +272,23 @@ def test_accounts_are_applied(
     assert "removed: a" in capsys.readouterr().out
 
 
+def test_accounts_are_sealed_to_a_new_key(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = new_key(), new_key()
+    record = AccountRecord(account_id="a", workspace_id="w", channel=CHANNEL)
+    sealed = seal_credentials({"token": "t"}, record, public_key(old))
+    asyncio.run(log.send(TOPICS.accounts, b"a", sealed.to_json()))
+    monkeypatch.setenv("SEALING_KEY", new)
+    assert run("accounts", "reseal") == 1
+    assert "unopened: a" in capsys.readouterr().out
+    monkeypatch.setenv("SEALING_KEY", f"{new},{old}")
+    assert run("accounts", "reseal", "--json") == 0
+    assert orjson.loads(capsys.readouterr().out)["resealed"] == ["a"]
+    anew = AccountRecord.model_validate_json(read(log, TOPICS.accounts)[-1].value or b"")
+    assert unseal_credentials(anew, new) == Opened({"token": "t"}, bound=True)
+
+
 def test_a_bad_file_writes_nothing(tmp_path: Path, log: MemoryLog, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "accounts.yaml"
     file.write_text("- {account_id: a, workspace_id: w, channel: plain}\n- {account_id: b}")
@@ -285,7 +303,8 @@ def test_a_log_that_is_away(
     async def connect(stream: MemoryLog) -> None:
         await stream.start()
 
-    monkeypatch.setattr(main, "connect", connect)
+    for module in (main, accounts_command):
+        monkeypatch.setattr(module, "connect", connect)
     file = tmp_path / "accounts.yaml"
     file.write_text("[]")
     log.available = False
