@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
-from shared.runtime.settings import COMMON
+from shared.runtime.process.connections import ServiceConfig
+from shared.runtime.settings import COMMON, read
 from shared.runtime.tools.settings import problems_of, settings_of
 from tests.settings import DOCUMENT, channels, document
 
@@ -63,13 +64,40 @@ def test_sasl_without_a_user_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _problems() == [("KAFKA_SASL_USERNAME", "needed with SECURITY_PROTOCOL=SASL_SSL")]
 
 
+def test_secrets_come_from_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SEALING_KEY": "of the file\n",
+        "kafka_sasl_password": "pass-phrase",
+        "WHATSAPP_APPS": '{"shop": {"secret": "s"}}',
+        "LOG_LEVEL": "DEBUG",
+    }.items():
+        (tmp_path / name).write_text(value)
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+    config, (_, whatsapp) = ServiceConfig(), next(one for one in channels() if one[0] == "whatsapp")
+    assert config.service.private_key == "of the file"
+    assert config.kafka.sasl_password is not None
+    assert config.kafka.sasl_password.get_secret_value() == "pass-phrase"
+    assert list(read(whatsapp).model_dump()["apps"]) == ["shop"]
+    assert config.service.log_level == "ERROR"  # the environment goes first
+
+
+def test_a_file_with_a_wrong_value_is_named_as_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "KAFKA_PARTITIONS").write_text("0")
+    (tmp_path / "WHATSAPP_APPS").write_text("{")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    assert _problems() == [("KAFKA_PARTITIONS", "must be at least 1"), ("WHATSAPP_APPS", "is no JSON")]
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "none"))
+    assert _problems() == [("SECRETS_DIR", f"there is no directory {tmp_path / 'none'}")]
+
+
 def _problems() -> list[tuple[str, str]]:
     return [problem for group in GROUPS for problem in _of(group)]
 
 
 def _of(group: type[BaseSettings]) -> list[tuple[str, str]]:
     try:
-        group()
+        read(group)
     except (ValidationError, SettingsError) as invalid:
         return list(problems_of(invalid, [group]))
     return []

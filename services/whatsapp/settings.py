@@ -11,24 +11,36 @@ DEFAULT_APP = "default"
 
 
 class App(BaseModel):
-    """One Meta app: its webhooks are signed with `secret`, during a rotation still with `previous_secret`."""
+    """One Meta app: its webhooks are signed with `secret`, during a rotation still with `previous_secret`.
+
+    Meta's check of the address names `verify_token`, or `previous_verify_token` until the dashboard has the new one.
+    """
 
     secret: SecretStr
     previous_secret: SecretStr | None = None
     verify_token: SecretStr | None = None
+    previous_verify_token: SecretStr | None = None
 
     @cached_property
     def secrets(self) -> tuple[bytes, ...]:
         """The secrets a signature may be made with; never an empty one."""
-        given = (self.secret, self.previous_secret)
-        return tuple(secret.get_secret_value().encode() for secret in given if secret and secret.get_secret_value())
+        return _given(self.secret, self.previous_secret)
+
+    @cached_property
+    def verify_tokens(self) -> tuple[bytes, ...]:
+        """The tokens that Meta's check may name; never an empty one."""
+        return _given(self.verify_token, self.previous_verify_token)
+
+
+def _given(*secrets: SecretStr | None) -> tuple[bytes, ...]:
+    return tuple(secret.get_secret_value().encode() for secret in secrets if secret and secret.get_secret_value())
 
 
 class Settings(BaseSettings):
     """Read from the environment, prefix `WHATSAPP_`.
 
-    `apps` is a JSON object: app key → {secret, previous_secret?, verify_token?}; `app_secret` and `verify_token`
-    are the short form for a single app, reached by the route `default` or none. Times are seconds.
+    `apps` is a JSON object: app key → `App`; `app_secret`, `verify_token` and their previous ones are the short form
+    for a single app, reached by the route `default` or none. Times are seconds.
     `media_hosts` are the domains, subdomains too, and the origins (`http://127.0.0.1:8080`) that may see an access
     token when a file is fetched.
     """
@@ -36,10 +48,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WHATSAPP_", extra="ignore")
 
     apps: dict[str, App] = Field(
-        default_factory=dict, description="several Meta apps: key → {secret, previous_secret?, verify_token?}"
+        default_factory=dict,
+        description="several Meta apps: key → {secret, previous_secret?, verify_token?, previous_verify_token?}",
     )
     app_secret: SecretStr | None = Field(default=None, description="of the only app: proves webhooks")
+    app_secret_previous: SecretStr | None = Field(
+        default=None, description="still accepted on webhooks while a secret is rotated"
+    )
     verify_token: SecretStr | None = Field(default=None, description="of the only app: what Meta's check must name")
+    verify_token_previous: SecretStr | None = Field(
+        default=None, description="still accepted until the dashboard has the new one"
+    )
 
     graph_url: str = Field(default="https://graph.facebook.com", description="the Graph API, or the simulator")
     graph_version: str = Field(default="v26.0", pattern=r"^v\d+\.\d+$", description="the Graph API's version")
@@ -56,7 +75,14 @@ class Settings(BaseSettings):
 
     @cached_property
     def _only_app(self) -> App | None:
-        return App(secret=self.app_secret, verify_token=self.verify_token) if self.app_secret is not None else None
+        if self.app_secret is None:
+            return None
+        return App(
+            secret=self.app_secret,
+            previous_secret=self.app_secret_previous,
+            verify_token=self.verify_token,
+            previous_verify_token=self.verify_token_previous,
+        )
 
     def missing_secrets(self) -> tuple[str, ...]:
         """Variables without which Meta's webhooks, or its check of their address, are refused."""

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read(group: type[S]) -> S:
+    """A group of settings: of the environment, else of the files in `SECRETS_DIR`, named as the variables are.
+
+    Raises ValidationError and SettingsError.
+    """
+    directory = os.environ.get("SECRETS_DIR", "")
+    # That a directory is not there is for `ServiceSettings` to say.
+    return group(_secrets_dir=directory if Path(directory).is_dir() and directory else None)
 
 
 class Role(StrEnum):
@@ -27,6 +39,12 @@ class Role(StrEnum):
 def _brokers(value: str) -> str:
     if not all(re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/,]+):\d{1,5}", one.strip()) for one in value.split(",")):
         raise ValueError("expected host:port, or several with commas between them")
+    return value
+
+
+def _existing_directory(value: Path | None) -> Path | None:
+    if value is not None and not value.is_dir():
+        raise ValueError(f"there is no directory {value}")
     return value
 
 
@@ -192,6 +210,10 @@ class ServiceSettings(BaseSettings):
         default=None,
         description="opens the credentials of accounts: base64, 32 bytes, as `accounts new-key` makes it; several with "
         "commas between them while it is rotated: the first seals, all open",
+    )
+    secrets_dir: Annotated[Path | None, AfterValidator(_existing_directory)] = Field(
+        default=None,
+        description="a directory with a file for each setting that is not in the environment, named as the variable",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="INFO", description="what is logged, and what is worse"

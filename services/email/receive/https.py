@@ -8,21 +8,25 @@ from collections.abc import Sequence
 from services.email.receive.inbound import order_key
 from shared.channel import Accounts, Forbidden, RawItem, UnknownRoute, WebhookRequest
 
-SECRET = "ingress_secret"  # noqa: S105  # the name of the credential
+# The names of the credentials: the second is good as well while the first is rotated.
+SECRET = "ingress_secret"  # noqa: S105  # the name, not the secret
+PREVIOUS = "ingress_secret_previous"
 
 
 def admit(request: WebhookRequest, accounts: Accounts) -> None:
-    """The bearer token is the account's secret. Strangers do not learn which accounts there are.
+    """The bearer token is the account's secret, or the one before. Strangers do not learn which accounts there are.
 
     Raises Forbidden, UnknownRoute.
     """
     if not request.route or "/" in request.route:
         raise UnknownRoute
     account = accounts.get(request.route)
-    secret = account.credentials.get(SECRET, "") if account is not None else ""
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    proven = hmac.compare_digest(given.strip().encode(), secret.encode())
-    if not secret or not proven or scheme.lower() != "bearer":
+    credentials = account.credentials if account is not None else {}
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = token.strip().encode()
+    secrets = [credentials.get(name, "").encode() for name in (SECRET, PREVIOUS)]
+    proven = [hmac.compare_digest(given, secret) and bool(secret) for secret in secrets]
+    if not any(proven) or scheme.lower() != "bearer":
         raise Forbidden
 
 

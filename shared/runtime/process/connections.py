@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
@@ -28,6 +29,7 @@ from shared.runtime.settings import (
     ServiceSettings,
     StateSettings,
     WorkerSettings,
+    read,
 )
 from shared.state.client import Client
 from shared.state.store import Store
@@ -45,15 +47,15 @@ START_SECONDS = 120.0  # how long a service waits for Kafka when it starts
 
 @dataclass
 class ServiceConfig:
-    """All settings of a service, from the environment unless given."""
+    """All settings of a service, from the environment and files of secrets unless given."""
 
-    service: ServiceSettings = field(default_factory=ServiceSettings)
-    kafka: KafkaSettings = field(default_factory=KafkaSettings)
-    state: StateSettings = field(default_factory=StateSettings)
-    blobs: BlobSettings = field(default_factory=BlobSettings)
-    http: HttpSettings = field(default_factory=HttpSettings)
-    deliver: DeliverSettings = field(default_factory=DeliverSettings)
-    workers: WorkerSettings = field(default_factory=WorkerSettings)
+    service: ServiceSettings = field(default_factory=partial(read, ServiceSettings))
+    kafka: KafkaSettings = field(default_factory=partial(read, KafkaSettings))
+    state: StateSettings = field(default_factory=partial(read, StateSettings))
+    blobs: BlobSettings = field(default_factory=partial(read, BlobSettings))
+    http: HttpSettings = field(default_factory=partial(read, HttpSettings))
+    deliver: DeliverSettings = field(default_factory=partial(read, DeliverSettings))
+    workers: WorkerSettings = field(default_factory=partial(read, WorkerSettings))
 
 
 def kafka_log(settings: KafkaSettings, client_id: str, channel: str = "") -> KafkaLog:

@@ -40,7 +40,7 @@ from shared.runtime.process.connections import (
     state_client,
 )
 from shared.runtime.process.service import Service
-from shared.runtime.settings import COMMON
+from shared.runtime.settings import COMMON, read
 from shared.runtime.tools.accounts_file import InvalidAccountsFile
 from shared.runtime.tools.cli import add_offline_commands, run_offline
 from shared.runtime.tools.rebuild import rebuild
@@ -57,7 +57,7 @@ _OFFLINE = ("normalise", "plan", "capabilities")
 _WITHOUT_A_KEY = (("accounts", "new-key"), ("redrive", None))
 
 
-def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: list[str] | None = None) -> int:
+def run(build: Callable[[S], Channel], settings: type[S], arguments: list[str] | None = None) -> int:
     """Carry out what the command line asks; returns the exit status.
 
     0 done; 1 it failed while running; 2 the settings or the command line are not usable.
@@ -66,7 +66,7 @@ def run(build: Callable[[S], Channel], settings: Callable[[], S], arguments: lis
     if parsed.command == "settings":
         return _print_settings(_groups(settings))
     try:
-        channel = build(settings())
+        channel = build(read(settings))
         if parsed.command in _OFFLINE:
             return run_offline(channel, parsed)
         config = ServiceConfig()
@@ -103,9 +103,9 @@ def _require_key(config: ServiceConfig, parsed: argparse.Namespace) -> None:
         public_key(key)
 
 
-def _groups(settings: object) -> list[type[BaseSettings]]:
+def _groups(settings: type[BaseSettings]) -> list[type[BaseSettings]]:
     """The groups of all services, and the channel's own."""
-    return [*COMMON, *((settings,) if isinstance(settings, type) and issubclass(settings, BaseSettings) else ())]
+    return [*COMMON, settings]
 
 
 def _say_wrong(parsed: argparse.Namespace, variable: str, problem: str) -> None:

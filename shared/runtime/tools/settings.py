@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -107,7 +108,14 @@ def _kind(annotation: Any) -> str:
         return "a JSON list"
     if origin is dict:
         return "a JSON object"
-    names = {bool: "true or false", int: "a whole number", float: "a number", SecretStr: "a secret", str: "a text"}
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        SecretStr: "a secret",
+        str: "a text",
+        Path: "a path",
+    }
     return names.get(annotation, "JSON")
 
 

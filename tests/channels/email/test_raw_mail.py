@@ -24,7 +24,7 @@ class Known:
     """The accounts: one has a secret, the other none."""
 
     def get(self, account_id: str) -> Account | None:
-        secrets = {"shop": {"ingress_secret": "a-secret"}, "open": {}}
+        secrets = {"shop": {"ingress_secret": "a-secret", "ingress_secret_previous": "the one before"}, "open": {}}
         known = secrets.get(account_id)
         return None if known is None else Account(account(account_id, f"{account_id}@acme.example"), known)
 
@@ -43,8 +43,8 @@ def request(route: str, authorization: str | None, body: bytes = b"") -> Webhook
 
 
 def test_the_accounts_secret_opens_the_accounts_door(front: Front) -> None:
-    for scheme in ("Bearer", "bearer"):
-        assert front.channel.admit(request("shop", f"{scheme} a-secret"), Known()) == 40 * 1024 * 1024
+    for authorization in ("Bearer a-secret", "bearer a-secret", "Bearer the one before"):
+        assert front.channel.admit(request("shop", authorization), Known()) == 40 * 1024 * 1024
 
 
 @pytest.mark.parametrize(

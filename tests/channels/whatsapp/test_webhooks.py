@@ -92,6 +92,21 @@ def test_unknown_apps_have_no_route(channel: WhatsApp) -> None:
         build(Settings()).authenticate(posted(signed("")), NoAccounts())
 
 
+def test_a_rotation_of_the_only_app_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("APP_SECRET", "VERIFY_TOKEN"):
+        monkeypatch.setenv(f"WHATSAPP_{name}", "new")
+        monkeypatch.setenv(f"WHATSAPP_{name}_PREVIOUS", "old")
+    channel = build(Settings())
+    for secret in ("new", "old"):
+        channel.authenticate(posted(signed(secret)), NoAccounts())
+        assert channel.challenge(asked(secret), NoAccounts()) == "1158201444"
+    for secret in ("older", ""):
+        with pytest.raises(Forbidden):
+            channel.authenticate(posted(signed(secret)), NoAccounts())
+        with pytest.raises(Forbidden):
+            channel.challenge(asked(secret), NoAccounts())
+
+
 def test_an_empty_secret_signs_nothing() -> None:
     channel = build(Settings(app_secret=SecretStr("")))
     with pytest.raises(Forbidden):
