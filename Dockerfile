@@ -13,6 +13,10 @@ RUN uv sync --frozen --no-default-groups --package "$CHANNEL-connector"
 ARG VIDEO=yes
 RUN test "$VIDEO" = no || (uv export --frozen --no-default-groups --package channel-connectors --extra video \
         --no-emit-workspace -o /tmp/video.txt && uv pip install -r /tmp/video.txt)
+# What signs tokens for Amazon MSK (KAFKA_SASL_MECHANISM=AWS_MSK_IAM): --build-arg MSK=yes.
+ARG MSK=no
+RUN test "$MSK" = no || (uv export --frozen --no-default-groups --package channel-connectors --extra msk \
+        --no-emit-workspace -o /tmp/msk.txt && uv pip install -r /tmp/msk.txt)
 COPY shared/ shared/
 COPY services/__init__.py services/
 COPY services/${CHANNEL}/ services/${CHANNEL}/
