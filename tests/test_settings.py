@@ -32,10 +32,15 @@ def test_every_setting_says_what_it_means() -> None:
         ("KAFKA_SECURITY_PROTOCOL", "SASL-SSL", "must be one of: 'PLAINTEXT', 'SSL'"),
         ("KAFKA_SASL_MECHANISM", "SCRAM-SHA512", "must be one of: 'PLAIN', 'SCRAM-SHA-256'"),
         ("KAFKA_SSL_CAFILE", "/nowhere/ca.pem", "there is no file /nowhere/ca.pem"),
+        ("KAFKA_SSL_KEYFILE", "/nowhere/key.pem", "there is no file /nowhere/key.pem"),
+        ("KAFKA_OAUTH_TOKEN_URL", "http://issuer.example/token", "the client's secret goes over https only"),
+        ("KAFKA_SASL_MECHANISM", "OAUTHBEARER", "has to be SASL_SSL"),
         ("KAFKA_PARTITIONS", "0", "must be at least 1"),
         ("KAFKA_SEND_TIMEOUT", "soon", "is no number"),
         ("KAFKA_CREATE_TOPICS", "perhaps", "is no true or false"),
         ("STATE_URL", "http://valkey:6379", "expected an address that begins with valkey://"),
+        ("STATE_SSL_CAFILE", __file__, "needs an address that begins with valkeys://"),
+        ("STATE_SENTINELS", "sentinel", "expected host:port"),
         ("BLOB_URL", "bucket/files", "expected an address that begins with file://"),
         ("HTTP_PORT", "http", "is no whole number"),
         ("HTTP_PORT", "70000", "must be at most 65535"),
@@ -53,7 +58,8 @@ def test_a_wrong_setting_is_named_and_not_repeated(
 ) -> None:
     monkeypatch.setenv(variable, value)
     [(named, said)] = _problems()
-    assert named == variable
+    # A mechanism that is right and alone is a protocol that is missing.
+    assert named == ("KAFKA_SECURITY_PROTOCOL" if problem.startswith("has to be SASL_SSL") else variable)
     assert problem in said
     assert Path(value).is_absolute() or not value or value not in said or len(value) < 3
 
@@ -89,6 +95,43 @@ def test_a_file_with_a_wrong_value_is_named_as_the_variable(tmp_path: Path, monk
     assert _problems() == [("KAFKA_PARTITIONS", "must be at least 1"), ("WHATSAPP_APPS", "is no JSON")]
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "none"))
     assert _problems() == [("SECRETS_DIR", f"there is no directory {tmp_path / 'none'}")]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"},
+            ("KAFKA_OAUTH_TOKEN_URL", "needed with SECURITY_PROTOCOL=SASL_SSL and SASL_MECHANISM=OAUTHBEARER"),
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "AWS_MSK_IAM"},
+            ("KAFKA_SASL_MECHANISM", "AWS_MSK_IAM needs the extra `msk`, which is not installed here"),
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CAFILE": __file__},
+            ("KAFKA_SSL_CAFILE", "no authority's certificate in PEM"),
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CERTFILE": __file__},
+            ("KAFKA_SSL_CERTFILE", "no certificate with its private key in PEM"),
+        ),
+        (
+            {"STATE_URL": "valkeys://store", "STATE_SSL_CERTFILE": __file__},
+            ("STATE_SSL_CERTFILE", "no certificate with its private key in PEM"),
+        ),
+        (
+            {"STATE_SENTINELS": "a:1,b:2", "STATE_CLUSTER": "true"},
+            ("STATE_SENTINELS", "know a single primary, neither a cluster nor a socket"),
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_said(
+    given: dict[str, str], problem: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert _problems() == [problem]
 
 
 def _problems() -> list[tuple[str, str]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -36,8 +38,10 @@ class Role(StrEnum):
     PULL = "pull"
 
 
-def _brokers(value: str) -> str:
-    if not all(re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/,]+):\d{1,5}", one.strip()) for one in value.split(",")):
+def _brokers(value: str | None) -> str | None:
+    if value is not None and not all(
+        re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/,]+):\d{1,5}", one.strip()) for one in value.split(",")
+    ):
         raise ValueError("expected host:port, or several with commas between them")
     return value
 
@@ -54,9 +58,35 @@ def _existing_file(value: str | None) -> str | None:
     return value
 
 
+def _safe_address(value: str, otherwise: str) -> str:
+    """An address over https, or of this machine. Raises ValueError with `otherwise`."""
+    _scheme(value, ("https", "http"))
+    host = urlsplit(value).hostname
+    if not host:
+        raise ValueError("expected an address with a host")
+    if urlsplit(value).scheme == "http" and host not in ("127.0.0.1", "localhost", "::1"):
+        raise ValueError(otherwise)
+    return value
+
+
 def _scheme(value: str, allowed: tuple[str, ...]) -> None:
     if urlsplit(value).scheme not in allowed:
         raise ValueError(f"expected an address that begins with {', '.join(f'{one}://' for one in allowed)}")
+
+
+def _certificates(cafile: str | None, certfile: str | None, keyfile: str | None) -> None:
+    """Raises ValueError naming the variable whose file is not what it should be."""
+    name = "SSL_CAFILE"
+    try:
+        tls = ssl.create_default_context(cafile=cafile)
+        name = "SSL_CERTFILE"
+        if certfile is not None:
+            tls.load_cert_chain(certfile, keyfile)
+        elif keyfile is not None:
+            raise ValueError("SSL_CERTFILE: needed with SSL_KEYFILE")
+    except OSError:
+        holds = "authority's certificate" if name == "SSL_CAFILE" else "certificate with its private key"
+        raise ValueError(f"{name}: no {holds} in PEM") from None
 
 
 class KafkaSettings(BaseSettings):
@@ -80,22 +110,59 @@ class KafkaSettings(BaseSettings):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how brokers are talked to"
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"] | None = Field(
         default=None, description="how this service says who it is; PLAIN where SASL is on and nothing is given"
     )
-    sasl_username: str | None = Field(default=None, description="needed with SASL")
-    sasl_password: SecretStr | None = Field(default=None, description="needed with SASL")
+    sasl_username: str | None = Field(default=None, description="needed with PLAIN and SCRAM")
+    sasl_password: SecretStr | None = Field(default=None, description="needed with PLAIN and SCRAM")
+    oauth_token_url: str | None = Field(
+        default=None, description="where OAUTHBEARER gets its tokens, by client credentials (RFC 6749, 4.4)"
+    )
+    oauth_client_id: str | None = Field(default=None, description="needed with OAUTHBEARER")
+    oauth_client_secret: SecretStr | None = Field(default=None, description="needed with OAUTHBEARER")
+    oauth_scope: str | None = Field(default=None, description="what is asked for, where the issuer wants to know")
+    aws_region: str | None = Field(default=None, description="needed with AWS_MSK_IAM; the image needs the extra `msk`")
     ssl_cafile: Annotated[str | None, AfterValidator(_existing_file)] = Field(
         default=None, description="certificates that prove the brokers, PEM; without it the system's do"
+    )
+    ssl_certfile: Annotated[str | None, AfterValidator(_existing_file)] = Field(
+        default=None, description="our certificate with its chain, PEM, for brokers that ask for one"
+    )
+    ssl_keyfile: Annotated[str | None, AfterValidator(_existing_file)] = Field(
+        default=None, description="its private key, PEM, where it is not in the same file"
     )
 
     @model_validator(mode="after")
     def _who_we_are(self) -> KafkaSettings:
         if self.security_protocol.startswith("SASL"):
-            for name, value in (("SASL_USERNAME", self.sasl_username), ("SASL_PASSWORD", self.sasl_password)):
+            for name, value in self._needed():
                 if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
-                    raise ValueError(f"{name}: needed with SECURITY_PROTOCOL={self.security_protocol}")
+                    mechanism = f" and SASL_MECHANISM={self.sasl_mechanism}" if self.sasl_mechanism else ""
+                    raise ValueError(f"{name}: needed with SECURITY_PROTOCOL={self.security_protocol}{mechanism}")
+        elif self.sasl_mechanism is not None:
+            raise ValueError("SECURITY_PROTOCOL: has to be SASL_SSL or SASL_PLAINTEXT with a SASL_MECHANISM")
+        if self.ssl_certfile is not None and "SSL" not in self.security_protocol:
+            raise ValueError("SSL_CERTFILE: needs SECURITY_PROTOCOL SSL or SASL_SSL")
+        _certificates(self.ssl_cafile, self.ssl_certfile, self.ssl_keyfile)
         return self
+
+    def _needed(self) -> tuple[tuple[str, str | SecretStr | None], ...]:
+        if self.sasl_mechanism == "AWS_MSK_IAM":
+            if find_spec("aws_msk_iam_sasl_signer") is None:
+                raise ValueError("SASL_MECHANISM: AWS_MSK_IAM needs the extra `msk`, which is not installed here")
+            return (("AWS_REGION", self.aws_region),)
+        if self.sasl_mechanism == "OAUTHBEARER":
+            return (
+                ("OAUTH_TOKEN_URL", self.oauth_token_url),
+                ("OAUTH_CLIENT_ID", self.oauth_client_id),
+                ("OAUTH_CLIENT_SECRET", self.oauth_client_secret),
+            )
+        return (("SASL_USERNAME", self.sasl_username), ("SASL_PASSWORD", self.sasl_password))
+
+    @field_validator("oauth_token_url")
+    @classmethod
+    def _where_secrets_go(cls, value: str | None) -> str | None:
+        return None if value is None else _safe_address(value, "the client's secret goes over https only")
 
 
 class StateSettings(BaseSettings):
@@ -108,6 +175,22 @@ class StateSettings(BaseSettings):
         description="valkey:// or redis://, over TLS valkeys:// or rediss://, with user and password if it has some",
     )
     cluster: bool = Field(default=False, description="the address is one of a cluster's nodes")
+    sentinels: Annotated[str | None, AfterValidator(_brokers)] = Field(
+        default=None,
+        description="host:port with commas between them: they are asked where the primary is, and the address has only "
+        "its user, password, database and whether it is over TLS (the sentinels then are, too)",
+    )
+    sentinel_primary: str = Field(default="mymaster", min_length=1, description="its name among the sentinels")
+    sentinel_password: SecretStr | None = Field(default=None, description="of the sentinels, where they have one")
+    ssl_cafile: Annotated[str | None, AfterValidator(_existing_file)] = Field(
+        default=None, description="certificates that prove the servers, PEM, beside the system's"
+    )
+    ssl_certfile: Annotated[str | None, AfterValidator(_existing_file)] = Field(
+        default=None, description="our certificate with its chain, PEM, for servers that ask for one"
+    )
+    ssl_keyfile: Annotated[str | None, AfterValidator(_existing_file)] = Field(
+        default=None, description="its private key, PEM, where it is not in the same file"
+    )
     timeout: Seconds = Field(default=2.0, description="seconds for connecting, and for an answer")
 
     @field_validator("url")
@@ -115,6 +198,17 @@ class StateSettings(BaseSettings):
     def _of_a_state_store(cls, value: SecretStr) -> SecretStr:
         _scheme(value.get_secret_value(), ("valkey", "valkeys", "redis", "rediss", "unix"))
         return value
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> StateSettings:
+        scheme = urlsplit(self.url.get_secret_value()).scheme
+        if self.sentinels is not None and (self.cluster or scheme == "unix"):
+            raise ValueError("SENTINELS: know a single primary, neither a cluster nor a socket")
+        if (self.ssl_cafile or self.ssl_certfile) and scheme not in ("valkeys", "rediss"):
+            name = "SSL_CAFILE" if self.ssl_cafile else "SSL_CERTFILE"
+            raise ValueError(f"{name}: needs an address that begins with valkeys:// or rediss://")
+        _certificates(self.ssl_cafile, self.ssl_certfile, self.ssl_keyfile)
+        return self
 
 
 class BlobSettings(BaseSettings):
@@ -178,11 +272,7 @@ class HttpSettings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _reached_by_providers(cls, value: str | None) -> str | None:
-        if value is not None:
-            _scheme(value, ("https", "http"))
-            if urlsplit(value).scheme == "http" and urlsplit(value).hostname not in ("127.0.0.1", "localhost", "::1"):
-                raise ValueError("providers call https only")
-        return value
+        return None if value is None else _safe_address(value, "providers call https only")
 
 
 class DeliverSettings(BaseSettings):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from random import randrange
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 import libvalkey
-from valkey.asyncio import Connection, Valkey, ValkeyCluster
-from valkey.asyncio.connection import DefaultParser
+from valkey.asyncio import Connection, ConnectionPool, SSLConnection, Valkey, ValkeyCluster
+from valkey.asyncio.connection import DefaultParser, parse_url
+from valkey.asyncio.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 from valkey.exceptions import DataError, NoScriptError, ResponseError
 
 from shared.state import keys
@@ -84,11 +88,91 @@ class _Place:
         self._together.future.set_exception(exception)
 
 
-class _Connection(Connection):
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How both sides prove themselves where the address is one over TLS; paths of PEM files."""
+
+    ca_file: str | None = None
+    """Authorities beside the system's."""
+    certificate: str | None = None
+    """Ours, with its chain."""
+    key: str | None = None
+    """Where it is not in the file of the certificate."""
+
+    def options(self) -> dict[str, Any]:
+        """The same, in valkey-py's words. The server's name is checked, which valkey-py does not do by itself."""
+        return {
+            "ssl_ca_certs": self.ca_file,
+            "ssl_certfile": self.certificate,
+            "ssl_keyfile": self.key or self.certificate,
+            "ssl_check_hostname": True,
+            "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinels:
+    """Who is asked where the primary is, by which name, and with which password."""
+
+    addresses: tuple[tuple[str, int], ...]
+    primary: str
+    password: str | None = field(default=None, repr=False)
+
+
+class _Packing:
     """Packs pipelines in C, which valkey-py itself does for blocking connections only."""
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         return [b"".join([libvalkey.pack_command(tuple(command)) for command in commands])]
+
+
+class _Connection(_Packing, Connection):
+    pass
+
+
+class _TlsConnection(_Packing, SSLConnection):
+    pass
+
+
+class _PrimaryConnection(_Packing, SentinelManagedConnection):
+    pass
+
+
+class _PrimaryTlsConnection(_Packing, SentinelManagedSSLConnection):
+    pass
+
+
+def _is_over_tls(url: str) -> bool:
+    return urlsplit(url).scheme in ("valkeys", "rediss")
+
+
+def _single(url: str, options: dict[str, Any]) -> Valkey:
+    chosen: dict[str, Any] = {"connection_class": _Connection, **options, **_parsing(), **parse_url(url)}
+    if chosen["connection_class"] is SSLConnection:
+        chosen["connection_class"] = _TlsConnection
+    return Valkey.from_pool(ConnectionPool(**chosen))
+
+
+def _sentinel(url: str, sentinels: Sentinels, timeout: float, tls: dict[str, Any]) -> Sentinel:
+    """All of them may be asked within one round trip: one that hangs must leave time for the others."""
+    patience = timeout / (len(sentinels.addresses) + 1)
+    asking = {
+        "socket_connect_timeout": patience,
+        "socket_timeout": patience,
+        "password": sentinels.password,
+        "ssl": _is_over_tls(url),
+        **tls,
+    }
+    found: Sentinel = Sentinel(list(sentinels.addresses), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]  # has none
+    return found
+
+
+def _primary(url: str, name: str, sentinel: Sentinel, options: dict[str, Any]) -> Valkey:
+    """User, password and database are the address's; its host is not asked."""
+    chosen: dict[str, Any] = {**options, **_parsing(), **parse_url(url)}
+    chosen["connection_class"] = _PrimaryTlsConnection if _is_over_tls(url) else _PrimaryConnection
+    found: Valkey = sentinel.master_for(name, **{key: chosen[key] for key in chosen if key not in ("host", "port")})
+    return found
 
 
 def _parsing(parser: Any = DefaultParser) -> dict[str, Any]:
@@ -104,7 +188,7 @@ def _cluster(url: str, options: dict[str, Any]) -> Any:
 
 
 class Client:
-    """Commands and scripts on one Valkey or Valkey Cluster.
+    """Commands and scripts on one Valkey, one that sentinels know, or a Valkey Cluster.
 
     While one round trip is under way, calls gather for the next: a busy process sends few, large batches and an
     idle one pays no delay. At most `max_waiting` calls gather; more are refused as StateUnavailable. After a round
@@ -117,11 +201,14 @@ class Client:
         url: str,
         *,
         cluster: bool = False,
+        tls: Tls | None = None,
+        sentinels: Sentinels | None = None,
         timeout: float = 2.0,
         max_waiting: int = 20_000,
         on_failure: Callable[[str], None] = lambda kind: None,
     ) -> None:
-        """`url` as in `valkey://host:6379/0`; `timeout` in seconds for connecting and for a round trip.
+        """`url` as in `valkey://host:6379/0`; `timeout` in seconds for connecting and for a round trip. `tls` holds for
+        addresses that begin with `valkeys` or `rediss`, of sentinels and of a cluster's other nodes as well.
 
         `on_failure` is told of every failed call what kind of failure it was; it must be quick.
         """
@@ -129,11 +216,18 @@ class Client:
         options: dict[str, Any] = {
             "socket_connect_timeout": timeout,
             "socket_timeout": None,
-            "connection_class": _Connection,
             "decode_responses": True,
         }
+        proving = (tls or Tls()).options() if _is_over_tls(url) else {}
+        options |= proving
         self._timeout = timeout
-        self._connection: Any = _cluster(url, options) if cluster else Valkey.from_url(url, **options, **_parsing())
+        self._sentinel: Sentinel | None = None
+        self._connection: Any
+        if sentinels is not None:
+            self._sentinel = _sentinel(url, sentinels, timeout, proving)
+            self._connection = _primary(url, sentinels.primary, self._sentinel, options)
+        else:
+            self._connection = _cluster(url, options) if cluster else _single(url, options)
         self._waiting: deque[_Waiting] = deque()
         self._max_waiting = max_waiting
         self._sender: asyncio.Task[None] | None = None
@@ -149,6 +243,8 @@ class Client:
             self._hung.cancel()
             await asyncio.gather(self._hung, return_exceptions=True)
         await self._connection.aclose()
+        for asked in self._sentinel.sentinels if self._sentinel is not None else ():
+            await asked.aclose()
 
     async def reachable(self) -> bool:
         """Whether the store does what is asked of it: it runs a script that writes, reads and leaves nothing behind."""

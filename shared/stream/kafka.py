@@ -23,6 +23,7 @@ from shared.stream.log import CaughtUp, Described, Rebalanced, Stored, TopicSpec
 from shared.stream.partitioner import partition_of
 from shared.stream.producer import HealingProducer
 from shared.stream.records import Headers, Record
+from shared.stream.tokens import Tokens
 
 T = TypeVar("T")
 Observe = Callable[[str, str], None]
@@ -53,10 +54,12 @@ class Security:
     protocol: str = "PLAINTEXT"
     """PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""
     mechanism: str = "PLAIN"
-    """PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
+    """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER."""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
+    tokens: Tokens | None = None
+    """Needed with OAUTHBEARER."""
 
     def options(self) -> dict[str, Any]:
         """The same, in aiokafka's words."""
@@ -66,6 +69,7 @@ class Security:
             "sasl_plain_username": self.username,
             "sasl_plain_password": self.password,
             "ssl_context": self.tls,
+            "sasl_oauth_token_provider": self.tokens,
         }
 
 

@@ -31,11 +31,12 @@ from shared.runtime.settings import (
     WorkerSettings,
     read,
 )
-from shared.state.client import Client
+from shared.state.client import Client, Sentinels, Tls
 from shared.state.store import Store
 from shared.stream.errors import LogUnavailable
 from shared.stream.kafka import KafkaLog, Security
 from shared.stream.log import Log, TopicSpec
+from shared.stream.tokens import ClientCredentials, MskTokens, Tokens
 
 log = structlog.get_logger()
 
@@ -68,15 +69,11 @@ def kafka_log(settings: KafkaSettings, client_id: str, channel: str = "") -> Kaf
             metrics.PRODUCER_RENEWALS.labels(channel, about).inc()
             log.warning("kafka_producer_renewed", channel=channel, why=about)
 
-    tls = ssl.create_default_context(cafile=settings.ssl_cafile) if "SSL" in settings.security_protocol else None
-    password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
     return KafkaLog(
         settings.bootstrap,
         client_id=client_id,
         idempotent=settings.idempotent,
-        security=Security(
-            settings.security_protocol, settings.sasl_mechanism or "PLAIN", settings.sasl_username, password, tls
-        ),
+        security=_security(settings),
         send_timeout=settings.send_timeout,
         rebalance_timeout=REBALANCE_SECONDS,
         session_timeout=settings.session_timeout,
@@ -85,10 +82,43 @@ def kafka_log(settings: KafkaSettings, client_id: str, channel: str = "") -> Kaf
     )
 
 
+def _security(settings: KafkaSettings) -> Security:
+    tls: ssl.SSLContext | None = None
+    tokens: Tokens | None = None
+    if "SSL" in settings.security_protocol:
+        tls = ssl.create_default_context(cafile=settings.ssl_cafile)
+        if settings.ssl_certfile is not None:
+            tls.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+    if settings.sasl_mechanism == "OAUTHBEARER" and settings.oauth_token_url and settings.oauth_client_secret:
+        tokens = ClientCredentials(
+            settings.oauth_token_url,
+            settings.oauth_client_id or "",
+            settings.oauth_client_secret.get_secret_value(),
+            settings.oauth_scope,
+        )
+    elif settings.sasl_mechanism == "AWS_MSK_IAM" and settings.aws_region:
+        tokens = MskTokens(settings.aws_region)
+    password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
+    mechanism = "OAUTHBEARER" if tokens else settings.sasl_mechanism or "PLAIN"
+    return Security(settings.security_protocol, mechanism, settings.sasl_username, password, tls, tokens)
+
+
 def state_client(settings: StateSettings, on_failure: Callable[[str], None] = lambda kind: None) -> Client:
     """The state store of a service's settings."""
-    url = settings.url.get_secret_value()
-    return Client(url, cluster=settings.cluster, timeout=settings.timeout, on_failure=on_failure)
+    sentinels = None
+    if settings.sentinels is not None:
+        named = (one.strip().rpartition(":") for one in settings.sentinels.split(","))
+        password = settings.sentinel_password.get_secret_value() if settings.sentinel_password else None
+        addresses = tuple((host.strip("[]"), int(port)) for host, _, port in named)
+        sentinels = Sentinels(addresses, settings.sentinel_primary, password)
+    return Client(
+        settings.url.get_secret_value(),
+        cluster=settings.cluster,
+        tls=Tls(settings.ssl_cafile, settings.ssl_certfile, settings.ssl_keyfile),
+        sentinels=sentinels,
+        timeout=settings.timeout,
+        on_failure=on_failure,
+    )
 
 
 def topic_specs(topics: Topics, channel: str, partitions: int) -> list[TopicSpec]:
