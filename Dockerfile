@@ -32,6 +32,6 @@ WORKDIR /app
 USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
-    CMD python -c "from urllib.request import urlopen; urlopen('http://127.0.0.1:$HTTP_PORT/livez', timeout=2)"
+    CMD python -c "from urllib.request import urlopen; urlopen('http://127.0.0.1:${HTTP_OPS_PORT:-$HTTP_PORT}/livez', timeout=2)"
 # `exec` makes the service process 1: it gets SIGTERM itself. Arguments (normalise FILE …) are passed on.
 ENTRYPOINT ["/bin/sh", "-c", "exec python -m services.$CHANNEL \"$@\"", "connector"]

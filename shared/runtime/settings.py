@@ -7,6 +7,7 @@ import re
 import ssl
 from enum import StrEnum
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 S = TypeVar("S", bound=BaseSettings)
+_TOKEN_LENGTH = 20  # of an API token, at the least
 
 
 def read(group: type[S]) -> S:
@@ -58,13 +60,21 @@ def _existing_file(value: str | None) -> str | None:
     return value
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine only."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _safe_address(value: str, otherwise: str) -> str:
     """An address over https, or of this machine. Raises ValueError with `otherwise`."""
     _scheme(value, ("https", "http"))
     host = urlsplit(value).hostname
     if not host:
         raise ValueError("expected an address with a host")
-    if urlsplit(value).scheme == "http" and host not in ("127.0.0.1", "localhost", "::1"):
+    if urlsplit(value).scheme == "http" and not is_loopback(host):
         raise ValueError(otherwise)
     return value
 
@@ -249,6 +259,13 @@ class HttpSettings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 in the container")
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 for any that is free")
+    ops_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="port for /metrics, /livez and /readyz alone, which are then not on the other; 0 for any that is "
+        "free",
+    )
     max_body: int = Field(
         default=4 * 1024 * 1024, ge=1, description="bytes of a webhook's body; the largest a provider documents is 3 MB"
     )
@@ -269,10 +286,49 @@ class HttpSettings(BaseSettings):
         default=0.0, ge=0, description='seconds between "not ready" and closing, for the load balancer to notice'
     )
 
+    @model_validator(mode="after")
+    def _two_ports(self) -> HttpSettings:
+        if self.ops_port is not None and self.ops_port == self.port != 0:
+            raise ValueError("OPS_PORT: is that of PORT")
+        return self
+
     @field_validator("public_url")
     @classmethod
     def _reached_by_providers(cls, value: str | None) -> str | None:
         return None if value is None else _safe_address(value, "providers call https only")
+
+
+class ApiSettings(BaseSettings):
+    """`API_…`: who may ask `/v1/…`."""
+
+    model_config = SettingsConfigDict(env_prefix="API_")
+
+    tokens: SecretStr | None = Field(
+        default=None,
+        description="bearer tokens for /v1/…, with commas between them, each of 20 characters or more; without any, it "
+        "is open where HTTP_HOST is this machine alone, and closed elsewhere",
+    )
+    open: bool = Field(
+        default=False, description="open without tokens, to whoever reaches us: where a network policy guards it"
+    )
+    rate: float = Field(
+        default=50.0, gt=0, allow_inf_nan=False, description="calls a second of each token, in each process"
+    )
+    burst: int = Field(default=200, ge=1, description="calls at once of each token, in each process")
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The tokens in the clear."""
+        given = self.tokens.get_secret_value() if self.tokens else ""
+        return tuple(token.strip() for token in given.split(",") if token.strip())
+
+    @model_validator(mode="after")
+    def _hard_to_guess(self) -> ApiSettings:
+        if any(len(token) < _TOKEN_LENGTH or not token.isascii() or " " in token for token in self.allowed):
+            raise ValueError(f"TOKENS: each needs {_TOKEN_LENGTH} characters or more, none of them a blank")
+        if self.open and self.allowed:
+            raise ValueError("OPEN: there are TOKENS")
+        return self
 
 
 class DeliverSettings(BaseSettings):
@@ -325,4 +381,13 @@ class ServiceSettings(BaseSettings):
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-COMMON = (ServiceSettings, KafkaSettings, StateSettings, BlobSettings, HttpSettings, DeliverSettings, WorkerSettings)
+COMMON = (
+    ServiceSettings,
+    KafkaSettings,
+    StateSettings,
+    BlobSettings,
+    HttpSettings,
+    ApiSettings,
+    DeliverSettings,
+    WorkerSettings,
+)

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 from shared.runtime import metrics
 from shared.runtime.http.bodies import Bodies
 from shared.runtime.http.dependencies import Dependencies
+from shared.runtime.http.guard import ApiGuard
 from shared.runtime.http.listener import Connections, listen
 from shared.runtime.settings import HttpSettings
 
@@ -20,6 +21,7 @@ REQUESTS_SECONDS = 5.0
 # aiohttp waits as long again for a request that it has cancelled.
 LONGEST_STOP = 2 * REQUESTS_SECONDS
 CHECK_SECONDS = 1.0  # half of what Kubernetes waits for /readyz
+OPS_CONNECTIONS = 100  # of the port for health and metrics
 WATCH_SECONDS = 2.0  # between two looks of our own: what is away is said although nobody asks
 Check = Callable[[], Awaitable[bool | Sequence[str]]]
 _ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -116,29 +118,44 @@ async def _trouble(name: str, check: Check) -> dict[str, str]:
 
 
 class Server:
-    """The listener of one service; `measure` is called before the metrics are read, for gauges that nothing moves."""
+    """The listener of one service; `measure` is called before the metrics are read, for gauges that nothing moves.
 
-    def __init__(self, settings: HttpSettings, health: HealthChecks, measure: Callable[[], None]) -> None:
+    Health and metrics have a port of their own where `settings` say so.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        health: HealthChecks,
+        measure: Callable[[], None],
+        guard: ApiGuard | None = None,
+    ) -> None:
         self._settings = settings
         self._measure = measure
         self.bodies = Bodies(settings)
         self.connections = Connections(settings)
-        self._app = web.Application(client_max_size=settings.max_body, middlewares=[health.gate])
-        self._app.add_routes(
+        guards = [guard.guard] if guard is not None else []
+        self._app = web.Application(client_max_size=settings.max_body, middlewares=[health.gate, *guards])
+        self._ops = self._app if settings.ops_port is None else web.Application()
+        self._ops.add_routes(
             [
                 web.get("/livez", health.livez),
                 web.get("/readyz", health.readyz),
                 web.get("/metrics", self._metrics),
             ]
         )
-        self._runner: web.AppRunner | None = None
-        self._listening: asyncio.Server | None = None
+        self._runners: list[web.AppRunner] = []
+        self._listening: list[asyncio.Server] = []
 
     @property
     def port(self) -> int:
         """The port it listens on, once it has started."""
-        assert self._listening is not None
-        return int(self._listening.sockets[0].getsockname()[1])
+        return int(self._listening[0].sockets[0].getsockname()[1])
+
+    @property
+    def ops_port(self) -> int:
+        """The port of health and metrics, once it has started."""
+        return int(self._listening[-1].sockets[0].getsockname()[1])
 
     def add_routes(self, routes: list[web.RouteDef]) -> None:
         """Before `start`."""
@@ -146,17 +163,24 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address cannot be had."""
-        self._runner = web.AppRunner(self._app, handler_cancellation=False, shutdown_timeout=REQUESTS_SECONDS)
-        await self._runner.setup()
-        self._listening = await listen(self._runner, self._settings, self.connections)
+        await self._serve(self._app, self._settings, self.connections)
+        if self._ops is not self._app:
+            apart = {"port": self._settings.ops_port, "max_connections": OPS_CONNECTIONS}
+            settings = self._settings.model_copy(update=apart)
+            await self._serve(self._ops, settings, Connections(settings))
+
+    async def _serve(self, app: web.Application, settings: HttpSettings, connections: Connections) -> None:
+        runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=REQUESTS_SECONDS)
+        self._runners.append(runner)
+        await runner.setup()
+        self._listening.append(await listen(runner, settings, connections))
 
     async def stop(self) -> None:
         """Stop listening; requests under way have `REQUESTS_SECONDS` to end. Idempotent."""
-        runner, self._runner = self._runner, None
-        if self._listening is not None:
-            self._listening.close()
-        if runner is not None:
-            await runner.cleanup()
+        runners, self._runners = self._runners, []
+        for listening in self._listening:
+            listening.close()
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
 
     async def _metrics(self, _: web.Request) -> web.Response:
         self._measure()

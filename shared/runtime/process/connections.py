@@ -22,6 +22,7 @@ from shared.runtime.outbound.call_pace import CallPace
 from shared.runtime.outbound.commands import LARGEST_RECORD
 from shared.runtime.outbound.uploads import KeptUploads
 from shared.runtime.settings import (
+    ApiSettings,
     BlobSettings,
     DeliverSettings,
     HttpSettings,
@@ -55,6 +56,7 @@ class ServiceConfig:
     state: StateSettings = field(default_factory=partial(read, StateSettings))
     blobs: BlobSettings = field(default_factory=partial(read, BlobSettings))
     http: HttpSettings = field(default_factory=partial(read, HttpSettings))
+    api: ApiSettings = field(default_factory=partial(read, ApiSettings))
     deliver: DeliverSettings = field(default_factory=partial(read, DeliverSettings))
     workers: WorkerSettings = field(default_factory=partial(read, WorkerSettings))
 

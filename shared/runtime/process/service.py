@@ -19,6 +19,7 @@ from shared.runtime import metrics
 from shared.runtime.accounts.registry import AccountRegistry, Standing, log_standings
 from shared.runtime.http import server
 from shared.runtime.http.blobs import BlobAddresses
+from shared.runtime.http.guard import ApiGuard
 from shared.runtime.http.server import HealthChecks, Server
 from shared.runtime.inbound.door import IngressDoor
 from shared.runtime.inbound.pull import Puller
@@ -245,7 +246,10 @@ class Service:
             metrics.BYTES_IN_FLIGHT.labels(self._name).set(listener.bodies.held)
             metrics.CONNECTIONS_CLOSED.labels(self._name).inc(listener.connections.made_way())
 
-        listener = Server(self._config.http, self._checks, measure)
+        guard = ApiGuard(self._config.api, self._config.http.host)
+        listener = Server(self._config.http, self._checks, measure, guard)
+        if guard.closed and self._roles & {Role.DELIVER, Role.MEDIA}:
+            log.warning("api_closed", channel=self._name, missing_settings=["API_TOKENS"])
         if Role.INGRESS in self._roles:
             if isinstance(self._channel, NeedsSecrets) and (missing := self._channel.missing_secrets()):
                 log.warning("webhooks_refused", channel=self._name, missing_settings=list(missing))
