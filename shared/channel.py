@@ -647,6 +647,43 @@ class NeedsSecrets(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class AccountNames:
+    """What an account's record may hold on this channel: names of credentials and of settings. The runtime knows
+    `rates` and `max_text_parts` by itself."""
+
+    credentials: frozenset[str]
+    settings: frozenset[str] = frozenset()
+
+
+@runtime_checkable
+class NamesAccountFields(Protocol):
+    """A channel that says what its accounts may hold: what is none of it is refused in an accounts file."""
+
+    account_names: AccountNames
+
+
+@runtime_checkable
+class JudgesSettings(Protocol):
+    """A channel whose accounts have settings that may be wrong in themselves."""
+
+    def wrong_settings(self, account: AccountRecord) -> Sequence[str]:
+        """The names of those that cannot be used as they are. Pure."""
+        ...
+
+
+@runtime_checkable
+class ChecksSubscription(Protocol):
+    """A channel whose provider tells what the credentials may do and whether webhooks are subscribed to."""
+
+    async def check_subscription(self, account: Account, base_url: str | None) -> Sequence[str]:
+        """A sentence about each thing that is missing; `base_url` is where the provider should call, if known.
+
+        Raises ProviderError.
+        """
+        ...
+
+
 @runtime_checkable
 class RecognisesSecrets(Protocol):
     """A channel whose secrets can be told by their shape, wherever they turn up: no log shows them."""

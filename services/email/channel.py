@@ -13,7 +13,7 @@ from services.email.api.client import Client, server_of
 from services.email.api.oauth import AccessTokens
 from services.email.api.session import LoginRefused
 from services.email.capabilities import capabilities
-from services.email.mailbox import ImapServer, Mailbox
+from services.email.mailbox import CREDENTIALS, SETTINGS, ImapServer, Mailbox
 from services.email.peers import peer_of_address
 from services.email.receive import files, https, inbound
 from services.email.receive.imap import Cursor, Puller, Shared
@@ -24,6 +24,7 @@ from services.email.settings import Settings
 from services.email.tokens import Tokens
 from shared.channel import (
     Account,
+    AccountNames,
     Accounts,
     Batch,
     Call,
@@ -58,6 +59,7 @@ class EmailChannel:
 
     parser = "services.email.receive.parse:parse"
     whole_files = (".eml",)
+    account_names = AccountNames(CREDENTIALS, SETTINGS)
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.capabilities = capabilities(settings)
@@ -206,6 +208,9 @@ class EmailChannel:
         raise AssertionError("unreachable")
 
     # -------------------------------------------------------------------------------------------------- account
+
+    def wrong_settings(self, account: AccountRecord) -> Sequence[str]:
+        return Mailbox.of(account).wrong
 
     async def check_sending(self, account: Account) -> None:
         """A mail up to its sender's address."""

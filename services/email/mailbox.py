@@ -121,6 +121,19 @@ class Mailbox(_Settings):
         return self.address.rpartition("@")[2] if self.address else "account.invalid"
 
 
+# What an account may hold: passwords, or what an access token is made with (`api/oauth.py`); a key of DKIM's; secrets
+# of raw mail by HTTPS.
+CREDENTIALS = frozenset(
+    {
+        *("password", "smtp_password", "imap_password"),
+        *("token_url", "client_id", "client_secret", "scopes", "scope"),
+        *("access_token", "refresh_token", "expires_at", "refresh_expires_at"),
+        *("dkim_key", "ingress_secret", "ingress_secret_previous"),
+    }
+)
+SETTINGS = frozenset(Mailbox.model_fields) - {"address", "wrong"}
+
+
 class _Key:
     """A record as a key of the cache: by identity of content, without hashing its nested settings twice."""
 

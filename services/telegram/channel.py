@@ -14,6 +14,7 @@ from services.telegram.settings import Settings
 from services.telegram.shapes import SECRETS
 from shared.channel import (
     Account,
+    AccountNames,
     Accounts,
     Avatar,
     Batch,
@@ -41,6 +42,7 @@ class Telegram:
 
     capabilities = CAPABILITIES
     secrets = SECRETS
+    account_names = AccountNames(frozenset({"token", "webhook_secret", "webhook_secret_previous"}))
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time) -> None:
         self._settings = settings

@@ -23,6 +23,7 @@ from services.tiktok.settings import Settings
 from services.tiktok.shapes import SECRETS
 from shared.channel import (
     Account,
+    AccountNames,
     Accounts,
     Avatar,
     Batch,
@@ -59,6 +60,9 @@ class TikTokChannel:
     """TikTok direct messages. `use_tokens` before `start` gives replicas one token store."""
 
     secrets = SECRETS
+    account_names = AccountNames(
+        frozenset({"access_token", "refresh_token", "expires_at", "refresh_expires_at", "scope", "open_id"})
+    )
 
     def __init__(
         self, settings: Settings, tokens: TokenStore | None = None, clock: Callable[[], float] = time.time

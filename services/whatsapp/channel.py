@@ -8,6 +8,7 @@ from dataclasses import replace
 from services.whatsapp.api.client import Client, number_of
 from services.whatsapp.api.downloads import open_media
 from services.whatsapp.api.errors import is_authentication
+from services.whatsapp.api.subscription import check_subscription
 from services.whatsapp.capabilities import CAPABILITIES, capabilities_of
 from services.whatsapp.receive import batch, inbound
 from services.whatsapp.send import outbound
@@ -19,6 +20,7 @@ from services.whatsapp.shapes import SECRETS
 from services.whatsapp.throughput import FIELDS, rate_of_number
 from shared.channel import (
     Account,
+    AccountNames,
     Accounts,
     Call,
     Failure,
@@ -56,6 +58,10 @@ class WhatsApp:
 
     capabilities = CAPABILITIES
     secrets = SECRETS
+    account_names = AccountNames(
+        frozenset({"access_token"}),
+        frozenset({"app", "phone_number", "coexistence", "direct_send", "media_by_link"}),
+    )
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -126,6 +132,9 @@ class WhatsApp:
     async def check_sending(self, account: Account) -> None:
         """A message to a group that cannot exist: Meta answers that it does not know it."""
         await self._client.call(account, "POST", f"/{number_of(account)}/messages", _TO_NOBODY)
+
+    async def check_subscription(self, account: Account, base_url: str | None) -> Sequence[str]:
+        return await check_subscription(self._client, account, base_url)
 
     async def _number(self, account: Account) -> Json:
         """The number with its throughput. One field that may not be read fails the whole request: then without."""

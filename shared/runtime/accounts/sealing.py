@@ -55,7 +55,7 @@ def first_of(private_keys: str) -> str:
 
 
 def seal(content: Mapping[str, str], to_public_key: str) -> str:
-    """A JSON object as base64 that only the owner of the private key can open."""
+    """A JSON object as base64 that only the owner of the private key can open. Raises CannotOpen for what is no key."""
     return _sealed(dict(content), to_public_key)
 
 
@@ -107,7 +107,10 @@ def _owner(record: AccountRecord) -> dict[str, str]:
 
 
 def _sealed(content: Mapping[str, object], to_public_key: str) -> str:
-    box = SealedBox(PublicKey(b64decode(to_public_key)))
+    try:
+        box = SealedBox(PublicKey(b64decode(to_public_key, validate=True)))
+    except (CryptoError, ValueError, TypeError):
+        raise CannotOpen("not a public key: 32 bytes in base64 are expected") from None
     return b64encode(box.encrypt(orjson.dumps(content))).decode()
 
 

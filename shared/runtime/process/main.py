@@ -54,7 +54,7 @@ log = structlog.get_logger()
 
 S = TypeVar("S", bound=BaseSettings)
 _OFFLINE = ("normalise", "plan", "capabilities")
-_WITHOUT_A_KEY = (("accounts", "new-key"), ("redrive", None))
+_WITHOUT_A_KEY = (("accounts", "new-key"), ("accounts", "remove"), ("redrive", None))
 
 
 def run(build: Callable[[S], Channel], settings: type[S], arguments: list[str] | None = None) -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import structlog
 import yaml
 from pydantic import ValidationError
 
+from shared.channel import AccountNames, Channel, JudgesSettings, NamesAccountFields
 from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics
 from shared.runtime.accounts.sealing import (
@@ -23,25 +27,68 @@ from shared.runtime.accounts.sealing import (
 from shared.stream.log import CaughtUp, Log, acknowledged
 
 log = structlog.get_logger()
+_OF_THE_RUNTIME = frozenset({"rates", "max_text_parts"})  # settings that every channel's accounts may have
 
 
 class InvalidAccountsFile(ValueError):
     """The file cannot be applied; nothing was written."""
 
 
-def read_accounts_file(path: Path, sealing_key: str | None) -> list[AccountRecord]:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a channel lets its accounts hold; without `names` whatever they hold."""
+
+    channel: str
+    names: AccountNames | None = None
+    wrong_settings: Callable[[AccountRecord], Sequence[str]] = lambda record: ()
+
+    @classmethod
+    def of(cls, channel: Channel) -> Rules:
+        names = channel.account_names if isinstance(channel, NamesAccountFields) else None
+        wrong = channel.wrong_settings if isinstance(channel, JudgesSettings) else lambda record: ()
+        return cls(channel.capabilities.channel, names, wrong)
+
+    def check(self, where: str, entry: dict[str, Any], record: AccountRecord) -> None:
+        """Raises InvalidAccountsFile."""
+        _known(where, entry, {*AccountRecord.model_fields, "credentials"})
+        if record.channel != self.channel:
+            raise InvalidAccountsFile(f"{where}.channel: an account of {record.channel}, not of {self.channel}")
+        if self.names is not None:
+            _known(f"{where}.credentials", entry.get("credentials") or {}, self.names.credentials)
+            _known(f"{where}.settings", record.settings, self.names.settings | _OF_THE_RUNTIME)
+        if wrong := self.wrong_settings(record):
+            raise InvalidAccountsFile(f"{where}.settings: cannot be used: {', '.join(wrong)}")
+
+
+def _known(where: str, given: Collection[Any], names: Collection[str]) -> None:
+    for name in given:
+        if name not in names:
+            near = get_close_matches(str(name), names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(names))}"
+            raise InvalidAccountsFile(f"{where}: unknown name {str(name)[:64]!r}; {hint}")
+
+
+def seal_accounts_file(path: Path, to_public_key: str, rules: Rules) -> str:
+    """The file with `sealed` in the place of `credentials`, as YAML: what may lie in a repository. No private key is
+    needed. Raises InvalidAccountsFile and CannotOpen as `read_accounts_file`.
+    """
+    entries, sealed = _entries(path), []
+    for index, entry in enumerate(entries):
+        record = _record(index, entry, rules)
+        credentials = _credentials(index, entry)
+        anew = {name: value for name, value in entry.items() if name != "credentials"}
+        sealed.append(
+            {**anew, "sealed": seal_credentials(credentials, record, to_public_key).sealed} if credentials else anew
+        )
+    return str(yaml.safe_dump({"accounts": sealed}, sort_keys=False, allow_unicode=True))
+
+
+def read_accounts_file(path: Path, sealing_key: str | None, rules: Rules | None = None) -> list[AccountRecord]:
     """Accounts of a YAML file: a list under `accounts`, credentials in the clear under `credentials` or `sealed`.
 
     Raises InvalidAccountsFile naming the entry and the field, never a value.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
-        raise InvalidAccountsFile(f"{path.name}: {type(failure).__name__}") from None
-    entries = document.get("accounts") if isinstance(document, dict) else document
-    if not isinstance(entries, list):
-        raise InvalidAccountsFile(f"{path.name}: a list of accounts is expected")
-    records = [_record(index, entry, sealing_key) for index, entry in enumerate(entries)]
+    records = [_sealed(index, entry, sealing_key, rules) for index, entry in enumerate(_entries(path))]
     repeated = [account_id for account_id, times in Counter(r.account_id for r in records).items() if times > 1]
     if repeated:
         raise InvalidAccountsFile(f"{path.name}: account_id given twice: {', '.join(sorted(repeated))}")
@@ -55,23 +102,46 @@ def read_accounts_file(path: Path, sealing_key: str | None) -> list[AccountRecor
     return records
 
 
-def _record(index: int, entry: Any, sealing_key: str | None) -> AccountRecord:
+def _entries(path: Path) -> list[Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
+        raise InvalidAccountsFile(f"{path.name}: {type(failure).__name__}") from None
+    entries = document.get("accounts") if isinstance(document, dict) else document
+    if not isinstance(entries, list):
+        raise InvalidAccountsFile(f"{path.name}: a list of accounts is expected")
+    return entries
+
+
+def _credentials(index: int, entry: dict[str, Any]) -> dict[str, str]:
+    credentials = entry.get("credentials") or {}
+    if not isinstance(credentials, dict):
+        raise InvalidAccountsFile(f"accounts[{index}].credentials: not an object")
+    return {str(name): str(value) for name, value in credentials.items()}
+
+
+def _record(index: int, entry: Any, rules: Rules | None) -> AccountRecord:
+    """The account without its credentials in the clear."""
     if not isinstance(entry, dict):
         raise InvalidAccountsFile(f"accounts[{index}]: not an object")
-    credentials = entry.pop("credentials", None)
-    if credentials:
-        if not isinstance(credentials, dict):
-            raise InvalidAccountsFile(f"accounts[{index}].credentials: not an object")
-        if sealing_key is None:
-            raise InvalidAccountsFile("SEALING_KEY is needed to seal credentials")
+    _credentials(index, entry)
     try:
-        record = AccountRecord.model_validate(entry)
+        record = AccountRecord.model_validate({name: entry[name] for name in entry if name != "credentials"})
     except ValidationError as invalid:
         first = invalid.errors(include_input=False, include_context=False, include_url=False)[0]
         where = ".".join(str(step) for step in first["loc"])
         raise InvalidAccountsFile(f"accounts[{index}].{where}: {first['msg']}") from None
-    if credentials and sealing_key is not None:
-        return seal_credentials({str(k): str(v) for k, v in credentials.items()}, record, public_key(sealing_key))
+    if rules is not None:
+        rules.check(f"accounts[{index}]", entry, record)
+    return record
+
+
+def _sealed(index: int, entry: Any, sealing_key: str | None, rules: Rules | None) -> AccountRecord:
+    record = _record(index, entry, rules)
+    if credentials := _credentials(index, entry):
+        if sealing_key is None:
+            raise InvalidAccountsFile("SEALING_KEY is needed to seal credentials")
+        return seal_credentials(credentials, record, public_key(sealing_key))
     if record.sealed is not None and sealing_key is not None:
         _try_to_open(record, sealing_key, f"accounts[{index}].sealed")
     return record

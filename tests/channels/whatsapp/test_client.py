@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 from aiohttp import web
 
-from sandbox.simulators.whatsapp import PHONE_NUMBER_ID, TOKEN, Behaviour, Customer, WhatsAppSimulator
+from sandbox.simulators.whatsapp import PHONE_NUMBER_ID, TOKEN, Behaviour, Customer, WhatsAppSimulator, nodes
 from services.whatsapp.channel import WhatsApp, build
 from services.whatsapp.settings import Settings
 from services.whatsapp.throughput import rate_of_number
 from shared.channel import (
     Account,
     Call,
+    ChecksSubscription,
     Failure,
     Files,
     FileUnavailable,
@@ -349,6 +350,29 @@ async def test_the_probe_tells_how_fast_the_number_may_send(
     number.throughput, number.coexistence = throughput, coexistence
     found = await channel.probe(account)
     assert found.rate == Rate(per_second=expected, burst=expected)
+
+
+async def test_what_meta_tells_of_a_subscription(
+    sim: WhatsAppSimulator, channel: WhatsApp, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(channel, ChecksSubscription)
+    number = sim.world.numbers[PHONE_NUMBER_ID]
+    business = sim.world.accounts[number.waba_id]
+    known = Account(account.record.model_copy(update={"parent_id": number.waba_id}), account.credentials)
+    base_url = "https://connect.example/"
+    assert await channel.check_subscription(known, base_url) == []
+    assert await channel.check_subscription(account, None) == []
+    (app_id,) = business.subscribed
+    business.subscribed[app_id] = "https://connect.example/webhooks/whatsapp"
+    assert await channel.check_subscription(known, base_url) == []
+    business.subscribed[app_id] = "https://another.example/webhooks/whatsapp"
+    (said,) = await channel.check_subscription(known, base_url)
+    assert "another address" in said
+    business.subscribed.clear()
+    monkeypatch.setattr(nodes, "_SCOPES", ["whatsapp_business_management"])
+    said, nobody = await channel.check_subscription(known, base_url)
+    assert "whatsapp_business_messaging" in said
+    assert "not subscribed" in nobody
 
 
 @pytest.mark.parametrize("code", [100, 10])

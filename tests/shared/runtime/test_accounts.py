@@ -12,7 +12,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from shared.channel import Account, ProviderError
+from services.email import channel as email
+from services.telegram import channel as telegram
+from services.tiktok import channel as tiktok
+from services.whatsapp import channel as whatsapp
+from shared.channel import Account, Channel, ProviderError
 from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
@@ -31,14 +35,17 @@ from shared.runtime.accounts.sealing import (
 from shared.runtime.accounts.tokens import SealedTokens
 from shared.runtime.tools.accounts_file import (
     InvalidAccountsFile,
+    Rules,
     apply_accounts,
     present_accounts,
     read_accounts_file,
+    seal_accounts_file,
 )
 from shared.runtime.tools.resealing import reseal_accounts
 from shared.stream.log import TopicSpec
 from shared.stream.memory import MemoryLog
 from shared.stream.table import Table
+from tests.channels.goldens import ROOT
 from tests.shared.runtime.plain_channel import CHANNEL
 from tests.shared.runtime.world import World
 
@@ -520,6 +527,48 @@ def test_a_bad_file_is_refused_by_its_place(tmp_path: Path, text: str, says: str
         read_accounts_file(write(tmp_path, text), KEY)
     assert says in str(raised.value)
     assert "very-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "- {account_id: a, workspace_id: w, channel: telegram}",
+            "accounts[0].channel: an account of telegram, not of",
+        ),
+        ("- {account_id: a, workspace_id: w, channel: email, external: x}", "'external'; did you mean external_id?"),
+        ("- {account_id: a, workspace_id: w, channel: email, credentials: {pasword: p}}", "did you mean password?"),
+        (
+            "- {account_id: a, workspace_id: w, channel: email, credentials: {xyz: p}}",
+            "known are access_token, client_id",
+        ),
+        ("- {account_id: a, workspace_id: w, channel: email, settings: {smpt: {}}}", "did you mean smtp?"),
+        ("- {account_id: a, workspace_id: w, channel: email, settings: {imap: {host: 5}}}", "cannot be used: imap"),
+        ("- {account_id: a, workspace_id: w, channel: email, settings: {rates: {}}}", None),
+    ],
+)
+def test_what_is_none_of_the_channels_is_refused(tmp_path: Path, text: str, says: str | None) -> None:
+    for read in (
+        lambda file: read_accounts_file(file, KEY, Rules.of(email.build())),
+        lambda file: seal_accounts_file(file, public_key(KEY), Rules.of(email.build())),
+    ):
+        if says is None:
+            read(write(tmp_path, text))
+            continue
+        with pytest.raises(InvalidAccountsFile) as raised:
+            read(write(tmp_path, text))
+        assert says in str(raised.value)
+
+
+@pytest.mark.parametrize("channel", [email.build(), telegram.build(), tiktok.build(), whatsapp.build()])
+def test_every_channel_says_what_its_accounts_hold(channel: Channel) -> None:
+    rules = Rules.of(channel)
+    assert rules.names is not None
+    documented = (ROOT / "docs" / "channels.md").read_text()
+    names = rules.names.credentials | rules.names.settings
+    assert [
+        name for name in sorted(names) if f"`{name}`" not in documented and f"`imap.{name}`" not in documented
+    ] == []
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:

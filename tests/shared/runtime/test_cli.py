@@ -16,9 +16,10 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from structlog.testing import capture_logs
 
-from shared.channel import Account, ProviderError, RawItem, WebhookRequest
+from shared.channel import Account, HealthChange, ProviderError, RawItem, WebhookRequest
 from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
+from shared.contract.events import Health
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.runtime.accounts.sealing import Opened, new_key, public_key, seal_credentials, unseal_credentials
@@ -295,6 +296,74 @@ def test_a_bad_file_writes_nothing(tmp_path: Path, log: MemoryLog, capsys: pytes
     assert run("accounts", "apply", str(file)) == 1
     assert "accounts[1].workspace_id" in capsys.readouterr().err
     assert read(log, TOPICS.accounts) == []
+
+
+def test_a_file_is_sealed_with_the_public_key_alone(
+    tmp_path: Path, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, file = new_key(), tmp_path / "accounts.yaml"
+    file.write_text("- {account_id: a, workspace_id: w, channel: plain, credentials: {token: very-secret}}\n")
+    assert run("accounts", "seal", str(file), "--public-key", "none") == 1
+    assert "not a public key" in capsys.readouterr().err
+    assert run("accounts", "seal", str(file), "--public-key", public_key(key)) == 0
+    sealed = capsys.readouterr().out
+    assert "very-secret" not in sealed
+    file.write_text(sealed)
+    monkeypatch.setenv("SEALING_KEY", key)
+    assert run("accounts", "apply", str(file), "--json") == 0
+    assert orjson.loads(capsys.readouterr().out) == {"written": ["a"], "unchanged": [], "removed": []}
+    record = AccountRecord.model_validate_json(read(log, TOPICS.accounts)[-1].value or b"")
+    assert unseal_credentials(record, key) == Opened({"token": "very-secret"}, bound=True)
+
+
+def test_accounts_are_listed_and_removed(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEALING_KEY", new_key())
+    with_accounts(log, "a", "b")
+    sealed = seal_credentials(
+        {"t": "t"}, AccountRecord(account_id="c", workspace_id="w", channel=CHANNEL), public_key(new_key())
+    )
+    off = AccountRecord(account_id="d", workspace_id="w", channel=CHANNEL, enabled=False)
+    theirs = AccountRecord(account_id="e", workspace_id="w", channel="other")
+    for record in (sealed, off, theirs):
+        asyncio.run(log.send(TOPICS.accounts, record.account_id.encode(), record.to_json()))
+    assert run("accounts", "list", "--json") == 0
+    listed = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    standings = {"a": "opened", "b": "opened", "c": "sealed", "d": "disabled"}
+    assert {one["account_id"]: one["standing"] for one in listed} == standings
+    assert run("accounts", "remove", "a", "e", "--json") == 1
+    assert orjson.loads(capsys.readouterr().out) == {"removed": ["a"], "unknown": ["e"]}
+    assert run("accounts", "remove", "b") == 0
+    capsys.readouterr()
+    assert run("accounts", "list") == 0
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == ["c", "d"]
+
+
+class ProbedChannel(PlainChannel):
+    async def probe(self, account: Account) -> HealthChange:
+        if account.account_id == "away":
+            raise ProviderError(failure(ErrorCode.PROVIDER_UNAVAILABLE))
+        if account.account_id == "dead":
+            return HealthChange(Health.REAUTH_REQUIRED, ErrorCode.ACCOUNT_REAUTH_REQUIRED, "The token has ended.")
+        return HealthChange(Health.CONNECTED)
+
+    async def check_subscription(self, account: Account, base_url: str | None) -> Sequence[str]:
+        return ["Nobody is subscribed."] if account.account_id == "silent" else []
+
+
+def test_the_provider_is_asked_about_accounts(log: MemoryLog, capsys: pytest.CaptureFixture[str]) -> None:
+    with_accounts(log, "away", "dead", "fine", "silent")
+    assert run("accounts", "check", "--json", channel=ProbedChannel()) == 1
+    found = {one["account_id"]: one for one in map(orjson.loads, capsys.readouterr().out.splitlines())}
+    assert found["fine"] == {"account_id": "fine", "ok": True, "problems": []}
+    assert found["silent"]["problems"] == ["Nobody is subscribed."]
+    assert found["dead"]["problems"] == ["reauth_required: The token has ended."]
+    assert found["away"]["problems"][0].startswith("provider_unavailable: ")
+    assert run("accounts", "check", "fine", channel=ProbedChannel()) == 0
+    assert capsys.readouterr().out == "fine: ok\n"
+    assert run("accounts", "check", "nobody", channel=ProbedChannel()) == 1
+    assert "There is no such account." in capsys.readouterr().out
 
 
 def test_a_log_that_is_away(
