@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, Field, SecretStr
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _existing_file(value: str) -> str:
+    if value and not Path(value).is_file():
+        raise ValueError(f"there is no file {value}")
+    return value
+
+
+def _address(value: str) -> str:
+    if value and not 0 <= int(value.rpartition(":")[2]) <= 65535:
+        raise ValueError("the port is at most 65535")
+    return value
+
+
+FilePath = Annotated[str, AfterValidator(_existing_file)]
+Listen = Annotated[str, Field(pattern=r"^(|.+:\d{1,5})$"), AfterValidator(_address)]
 
 
 class Settings(BaseSettings):
@@ -27,25 +46,22 @@ class Settings(BaseSettings):
         default=25_000_000, ge=64 * 1024, description="bytes beyond which a mail goes out with a warning"
     )
 
-    smtp_listen: str = Field(
+    smtp_listen: Listen = Field(
         default="",
-        pattern=r"^(|.+:\d{1,5})$",
         description="`host:port` for mail of a server in front",
     )
-    lmtp_listen: str = Field(
-        default="", pattern=r"^(|.+:\d{1,5})$", description="the same by LMTP, which answers for each recipient"
-    )
+    lmtp_listen: Listen = Field(default="", description="the same by LMTP, which answers for each recipient")
     smtp_hostname: str = Field(
         default="localhost", pattern=r"^[A-Za-z0-9.-]{1,253}$", description="the name that the listener greets with"
     )
-    smtp_certificate: str = Field(default="", description="a PEM file with its chain; STARTTLS is offered with it")
-    smtp_certificate_key: str = Field(default="", description="its key, where it is in a file of its own")
+    smtp_certificate: FilePath = Field(default="", description="a PEM file with its chain; STARTTLS is offered with it")
+    smtp_certificate_key: FilePath = Field(default="", description="its key, where it is in a file of its own")
     smtp_require_tls: bool = Field(default=False, description="take nothing before STARTTLS")
     smtp_connections: int = Field(default=200, ge=1, description="to the listener at once; 421 beyond it")
     # RFC 5321 §4.5.3.2.7
     smtp_timeout: float = Field(default=300.0, gt=0, description="seconds of silence before a connection is closed")
 
-    ca_file: str = Field(default="", description="certificates of authorities, PEM, in the place of the system's")
+    ca_file: FilePath = Field(default="", description="certificates of authorities, PEM, in the place of the system's")
     connect_timeout: float = Field(default=30.0, gt=0, description="seconds to connect and to greet")
     # RFC 5321 §4.5.3.2
     command_timeout: float = Field(default=300.0, gt=0, description="seconds for the answer to a command")

@@ -12,7 +12,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TELEGRAM_", extra="ignore")
 
     api_url: str = Field(
-        default="https://api.telegram.org", description="the Bot API, or a server of one's own, or the simulator"
+        default="https://api.telegram.org",
+        pattern=r"^https?://[^/\s]+",
+        description="the Bot API, or a server of one's own, or the simulator",
     )
     connections: int = Field(
         default=512, ge=1, description="open at once, for all bots together: more than calls and files at once"

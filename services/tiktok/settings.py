@@ -40,10 +40,14 @@ class Settings(BaseSettings):
     )
 
     api_url: str = Field(
-        default="https://business-api.tiktok.com/open_api/v1.3", description="the API, or the simulator"
+        default="https://business-api.tiktok.com/open_api/v1.3",
+        pattern=r"^https?://[^/\s]+",
+        description="the API, or the simulator",
     )
     authorize_url: str = Field(
-        default="https://www.tiktok.com/v2/auth/authorize/", description="where an account's owner gives consent"
+        default="https://www.tiktok.com/v2/auth/authorize/",
+        pattern=r"^https?://[^/\s]+",
+        description="where an account's owner gives consent",
     )
     media_hosts: tuple[str, ...] = Field(
         default=MEDIA_HOSTS, description="domains, subdomains too, that files are fetched from"

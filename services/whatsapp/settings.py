@@ -60,7 +60,11 @@ class Settings(BaseSettings):
         default=None, description="still accepted until the dashboard has the new one"
     )
 
-    graph_url: str = Field(default="https://graph.facebook.com", description="the Graph API, or the simulator")
+    graph_url: str = Field(
+        default="https://graph.facebook.com",
+        pattern=r"^https?://[^/\s]+",
+        description="the Graph API, or the simulator",
+    )
     graph_version: str = Field(default="v26.0", pattern=r"^v\d+\.\d+$", description="the Graph API's version")
     media_hosts: tuple[str, ...] = Field(
         default=(".facebook.com", ".fbsbx.com", ".fbcdn.net", ".whatsapp.net", ".whatsapp.com"),

@@ -45,6 +45,8 @@ def _brokers(value: str | None) -> str | None:
         re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/,]+):\d{1,5}", one.strip()) for one in value.split(",")
     ):
         raise ValueError("expected host:port, or several with commas between them")
+    if value is not None and not all(0 < int(one.rpartition(":")[2]) <= 65535 for one in value.split(",")):
+        raise ValueError("a port is at least 1 and at most 65535")
     return value
 
 
