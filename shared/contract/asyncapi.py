@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.contract import schemas
+from shared.contract import bundle, ids, schemas
+from shared.contract.envelope import source
 from shared.contract.schemas import RecordType
 from shared.contract.topics import LARGEST_MESSAGE, Topic, Topics
-
-VERSION = "1.0.0"
-"""Of the contract: the middle number grows with every addition, the first one never without new type names."""
+from shared.contract.version import version
 
 _CHANNEL = "{channel}"
 
@@ -93,7 +93,7 @@ def document() -> dict[str, Any]:
     rows = _rows()
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "Channel connectors", "version": VERSION, "description": _ABOUT},
+        "info": {"title": "Channel connectors", "version": version(), "description": _ABOUT},
         "defaultContentType": "application/json",
         "channels": {row.name: _channel(row) for row in rows},
         "operations": dict(operation for row in rows for operation in _operations(row)),
@@ -169,17 +169,39 @@ def _message_name(record: RecordType) -> str:
 
 def _message(record: RecordType) -> dict[str, Any]:
     headers = {
+        "title": f"{record.title}Headers",
         "type": "object",
         "allOf": [{"$ref": "#/components/schemas/CloudEventHeaders"}],
-        "properties": {"ce_type": {"type": "string", "const": record.ce_type}},
+        "properties": {"ce_type": _text("What the record is, with its version.", const=record.ce_type)},
     }
+    bare = record is schemas.ACCOUNT  # often written by hand or by a script: key and value are all that is read
     return {
         "name": record.ce_type,
-        "title": record.name,
-        "summary": " ".join((record.model.__doc__ or "").split("\n\n")[0].split()),
-        # Accounts are often written by hand or by a script: key and value are all that is read.
-        **({} if record is schemas.ACCOUNT else {"headers": headers}),
-        "payload": {"$ref": f"./schemas/{record.file_name}"},
+        "title": record.title,
+        "summary": record.about,
+        **({} if bare else {"headers": headers}),
+        "payload": {"$ref": f"./{bundle.FILE}#/$defs/{record.title}"},
+        "examples": [
+            {"payload": example, **({} if bare else {"headers": _example_headers(record, example)})}
+            for example in record.examples
+        ],
+    }
+
+
+def _example_headers(record: RecordType, example: Mapping[str, Any]) -> dict[str, str]:
+    """The attributes of an example, as its headers would have them."""
+    subject = example.get("conversation_id", example["account_id"])
+    channel = example.get("channel") or example.get("capabilities", {}).get("channel") or subject.partition(":")[0]
+    ours = record.direction == "published"
+    moments = (example.get(name) for name in ("occurred_at", "updated_at", "served_since"))
+    return {
+        "ce_specversion": "1.0",
+        "ce_id": example.get("command_id") or ids.event_id(channel, example["account_id"], subject, record.name),
+        "ce_type": record.ce_type,
+        "ce_source": source(channel, example["account_id"]) if ours else "/inbox",
+        "ce_subject": subject,
+        "ce_time": next(filter(None, moments), "2026-11-22T10:00:00.000Z"),
+        "content-type": "application/json",
     }
 
 
@@ -187,14 +209,13 @@ def _text(description: str, **rules: Any) -> dict[str, Any]:
     return {"type": "string", "description": description, **rules}
 
 
-_TYPE = r"^channels\.[a-z_]+\.[a-z_]+\.v[1-9][0-9]*$"
-
 _CLOUD_EVENT_HEADERS: dict[str, Any] = {
+    "title": "CloudEventHeaders",
     "type": "object",
     "description": "CloudEvents attributes as Kafka record headers, UTF-8.",
     "required": ["ce_specversion", "ce_id", "ce_type", "ce_source", "ce_subject", "ce_time", "content-type"],
     "properties": {
-        "ce_specversion": {"type": "string", "const": "1.0"},
+        "ce_specversion": _text("The version of CloudEvents.", const="1.0"),
         "ce_id": _text("Of the fact: the same on every repeat."),
         "ce_type": _text(
             "What the record is, with its version.", pattern=r"^channels\.[a-z_]+\.[a-z_]+\.v[1-9][0-9]*$"
@@ -202,12 +223,13 @@ _CLOUD_EVENT_HEADERS: dict[str, Any] = {
         "ce_source": _text("/channels/<channel>/<account_id>"),
         "ce_subject": _text("The record key: conversation_id or account_id."),
         "ce_time": _text("When it happened.", format="date-time"),
-        "content-type": {"type": "string", "const": "application/json"},
+        "content-type": _text("Of the value.", const="application/json"),
         "traceparent": _text("W3C trace context, where there is a trace."),
     },
 }
 
 _DEAD_LETTER_HEADERS: dict[str, Any] = {
+    "title": "DeadLetterHeaders",
     "type": "object",
     "description": "The headers of the original record and where it comes from.",
     "required": ["dl_code", "dl_detail", "dl_topic", "dl_partition", "dl_offset", "dl_time"],

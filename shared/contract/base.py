@@ -147,42 +147,57 @@ class Origin(StrEnum):
     AI_AGENT = "ai_agent"
     WORKFLOW = "workflow"
     SYSTEM = "system"
-    NATIVE_APP = "native_app"  # one of ours, written in the channel's own app
+    NATIVE_APP = "native_app"
+    """One of ours, written in the channel's own app."""
 
 
 class AliasKind(StrEnum):
     """What kind of name a contact goes by on a channel."""
 
     PROVIDER_ID = "provider_id"
-    PHONE = "phone"  # E.164 with the plus sign, or the alias is absent
-    EMAIL = "email"  # lower case
-    USERNAME = "username"  # without the at sign
-    BSUID = "bsuid"  # WhatsApp business-scoped user id
+    """The provider's own id."""
+    PHONE = "phone"
+    """E.164 with the plus sign, or the alias is absent."""
+    EMAIL = "email"
+    """In lower case."""
+    USERNAME = "username"
+    """Without the at sign."""
+    BSUID = "bsuid"
+    """WhatsApp's business-scoped user id."""
     PARENT_BSUID = "parent_bsuid"
+    """The same, of the business's parent."""
     GROUP = "group"
+    """The id of a group."""
 
 
 class Alias(Model):
     """One name of a contact."""
 
     kind: AliasKind
+    """What kind of name it is."""
     value: str
+    """The name itself."""
 
 
 class Contact(Model):
-    """The other side of a conversation as the provider describes it: no alias is ever guessed.
-
-    `identity_key` is the provider's mark of who is behind the contact now, where the account asks for it: another one
-    says that it may be somebody else. `avatar_url` is where the provider shows the contact's picture, and may die;
-    `avatar` is the key of that picture in the blob store.
-    """
+    """The other side of a conversation as the provider describes it: no alias is ever guessed."""
 
     aliases: tuple[Alias, ...] = ()
+    """All names the provider gives; two contacts that share one are the same."""
     display_name: OptionalText = None
+    """The name to show, as the contact or the provider writes it."""
     given_name: OptionalText = None
+    """First name, where the provider has it apart."""
     family_name: OptionalText = None
-    language: OptionalText = None  # BCP 47 hint of the provider
+    """Last name, where the provider has it apart."""
+    language: OptionalText = None
+    """Language of the contact's app (BCP 47), a hint."""
     avatar_url: OptionalText = None
+    """Address of the contact's picture at the provider, where it may die."""
     avatar: OptionalText = None
+    """Key of that picture in the blob store."""
     is_bot: bool | None = None
+    """True: the contact is a program."""
     identity_key: OptionalText = None
+    """The provider's mark of who is behind the contact now, where the account asks for it: another one says that it may
+    be somebody else."""

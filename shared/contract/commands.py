@@ -27,6 +27,7 @@ from shared.contract.base import (
 from shared.contract.content import AttachmentKind, ContactCard, Place, Span
 from shared.contract.envelope import parse_type
 from shared.contract.errors import ErrorCode
+from shared.contract.vocabularies import OptionalCategory
 
 MAX_FILES = 50
 MAX_SPANS = 1000
@@ -36,16 +37,27 @@ class CommandType(StrEnum):
     """The name of a command."""
 
     MESSAGE_SEND = "message.send"
+    """Send a message."""
     MESSAGE_EDIT = "message.edit"
+    """Give a message of ours other content."""
     MESSAGE_DELETE = "message.delete"
+    """Delete a message of ours, for the contact too."""
     REACTION_SET = "reaction.set"
+    """Put our reaction on a message, or take it off."""
     TYPING_START = "typing.start"
+    """Show that somebody is typing; dropped when older than 5 seconds."""
     TYPING_STOP = "typing.stop"
+    """Stop showing that somebody is typing; dropped when older than 5 seconds."""
     MARK_READ = "conversation.mark_read"
+    """Mark as read what the contact wrote."""
     MESSAGE_CANCEL = "message.cancel"
+    """Cancel what has not been handed to the provider."""
     MESSAGE_RESEND = "message.resend"
+    """Send again what is `uncertain` of an earlier message."""
     CONTACT_BLOCK = "contact.block"
+    """Block the contact."""
     CONTACT_UNBLOCK = "contact.unblock"
+    """End the block of the contact."""
 
 
 class ActorKind(StrEnum):
@@ -62,37 +74,55 @@ class ActorKind(StrEnum):
 
 
 class Actor(Model):
+    """Who asks for a command."""
+
     kind: ActorKind
+    """A person, a program, or what kind of program."""
     id: OptionalText = None
+    """The inbox's own id of who it is."""
     display_name: OptionalText = None
+    """Their name; no channel shows it."""
 
 
 class File(Model):
-    """A file to send: where it is (one of `blob`, `url`, `attachment_id`, `provider_ref`) and how it is meant.
+    """A file to send: where it is (exactly one of `blob`, `url`, `attachment_id`, `provider_ref`) and how it is meant.
 
-    `size` in bytes and `mime_type` are what the core knows; the connector sniffs before it believes.
-
-    `attachment_id` is one of the command's account. `blob` is a key of the blob store and begins with the command's
-    `workspace_id` and a slash: segments between slashes, each of 1 to 240 bytes of UTF-8 and none of them `.` or `..`,
-    900 bytes in all, without control characters and backslashes, and without `#` and digits at its end. Any other is
-    that of a file that is not there (`file_unavailable`).
+    What is said of its type and size is a hint: the connector looks before it believes.
     """
 
     blob: OptionalText = None
+    """A key of the blob store. It begins with the command's `workspace_id` and a slash: segments between slashes, each
+    of 1 to 240 bytes of UTF-8 and none of them `.` or `..`, 900 bytes in all, without control characters and
+    backslashes, and without `#` and digits at its end. Any other is that of a file that is not there
+    (`file_unavailable`)."""
     url: OptionalText = None
+    """An address with https, fetched once."""
     attachment_id: OptionalText = None
+    """A file of an earlier message of the command's account."""
     provider_ref: OptionalText = None
+    """The provider's own id of a file that was uploaded earlier (`file_refs` of a status)."""
     kind: AttachmentKind | None = None
+    """How it is meant to be shown; absent, its type decides."""
     filename: OptionalText = None
+    """The name that the contact sees, where the channel shows one."""
     mime_type: OptionalText = None
+    """What it is said to be."""
     size: Count | None = None
+    """Bytes, as far as the inbox knows."""
     sha256: OptionalText = None
+    """Digest of the bytes, hexadecimal."""
     width: Integer | None = None
+    """Pixels."""
     height: Integer | None = None
+    """Pixels."""
     duration: float | None = None
-    animated: bool | None = None  # of a sticker; the connector looks before it believes
+    """Seconds that it plays."""
+    animated: bool | None = None
+    """Of a sticker: whether it moves."""
     spoiler: bool = False
-    content_id: OptionalText = None  # of an email: its html shows the file as `cid:<content_id>`
+    """True: hidden until the contact taps it, where the channel can."""
+    content_id: OptionalText = None
+    """Of an email: its html shows the file where it says `cid:<content_id>`."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> File:
@@ -102,35 +132,51 @@ class File(Model):
 
 
 class Button(Model):
-    """A button under a message: `reply` brings `id` back as a postback, the others open something."""
+    """A button under a message."""
 
     kind: Literal["reply", "url", "copy_code", "phone", "web_app"] = "reply"
+    """`reply` brings `id` back as a postback, the others open or copy something."""
     title: str
+    """What stands on it."""
     id: OptionalText = None
+    """Of `reply`: what the postback brings back as `payload`."""
     url: OptionalText = None
-    value: OptionalText = None  # the code to copy, the number to call
+    """Of `url` and `web_app`: what it opens."""
+    value: OptionalText = None
+    """The code to copy, or the number to call."""
 
 
 class Row(Model):
     """A row of a list, or a product of a product list."""
 
     id: str
+    """What the postback brings back as `payload`; of a product: its id in the catalog."""
     title: str = ""
+    """What stands in the row."""
     description: OptionalText = None
+    """What stands below the title."""
 
 
 class Section(Model):
+    """Rows of a list under one title."""
+
     title: OptionalText = None
+    """What stands above the rows."""
     rows: tuple[Row, ...] = Field(min_length=1)
+    """The rows, in order."""
 
 
 class Card(Model):
     """A card of a carousel."""
 
     file: File | None = None
+    """Its picture or video."""
     text: str = ""
+    """What stands below it."""
     product_id: OptionalText = None
+    """Of a product card: the product's id in the catalog."""
     buttons: tuple[Button, ...] = ()
+    """Its buttons."""
 
 
 def _not_too_many(spans: tuple[Span, ...]) -> tuple[Span, ...]:
@@ -143,129 +189,207 @@ Spans = Annotated[tuple[Span, ...], AfterValidator(_not_too_many)]
 
 
 class OutText(Model):
+    """A text to send."""
+
     kind: Literal["text"] = "text"
+    """Which kind of content this is."""
     text: str = Field(min_length=1)
+    """The text."""
     spans: Spans = ()
+    """Formatting and meaning of stretches of the text."""
     preview_url: bool | None = None
-    buttons: tuple[tuple[Button, ...], ...] = ()  # rows of inline buttons
+    """Whether a link is shown with a preview; absent, the channel decides."""
+    buttons: tuple[tuple[Button, ...], ...] = ()
+    """Rows of inline buttons."""
 
 
 class OutMedia(Model):
-    """Files in order, with an optional caption."""
+    """Files to send in order, with an optional caption."""
 
     kind: Literal["media"] = "media"
+    """Which kind of content this is."""
     text: str = ""
+    """The caption."""
     spans: Spans = ()
+    """Formatting and meaning of stretches of the caption."""
     attachments: tuple[File, ...] = Field(min_length=1)
-    buttons: tuple[tuple[Button, ...], ...] = ()  # rows of inline buttons
+    """The files, 50 at most."""
+    buttons: tuple[tuple[Button, ...], ...] = ()
+    """Rows of inline buttons."""
 
 
 class OutTemplate(Model):
-    """An approved template. `components` go to the provider as its documentation has them; a file in them may also be
-    named as any other is (`{"type": "document", "document": {"blob": …, "filename": …}}`).
-
-    `parameters` is the short form for the body: a list for positional, a mapping for named parameters.
-    """
+    """An approved template to send."""
 
     kind: Literal["template"] = "template"
+    """Which kind of content this is."""
     text: str = ""
+    """The template as the contact will read it, for the inbox's own use; nothing is sent of it."""
     name: str = Field(min_length=1, max_length=512)
+    """The template's name."""
     language: str = Field(min_length=1)
-    category: OptionalText = None  # marketing, utility, authentication, where the core knows it
+    """The template's language, as the provider writes it (`pt_BR`)."""
+    category: OptionalCategory = None
+    """The template's category, where the inbox knows it."""
     parameters: tuple[str, ...] | dict[str, str] | None = None
+    """The short form for the body: a list for positional, a mapping for named parameters."""
     components: tuple[JsonObject, ...] = ()
+    """Go to the provider as its documentation has them; a file in them may also be named as any other is
+    (`{"type": "document", "document": {"blob": …, "filename": …}}`)."""
 
 
 class InteractiveKind(StrEnum):
+    """What the contact can tap."""
+
     BUTTONS = "buttons"
+    """Buttons that answer."""
     LIST = "list"
+    """A list that opens."""
     CTA_URL = "cta_url"
+    """A button that opens a page."""
     LOCATION_REQUEST = "location_request"
+    """A button that sends the contact's place."""
     CONTACT_REQUEST = "contact_request"
+    """A button that sends the contact's number."""
     FLOW = "flow"
+    """A Flow of WhatsApp."""
     CAROUSEL = "carousel"
+    """Cards side by side."""
     PRODUCT = "product"
+    """One product of the catalog."""
     PRODUCT_LIST = "product_list"
+    """Several products of the catalog."""
     CATALOG = "catalog"
+    """The whole catalog."""
     CARD = "card"
+    """One card with buttons."""
 
 
 class OutInteractive(Model):
     """A message the contact can answer by tapping; which fields count depends on `interactive`."""
 
     kind: Literal["interactive"] = "interactive"
+    """Which kind of content this is."""
     interactive: InteractiveKind = InteractiveKind.BUTTONS
+    """What the contact can tap."""
     text: str = ""
+    """The text above the buttons."""
     header: OptionalText = None
+    """A line above the text."""
     header_file: File | None = None
+    """A file above the text."""
     footer: OptionalText = None
+    """A line below the text."""
     buttons: tuple[Button, ...] = ()
-    button: OptionalText = None  # the label that opens a list (absent, the channel chooses one) or a flow
+    """The buttons, in order."""
+    button: OptionalText = None
+    """The label that opens a list (absent, the channel chooses one) or a flow."""
     sections: tuple[Section, ...] = ()
+    """The rows of a list, or the products of a product list."""
     cards: tuple[Card, ...] = ()
+    """The cards of a carousel."""
     flow: JsonObject | None = None
+    """The Flow, as the provider's documentation has it."""
     catalog_id: OptionalText = None
+    """The catalog the products are of."""
     product_id: OptionalText = None
+    """The product, by its id in the catalog."""
 
 
 class OutLocation(Model):
+    """A place to send."""
+
     kind: Literal["location"] = "location"
+    """Which kind of content this is."""
     text: str = ""
+    """A text to go with it, as a message of its own."""
     location: Place
+    """The place."""
 
 
 class OutContacts(Model):
+    """Contact cards to send."""
+
     kind: Literal["contacts"] = "contacts"
+    """Which kind of content this is."""
     text: str = ""
+    """A text to go with them, as a message of its own."""
     contacts: tuple[ContactCard, ...] = Field(min_length=1)
+    """The cards."""
 
 
 class OutSharedPost(Model):
-    """A post of our own account on the channel."""
+    """A post of our own account on the channel, to share."""
 
     kind: Literal["shared_post"] = "shared_post"
+    """Which kind of content this is."""
     text: str = ""
+    """A text to go with it, as a message of its own."""
     post_id: str = Field(min_length=1)
+    """The provider's id of the post."""
 
 
 class OutEmail(Model):
+    """An email to send."""
+
     kind: Literal["email"] = "email"
+    """Which kind of content this is."""
     text: str = ""
+    """The plain text; absent, it is made of `html`."""
     subject: OptionalText = None
+    """The subject; absent, the thread's."""
     html: OptionalText = None
+    """The same as html."""
     cc: tuple[str, ...] = ()
+    """Addresses that get a copy."""
     bcc: tuple[str, ...] = ()
+    """Addresses that get a copy and are not shown."""
     thread: Literal["reply", "new"] = "reply"
+    """Whether it goes on with the conversation's thread or begins one."""
     attachments: tuple[File, ...] = ()
+    """The files."""
 
 
 OutboundContent = Annotated[
     OutText | OutMedia | OutTemplate | OutInteractive | OutLocation | OutContacts | OutSharedPost | OutEmail,
-    Field(discriminator="kind"),
+    Field(discriminator="kind", title="OutboundContent"),
 ]
 
 
 class ReplyTarget(Model):
-    """The message to answer: by our id, or by the provider's where the core has only that."""
+    """The message to answer: by our id, or by the provider's where the inbox has only that."""
 
     message_id: OptionalText = None
+    """Our id of it."""
     provider_message_id: OptionalText = None
+    """The provider's id of it."""
     quote: OptionalText = None
+    """The words of it to quote, where the channel can."""
 
 
 class Command(Model):
-    """What every command carries. `command_id` is the idempotency key."""
+    """What every command carries."""
 
     command_id: Identifier
+    """The idempotency key: a command seen again is not carried out again."""
     workspace_id: WorkspaceId
+    """The workspace the account belongs to."""
     account_id: AccountId
+    """The account to send from."""
     conversation_id: Identifier | None = None
+    """The conversation, which is also the record's key. It, or `to`, has to be there."""
     to: tuple[Alias, ...] = ()
+    """Of a first message: whom to write to."""
     actor: Actor = Actor(kind=ActorKind.SYSTEM)
+    """Who asks for it."""
     workflow_run_id: OptionalText = None
+    """The run of a workflow it belongs to: a cancel may name that."""
     not_before: Timestamp | None = None
+    """When to carry it out; it takes its place in the conversation then and holds nobody before."""
     not_after: Timestamp | None = None
+    """When it is too late: it ends as `expired`."""
     visibility: Literal["contact", "internal"] = "contact"
+    """`internal` is refused (`not_sendable`), so that no note goes out by mistake."""
 
     @field_validator("not_after")
     @classmethod
@@ -283,22 +407,28 @@ class Command(Model):
 
 
 class MessageSend(Command):
-    """`identity_key` is that of the contact (`Contact.identity_key`) whom somebody has confirmed: to another one the
-    message is refused (`identity_changed`). `category` sends a message that is no template as what it says it is
-    (`utility`), also while no window is open, where the account may (`Capabilities.direct_send`).
-    `degrade_policy` says what becomes of what a channel cannot show as it is meant (too many buttons, titles too long,
-    links beside replies, lists, headers, requests): `degrade` sends it another way, with a warning, `strict` refuses.
-    Absent, it is as `reply_policy`.
-    """
+    """Send a message."""
 
     content: OutboundContent
+    """What to send."""
     reply_to: ReplyTarget | None = None
+    """The message to answer."""
     reply_policy: Literal["degrade", "strict"] = "degrade"
+    """What becomes of an answer that cannot be shown as one: `degrade` sends it with a warning, `strict` refuses."""
     degrade_policy: Literal["degrade", "strict"] | None = None
+    """What becomes of what a channel cannot show as it is meant (too many buttons, titles too long, links beside
+    replies, lists, headers, requests): `degrade` sends it another way, with a warning, `strict` refuses. Absent, as
+    `reply_policy`."""
     on_uncertain: Literal["report", "resend"] = "report"
-    silent: bool = False  # deliver without a notification, where the channel can
+    """What becomes of a part of which nobody knows whether it was sent: `resend` risks it arriving twice."""
+    silent: bool = False
+    """True: deliver without a notification, where the channel can."""
     identity_key: OptionalText = None
-    category: OptionalText = None
+    """The contact's `identity_key` that somebody has confirmed: to another one the message is refused
+    (`identity_changed`)."""
+    category: OptionalCategory = None
+    """Sends a message that is no template as what it says it is (`utility`), also while no window is open, where the
+    account may (`direct_send` of its capabilities)."""
 
     @property
     def strict(self) -> bool:
@@ -307,45 +437,65 @@ class MessageSend(Command):
 
 
 class MessageEdit(Command):
+    """Give a message of ours other content."""
+
     message_id: Identifier
+    """Our id of it."""
     provider_message_id: OptionalText = None
+    """The provider's id of it, where the connector may not know it any more."""
     content: OutboundContent
+    """What it shall hold, whole."""
 
 
 class MessageDelete(Command):
+    """Delete a message of ours, for the contact too."""
+
     message_id: Identifier
+    """Our id of it."""
     provider_message_id: OptionalText = None
+    """The provider's id of it, where the connector may not know it any more."""
 
 
 class ReactionSet(Command):
-    """`emoji` absent takes our reaction off."""
+    """Put our reaction on a message, or take it off."""
 
     message_id: Identifier
+    """Our id of the message."""
     provider_message_id: OptionalText = None
+    """The provider's id of it, where the connector may not know it any more."""
     emoji: OptionalText = None
+    """The reaction; absent, ours is taken off."""
 
 
 class Typing(Command):
-    """Data of `typing.start` and `typing.stop`; `audience: agents` never leaves the connector."""
+    """Show that somebody is typing (`typing.start`), or stop that (`typing.stop`); dropped when 5 seconds old."""
 
     audience: Literal["contact", "agents"] = "contact"
+    """Who shall see it; `agents` never leaves the connector."""
     activity: Literal["text", "voice", "file"] = "text"
+    """What is being made."""
 
 
 class MarkRead(Command):
-    """`message_id` is the last one read; absent, the last one received."""
+    """Mark as read what the contact wrote."""
 
     message_id: OptionalText = None
+    """Our id of the last message read; absent, the last one received."""
     provider_message_id: OptionalText = None
+    """The provider's id of it, where the connector may not know it any more."""
 
 
 class MessageCancel(Command):
-    """Cancels what has not been handed to the provider: all that match every given field."""
+    """Cancel what has not been handed to the provider: all that match every given field, of which there must be one."""
 
     cancel_command_id: OptionalText = None
+    """That command."""
     cancel_conversation: bool = False
+    """All of the conversation."""
     cancel_actor_kind: ActorKind | None = None
+    """Those of the conversation that such an actor asked for."""
     cancel_workflow_run_id: OptionalText = None
+    """Those of the conversation that belong to that run."""
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
@@ -357,17 +507,18 @@ class MessageCancel(Command):
 
 
 class MessageResend(Command):
-    """Sends again what is `uncertain` of an earlier message of the conversation, by somebody who knows of the doubt.
+    """Send again what is `uncertain` of an earlier message of the conversation, by somebody who knows of the doubt.
 
     What comes of it is told as statuses of that message, with the warning `may_be_duplicate`; the other parts are left
     alone. The message is known for three days; after that it is `message_unknown`.
     """
 
     resend_command_id: Identifier
+    """The command of that message."""
 
 
 class ContactBlock(Command):
-    """Data of `contact.block` and `contact.unblock`."""
+    """Block the contact (`contact.block`), or end that (`contact.unblock`)."""
 
 
 COMMAND_OF: dict[CommandType, type[Command]] = {

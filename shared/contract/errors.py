@@ -17,9 +17,12 @@ class ErrorClass(StrEnum):
     WINDOW = "window"
     QUOTA = "quota"
     RECIPIENT = "recipient"
-    ACCOUNT = "account"  # pauses the account's queue, fails nothing
-    RATE = "rate"  # wait and go on
-    TRANSIENT = "transient"  # try again until the command expires
+    ACCOUNT = "account"
+    """The account's queue pauses, nothing fails."""
+    RATE = "rate"
+    """The connector waits and goes on."""
+    TRANSIENT = "transient"
+    """The connector tries again until the command expires."""
     UNCERTAIN = "uncertain"
     EXPIRED = "expired"
     FILE = "file"
@@ -230,19 +233,33 @@ class Error(Model):
     """An error as statuses, attachments and preflight answers carry it."""
 
     code: ErrorCode
+    """What is wrong; stable, for machines and translations."""
     error_class: ErrorClass = Field(alias="class")
+    """What it is about."""
     detail: str
+    """A sentence for the agent, in English, without personal data."""
     retryable: bool
+    """Whether the same command, sent again later, may succeed."""
     provider_code: str | None = None
+    """The provider's own code."""
     retry_at: Timestamp | None = None
-    expires_at: Timestamp | None = None  # when the window that refused it closed
-    allowed: tuple[str, ...] | None = None  # content kinds that would be accepted now
+    """When to try again, where somebody knows."""
+    expires_at: Timestamp | None = None
+    """When the window that refused it closed."""
+    allowed: tuple[str, ...] | None = None
+    """Kinds of content that would be accepted now."""
     remedy: str | None = None
-    field: str | None = None  # the command's field that is wrong
+    """What the agent can do, as a sentence in English."""
+    field: str | None = None
+    """The command's field that is wrong, as a path (`content.attachments.0.url`)."""
     limit: int | float | None = None
+    """The figure that must not be exceeded: bytes, characters, files or messages, as the code says."""
     actual: int | float | None = None
-    params: dict[str, str] | None = None  # what the sentence names, for an inbox that says it in its own words
-    trace_id: str | None = None  # the provider's id of the failed request, for its support
+    """The figure that was found, in the same unit."""
+    params: dict[str, str] | None = None
+    """What the sentence names, for an inbox that says it in its own words."""
+    trace_id: str | None = None
+    """The provider's id of the failed request, for its support."""
 
 
 def _figure(value: object) -> str:

@@ -1,7 +1,7 @@
-"""Writes `published/`: the AsyncAPI document and the JSON Schemas. Run it after a change of the contract.
+"""Writes `published/`: the AsyncAPI and OpenAPI documents, the JSON Schemas of records, and the bundle of them all.
 
-`python -m shared.contract.publish_schemas` writes them anew; with `--release` what is published now also becomes the
-baseline that later changes are compared with.
+Run it after a change of the contract: `python -m shared.contract.publish_schemas` writes them anew. With `--release`
+what is published now also becomes the baseline that later changes are compared with.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from shared.contract import asyncapi, schemas
+from shared.contract import asyncapi, bundle, openapi, schemas
 
 PUBLISHED = Path(__file__).parent / "published"
 BASELINE = PUBLISHED / "baseline"
@@ -33,12 +34,21 @@ _Readable.add_representer(str, _represent_text)
 
 def files() -> dict[str, str]:
     """What `published/` holds, baseline apart: path relative to it → text."""
-    texts = {
-        f"schemas/{record.file_name}": json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
-        for record, schema in schemas.all_schemas()
+    texts = {f"schemas/{record.file_name}": _json(schema) for record, schema in schemas.all_schemas()}
+    documents = {"asyncapi.yaml": asyncapi.document(), "openapi.yaml": openapi.document()}
+    return {
+        **{name: _yaml(document) for name, document in documents.items()},
+        bundle.FILE: _json(bundle.bundle()),
+        **texts,
     }
-    dumped = yaml.dump(asyncapi.document(), Dumper=_Readable, sort_keys=False, allow_unicode=True, width=110)
-    return {"asyncapi.yaml": _NOTICE + dumped, **texts}
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    return _NOTICE + yaml.dump(document, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
@@ -60,7 +70,7 @@ def main() -> None:
         stale.unlink()
     _write(PUBLISHED, texts)
     if arguments.release:
-        _write(BASELINE, {Path(name).name: text for name, text in texts.items() if name.endswith(".json")})
+        _write(BASELINE, {Path(name).name: text for name, text in texts.items() if name.startswith("schemas/")})
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -13,9 +15,10 @@ from pydantic_core import core_schema
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import Model, rfc3339
 from shared.contract.capabilities import CAPABILITIES_TYPE, CapabilityRecord
-from shared.contract.commands import COMMAND_OF
+from shared.contract.commands import COMMAND_OF, CommandType
+from shared.contract.described import fields_of, members_of, one_line
 from shared.contract.envelope import type_name
-from shared.contract.events import DATA_OF, HEALTH_TYPE, AccountHealth
+from shared.contract.events import DATA_OF, HEALTH_TYPE, AccountHealth, EventType
 from shared.contract.state import STATE_TYPE, ConversationState
 from shared.contract.statuses import STATUS_TYPE, MessageStatus
 
@@ -38,7 +41,25 @@ class RecordType:
     def file_name(self) -> str:
         return f"{self.name}.v1.json"
 
+    @property
+    def title(self) -> str:
+        """What a generator shall call the type: `MessageReceived`."""
+        return "".join(word.capitalize() for word in self.name.replace("_", ".").split("."))
 
+    @property
+    def about(self) -> str:
+        """What the record is, as a sentence: what its name means, or its model where that has only one name."""
+        return _NAMES.get(self.name) or one_line((self.model.__doc__ or "").partition("\n\n")[0])
+
+    @property
+    def examples(self) -> list[Any]:
+        """Values of such records."""
+        return [json.loads((EXAMPLES / f"{self.name}.json").read_text())]
+
+
+DIALECT = GenerateJsonSchema.schema_dialect
+EXAMPLES = Path(__file__).parent / "examples"
+_NAMES = {**members_of(EventType), **members_of(CommandType)}
 EVENTS = tuple(RecordType(name.value, model, "published") for name, model in DATA_OF.items())
 COMMANDS = tuple(RecordType(name.value, model, "accepted") for name, model in COMMAND_OF.items())
 STATUS = RecordType(STATUS_TYPE, MessageStatus, "published")
@@ -70,6 +91,19 @@ def _is_tag(schema: Any) -> bool:
     return bool(inner["type"] == "literal" and len(inner["expected"]) == 1)
 
 
+def _unstopped(text: str) -> str:
+    return text[0].lower() + text[1:].removesuffix(".") if text[1:2].islower() else text.removesuffix(".")
+
+
+def _name(part: JsonSchemaValue, name: str) -> None:
+    """Give what stands in the middle of a schema, and is no plain value, the name that a generator shall give it."""
+    branches = [branch for branch in part.get("anyOf", ()) if branch.get("type") != "null"]
+    if "enum" in part or len(branches) > 1:
+        part.setdefault("title", name)
+    elif len(branches) == 1:
+        _name(branches[0], name)
+
+
 class _Accepted(GenerateJsonSchema):
     """What others may write: as pydantic validates it."""
 
@@ -79,6 +113,22 @@ class _Accepted(GenerateJsonSchema):
     def field_is_required(self, field: _Field, total: bool) -> bool:
         # The tag of a union has a default for whoever builds the model, not for whoever writes the JSON.
         return _is_tag(field["schema"]) or super().field_is_required(field, total)
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        model = schema["cls"]
+        described = super().model_schema(schema)
+        meanings = fields_of(model)
+        names = {field.alias or name: name for name, field in model.model_fields.items()}
+        for name, part in described.get("properties", {}).items():
+            words = (meanings.get(names[name]), part.get("description"))
+            part["description"] = " ".join(filter(None, words))
+            _name(part, model.__name__ + "".join(word.capitalize() for word in name.split("_")))
+        return described
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        listed = super().enum_schema(schema)
+        meanings = [f"`{value}`: {_unstopped(text)}." for value, text in members_of(schema["cls"]).items()]
+        return {**listed, "description": " ".join((listed["description"], *meanings))}
 
     def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
         union = super().tagged_union_schema(schema)
@@ -116,18 +166,19 @@ class _Published(_Accepted):
 
 
 def json_schema(record: RecordType) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a record's value; unknown fields are allowed but in commands."""
+    """The JSON Schema (2020-12) of a record's value, complete in itself; unknown fields are allowed but in commands."""
     accepted = _Commanded if record in COMMANDS else _Accepted
     generator, mode = (_Published, "serialization") if record.direction == "published" else (accepted, "validation")
     schema = _of(record.model, generator, mode)
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": record.ce_type}
+    head = {"$schema": DIALECT, "title": record.title, "x-ce-type": record.ce_type}
+    return {**head, **schema, "title": record.title, "description": record.about, "examples": record.examples}
 
 
 def _of(model: type[BaseModel], generator: type[GenerateJsonSchema], mode: Any) -> dict[str, Any]:
     schema = model.model_json_schema(mode=mode, schema_generator=generator, by_alias=True)
     for part in (schema, *schema.get("$defs", {}).values()):
         if "description" in part:
-            part["description"] = " ".join(part["description"].split())
+            part["description"] = one_line(part["description"])
     return schema
 
 
@@ -135,3 +186,15 @@ def all_schemas() -> Iterator[tuple[RecordType, dict[str, Any]]]:
     """Every record type with its schema."""
     for record in ALL:
         yield record, json_schema(record)
+
+
+def answers(*models: type[BaseModel]) -> dict[str, Any]:
+    """Models of HTTP answers, and the types they are made of, for an OpenAPI document's `components/schemas`."""
+    found: dict[str, Any] = {}
+    for model in models:
+        schema = model.model_json_schema(
+            mode="serialization", schema_generator=_Published, ref_template="#/components/schemas/{model}"
+        )
+        found |= schema.pop("$defs", {})
+        found[model.__name__] = schema
+    return found

@@ -14,13 +14,17 @@ from asyncapi3 import AsyncAPI3
 from jsonschema import Draft202012Validator, FormatChecker
 
 from shared.contract import schemas
+from shared.contract.bundle import FILE
 from shared.contract.envelope import parse_type
 from shared.contract.publish_schemas import BASELINE, PUBLISHED, files
 from shared.contract.schemas import RecordType
 from shared.contract.topics import Topic, Topics
+from shared.contract.version import version
+from shared.contract.vocabularies import KEYWORD
 from tests.contract.additive import breaks
 
-EXAMPLES = Path(__file__).parent / "examples"
+GOLDENS = sorted(Path(__file__).parent.parent.glob("channels/*/inbound/*.events.json"))
+REPOSITORY = Path(__file__).parents[2]
 BY_NAME = {record.name: record for record in schemas.ALL}
 RECORDS = [pytest.param(record, id=record.name) for record in schemas.ALL]
 TOPICS = (*Topics().shared(), *Topics().of_channel("{channel}"))
@@ -57,7 +61,7 @@ def test_schema_is_valid_json_schema(record: RecordType) -> None:
     assert parse_type(record.ce_type) == (record.name, 1)
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(schemas.EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
 def test_example_fits_schema_and_model(path: Path) -> None:
     record = BY_NAME[path.stem]
     example = json.loads(path.read_text())
@@ -92,7 +96,7 @@ def _holds(value: Any, part: Any) -> bool:
     ],
 )
 def test_schema_refuses_a_spoilt_example(name: str, spoil: dict[str, Any]) -> None:
-    example = json.loads((EXAMPLES / f"{name}.json").read_text()) | spoil
+    example = json.loads((schemas.EXAMPLES / f"{name}.json").read_text()) | spoil
     assert not Draft202012Validator(schema_of(BY_NAME[name])).is_valid(example)
 
 
@@ -100,12 +104,135 @@ def test_goldens_fit_the_schemas() -> None:
     validators = {r.ce_type: Draft202012Validator(schema_of(r), format_checker=FormatChecker()) for r in schemas.ALL}
     wrong = [
         f"{path.name}: {error.json_path} {error.message}"
-        for path in sorted(EXAMPLES.parent.parent.glob("channels/*/inbound/*.events.json"))
+        for path in GOLDENS
         for event in json.loads(path.read_text())
         if event["type"] in validators and event["type"] != schemas.HEALTH.ce_type
         for error in validators[event["type"]].iter_errors(event["data"])
     ]
     assert wrong == []
+
+
+# --------------------------------------------------------------------------------- the contract explains itself
+
+
+def _parts(node: Any, path: str = "$") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema inside of a schema, with where it stands."""
+    yield path, node
+    for keyword in ("properties", "$defs"):
+        for name, inner in node.get(keyword, {}).items():
+            yield from _parts(inner, f"{path}/{keyword}/{name}")
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        for index, inner in enumerate(node.get(keyword, ())):
+            yield from _parts(inner, f"{path}/{keyword}/{index}")
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(node.get(keyword), dict):
+            yield from _parts(node[keyword], f"{path}/{keyword}")
+
+
+def _published_schemas() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in (*sorted((PUBLISHED / "schemas").glob("*.json")), PUBLISHED / FILE):
+        yield path.name, json.loads(path.read_text())
+    for name in ("asyncapi.yaml", "openapi.yaml"):
+        components = yaml.safe_load((PUBLISHED / name).read_text())["components"]
+        yield name, {"$defs": components["schemas"]}
+        for message, described in components.get("messages", {}).items():
+            yield f"{name}: {message}", described.get("headers", {})
+
+
+def test_every_property_is_described_and_nothing_is_anonymous() -> None:
+    """A schema in the middle of another that a generator makes a type of (an object, a choice) has a name."""
+    silent, anonymous = [], []
+    for file, schema in _published_schemas():
+        for path, part in _parts(schema):
+            silent += [f"{file} {path}: {n}" for n, p in part.get("properties", {}).items() if not p.get("description")]
+            branches = [b for b in (*part.get("anyOf", ()), *part.get("oneOf", ())) if b.get("type") != "null"]
+            makes_a_type = "properties" in part or len(part.get("enum", ())) > 1 or len(branches) > 1
+            if makes_a_type and not part.get("title"):
+                anonymous.append(f"{file} {path}")
+    assert (silent, anonymous) == ([], [])
+
+
+def the_bundle() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((PUBLISHED / FILE).read_text())
+    return loaded
+
+
+def test_titles_are_names() -> None:
+    types = the_bundle()["$defs"]
+    assert {name: part["title"] for name, part in types.items()} == {name: name for name in types}
+    assert {record.title for record in schemas.ALL} <= types.keys()
+    assert all(name.isidentifier() and name[0].isupper() for name in types)
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_the_bundle_says_what_the_schema_of_a_record_says(record: RecordType) -> None:
+    """By examples: every example fits both, and neither takes it without a required field or with a spoilt one."""
+    alone = Draft202012Validator(schema_of(record))
+    bundled = Draft202012Validator({**the_bundle(), "$ref": f"#/$defs/{record.title}"})
+    assert schema_of(record)["examples"]
+    for example in schema_of(record)["examples"]:
+        assert alone.is_valid(example)
+        assert bundled.is_valid(example)
+        for name in example:
+            for spoilt in ({n: v for n, v in example.items() if n != name}, {**example, name: ["?", {}]}):
+                assert alone.is_valid(spoilt) == bundled.is_valid(spoilt), name
+
+
+def test_preflight_takes_every_command_and_names_its_answers() -> None:
+    document = yaml.safe_load((PUBLISHED / "openapi.yaml").read_text())
+    post = document["paths"]["/v1/preflight"]["post"]
+    asked = post["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    requests = [document["components"]["schemas"][one["$ref"].rpartition("/")[2]] for one in asked]
+    assert {one["properties"]["type"]["enum"][0] for one in requests} == {record.name for record in schemas.COMMANDS}
+    assert document["openapi"].startswith("3.1")
+    assert "/v1/blobs/{key}" in document["paths"]
+
+
+# What the goldens make up to try what happens to words that nobody knows.
+MADE_UP = {"hologram", "planet", "bot_emeritus", "other", "interactive"}
+
+
+def test_words_of_ours_are_listed() -> None:
+    """What the channels say in fields with an open vocabulary stands in it."""
+    unlisted: set[str] = set()
+
+    def look(value: Any, part: dict[str, Any]) -> None:
+        while "$ref" in part:
+            part = types[part["$ref"].rpartition("/")[2]]
+        for branch in part.get("oneOf", ()):
+            found = types[branch["$ref"].rpartition("/")[2]]
+            if found["properties"]["kind"]["const"] == value.get("kind"):
+                part = found
+        if isinstance(value, str) and value not in part.get(KEYWORD, (value,)):
+            unlisted.add(value)
+        elif isinstance(value, dict):
+            for name, inner in value.items():
+                look(inner, part.get("properties", {}).get(name, {}))
+        elif isinstance(value, list):
+            for inner in value:
+                look(inner, part.get("items", {}))
+
+    types = the_bundle()["$defs"]
+    names = {record.ce_type: record.title for record in schemas.ALL}
+    for path in GOLDENS:
+        for event in json.loads(path.read_text()):
+            if event["type"] in names:
+                look(event["data"], types[names[event["type"]]])
+    assert unlisted <= MADE_UP
+    for title, name in (
+        ("MessageStatus", "why"),
+        ("ContactUpdated", "reason"),
+        ("UnsupportedContent", "reason"),
+        ("AccountNotice", "notice"),
+        ("SystemContent", "event"),
+    ):
+        assert types[title]["properties"][name][KEYWORD]
+
+
+def test_there_is_one_version_number() -> None:
+    documents = [yaml.safe_load((PUBLISHED / name).read_text()) for name in ("asyncapi.yaml", "openapi.yaml")]
+    headings = re.findall(r"^## (\d+\.\d+\.\d+)", (REPOSITORY / "CHANGELOG.md").read_text(), re.M)
+    assert {document["info"]["version"] for document in documents} == {version()} == {headings[0]}
 
 
 # ---------------------------------------------------------------------------------------------------- AsyncAPI
@@ -126,14 +253,15 @@ def test_asyncapi_is_a_valid_document(document: dict[str, Any]) -> None:
     assert AsyncAPI3.model_validate(document).asyncapi == "3.0.0"
 
 
-def test_every_reference_resolves(document: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["asyncapi.yaml", "openapi.yaml", FILE])
+def test_every_reference_resolves(name: str) -> None:
+    document = yaml.safe_load((PUBLISHED / name).read_text())
+    elsewhere = {"": document, f"./{FILE}": the_bundle()}
     for reference in _references(document):
-        if reference.startswith("#/"):
-            node = document
-            for step in reference[2:].split("/"):
-                node = node[step]
-        else:
-            assert (PUBLISHED / reference).is_file(), reference
+        file, _, path = reference.partition("#/")
+        node = elsewhere[file]
+        for step in path.split("/"):
+            node = node[step]
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
@@ -160,7 +288,7 @@ def test_every_record_type_is_on_a_topic(document: dict[str, Any]) -> None:
         for message in document["components"]["messages"].values()
         if "name" in message
     }
-    assert payloads == {record.ce_type: {"$ref": f"./schemas/{record.file_name}"} for record in schemas.ALL}
+    assert payloads == {record.ce_type: {"$ref": f"./{FILE}#/$defs/{record.title}"} for record in schemas.ALL}
 
 
 def test_operations_agree_with_who_writes_and_reads(document: dict[str, Any]) -> None:

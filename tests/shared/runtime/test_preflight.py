@@ -13,8 +13,10 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from jsonschema import Draft202012Validator
 
 from shared.channel import Failure, HealthChange
+from shared.contract import openapi
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.media.blobs import BlobsUnavailable
@@ -28,6 +30,20 @@ from tests.shared.runtime.world import ACCOUNT, CONVERSATION, Away, World, soon
 
 QUOTA = WINDOW.model_copy(update={"quota": 3, "templates_outside": True})
 TEMPLATE = {"kind": "template", "name": "t", "language": "en"}
+
+
+def _published_answers() -> dict[int, Draft202012Validator]:
+    """By status: what the OpenAPI document says of the answer."""
+    document = openapi.document()
+    responses = document["paths"]["/v1/preflight"]["post"]["responses"]
+    return {
+        int(status): Draft202012Validator({**document, **response["content"]["application/json"]["schema"]})
+        for status, response in responses.items()
+        if "content" in response
+    }
+
+
+PUBLISHED_ANSWER = _published_answers()
 
 
 class Asked:
@@ -46,6 +62,7 @@ class Asked:
         answer = await self._client.post("/v1/preflight", data=body)
         assert answer.status == status
         found: dict[str, Any] = await answer.json()
+        assert list(PUBLISHED_ANSWER[status].iter_errors(found)) == []
         return found
 
 
