@@ -1,4 +1,4 @@
-"""Writes `docs/refusals.md`: every code of an error with its sentence, and the sentences of the golden refusals.
+"""Writes `docs/refusals.md`: what the connectors' own refusals say, field by field and channel by channel.
 
 `make docs` runs it; `tests/test_refusals.py` fails where the document is not what it would write.
 """
@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared.contract.errors import ERRORS, error
 from shared.contract.sentences import INVALID
 from shared.policy.judge import CANNOT
 
@@ -17,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "refusals.md"
 _HEAD = """# What a refusal says
 
-Written by `make docs` from `shared/contract/errors.py`, `shared/contract/sentences.py`, `shared/policy/judge.py` and
-the golden files of the channels; do not edit it by hand.
+Written by `make docs` from `shared/contract/sentences.py`, `shared/policy/judge.py` and the golden files of the
+channels; do not edit it by hand. All codes and what they mean: [errors.md](errors.md).
 
 An error has a `code`, a `class` and a sentence (`detail`), often a `remedy`; where they are known the `field`, `limit`
 and `actual`, `allowed` (content kinds that would be accepted now) and `params` (what the sentence names). An inbox that
@@ -26,33 +25,25 @@ speaks another language translates by the code and these.
 """
 
 
-def _table(*columns: str) -> Iterator[str]:
-    yield _row(*columns)
+def table(*columns: str) -> Iterator[str]:
+    yield row(*columns)
     yield "|" + "---|" * len(columns)
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _codes() -> Iterator[str]:
-    yield from _table("code", "class", "sent again later, may succeed", "sentence", "with its figures", "remedy")
-    for code, fact in ERRORS.items():
-        figures = error(code, limit=10, actual=12).detail if fact.figures else ""
-        cells = (fact.sentence, figures, fact.remedy or "")
-        yield _row(f"`{code}`", fact.error_class, "yes" if fact.retryable else "no", *cells)
-
-
 def _unable() -> Iterator[str]:
-    yield from _table("`params.what`", "sentence, of a channel called Pigeon")
+    yield from table("`params.what`", "sentence, of a channel called Pigeon")
     for what, cannot in sorted(CANNOT.items()):
-        yield _row(f"`{what}`", f"Pigeon {cannot}.")
+        yield row(f"`{what}`", f"Pigeon {cannot}.")
 
 
 def _wrong() -> Iterator[str]:
-    yield from _table("sentence, behind the field", "kinds of mistake")
+    yield from table("sentence, behind the field", "kinds of mistake")
     for sentence in dict.fromkeys(INVALID.values()):
-        yield _row(sentence, ", ".join(f"`{kind}`" for kind, said in INVALID.items() if said == sentence))
+        yield row(sentence, ", ".join(f"`{kind}`" for kind, said in INVALID.items() if said == sentence))
 
 
 def examples() -> Iterator[tuple[str, dict[str, object], str]]:
@@ -68,17 +59,16 @@ def examples() -> Iterator[tuple[str, dict[str, object], str]]:
 
 
 def _shown() -> Iterator[str]:
-    yield from _table("channel", "code", "field", "sentence", "limit", "actual", "golden")
+    yield from table("channel", "code", "field", "sentence", "limit", "actual", "golden")
     for channel, refused, golden in examples():
         figures = [str(refused.get(name, "")) for name in ("limit", "actual")]
         field = f"`{refused['field']}`" if "field" in refused else ""
-        yield _row(channel, f"`{refused['code']}`", field, str(refused["detail"]), *figures, golden)
+        yield row(channel, f"`{refused['code']}`", field, str(refused["detail"]), *figures, golden)
 
 
 def document() -> str:
     """The whole document."""
     parts = [
-        ("## The codes", _codes()),
         ("## What a channel cannot do (`unsupported_by_channel`)", _unable()),
         ("## What is wrong with a field (`invalid_command`)", _wrong()),
         ("## Examples from the golden files", _shown()),

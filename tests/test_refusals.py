@@ -1,12 +1,26 @@
-"""The document of refusals is what the tables and the golden files say, with no word of a library."""
+"""The documents of errors and refusals are what the tables and the golden files say, with no word of a library."""
 
 from __future__ import annotations
 
-from tests.refusals import DOCUMENT, document, examples
+from types import ModuleType
+
+import pytest
+
+from shared.contract.errors import ERRORS, ErrorCode
+from tests import errors, refusals
+from tests.refusals import examples
 
 
-def test_the_document_is_fresh() -> None:
-    assert DOCUMENT.read_text() == document(), "make docs writes it anew"
+@pytest.mark.parametrize("made", [errors, refusals], ids=["errors", "refusals"])
+def test_the_document_is_fresh(made: ModuleType) -> None:
+    assert made.DOCUMENT.read_text() == made.document(), "make docs writes it anew"
+
+
+def test_the_table_names_every_parameter_of_a_refusal() -> None:
+    named = [(ERRORS[ErrorCode(str(refused["code"]))], refused.get("params")) for _, refused, _ in examples()]
+    given = [(set(params), {"channel", *fact.params}) for fact, params in named if isinstance(params, dict)]
+    assert any(len(names) > 1 for names, _ in given)
+    assert all(names <= known for names, known in given)
 
 
 def test_no_golden_refusal_has_a_librarys_words() -> None:

@@ -80,6 +80,7 @@ class ErrorFact(NamedTuple):
     sentence: str
     remedy: str | None = None
     figures: str | None = None  # the sentence where `limit` and `actual` are known
+    params: tuple[str, ...] = ()  # names in `params`, beside `channel`
 
 
 ERRORS: dict[ErrorCode, ErrorFact] = {
@@ -168,7 +169,11 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
         "The file has {actual} bytes; at most {limit} are taken.",
     ),
     ErrorCode.FILE_TYPE_UNSUPPORTED: ErrorFact(
-        ErrorClass.FILE, False, "The channel does not take files of this type.", "Send another format."
+        ErrorClass.FILE,
+        False,
+        "The channel does not take files of this type.",
+        "Send another format.",
+        params=("what", "taken"),
     ),
     ErrorCode.FILE_TYPE_MISMATCH: ErrorFact(ErrorClass.FILE, False, "The file is not what its name or type says."),
     ErrorCode.TOO_MANY_FILES: ErrorFact(
@@ -220,7 +225,9 @@ ERRORS: dict[ErrorCode, ErrorFact] = {
         ErrorClass.REPLY, False, "The message has not been sent yet.", "Try again once it is sent."
     ),
     ErrorCode.NOT_SENDABLE: ErrorFact(ErrorClass.COMMAND, False, "This is not for the contact and was not sent."),
-    ErrorCode.UNSUPPORTED_BY_CHANNEL: ErrorFact(ErrorClass.COMMAND, False, "The channel cannot do this."),
+    ErrorCode.UNSUPPORTED_BY_CHANNEL: ErrorFact(
+        ErrorClass.COMMAND, False, "The channel cannot do this.", params=("what",)
+    ),
     ErrorCode.INVALID_COMMAND: ErrorFact(ErrorClass.COMMAND, False, "The command is not valid."),
     ErrorCode.INTERNAL: ErrorFact(ErrorClass.INTERNAL, True, "The connector failed; the failure has been recorded."),
 }
