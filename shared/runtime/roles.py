@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 from aiohttp import web
 
-from shared.channel import Account, Channel, Event, KeepsRaw, Parses, Pulls
+from shared.channel import Account, Channel, Event, KeepsRaw, Parses, Pulls, RawItem
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
 from shared.media.fetch import UrlFetcher
@@ -47,7 +47,9 @@ from shared.runtime.outbound.queue import CommandQueue
 from shared.runtime.outbound.reading import Reader
 from shared.runtime.outbound.sending import Sender
 from shared.runtime.outbound.typing_indicator import TypingIndicator
+from shared.runtime.reporting import by_account
 from shared.runtime.reporting.identity import Identities
+from shared.runtime.reporting.rhythm import Rhythms
 from shared.runtime.reporting.statuses import StatusBook
 from shared.runtime.settings import DeliverSettings, Role, WorkerSettings
 from shared.runtime.waiting.lanes import account_called, is_typing, lane_of, outage_group
@@ -92,7 +94,10 @@ class Common:
         self.health = AccountsHealth(self.name, accounts, stream, topics, self.rates)
         self.dead = DeadLetters(stream, lambda _: topics.deadletter(self.name), store_body=body_store(blobs))
         keeps_raw = isinstance(channel, KeepsRaw)
-        self.writer = RawWriter(self.name, stream, topics, blobs, self.dead, keeps_raw=keeps_raw)
+        self.rhythms = Rhythms(
+            self.name, by_account.labels[self.name], lambda name: accounts.served(name) is not None, clock
+        )
+        self.writer = RawWriter(self.name, stream, topics, blobs, self.dead, keeps_raw=keeps_raw, heard=self._heard)
         self.identities = Identities(self.name, store)
         self.book = StatusBook(channel.capabilities, stream, store, topics, self.identities)
         self.fetcher = UrlFetcher(allow_private=fetch_private)
@@ -100,6 +105,13 @@ class Common:
         self.workers = Workers(quick=sizes.quick, slow=sizes.slow)
         self.processor = Processor(blobs, self.workers)
         self.preparer = Preparer(blobs, self.fetcher, channel, self.processor)
+
+    def _heard(self, items: Sequence[RawItem]) -> None:
+        """Whose items they are, is alive; that of many items of one account is known from the first."""
+        named = {(item.account_id, item.external_id) for item in items}
+        for account_id in {name for pair in named for name in self.accounts.names_of(*pair)}:
+            by_account.heard(self.name, account_id)
+            self.rhythms.heard(account_id)
 
     async def close(self) -> None:
         await self.fetcher.close()

@@ -13,6 +13,7 @@ from shared.stream.ephemeral import EphemeralRecords
 from shared.stream.errors import LogUnavailable, NotNow
 from shared.stream.lanes import Handler, Observe, PartitionLanes, Work
 from shared.stream.log import Log, Rebalanced
+from shared.stream.progress import Progress
 from shared.stream.records import Partition, Record
 from shared.stream.waves import Wave, Waves
 
@@ -156,6 +157,7 @@ class Dispatcher:
             group, topics, instance_id=instance_id, on_assigned=self._assigned, on_revoked=self._revoked
         )
         self._shares: dict[tuple[str, int], PartitionLanes] = {}
+        self.progress = Progress(self._consumer, self._shares)
         self._generation = 0
         self._committing = asyncio.Lock()
         self._stopping = False

@@ -137,6 +137,20 @@ class KafkaConsumer:
         except (KafkaError, TimeoutError) as error:
             raise LogUnavailable(type(error).__name__) from error
 
+    async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        if not partitions:
+            return {}
+        consumer = self._started()
+        try:
+            async with asyncio.timeout(self._patience):
+                listed = await consumer.end_offsets([TopicPartition(*partition) for partition in partitions])
+                # As in `_ends`: what a fetch has said may be more.
+                return {Partition(*key): max(end, consumer.highwater(key) or 0) for key, end in listed.items()}
+        except IllegalStateError:
+            return {}  # given up meanwhile
+        except (KafkaError, TimeoutError) as error:
+            raise LogUnavailable(type(error).__name__) from error
+
     def wake(self) -> None:
         self._woken.set()
 

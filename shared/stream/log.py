@@ -75,6 +75,9 @@ class LogConsumer(Protocol):
     async def position(self, partition: Partition) -> int:
         """The next offset `poll` will give of an assigned partition."""
 
+    async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """The offset that the next record of each partition will get. Raises LogUnavailable."""
+
     def wake(self) -> None:
         """End the running (or the next) poll at once: the caller wants to name other partitions."""
 

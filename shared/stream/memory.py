@@ -247,6 +247,9 @@ class MemoryConsumer:
     async def position(self, partition: Partition) -> int:
         return self._places[partition]
 
+    async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        return {key: len(self._group.log._partitions(key.topic)[key.number]) for key in partitions}
+
     def wake(self) -> None:
         self._woken.set()
 

@@ -240,6 +240,11 @@ class Parking:
     def __len__(self) -> int:
         return len(self._parked)
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """Unix milliseconds of the oldest record, None without one; what waits `beside` wishes to, and is left out."""
+        return min((parked.record.timestamp_ms for parked in self._parked.values() if not parked.beside), default=None)
+
     def has_room(self, partition: int) -> bool:
         """It holds fewer than `capacity`: more of it may be read."""
         return self._counts[partition] < self._capacity

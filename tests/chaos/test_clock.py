@@ -33,7 +33,7 @@ async def test_a_clock_is_ten_minutes_off_on_one_replica(world: World, name: str
     async with flowing(channel) as load:
         pass
     result = load.result()
-    by_the_one = await channel.service.metric(replica, "events_total")
+    by_the_one = await channel.service.metric(replica, "connector_events_total")
     measured(**numbers(result), events_published_by_the_one=round(by_the_one))
     assert by_the_one > 0
     assert result.uncertain == 0

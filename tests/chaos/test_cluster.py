@@ -53,7 +53,7 @@ async def test_two_of_three_brokers_are_gone_for_thirty_seconds(world: World, na
     result.assert_exact()
     replica = channel.service.replicas[0]
     await eventually_ready(channel)
-    assert await channel.service.metric(replica, "topic_missing") == 0
+    assert await channel.service.metric(replica, "connector_topic_missing") == 0
 
 
 async def too_few(channel: ChannelUnderTest) -> int:

@@ -134,7 +134,10 @@ async def eventually_sealed(channel: ChannelUnderTest) -> None:
     for one in channel.service.replicas:
         for _ in range(500):
             async with channel.service.session.get(f"{one.url}/metrics") as answer:
-                if f'account_records{{channel="{channel.name}",standing="sealed"}} 1.0' in await answer.text():
+                if (
+                    f'connector_account_records{{channel="{channel.name}",standing="sealed"}} 1.0'
+                    in await answer.text()
+                ):
                     break
             await asyncio.sleep(0.02)
         else:

@@ -65,8 +65,8 @@ async def test_what_is_too_large_is_told_all_the_same(world: World, name: str) -
     assert any("shortened" in event.data for event in received)
     await eventually(lambda: len(channel.inbound.of(other.conversation_id, "message.received")) == 2 + len(texts))
     assert set(channel.service.balancer.answers) == {200}
-    assert await channel.service.metric(replica, "records_too_large_total") > 0
-    assert await channel.service.metric(replica, "producer_renewals_total") == 0
+    assert await channel.service.metric(replica, "connector_records_too_large_total") > 0
+    assert await channel.service.metric(replica, "connector_producer_renewals_total") == 0
 
     (sent,) = await channel.sends(person, "an ordinary answer")
     assert sent["state"] in SENT

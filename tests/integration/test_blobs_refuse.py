@@ -112,7 +112,7 @@ async def test_nothing_ends_while_s3_refuses(opened: Opened, mode: str) -> None:
             for name, (channel, person) in everybody.items():
                 await missing(channel, ["blobs"], 20)
                 await eventually(lambda n=name: _last(lines, n) == "dependency_away", 10, what=name)
-                assert await channel.service.metric("dependency_up", channel=name, dependency="blobs") == 0
+                assert await channel.service.metric("connector_dependency_up", channel=name, dependency="blobs") == 0
                 assert channel.statuses.ended(commands[name][0].id) is None
                 assert commands[name][1].text not in channel.texts(person)
         await _everything_came_once(everybody, commands)

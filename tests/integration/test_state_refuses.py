@@ -90,7 +90,7 @@ async def _waits_and_goes_on(world: Inside, everybody: Everybody, fault: Fault, 
                 assert channel.statuses.ended(commands[name].id) is None
                 assert commands[name].text not in channel.texts(person)
                 await eventually(lambda n=name: _said(lines, n), 10, what=name)
-                assert await channel.service.metric("dependency_up", channel=name, dependency="state") == 0
+                assert await channel.service.metric("connector_dependency_up", channel=name, dependency="state") == 0
         for channel, _ in everybody.values():
             await missing(channel, [], 10)
         await _everything_came_once(everybody, commands)
@@ -137,5 +137,8 @@ async def _everything_came_once(everybody: Everybody, commands: dict[str, Comman
 
 async def _failures(everybody: Everybody) -> float:
     """How often a record has failed: after five times it is a dead letter, however short the outage."""
-    counts = [await c.service.metric("records_total", channel=n, outcome="retried") for n, (c, _) in everybody.items()]
+    counts = [
+        await c.service.metric("connector_records_total", channel=n, outcome="retried")
+        for n, (c, _) in everybody.items()
+    ]
     return sum(counts)

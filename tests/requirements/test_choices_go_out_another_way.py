@@ -66,7 +66,7 @@ async def test_what_nobody_reads_is_counted_by_kind(whatsapp: Channel) -> None:
     account = await whatsapp.account()
 
     async def counted() -> float:
-        return await whatsapp.service.metric("left_out_items_total", channel="whatsapp", kind="calls")
+        return await whatsapp.service.metric("connector_left_out_items_total", channel="whatsapp", kind="calls")
 
     before = await counted()
     call = {"id": "wacid.1", "from": "4915112340078", "event": "connect", "timestamp": "1795341600"}

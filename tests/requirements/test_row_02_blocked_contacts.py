@@ -34,10 +34,10 @@ async def test_with_flag_all_of_them_arrive_flagged(channel: Channel) -> None:
 
 async def test_with_drop_none_arrives_and_all_are_counted(channel: Channel) -> None:
     account = await _account_that_blocks(channel, "drop")
-    dropped = await channel.service.metric("blocked_dropped_total", channel=channel.name)
+    dropped = await channel.service.metric("connector_blocked_dropped_total", channel=channel.name)
     for number in range(MESSAGES):
         await channel.webhook(account, channel.provider.wrote(account, Said(1, 200 + number, f"again {number}")))
     await channel.webhook(account, channel.provider.wrote(account, Said(2, 300, "somebody else")))
     await channel.inbound.one(conversation_of(channel.provider, account, 2), lambda seen: True)
-    await channel.metric_reaches("blocked_dropped_total", dropped + MESSAGES)
+    await channel.metric_reaches("connector_blocked_dropped_total", dropped + MESSAGES)
     assert [seen.text for seen in channel.of(account)] == ["hello", "somebody else"]

@@ -43,7 +43,7 @@ async def test_two_hundred_unknown_types_are_two_hundred_placeholders(channel: C
     assert len(channel.dead.all) == dead
     for name in rng.sample(names, 10):
         labels = {"channel": channel.name, "type": name}
-        assert await channel.service.metric("unsupported_messages_total", **labels) == 1
+        assert await channel.service.metric("connector_unsupported_messages_total", **labels) == 1
 
 
 async def test_what_the_provider_keeps_to_itself_is_unsupported_with_a_reason(whatsapp: Channel) -> None:

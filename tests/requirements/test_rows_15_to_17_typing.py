@@ -79,7 +79,7 @@ async def test_a_command_becomes_a_call_within_three_tenths_of_a_second(channel:
 
 async def test_an_old_command_is_dropped_and_counted(channel: Channel) -> None:
     person = await _person(channel)
-    before = await channel.service.metric("typing_dropped_total", channel=channel.name, reason="stale")
+    before = await channel.service.metric("connector_typing_dropped_total", channel=channel.name, reason="stale")
     await channel.queued(5.5, person, "typing.start")
     await eventually_metric(channel, before + 1)
     (status,) = await channel.sends(person, "hello")
@@ -89,7 +89,9 @@ async def test_an_old_command_is_dropped_and_counted(channel: Channel) -> None:
 
 async def eventually_metric(channel: Channel, value: float) -> None:
     async with asyncio.timeout(5):
-        while await channel.service.metric("typing_dropped_total", channel=channel.name, reason="stale") < value:
+        while (
+            await channel.service.metric("connector_typing_dropped_total", channel=channel.name, reason="stale") < value
+        ):
             await asyncio.sleep(0.01)
 
 
@@ -128,10 +130,13 @@ async def test_whatsapp_needs_something_to_hang_typing_on(whatsapp: Channel) -> 
     """Its indicator belongs to a received message: without one there is no call, and no error."""
     account = await whatsapp.account()
     stranger = Person(account, None, f"whatsapp:{account.id}:DE.000000000099")
-    before = await whatsapp.service.metric("typing_dropped_total", channel="whatsapp", reason="no_inbound")
+    before = await whatsapp.service.metric("connector_typing_dropped_total", channel="whatsapp", reason="no_inbound")
     await whatsapp.command(stranger, "typing.start")
     async with asyncio.timeout(5):
-        while await whatsapp.service.metric("typing_dropped_total", channel="whatsapp", reason="no_inbound") == before:
+        while (
+            await whatsapp.service.metric("connector_typing_dropped_total", channel="whatsapp", reason="no_inbound")
+            == before
+        ):
             await asyncio.sleep(0.01)
     assert whatsapp.asked(account) == []
 

@@ -36,7 +36,11 @@ NOTE = {"message_id": "a1@mail.example", "references": "root@mail.example"}
 
 def planned(content: dict[str, Any], thread: dict[str, str] | None = None, **data: Any) -> dict[str, Any]:
     """The parameters of a mail's call."""
-    command = {"conversation_id": "email:mail_1:p-6a1f0c2b9d8e7f60514233445566aa", "account_id": "mail_1", "content": {"kind": "email", **content}}
+    command = {
+        "conversation_id": "email:mail_1:p-6a1f0c2b9d8e7f60514233445566aa",
+        "account_id": "mail_1",
+        "content": {"kind": "email", **content},
+    }
     context = {"address": {"email": CONTACT}, "external_id": "support@acme.example", "thread": thread or {}}
     [made] = offline.plan(goldens.channel("email"), {"data": {**command, **data}, "context": context})
     found: dict[str, Any] = made["params"]

@@ -34,6 +34,7 @@ class HealthChecks:
     """
 
     def __init__(self, channel: str) -> None:
+        self._channel = channel
         self._dependencies = Dependencies(channel)
         self._checks: dict[str, Check] = {}
         self._warnings: list[Callable[[], Sequence[str]]] = []
@@ -43,6 +44,7 @@ class HealthChecks:
     def require(self, name: str, check: Check) -> None:
         """Ready only while `check` answers true, or names nothing that is missing."""
         self._checks[name] = check
+        metrics.READY.labels(self._channel, name).set(0)
 
     def warn(self, about: Callable[[], Sequence[str]]) -> None:
         """Said on `/readyz`, and no reason to be left alone."""
@@ -65,6 +67,8 @@ class HealthChecks:
         """Names of the dependencies that are away: all are asked at once, and have `CHECK_SECONDS` to answer."""
         found = await asyncio.gather(*(_trouble(name, check) for name, check in self._checks.items()))
         absent = [what for trouble in found for what in trouble]
+        for name, trouble in zip(self._checks, found, strict=True):
+            metrics.READY.labels(self._channel, name).set(not trouble)
         if not self.accepting:  # what a start waits for has log lines of its own
             return ["accepting", *absent]
         for name, trouble in zip(self._checks, found, strict=True):

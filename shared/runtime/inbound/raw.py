@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
@@ -38,13 +38,26 @@ class RawRecord:
     app: str | None
 
 
+def _unheard(_: Sequence[RawItem]) -> None:
+    pass
+
+
 class RawWriter:
     """Puts items on the raw topic and returns when they are durable."""
 
     def __init__(
-        self, channel: str, log_: Log, topics: Topics, blobs: Blobs, dead: DeadLetters, *, keeps_raw: bool = False
+        self,
+        channel: str,
+        log_: Log,
+        topics: Topics,
+        blobs: Blobs,
+        dead: DeadLetters,
+        *,
+        keeps_raw: bool = False,
+        heard: Callable[[Sequence[RawItem]], None] = _unheard,
     ) -> None:
-        """`keeps_raw`: bodies are in the blob store, whatever their size (`KeepsRaw`)."""
+        """`keeps_raw`: bodies are in the blob store, whatever their size (`KeepsRaw`). `heard` is called with what has
+        come, before it is written: its accounts are not silent, although Kafka may be away."""
         self._channel = channel
         self._keeps_raw = keeps_raw
         self._log = log_
@@ -52,6 +65,7 @@ class RawWriter:
         self._store_body = body_store(blobs)
         self._dead = dead
         self._items = metrics.RAW_ITEMS.labels(channel)
+        self._heard = heard
 
     async def write(
         self, items: Sequence[RawItem], traceparent: str | None = None, *, received_at: datetime | None = None
@@ -60,6 +74,7 @@ class RawWriter:
 
         Raises LogUnavailable: the provider keeps the message then.
         """
+        self._heard(items)
         trace = (traceparent_of(traceparent) or new_traceparent()).encode()
         received = b"%d" % (time() * 1000 if received_at is None else round(received_at.timestamp() * 1000))
         headers = [_headers(item, received, trace) for item in items]

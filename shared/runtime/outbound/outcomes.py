@@ -18,10 +18,11 @@ from shared.contract.statuses import MessageStatus, Part, State
 from shared.policy import words
 from shared.policy.conversation import Conversation
 from shared.policy.windows import quota_of, rule_for
+from shared.runtime import metrics
 from shared.runtime.accounts.health import AccountsHealth
 from shared.runtime.outbound.commands import Job
 from shared.runtime.outbound.names import Names
-from shared.runtime.reporting import ledger
+from shared.runtime.reporting import by_account, ledger
 from shared.runtime.reporting.ledger import CallEntry
 from shared.runtime.reporting.statuses import About, StatusBook, contract_error, is_message
 from shared.runtime.reporting.threads import Threads
@@ -140,6 +141,7 @@ class Outcomes:
             await self._book.apply_early(job.account.record, about, ref, waiting)
         if step.of:
             self._sent(job.conversation_id)
+            by_account.sent(self._name, job.account.account_id, len(step.parts))
         await self._keep_thread(step, refs)
         if counted:
             await self._book.feed(job.account.record, job.conversation_id)
@@ -325,6 +327,9 @@ class Outcomes:
             roll = ledger.rollup(entries, max(step.of, 1))
             told = [status.model_copy(update={"rollup": roll}) for status in told]
         await self._book.publish_all(told, step.job.traceparent)
+        if told:
+            method, seconds = step.call.method or "none", time() - step.job.record.timestamp_ms / 1000
+            metrics.COMMAND_SECONDS.labels(self._name, method, told[0].state).observe(max(0.0, seconds))
 
     async def _settle(self, step: Step, settlement: Settlement) -> Fields:
         return await self._store.settle(step.job.conversation_id, step.job.command.command_id, settlement)

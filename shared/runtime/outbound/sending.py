@@ -40,7 +40,7 @@ from shared.runtime.outbound.commands import Job
 from shared.runtime.outbound.outcomes import Outcomes, Step, now_ms
 from shared.runtime.outbound.pacing import Pacer, TooFar
 from shared.runtime.outbound.queue import Park
-from shared.runtime.reporting import ledger
+from shared.runtime.reporting import by_account, ledger
 from shared.runtime.reporting.ledger import CallEntry
 from shared.runtime.reporting.statuses import About, correlation
 from shared.runtime.waiting.outages import Held, Outages
@@ -211,6 +211,7 @@ class Sender:
             except ProviderError as refused:
                 failure = refused.failure
                 metrics.PROVIDER_CODES.labels(self._name, failure.provider_code or "", failure.code).inc()
+                by_account.refused(self._name, step.job.account.account_id)
                 if not failure.certain:
                     return await self._uncertain(step, failure, began)
                 await self._put_off(step, failure)

@@ -6,9 +6,9 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 
 import structlog
 
@@ -35,6 +35,7 @@ from shared.runtime.process.connections import (
     topic_specs,
 )
 from shared.runtime.process.topic_watch import TopicWatch
+from shared.runtime.reporting.rhythm import CHECK_SECONDS, Rhythms
 from shared.runtime.roles import Common, DeliverRole, IngressRole, MediaRole, NormaliseRole, PullRole, Reading
 from shared.runtime.settings import (
     HttpSettings,
@@ -46,7 +47,7 @@ from shared.state.client import Client
 from shared.state.store import Store
 from shared.stream.deadletter import Brake
 from shared.stream.dispatcher import Dispatcher
-from shared.stream.errors import RecordTooLarge
+from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.records import Record
 from shared.stream.table import Table
 
@@ -77,6 +78,11 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+def _age(since_ms: int | None) -> float:
+    """Seconds since then, 0 when there is no such time."""
+    return 0.0 if since_ms is None else max(0.0, time() - since_ms / 1000)
+
+
 class Service:
     """A channel with everything around it. `run` returns when it was asked to stop; it raises what killed it."""
 
@@ -85,6 +91,7 @@ class Service:
         self._name = channel.capabilities.channel
         self._config = config
         self._roles = frozenset(config.service.roles)
+        metrics.begin(self._name, self._roles)
         self._stop = asyncio.Event()
         self._checks = HealthChecks(self._name)
         self._dispatchers: dict[str, Dispatcher] = {}
@@ -187,6 +194,7 @@ class Service:
             await self._channel.listen(self._door)
         self._checks.accepting = True
         self._spawn(self._checks.keep_watch(), stack)
+        self._spawn(self._keep_watch(common.rhythms), stack)
         if Role.INGRESS in self._roles:
             self._spawn(self._register_webhooks(accounts), stack)
 
@@ -239,6 +247,18 @@ class Service:
             metrics.STALLED.labels(self._name, role, why).set(now.get((role, why), 0))
         for role, dispatcher in self._dispatchers.items():
             metrics.OPEN_RECORDS.labels(self._name, role).set(dispatcher.open_records)
+            metrics.OLDEST_OPEN.labels(self._name, role).set(_age(dispatcher.progress.oldest_ms))
+        for role, parked in self._parked.items():
+            metrics.OLDEST_PARKED.labels(self._name, role).set(_age(parked.oldest_ms))
+
+    async def _keep_watch(self, rhythms: Rhythms) -> None:
+        """What the broker has to be asked for, and who is silent; until cancelled."""
+        while True:
+            rhythms.check()
+            for role, dispatcher in self._dispatchers.items():
+                with suppress(LogUnavailable):
+                    metrics.CONSUMER_LAG.labels(self._name, role).set(await dispatcher.progress.lag())
+            await asyncio.sleep(CHECK_SECONDS)
 
     async def _listen(self, common: Common, delivering: DeliverRole | None, stack: AsyncExitStack) -> Server:
         def measure() -> None:

@@ -21,7 +21,7 @@ from shared.contract.topics import Topics
 from shared.policy import words
 from shared.policy.conversation import flags, from_fields
 from shared.runtime import metrics
-from shared.runtime.reporting import ledger
+from shared.runtime.reporting import by_account, ledger
 from shared.runtime.reporting.feed import StateFeed
 from shared.runtime.reporting.identity import Identities
 from shared.runtime.reporting.publish import enqueue, event_envelope, publish, state_of_all, status_record
@@ -137,6 +137,8 @@ class StatusBook:
         envelope = status_record(status, traceparent)
         code = status.error.code if status.error else ""
         metrics.STATUSES.labels(self._channel, status.state, code).inc()
+        if code == ErrorCode.WINDOW_CLOSED:
+            by_account.window_closed(self._channel, status.account_id)
         return await enqueue(self._log, self._topic, envelope)
 
     async def publish_all(self, statuses: Sequence[MessageStatus], traceparent: str | None = None) -> None:

@@ -80,6 +80,11 @@ class ParkedRecords:
         """The partitions of which no more is read, because too much of them waits."""
         return self._parking.full
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """Unix milliseconds of the oldest record, None without one: see `Parking.oldest_ms`."""
+        return self._parking.oldest_ms
+
     def has_room(self, partition: Partition) -> bool:
         return self._parking.has_room(partition.number)
 

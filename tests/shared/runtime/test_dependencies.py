@@ -14,7 +14,7 @@ from tests.shared.runtime.plain_channel import CHANNEL
 
 
 def up(name: str) -> float | None:
-    return metrics.REGISTRY.get_sample_value("dependency_up", {"channel": CHANNEL, "dependency": name})
+    return metrics.REGISTRY.get_sample_value("connector_dependency_up", {"channel": CHANNEL, "dependency": name})
 
 
 def test_it_is_said_once_that_it_goes_and_once_that_it_is_back(clock: Clock) -> None:

@@ -379,7 +379,7 @@ async def test_a_blocked_contact_is_flagged_or_dropped_as_the_account_says(make_
         await world.receive(item(id=str(n)), item(id=str(n), account="acc_2"), item(id=str(n), account="acc_2"))
     found = await world.events()
     assert [(data["account_id"], data["contact_blocked"]) for _, data in found] == [("acc_1", True)] * 3
-    assert _count("blocked_dropped_total") == 3
+    assert _count("connector_blocked_dropped_total") == 3
 
 
 async def test_an_unblocked_contact_arrives_unflagged(make_world: MakeWorld) -> None:
@@ -406,8 +406,8 @@ _BEFORE: dict[str, float] = {}
 def _remember_counters() -> None:
     from shared.runtime import metrics
 
-    _BEFORE["blocked_dropped_total"] = (
-        metrics.REGISTRY.get_sample_value("blocked_dropped_total", {"channel": CHANNEL}) or 0
+    _BEFORE["connector_blocked_dropped_total"] = (
+        metrics.REGISTRY.get_sample_value("connector_blocked_dropped_total", {"channel": CHANNEL}) or 0
     )
 
 

@@ -195,7 +195,14 @@ async def test_from_webhook_to_event_and_from_command_to_status(
         (capabilities,) = await running.values(TOPICS.capabilities, 1)
         assert capabilities["account_id"] == "acc_1"
         _, exposed = await running.get("/metrics")
-        assert 'records_total{channel="plain",outcome="handled",role="deliver"}' in exposed
+        assert 'connector_records_total{channel="plain",outcome="handled",role="deliver"}' in exposed
+        assert 'connector_ready{channel="plain",dependency="state"} 1.0' in exposed
+        assert 'connector_account_last_webhook_timestamp_seconds{account="acc_1",channel="plain"} 1' in exposed
+        await running.until_measured('connector_consumer_lag{channel="plain",role="deliver"}', 0)
+        measured = await running.metrics()
+        assert measured['connector_account_sends_total{account="acc_1",channel="plain"}'] > 0
+        accepted = [name for name in measured if name.startswith("connector_command_seconds_count{")]
+        assert any('outcome="sent"' in name for name in accepted)
     assert channel.running is False
 
 
@@ -352,9 +359,9 @@ async def test_a_stalled_poll_loop_is_seen(
 async def test_metrics_say_what_waits_for_what_and_which_table_records_are_no_use(
     log: MemoryLog, configure: Callable[..., ServiceConfig]
 ) -> None:
-    waiting = f'stalled_lanes{{channel="{CHANNEL}",reason="account_sealed",role="deliver"}}'
-    still_open = f'open_records{{channel="{CHANNEL}",role="deliver"}}'
-    rejected = f'rejected_table_records_total{{channel="{CHANNEL}",topic="{TOPICS.accounts}"}}'
+    waiting = f'connector_stalled_lanes{{channel="{CHANNEL}",reason="account_sealed",role="deliver"}}'
+    still_open = f'connector_open_records{{channel="{CHANNEL}",role="deliver"}}'
+    rejected = f'connector_rejected_table_records_total{{channel="{CHANNEL}",topic="{TOPICS.accounts}"}}'
     async with started(PlainChannel(), configure(), log) as running:
         before = (await running.metrics()).get(rejected, 0)
         await log.send(TOPICS.accounts, b"acc_2", b"nonsense")

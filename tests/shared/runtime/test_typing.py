@@ -50,7 +50,10 @@ def _shown_at_least(world: World, times: int) -> bool:
 
 
 def dropped(reason: str) -> float:
-    return metrics.REGISTRY.get_sample_value("typing_dropped_total", {"channel": "plain", "reason": reason}) or 0.0
+    return (
+        metrics.REGISTRY.get_sample_value("connector_typing_dropped_total", {"channel": "plain", "reason": reason})
+        or 0.0
+    )
 
 
 async def test_it_is_shown_at_once_and_renewed_until_it_stops(world: World) -> None:

@@ -159,7 +159,7 @@ async def test_too_much_parked_of_a_partition_stops_the_reading_of_this_one_only
 
     def full_partitions() -> float | None:
         labels = {"channel": CHANNEL, "role": "deliver"}
-        return metrics.REGISTRY.get_sample_value("parking_full_partitions", labels)
+        return metrics.REGISTRY.get_sample_value("connector_parking_full_partitions", labels)
 
     elsewhere = {"account_id": "acc_2", "workspace_id": "ws_2"}
     world.process.parking._capacity = 3
@@ -227,7 +227,7 @@ async def test_a_removed_record_of_health_is_forgotten_and_only_ours_was_counted
     health = world.process.health
 
     def counted(state: Health) -> float:
-        return metrics.REGISTRY.get_sample_value("accounts", {"channel": CHANNEL, "health": state}) or 0.0
+        return metrics.REGISTRY.get_sample_value("connector_accounts", {"channel": CHANNEL, "health": state}) or 0.0
 
     before = {state: counted(state) for state in Health}
     health.apply(b"of-another-channel", None)

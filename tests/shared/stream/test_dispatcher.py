@@ -253,3 +253,24 @@ async def test_a_fatal_error_surfaces_and_commits_nothing_of_it(log: Log, unique
     with pytest.raises(BrakePulled):
         await dispatcher(log, group, name, work).run()
     assert (await committed_rest(log, group, name))[0] == b"1"
+
+
+@memory_and_kafka
+async def test_how_far_it_is_can_be_asked(log: Log, unique: Unique) -> None:
+    name, group = await topic(log, unique("progress"), 2), unique("group")
+    await fill(log, name, [(b"k%d" % n, b"%d" % n) for n in range(30)])
+    gate, seen = asyncio.Event(), Seen()
+
+    async def wait(record: Record) -> None:
+        await gate.wait()
+        await seen(record)
+
+    async with dispatcher(log, group, name, wait) as reader:
+        await eventually(lambda: reader.open_records == 30)
+        assert await reader.progress.lag() == 30
+        oldest = [record.timestamp_ms for n in range(2) async for record in log.read_partition(name, n)]
+        assert reader.progress.oldest_ms == min(oldest)
+        gate.set()
+        await eventually(lambda: len(seen) == 30 and not reader.open_records)
+        assert await reader.progress.lag() == 0
+        assert reader.progress.oldest_ms is None
