@@ -17,6 +17,10 @@ RUN test "$VIDEO" = no || (uv export --frozen --no-default-groups --package chan
 ARG MSK=no
 RUN test "$MSK" = no || (uv export --frozen --no-default-groups --package channel-connectors --extra msk \
         --no-emit-workspace -o /tmp/msk.txt && uv pip install -r /tmp/msk.txt)
+# What sends spans to a collector (`TRACING_ENDPOINT`).
+ARG TRACING=yes
+RUN test "$TRACING" = no || (uv export --frozen --no-default-groups --package channel-connectors --extra tracing \
+        --no-emit-workspace -o /tmp/tracing.txt && uv pip install -r /tmp/tracing.txt)
 COPY shared/ shared/
 COPY services/__init__.py services/
 COPY services/${CHANNEL}/ services/${CHANNEL}/
