@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
+import orjson
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import Processor
+
+from shared.contract.ids import split_conversation_id
+from shared.state.keys import digest
+from shared.stream.records import Record
 
 MASK = "***"
 _SECRET_FIELDS = re.compile(r"token|secret|password|authorization|credential|sealed|api_key|cookie", re.IGNORECASE)
@@ -25,6 +31,63 @@ _PATTERNS = (
     re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+"),  # addresses
 )
 _SMALLEST_ID = 100_000_000  # numbers beyond it may be somebody's
+
+
+_TAKEN_UP: ContextVar[Record | None] = ContextVar("taken_up", default=None)
+_LARGEST_LOOK = 64 * 1024  # bytes of a command that is looked into for its id
+
+
+def about(record: Record) -> None:
+    """From now on, every line of this task, and of those it starts, says which record it is about."""
+    _TAKEN_UP.set(record)
+
+
+def _add_record(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Account, conversation (a digest, as in the state store's keys), id and trace of the record in hand."""
+    record = _TAKEN_UP.get()
+    if record is not None:
+        for name, value in _facts(record).items():
+            event.setdefault(name, value)
+    return event
+
+
+def _facts(record: Record) -> dict[str, str]:
+    headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    facts: dict[str, str] = {}
+    if account_id := headers.get("account_id"):
+        facts["account_id"] = account_id
+    if record.key is not None:
+        key = record.key.decode("utf-8", "replace")
+        facts["conversation"] = f"c{digest(key)}"
+        with suppress(ValueError):
+            facts.setdefault("account_id", split_conversation_id(key)[1])
+    if event_id := headers.get("ce_id") or _command_id(record, headers):
+        facts["id"] = event_id
+    if trace := headers.get("traceparent"):
+        facts["trace_id"] = trace[3:35]
+    return facts
+
+
+def _command_id(record: Record, headers: Mapping[str, str]) -> str | None:
+    """What names a command that came without `ce_id`."""
+    if "ce_type" not in headers or record.value is None or len(record.value) > _LARGEST_LOOK:
+        return None
+    try:
+        document = orjson.loads(record.value)
+    except orjson.JSONDecodeError:
+        return None
+    found = document.get("command_id") if isinstance(document, dict) else None
+    return found[:200] if isinstance(found, str) else None
+
+
+def _add_place(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Where the record in hand is: after the masking, which would take an offset for somebody's number."""
+    record = _TAKEN_UP.get()
+    if record is not None:
+        event.setdefault("topic", record.topic)
+        event.setdefault("partition", record.partition)
+        event.setdefault("offset", record.offset)
+    return event
 
 
 class Masking:
@@ -83,7 +146,9 @@ def configure_logs(level: str = "INFO", secrets: Iterable[re.Pattern[str]] = ())
     `secrets` are what the channel's own secrets look like.
     """
     written: list[Processor] = [
+        _add_record,
         Masking(secrets),
+        _add_place,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.JSONRenderer(),
     ]

@@ -347,6 +347,28 @@ class DeliverSettings(BaseSettings):
     probe_every: Seconds = Field(default=60.0, description="seconds between probes of accounts")
 
 
+class TracingSettings(BaseSettings):
+    """`TRACING_…`: spans, sent over OTLP."""
+
+    model_config = SettingsConfigDict(env_prefix="TRACING_")
+
+    endpoint: str | None = Field(
+        default=None, description="collector that takes OTLP over HTTP (http://collector:4318); without it, no spans"
+    )
+    sample: float = Field(
+        default=0.01, ge=0, le=1, description="share of the traces that begin here; what comes in says for itself"
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _can_be_sent(cls, value: str | None) -> str | None:
+        if value is not None:
+            _scheme(value, ("http", "https"))
+            if find_spec("opentelemetry") is None:
+                raise ValueError("the extra `tracing` is not installed")
+        return value
+
+
 class ServiceSettings(BaseSettings):
     """What is not of one group."""
 
@@ -392,4 +414,5 @@ COMMON = (
     ApiSettings,
     DeliverSettings,
     WorkerSettings,
+    TracingSettings,
 )

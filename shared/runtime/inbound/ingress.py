@@ -24,7 +24,7 @@ from shared.channel import (
     WebhookRequest,
 )
 from shared.contract.base import is_text
-from shared.runtime import metrics
+from shared.runtime import metrics, tracing
 from shared.runtime.accounts.apps import may_all_be_told
 from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.http.bodies import Bodies, BodyRefused
@@ -76,6 +76,10 @@ class Ingress:
         return routes
 
     async def _post(self, request: web.Request) -> web.Response:
+        with tracing.span("webhook", "server", request.headers.get("traceparent")):
+            return await self._answered(request)
+
+    async def _answered(self, request: web.Request) -> web.Response:
         try:
             status = await (self._take(request) if self._by_head is None else self._stream(request, self._by_head))
             if isinstance(request.protocol, Connection):

@@ -14,7 +14,7 @@ from shared.channel import RawItem
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.runtime import metrics
-from shared.runtime.tracing import new_traceparent, traceparent_of
+from shared.runtime.tracing import new_traceparent, onward, traceparent_of
 from shared.stream.deadletter import DeadLetters, StoreBody
 from shared.stream.errors import LogUnavailable, RecordTooLarge
 from shared.stream.log import Log, Stored, acknowledged
@@ -75,7 +75,7 @@ class RawWriter:
         Raises LogUnavailable: the provider keeps the message then.
         """
         self._heard(items)
-        trace = (traceparent_of(traceparent) or new_traceparent()).encode()
+        trace = (onward(traceparent_of(traceparent)) or new_traceparent()).encode()
         received = b"%d" % (time() * 1000 if received_at is None else round(received_at.timestamp() * 1000))
         headers = [_headers(item, received, trace) for item in items]
         acks = [await self._enqueue(item, said) for item, said in zip(items, headers, strict=True)]

@@ -34,7 +34,7 @@ from shared.media.blobs import BlobsUnavailable
 from shared.policy.conversation import Conversation
 from shared.policy.retry import backoff
 from shared.policy.windows import quota_of, rule_for
-from shared.runtime import metrics
+from shared.runtime import metrics, tracing
 from shared.runtime.accounts.health import PAUSED, AccountsHealth
 from shared.runtime.outbound.commands import Job
 from shared.runtime.outbound.outcomes import Outcomes, Step, now_ms
@@ -340,6 +340,7 @@ class Sender:
         else:
             await self._store.bind(self._name, job.account.account_id, given, about)
 
+    @tracing.traced("client", lambda _, step, __: step.call.method)
     async def _perform(self, step: Step, given: str | None) -> Receipt:
         started = perf_counter()
         outcome = "ok"

@@ -21,6 +21,7 @@ from shared.policy.judge import judge
 from shared.runtime import metrics
 from shared.runtime.accounts.health import AccountsHealth
 from shared.runtime.accounts.registry import AccountRegistry
+from shared.runtime.logs import about
 from shared.runtime.outbound.commands import NotACommand, account_refusal, read_command
 from shared.runtime.outbound.files import NoFiles
 from shared.runtime.outbound.prepare import context_for
@@ -83,6 +84,7 @@ class TypingIndicator:
 
     async def handle(self, record: Record) -> None:
         """One typing command. Never raises for what it says."""
+        about(record)
         if time() - record.timestamp_ms / 1000 > STALE_SECONDS:
             self._drop("stale")
             return

@@ -29,6 +29,7 @@ from shared.runtime.settings import (
     KafkaSettings,
     ServiceSettings,
     StateSettings,
+    TracingSettings,
     WorkerSettings,
     read,
 )
@@ -59,6 +60,7 @@ class ServiceConfig:
     api: ApiSettings = field(default_factory=partial(read, ApiSettings))
     deliver: DeliverSettings = field(default_factory=partial(read, DeliverSettings))
     workers: WorkerSettings = field(default_factory=partial(read, WorkerSettings))
+    tracing: TracingSettings = field(default_factory=partial(read, TracingSettings))
 
 
 def kafka_log(settings: KafkaSettings, client_id: str, channel: str = "") -> KafkaLog:

@@ -6,8 +6,9 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
 from functools import partial
+from threading import Thread
 from time import monotonic, time
 
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from shared.channel import Channel, Listens, NeedsSecrets, ProviderError, Pulls, RegistersWebhook
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
-from shared.runtime import metrics
+from shared.runtime import metrics, tracing
 from shared.runtime.accounts.registry import AccountRegistry, Standing, log_standings
 from shared.runtime.http import server
 from shared.runtime.http.blobs import BlobAddresses
@@ -23,6 +24,7 @@ from shared.runtime.http.guard import ApiGuard
 from shared.runtime.http.server import HealthChecks, Server
 from shared.runtime.inbound.door import IngressDoor
 from shared.runtime.inbound.pull import Puller
+from shared.runtime.logs import about
 from shared.runtime.outbound import answers, typing_indicator
 from shared.runtime.process.connections import (
     REBALANCE_SECONDS,
@@ -48,7 +50,7 @@ from shared.state.store import Store
 from shared.stream.deadletter import Brake
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import LogUnavailable, RecordTooLarge
-from shared.stream.records import Record
+from shared.stream.records import Record, header
 from shared.stream.table import Table
 
 log = structlog.get_logger()
@@ -65,7 +67,7 @@ def longest_stop(http: HttpSettings, kafka: KafkaSettings) -> float:
     listener = http.drain_delay + server.LONGEST_STOP
     readers = REBALANCE_SECONDS + kafka.send_timeout  # all together: give up the partitions, leave the group
     calls = typing_indicator.CLOSE_SECONDS + answers.CLOSE_SECONDS
-    return listener + readers + calls + kafka.send_timeout  # the producer's last flush
+    return listener + readers + calls + kafka.send_timeout + tracing.STOP_SECONDS  # the producer's last flush, spans
 
 
 def _spare_the_collector() -> None:
@@ -81,6 +83,23 @@ def _spare_the_collector() -> None:
 def _age(since_ms: int | None) -> float:
     """Seconds since then, 0 when there is no such time."""
     return 0.0 if since_ms is None else max(0.0, time() - since_ms / 1000)
+
+
+def _span_of(role: Role, record: Record) -> AbstractContextManager[object]:
+    """What is done with a record, in the trace that the record carries."""
+    if not tracing.wanted():
+        return nullcontext()
+    return tracing.span(
+        role,
+        "consumer",
+        (header(record, "traceparent") or b"").decode("ascii", "replace"),
+        {
+            "messaging.system": "kafka",
+            "messaging.destination.name": record.topic,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+        },
+    )
 
 
 class Service:
@@ -141,6 +160,7 @@ class Service:
     async def _start(self, stack: AsyncExitStack) -> None:
         """Start in order; what is pushed on the stack stops in reverse."""
         config, topics = self._config, Topics(self._config.kafka.topic_prefix)
+        self._trace(stack)
         stream = kafka_log(config.kafka, config.service.instance or f"{self._name}-connector", self._name)
         state = state_client(config.state, partial(self._checks.failed, "state"))
         stack.push_async_callback(state.close)
@@ -197,6 +217,24 @@ class Service:
         self._spawn(self._keep_watch(common.rhythms), stack)
         if Role.INGRESS in self._roles:
             self._spawn(self._register_webhooks(accounts), stack)
+
+    def _trace(self, stack: AsyncExitStack) -> None:
+        """Make spans, if somebody wants them; what is left of them is sent last."""
+        settings = self._config.tracing
+        if settings.endpoint is None:
+            return
+        from shared.runtime.spans import over_otlp  # what it needs is an extra
+
+        spans = over_otlp(f"{self._name}-connector", settings.endpoint, settings.sample)
+        tracing.use(spans)
+
+        async def stop() -> None:
+            tracing.use(None)
+            ending = Thread(target=spans.stop, daemon=True)  # a collector that hangs must not hold us
+            ending.start()
+            await asyncio.to_thread(ending.join, tracing.STOP_SECONDS)
+
+        stack.push_async_callback(stop)
 
     def _require(self, common: Common, state: Client, watch: TopicWatch) -> None:
         self._checks.require("kafka", common.stream.reachable)
@@ -323,7 +361,9 @@ class Service:
         together = reading.wave
 
         async def handled(record: Record) -> None:
-            await reading.handle(record)
+            about(record)
+            with _span_of(role, record):
+                await reading.handle(record)
             brake.release()
 
         async def wave(records: Sequence[Record]) -> Sequence[Record]:
@@ -355,7 +395,8 @@ class Service:
             on_poison=poisoned,
             instance_id=self._config.service.instance,
             observe=observe,
-            wave=None if together is None else wave,
+            # Spans are of single records.
+            wave=None if together is None or tracing.wanted() else wave,
             **reading.options,
         )
         self._dispatchers[role] = dispatcher

@@ -16,6 +16,7 @@ from shared.contract.envelope import Envelope, source, type_name
 from shared.contract.errors import error
 from shared.contract.statuses import RANK, STATUS_TYPE, MessageStatus, Participant, State
 from shared.runtime.reporting.shorten import shortened
+from shared.runtime.tracing import onward
 from shared.stream.errors import RecordTooLarge
 from shared.stream.log import Log, Stored
 
@@ -33,6 +34,8 @@ async def enqueue(stream: Log, topic: str, envelope: Envelope) -> Future[Stored]
     Raises LogUnavailable, and RecordTooLarge for what cannot be shortened enough; so does the ack, when the topic takes
     less than was known: tried again, it is shortened.
     """
+    if (trace := onward(envelope.traceparent)) != envelope.traceparent:
+        envelope = replace(envelope, traceparent=trace)
     try:
         return await stream.enqueue(topic, envelope.key, envelope.data.to_json(), envelope.headers())
     except RecordTooLarge:

@@ -19,7 +19,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from shared.channel import ProviderError
 from shared.contract.errors import ErrorCode
 from shared.runtime import metrics
-from shared.runtime.logs import MASK, Masking, configure_logs
+from shared.runtime.logs import MASK, Masking, about, configure_logs
+from shared.stream.records import Record
 from tests.shared.runtime.plain_channel import failure, item
 from tests.shared.runtime.world import World
 
@@ -105,6 +106,39 @@ def test_a_line_is_json_and_an_exception_is_its_type_and_place(lines: io.StringI
     assert (third["logger"], third["level"], third["event"]) == ("some.library", "error", f"it failed for {MASK}")
     assert third["at"].startswith("test_logs.py:")
     assert PHONE not in lines.getvalue()
+
+
+def test_every_line_about_a_record_says_which(lines: io.StringIO) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    carried = ("traceparent", f"00-{trace}-b7ad6b7169203331-00".encode())
+    event = Record("t.inbound", 3, 412345678, b"plain:acc_1:4915112345678", b"{}", (("ce_id", b"evt_1"), carried), 5)
+    command = Record("t.outbound", 1, 7, b"plain:acc_1:p1", b'{"command_id": "cmd_1"}', (("ce_type", b"x"), carried), 5)
+    raw = Record("t.raw", 0, -1, None, b"\xff", (("account_id", b"acc_2"),), 5)
+
+    async def work(record: Record) -> None:
+        about(record)
+        structlog.get_logger().info("at_work", topic="of its own")
+        await asyncio.create_task(helping())
+
+    async def helping() -> None:
+        logging.getLogger("some.library").warning("helping")
+
+    async def everybody() -> None:
+        await asyncio.gather(*(asyncio.create_task(work(record)) for record in (event, command, raw)))
+
+    asyncio.run(everybody())
+    structlog.get_logger().info("outside")
+    *told, outside = [json.loads(line) for line in lines.getvalue().splitlines() if "asyncio" not in line]
+    assert "offset" not in outside
+    assert [line["topic"] for line in told[:3]] == ["of its own"] * 3
+    first, second, third = told[3:]
+    conversation = first.pop("conversation")
+    assert (first["account_id"], first["id"], first["trace_id"]) == ("acc_1", "evt_1", trace)
+    assert (first["topic"], first["partition"], first["offset"]) == ("t.inbound", 3, 412345678)
+    assert (second["account_id"], second["id"], second["offset"]) == ("acc_1", "cmd_1", 7)
+    assert second["conversation"] != conversation
+    assert (third["account_id"], "conversation" in third, "id" in third) == ("acc_2", False, False)
+    assert "4915112345678" not in lines.getvalue()
 
 
 def test_libraries_that_log_requests_are_quiet(lines: io.StringIO) -> None:
