@@ -240,6 +240,10 @@ _DEAD_LETTER_HEADERS: dict[str, Any] = {
         "dl_partition": _text("Decimal."),
         "dl_offset": _text("Decimal; -1 for a record that was never on a topic."),
         "dl_time": _text("Unix time in milliseconds, decimal."),
+        "dl_sent_back": _text(
+            "On a mark, which is no letter and has the code `sent_back`: offsets of letters before it on its partition "
+            "that have been sent back, decimal, with commas between them."
+        ),
     },
 }
 

@@ -8,6 +8,9 @@ from datetime import timedelta
 LARGEST_MESSAGE = 1_114_112
 """Bytes (`max.message.bytes`) that every topic must take: key and value of up to 1 MiB, and 64 KiB for headers."""
 
+DEAD_RETENTION = timedelta(days=30)
+"""How long a dead letter can be sent back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -76,7 +79,7 @@ class Topics:
 
     def of_channel(self, channel: str) -> tuple[Topic, ...]:
         """Topics of one channel: all with the same number of partitions, so one conversation is one order."""
-        week, month = timedelta(days=7), timedelta(days=30)
+        week = timedelta(days=7)
         return (
             Topic(self.raw(channel), "conversation key of the payload", "ingress, pull", "normalise", week),
             Topic(self.inbound(channel), "conversation_id", "normalise", "inbox core", week),
@@ -85,5 +88,5 @@ class Topics:
             Topic(self.state(channel), "conversation_id", "normalise, deliver", "inbox core", None),
             Topic(self.parked(channel), "command_id", "deliver", "deliver", None),
             Topic(self.parked_files(channel), "ce_id of the message", "media", "media", None),
-            Topic(self.deadletter(channel), "key of the original", "connectors", "operators", month),
+            Topic(self.deadletter(channel), "key of the original", "connectors", "operators", DEAD_RETENTION),
         )

@@ -235,6 +235,11 @@ class Blobs:
                 chunk = bytes(await obstore.get_range_async(self._store, key, start=first, end=last))
             yield chunk
 
+    async def delete(self, key: str) -> None:
+        """Remove a blob. Raises BlobMissing for one that is not there, where the store says so: S3 does not."""
+        async with self._reading(key):
+            await obstore.delete_async(self._store, key)
+
     async def reachable(self) -> bool:
         """Whether the store keeps what it is given: it is written to and read from, every few seconds at the most."""
         if self._clock() < self._proved_until:

@@ -219,6 +219,10 @@ class Store:
         """What is known of a conversation, as it is."""
         return dict(await self.client.call("HGETALL", ConversationKeys(conversation_id).record))
 
+    async def erase(self, names: Sequence[str]) -> int:
+        """Delete keys, each by itself: they are in many slots. Returns how many there were."""
+        return sum(await asyncio.gather(*(self.client.call("DEL", name) for name in names)))
+
     async def merge(self, conversation_id: str, peer: str, fields: Mapping[str, str]) -> str | None:
         """Add what was known of the peer's conversation, once. Returns the peer of the conversation that this one has
         itself become part of; then nothing was added."""

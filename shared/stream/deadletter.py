@@ -6,16 +6,19 @@ import asyncio
 import json
 import time
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from shared.stream.errors import BrakePulled, LogUnavailable, RecordTooLarge
-from shared.stream.log import Log
-from shared.stream.records import Headers, Partition, Record, header
+from shared.stream.log import Log, Stored
+from shared.stream.records import INJECTED, Headers, Partition, Record, header
 
 PREFIX = "dl_"
 BLOB = PREFIX + "blob"
 HEADERS = PREFIX + "headers"
 LONGEST_DETAIL = 500
+SENT_BACK = PREFIX + "sent_back"
+"""Header of a mark, which is no letter: offsets of letters before it on its partition, decimal, with commas."""
 BATCH = 100
 
 Instead = Callable[[Record], Awaitable[bool | None]]
@@ -78,7 +81,7 @@ class DeadLetters:
             "offset": record.offset,
             "time": self._now_ms(),
         }
-        headers = (*_original(record), *((PREFIX + name, str(value).encode()) for name, value in about.items()))
+        headers = (*_original(record), *_about(about))
         # Kafka takes no record without key and value.
         value = b"" if record.key is None and record.value is None else record.value
         topic = self._topic_of(record.topic)
@@ -98,26 +101,40 @@ class DeadLetters:
             about = tuple(header for header in headers if header[0].startswith(PREFIX))
             await self._log.send(topic, None, b"", (*about, blob, around))
 
+    async def present(self, topic: str) -> AsyncIterator[Record]:
+        """The letters of a topic that nobody has sent back, each partition in order. Raises LogUnavailable."""
+        for number in range(await self._log.partitions(topic)):
+            gone = await self._sent_back(Partition(topic, number))
+            async for record in self._log.read_partition(topic, number):
+                if record.offset not in gone and header(record, SENT_BACK) is None:
+                    yield record
+
+    async def _sent_back(self, partition: Partition) -> set[int]:
+        marks = [mark async for mark in self._log.read_partition(*partition) if header(mark, SENT_BACK) is not None]
+        return {offset for mark in marks for offset in sent_back_by(mark)}
+
     async def redrive(
         self,
         topic: str,
         *,
         to: str | None = None,
         limit: int | None = None,
-        only_code: str | None = None,
+        wanted: Callable[[Record], bool] = lambda _: True,
         instead: Instead | None = None,
-    ) -> int:
+    ) -> Redriven:
         """Send the dead letters of the dead-letter topic `topic` back to where they came from (or to `to`).
 
-        With their original headers, in order, once: progress is the consumer group `redrive.<topic>`, committed
-        after the acks of at most 100 records. Works up to the end of the topic at the time of the call. What
-        `only_code` leaves out, or has its value elsewhere, is appended to `topic` again, for another call. So is what
-        `instead` cannot send: it is asked first, and says whether it has brought a letter back in its own way, or None
-        for one that goes as it is. Returns how many were sent. Raises LogUnavailable; call it again then.
+        With their original headers, in order, once: after the acks of at most 100 of them, a mark behind them on their
+        own partition says which have gone. Works up to the end of the topic at the time of the call. What `wanted`
+        leaves out stays where it is, and keeps its age; so does what has its value elsewhere, is too large for where it
+        came from, or what `instead` cannot send: it is asked first, and says whether it has brought a letter back in
+        its own way, or None for one that goes as it is. Two calls at once share the partitions (the consumer group
+        `redrive.<topic>`). Raises LogUnavailable; call it again then.
         """
         ends = await self._log.ends(topic)
         ours: set[Partition] = set()
         joined = asyncio.Event()
+        reading: dict[Partition, _Reading] = {}
 
         async def assigned(partitions: frozenset[Partition]) -> None:
             ours.update(partitions)
@@ -125,54 +142,115 @@ class DeadLetters:
 
         async def revoked(partitions: frozenset[Partition]) -> None:
             ours.difference_update(partitions)
+            for partition in partitions:
+                reading.pop(partition, None)
 
         consumer = self._log.consumer(f"redrive.{topic}", [topic], on_assigned=assigned, on_revoked=revoked)
         await consumer.start()
+        total = Redriven()
         try:
             # The group's last member may have died: it is waited for as long as a rebalance may take.
             async with asyncio.timeout(2 * self._log.rebalance_timeout):
                 await joined.wait()
-            sent = 0
-            while limit is None or sent < limit:
+            while limit is None or total.sent < limit:
                 behind = [p for p in sorted(ours) if await consumer.position(p) < ends[p.number]]
                 if not behind:
                     break
-                room = BATCH if limit is None else min(BATCH, limit - sent)
+                room = BATCH if limit is None else min(BATCH, limit - total.sent)
                 records = await consumer.poll(behind, room, 0.5)
-                if old := [record for record in records if record.offset < ends[record.partition]]:
-                    sent += await self._send_back(old, to, only_code, instead)
-                    await consumer.commit({record.source: record.offset + 1 for record in old})
-            return sent
+                for partition in {record.source for record in records}:
+                    if partition not in reading:
+                        reading[partition] = _Reading(await self._sent_back(partition))
+                    here = [r for r in records if r.source == partition and r.offset < ends[partition.number]]
+                    state = reading[partition]
+                    open_ = [r for r in here if header(r, SENT_BACK) is None and r.offset not in state.gone]
+                    gone = await self._send_back([r for r in open_ if wanted(r)], to, instead, total)
+                    if gone:
+                        await self._mark(partition, gone)
+                    state.gone.update(gone)
+                    state.done(here, open_, gone)
+                    if state.commit is not None:
+                        await consumer.commit({partition: state.commit})
+            return total
         except TimeoutError as error:
             raise LogUnavailable("no partitions were assigned") from error
         finally:
             await consumer.stop()
 
     async def _send_back(
-        self, records: Sequence[Record], to: str | None, only_code: str | None, instead: Instead | None
-    ) -> int:
-        acks, sent = [], 0
+        self, records: Sequence[Record], to: str | None, instead: Instead | None, total: Redriven
+    ) -> list[int]:
+        """Offsets of those that are where they came from now."""
+        acks: list[tuple[int, asyncio.Future[Stored]]] = []
+        gone: list[int] = []
         for record in records:
             source = header(record, "dl_topic")
-            left_out = source is None or (only_code and header(record, "dl_code") != only_code.encode())
-            brought = None if left_out or instead is None else await instead(record)
-            if brought is None and header(record, BLOB) is not None:
-                brought = False
+            brought = None if source is None or instead is None else await instead(record)
             if brought:
-                sent += 1
-                continue
-            if left_out or source is None or brought is False:
-                again = (record.topic, record.key, record.value, record.headers)
+                gone.append(record.offset)
+            elif source is None or brought is False or header(record, BLOB) is not None:
+                total.stay += 1
             else:
-                again = (to or source.decode(), record.key, record.value, _original(record))
-                sent += 1
+                try:
+                    back = (to or source.decode(), record.key, record.value, _original(record))
+                    acks.append((record.offset, await self._log.enqueue(*back)))
+                except RecordTooLarge:  # for where it came from
+                    total.stay += 1
+        for offset, ack in acks:
             try:
-                acks.append(await self._log.enqueue(*again))
-            except RecordTooLarge:  # for where it came from: it stays here
-                sent -= 1
-                acks.append(await self._log.enqueue(record.topic, record.key, record.value, record.headers))
-        await asyncio.gather(*acks)
-        return sent
+                await ack
+                gone.append(offset)
+            except RecordTooLarge:
+                total.stay += 1
+        total.sent += len(gone)
+        return gone
+
+    async def _mark(self, partition: Partition, offsets: Sequence[int]) -> None:
+        about = {
+            "code": "sent_back",
+            "detail": "",
+            "topic": partition.topic,
+            "partition": partition.number,
+            "offset": INJECTED,
+            "time": self._now_ms(),
+        }
+        sent = (SENT_BACK, b",".join(b"%d" % offset for offset in sorted(offsets)))
+        await self._log.send(partition.topic, None, b"", (*_about(about), sent), partition.number)
+
+
+@dataclass
+class Redriven:
+    """What became of a call: how many letters were `sent` back, and how many stay that should have gone."""
+
+    sent: int = 0
+    stay: int = 0
+
+
+class _Reading:
+    """How far a partition of dead letters has been sent back."""
+
+    def __init__(self, gone: set[int]) -> None:
+        self.gone = gone
+        self.commit: int | None = None
+        """Everything below is sent back: the next call begins here."""
+        self._left = False
+
+    def done(self, read: Sequence[Record], open_: Sequence[Record], gone: Sequence[int]) -> None:
+        stays = {record.offset for record in open_} - set(gone)
+        for record in read:
+            self._left = self._left or record.offset in stays
+            if not self._left:
+                self.commit = record.offset + 1
+
+
+def sent_back_by(mark: Record) -> set[int]:
+    """Offsets in its own partition that a mark says have been sent back; none for a letter."""
+    said = header(mark, SENT_BACK) or b""
+    return {int(offset) for offset in said.split(b",") if offset.isdigit()}
+
+
+def _about(facts: Mapping[str, object]) -> Headers:
+    return tuple((PREFIX + name, str(value).encode()) for name, value in facts.items())
 
 
 def _packed(record: Record) -> bytes:

@@ -59,7 +59,11 @@ async def test_stickers_keep_to_their_sizes(whatsapp: Channel) -> None:
     _, moving = await _sent(whatsapp, person, _webp(300_000, animated=True), kind="sticker", filename="s.webp")
     _, small = await _sent(whatsapp, person, _webp(90_000), kind="sticker", filename="s.webp")
     assert [call.params["type"] for call in (still, moving, small)] == ["sticker"] * 3
-    assert [[warning.code for warning in call.warnings] for call in (still, moving, small)] == [["recompressed"], [], []]
+    assert [[warning.code for warning in call.warnings] for call in (still, moving, small)] == [
+        ["recompressed"],
+        [],
+        [],
+    ]
 
 
 async def test_a_template_brings_its_file_along(whatsapp: Channel) -> None:

@@ -7,9 +7,11 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import orjson
 import structlog
 import uvloop
 from pydantic import ValidationError
@@ -18,7 +20,7 @@ from pydantic_settings import BaseSettings, SettingsError
 from shared.channel import Channel, KeepsRaw, ProviderError, ReadsHistory, RecognisesSecrets, RegistersWebhook
 from shared.contract import ids
 from shared.contract.topics import Topics
-from shared.media.blobs import Blobs
+from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.runtime.accounts.registry import AccountRegistry
 from shared.runtime.accounts.sealing import CannotOpen, public_key
 from shared.runtime.inbound.backfill import backfill
@@ -39,11 +41,15 @@ from shared.runtime.process.connections import (
     share_state,
     state_client,
 )
+from shared.runtime.process.operate import COMMANDS, add_commands, moment_of
 from shared.runtime.process.service import Service
+from shared.runtime.roles import Common
 from shared.runtime.settings import COMMON, read
 from shared.runtime.tools.accounts_file import InvalidAccountsFile
 from shared.runtime.tools.cli import add_offline_commands, run_offline
+from shared.runtime.tools.deadletters import Wanted
 from shared.runtime.tools.rebuild import rebuild
+from shared.runtime.tools.replay import Replay
 from shared.runtime.tools.settings import problems_of, settings_of
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
@@ -54,7 +60,14 @@ log = structlog.get_logger()
 
 S = TypeVar("S", bound=BaseSettings)
 _OFFLINE = ("normalise", "plan", "capabilities")
-_WITHOUT_A_KEY = (("accounts", "new-key"), ("accounts", "remove"), ("redrive", None))
+_WITHOUT_A_KEY = (
+    ("accounts", "new-key"),
+    ("accounts", "remove"),
+    ("redrive", None),
+    ("trace", None),
+    ("erase", None),
+    *(("deadletters", action) for action in ("list", "show", "redrive")),
+)
 
 
 def run(build: Callable[[S], Channel], settings: type[S], arguments: list[str] | None = None) -> int:
@@ -141,6 +154,11 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("account", metavar="ACCOUNT_ID")
     history.add_argument("--conversation", metavar="ID", help="only this conversation")
     history.add_argument("--days", type=float, default=90.0, help="only what changed in so many days (default: 90)")
+    replay = commands.add_parser("replay", help="after a mapper was mended: publish anew what it makes otherwise now")
+    replay.add_argument("--from", dest="since", required=True, type=moment_of, metavar="TIME", help="7d, or RFC 3339")
+    replay.add_argument("--to", dest="until", type=moment_of, metavar="TIME", help="until then (default: now)")
+    replay.add_argument("--dry-run", action="store_true", help="only count")
+    add_commands(commands)
     commands.add_parser("rebuild", help="refill the state store from the topics after it has lost its data")
     return parser
 
@@ -189,12 +207,12 @@ async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
     bodies = UnreadableBodies(channel, writer, blobs, topics)
     await connect(stream)
     try:
-        sent = await dead.redrive(
-            topics.deadletter(name), limit=parsed.limit, only_code=parsed.code, instead=bodies.split
+        done = await dead.redrive(
+            topics.deadletter(name), limit=parsed.limit, wanted=Wanted(parsed.code), instead=bodies.split
         )
     finally:
         await stream.stop()
-    print(f"sent back: {sent}")
+    print(f"sent back: {done.sent}")
     if bodies.still_unreadable:
         print(f"still unreadable: {bodies.still_unreadable}")
     return 0
@@ -218,6 +236,28 @@ async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespac
         await stream.stop()
         await state.close()
     print(" ".join(f"{source}: {count}" for source, count in sorted(used.items())) or "nothing to read")
+    return 0
+
+
+async def _replay(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
+    topics = Topics(config.kafka.topic_prefix)
+    registry = AccountRegistry(channel.capabilities.channel, config.service.private_key)
+    stream, blobs = kafka_log(config.kafka, "replay"), Blobs(config.blobs.url)
+    state = state_client(config.state)
+    await connect(stream)
+    common = Common(channel, topics, stream, Store(state), blobs, registry)
+    try:
+        async with followed(stream, topics, registry):
+            run = Replay(channel, registry, stream, common, topics, dry=parsed.dry_run)
+            done = await run.run(parsed.since, parsed.until or datetime.now(UTC))
+    except (StateUnavailable, BlobsUnavailable) as away:
+        sys.stderr.write(f"{type(away).__name__}: call it again\n")
+        return 1
+    finally:
+        await common.close()
+        await stream.stop()
+        await state.close()
+    print(orjson.dumps({**asdict(done), "dry_run": parsed.dry_run}).decode())
     return 0
 
 
@@ -266,4 +306,6 @@ _COMMANDS: dict[str, Callable[[Channel, ServiceConfig, argparse.Namespace], Coro
     "redrive": _redrive,
     "rebuild": _rebuild,
     "backfill": _backfill,
+    "replay": _replay,
+    **COMMANDS,
 }

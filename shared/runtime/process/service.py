@@ -14,7 +14,7 @@ from time import monotonic, time
 import structlog
 
 from shared.channel import Channel, Listens, NeedsSecrets, ProviderError, Pulls, RegistersWebhook
-from shared.contract.topics import Topics
+from shared.contract.topics import DEAD_RETENTION, Topics
 from shared.media.blobs import Blobs
 from shared.runtime import metrics, tracing
 from shared.runtime.accounts.registry import AccountRegistry, Standing, log_standings
@@ -47,6 +47,7 @@ from shared.runtime.settings import (
 from shared.runtime.waiting.parked import ParkedRecords
 from shared.state.client import Client
 from shared.state.store import Store
+from shared.stream.dead_present import PresentLetters
 from shared.stream.deadletter import Brake
 from shared.stream.dispatcher import Dispatcher
 from shared.stream.errors import LogUnavailable, RecordTooLarge
@@ -120,6 +121,7 @@ class Service:
         self._door: IngressDoor | None = None
         self._readers: list[Dispatcher | Puller] = []
         self._tables: list[Table] = []
+        self._dead: PresentLetters | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def stop(self) -> None:
@@ -286,6 +288,10 @@ class Service:
         for role, dispatcher in self._dispatchers.items():
             metrics.OPEN_RECORDS.labels(self._name, role).set(dispatcher.open_records)
             metrics.OLDEST_OPEN.labels(self._name, role).set(_age(dispatcher.progress.oldest_ms))
+        if self._dead is not None:
+            present, oldest = self._dead.look(round(time() * 1000))
+            metrics.DEAD_PRESENT.labels(self._name).set(present)
+            metrics.OLDEST_DEAD.labels(self._name).set(_age(oldest))
         for role, parked in self._parked.items():
             metrics.OLDEST_PARKED.labels(self._name, role).set(_age(parked.oldest_ms))
 
@@ -325,6 +331,9 @@ class Service:
     async def _start_normalise(self, common: Common, stack: AsyncExitStack) -> None:
         role = NormaliseRole(common)
         stack.push_async_callback(role.close)
+        retention = round(DEAD_RETENTION.total_seconds() * 1000)
+        self._dead = PresentLetters(common.stream, common.topics.deadletter(self._name), retention)
+        self._spawn(self._dead.run(), stack)
         await self._dispatch(common, stack, Role.NORMALISE, role.reading())
 
     async def _start_deliver(self, role: DeliverRole, common: Common, stack: AsyncExitStack) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
-from shared.stream.deadletter import Brake, DeadLetters, StoreBody
+from shared.stream.dead_present import PresentLetters
+from shared.stream.deadletter import Brake, DeadLetters, Redriven, StoreBody
 from shared.stream.errors import BrakePulled
 from shared.stream.log import Log
 from shared.stream.memory import MemoryLog
@@ -65,9 +67,9 @@ async def test_a_value_too_large_for_the_log_is_kept_elsewhere_and_not_sent_back
     (letter,) = await everything(log, "raw.dlt")
     assert (letter.key, letter.value, header(letter, "dl_code")) == (b"key", b"", b"internal")
     assert elsewhere == {(header(letter, "dl_blob") or b"").decode(): b"x" * 101}
-    assert await dead.redrive("raw.dlt") == 0
+    assert await dead.redrive("raw.dlt") == Redriven(sent=0, stay=1)
     assert await everything(log, "raw") == []
-    assert [header(kept, "dl_blob") for kept in await everything(log, "raw.dlt")] == [b"blob-0"] * 2
+    assert [header(kept, "dl_blob") for kept in await everything(log, "raw.dlt")] == [b"blob-0"]
 
 
 @memory_and_kafka
@@ -92,9 +94,9 @@ async def test_a_poisoned_record_becomes_a_dead_letter_and_comes_back(log: Log, 
     async with dispatcher(log, unique("group"), name, work, on_poison=poison, tries=1):
         await eventually(lambda: len(done) == 16 and len(buried) == 4)
         mended = True
-        assert await letters(log).redrive(dead) == 4
+        assert await letters(log).redrive(dead) == Redriven(sent=4)
         await eventually(lambda: len(done) == 20)
-        assert await letters(log).redrive(dead) == 0
+        assert await letters(log).redrive(dead) == Redriven()
     assert sorted(done, key=lambda value: int(value or b"")) == [value for _, value in pairs]
 
 
@@ -106,15 +108,52 @@ async def test_redriving_some(log: Log, unique: Unique) -> None:
     for n in range(6):
         record = Record(name, 0, n, b"k", b"%d" % n, (("h", b"v"),), 0)
         await box.put(record, "unreadable" if n % 2 else "internal", "detail")
-    assert await box.redrive(dead, only_code="unreadable", limit=2) == 2
+    before = [(r.offset, r.timestamp_ms) for r in await everything(log, dead)]
+
+    def unreadable(letter: Record) -> bool:
+        return header(letter, "dl_code") == b"unreadable"
+
+    assert await box.redrive(dead, wanted=unreadable, limit=2) == Redriven(sent=2)
     assert [(r.value, r.headers) for r in await everything(log, name)] == [
         (b"1", (("h", b"v"),)),
         (b"3", (("h", b"v"),)),
     ]
-    # What was left out was appended again: the rest is all there, once.
-    assert await box.redrive(dead, to=other) == 4
-    assert sorted(r.value or b"" for r in await everything(log, other)) == [b"0", b"2", b"4", b"5"]
-    assert await box.redrive(dead) == 0
+    # What was left out is where it was, and as old as it was.
+    left = [letter async for letter in box.present(dead)]
+    assert [letter.value for letter in left] == [b"0", b"2", b"4", b"5"]
+    assert {(letter.offset, letter.timestamp_ms) for letter in left} <= set(before)
+    assert await box.redrive(dead, wanted=unreadable, to=other) == Redriven(sent=1)
+    assert await box.redrive(dead, to=other) == Redriven(sent=3)
+    assert [r.value or b"" for r in await everything(log, other)] == [b"5", b"0", b"2", b"4"]
+    assert await box.redrive(dead) == Redriven()
+    assert [letter async for letter in box.present(dead)] == []
+
+
+@memory_and_kafka
+async def test_those_who_send_back_at_once_share_the_letters(log: Log, unique: Unique) -> None:
+    name, dead = await topic(log, unique("shared"), 4), await topic(log, unique("shared.dlt"), 4)
+    box = DeadLetters(log, lambda _: dead, store_body=nowhere)
+    for n in range(40):
+        await box.put(Record(name, 0, n, b"k%d" % n, b"%d" % n, (), 0), "internal", "detail")
+    first, second = await asyncio.gather(box.redrive(dead), box.redrive(dead))
+    assert first.sent + second.sent == 40
+    assert sorted(int(r.value or b"") for r in await everything(log, name)) == list(range(40))
+
+
+async def test_those_present_are_counted_as_they_come_and_go() -> None:
+    log = MemoryLog(now_ms=lambda: 5000)
+    await topic(log, "raw")
+    await topic(log, "raw.dlt")
+    box = letters(log)
+    for n in range(3):
+        await box.put(Record("raw", 0, n, b"k", b"v", (), 0), "internal", "")
+    present = PresentLetters(log, "raw.dlt", retention=10_000)
+    following = asyncio.create_task(present.run())
+    await eventually(lambda: present.look(5000) == (3, 5000))
+    await box.redrive("raw.dlt", limit=2)
+    await eventually(lambda: present.look(5000) == (1, 5000))
+    assert present.look(15_001) == (0, None)
+    following.cancel()
 
 
 async def test_the_brake_is_pulled_by_too_many_in_a_row() -> None:
