@@ -35,6 +35,8 @@ contract: $(SYNCED) ## write shared/contract/published anew after a change of th
 docs: $(SYNCED) ## write the documents anew that are made of tables, goldens and simulators
 	$(BIN)/python -m tests.errors
 	$(BIN)/python -m tests.files
+	$(BIN)/python -m tests.guide
+	$(BIN)/python -m tests.limits
 	$(BIN)/python -m tests.metrics
 	$(BIN)/python -m tests.provider_errors
 	$(BIN)/python -m tests.refusals

@@ -1,4 +1,4 @@
-"""The documents of errors and refusals are what the tables and the golden files say, with no word of a library."""
+"""The documents of errors, limits and refusals are what the tables say, with no word of a library."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import ModuleType
 import pytest
 
 from shared.contract.errors import ERRORS, ErrorCode
-from tests import errors, refusals
+from tests import errors, limits, refusals
 from tests.refusals import examples
 
 
-@pytest.mark.parametrize("made", [errors, refusals], ids=["errors", "refusals"])
+@pytest.mark.parametrize("made", [errors, limits, refusals], ids=["errors", "limits", "refusals"])
 def test_the_document_is_fresh(made: ModuleType) -> None:
     assert made.DOCUMENT.read_text() == made.document(), "make docs writes it anew"
 
