@@ -33,6 +33,7 @@ contract: $(SYNCED) ## write shared/contract/published anew after a change of th
 	$(BIN)/python -m shared.contract.publish_schemas $(ARGS)
 
 docs: $(SYNCED) ## write the documents anew that are made of tables, goldens and simulators
+	$(BIN)/python -m tests.deploy.dashboard
 	$(BIN)/python -m tests.errors
 	$(BIN)/python -m tests.files
 	$(BIN)/python -m tests.guide

@@ -51,7 +51,7 @@ def test_the_process_is_measured() -> None:
 def test_what_has_not_happened_yet_is_zero() -> None:
     metrics.begin(CHANNEL, ["deliver"])
     assert samples("webhooks_total")["401"] == 0
-    assert samples("statuses_total") == {"": 0}
+    assert samples("statuses_total") == {"": 0, "uncertain": 0, "internal": 0}
     assert samples("dead_letters_total")["internal"] == 0
     assert samples("records_total")["poisoned"] == 0
     assert samples("consumer_lag") == {"deliver": 0}

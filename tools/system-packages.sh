@@ -6,6 +6,7 @@ set -u
 missing=
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
 command -v openssl >/dev/null || missing="$missing openssl"
+command -v promtool >/dev/null || missing="$missing prometheus" # never started, as the others below
 for package in dovecot-imapd dovecot-lmtpd postfix "$@"; do
     dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done

@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 
 from shared.contract.commands import CommandType
+from shared.contract.errors import ErrorCode
 from shared.contract.events import EventType, Health
 from shared.contract.statuses import State
 from shared.contract.version import version
@@ -188,6 +189,11 @@ def begin(channel: str, roles: Iterable[str]) -> None:
         ACCOUNTS.labels(channel, health)
     for state in State:
         STATUSES.labels(channel, state, "")
+    # What alerts wait for: the first of them is a rise, too.
+    STATUSES.labels(channel, State.UNCERTAIN, ErrorCode.UNCERTAIN)
+    for state in (State.FAILED, State.REJECTED):
+        STATUSES.labels(channel, state, ErrorCode.INTERNAL)
+    PRODUCER_RENEWALS.labels(channel, "dead")
     for role in roles:
         for gauge in (OPEN_RECORDS, CONSUMER_LAG, OLDEST_OPEN, OLDEST_PARKED, PARKING_FULL):
             gauge.labels(channel, role)
