@@ -5,7 +5,7 @@ SYNCED := .venv/.synced
 CHANNEL ?= telegram
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contract docs goldens chaos bench image clean
+.PHONY: help run test check fmt contract packages docs goldens chaos bench image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ fmt: $(SYNCED) ## format, and mend what ruff can mend
 
 contract: $(SYNCED) ## write shared/contract/published anew after a change of the contract
 	$(BIN)/python -m shared.contract.publish_schemas $(ARGS)
+
+packages: $(SYNCED) ## build the contract's packages into dist/: a wheel for Python, types for npm
+	@$(BIN)/python -m shared.contract.publish_packages $(ARGS)
 
 docs: $(SYNCED) ## write the documents anew that are made of tables, goldens and simulators
 	$(BIN)/python -m tests.deploy.dashboard
@@ -58,7 +61,7 @@ image: ## build the container image of one channel: make image CHANNEL=telegram
 	docker build --build-arg CHANNEL=$(CHANNEL) --tag $(CHANNEL)-connector:dev .
 
 clean: ## remove everything that was brought or made here
-	rm -rf .tools .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .tools .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(SYNCED): uv.lock pyproject.toml $(wildcard services/*/pyproject.toml) tools/setup.sh
