@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import idna
 
@@ -16,6 +17,7 @@ _LONGEST = 320  # characters; longer is no address, and not worth a look
 _LOCAL_OCTETS = 64  # RFC 5321 §4.5.3.1.1
 
 
+@lru_cache(4096)  # a mail names its few addresses in many places
 def normal_address(address: str) -> str | None:
     """The address in lower case and NFC, its domain as A-labels (RFC 5891); None for what nobody can write to.
 

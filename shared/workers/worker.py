@@ -21,7 +21,7 @@ ANSWER = struct.Struct(">BI")  # how it ended, length of the answer
 BEGUN = b"\x01"
 DONE, RAISED, OUT_OF_MEMORY = 0, 1, 2
 LAST = 0x80  # added to how it ended: the worker ends itself after this answer
-MOST_JOBS = 500  # per worker: whatever libraries leak goes with it
+MOST_JOBS = 2000  # per worker: whatever libraries leak goes with it, and starting one costs as much as 100 small mails
 MOST_RESIDENT = 200 * 1024 * 1024
 
 

@@ -150,7 +150,7 @@ def _delivery_status(part: Part, letter: str) -> Iterator[Report]:
     envelope_id: str | None = None
     for _ in range(_MOST_RECIPIENTS):
         group = headers.read_head(data, at)
-        if not group.fields:
+        if not group:
             at = _next_group(data, group.body)
             if at < 0:
                 return

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from services.email.receive.charsets import decode
@@ -28,21 +28,31 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _BLANKS = re.compile(r"[ \x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-class Head(NamedTuple):
-    """The fields of a header in their order, names in lower case, values as bytes; and where the body starts."""
+class Head:
+    """The fields of a header, names in lower case, values as bytes in their order; and where the body starts."""
 
-    fields: tuple[tuple[str, bytes], ...]
-    body: int
+    __slots__ = ("_values", "body")
+
+    def __init__(self, fields: Iterable[tuple[str, bytes]], body: int) -> None:
+        self.body = body
+        self._values: dict[str, list[bytes]] = {}
+        for name, value in fields:
+            self._values.setdefault(name, []).append(value)
+
+    def __bool__(self) -> bool:
+        """Whether there is any field."""
+        return bool(self._values)
 
     def first(self, name: str) -> bytes:
         """The topmost field of that name, empty if there is none."""
-        return next((value for field, value in self.fields if field == name), b"")
+        values = self._values.get(name)
+        return values[0] if values else b""
 
     def all(self, name: str) -> list[bytes]:
-        return [value for field, value in self.fields if field == name]
+        return self._values.get(name, [])
 
     def has(self, name: str) -> bool:
-        return any(field == name for field, _ in self.fields)
+        return name in self._values
 
 
 def read_head(raw: bytes, start: int = 0, end: int | None = None, *, outermost: bool = False) -> Head:
@@ -57,7 +67,7 @@ def read_head(raw: bytes, start: int = 0, end: int | None = None, *, outermost: 
             value = found[2][: 4 * LONGEST_FIELD]
             fields.append((found[1].decode("ascii").lower(), _FOLD.sub(b"", value).strip()))
         at = found.end()
-    return Head(tuple(fields), _after_blank_line(raw, at, end))
+    return Head(fields, _after_blank_line(raw, at, end))
 
 
 def _after_blank_line(raw: bytes, at: int, end: int) -> int:
