@@ -87,6 +87,8 @@ def text(value: bytes, charset: str | None = None) -> str:
 
     `charset` is that of the mail, in which some programs write their headers, too.
     """
+    if not value:  # most fields that are asked for are not there
+        return ""
     value = value[:LONGEST_FIELD]
     if charset and b"=?" not in value and not value.isascii():
         return _BLANKS.sub(" ", decode(value, "utf-8" if _is_utf_8(value) else charset)).strip()
