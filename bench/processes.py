@@ -16,9 +16,32 @@ class Measured(Child):
 
     def cpu_seconds(self) -> float:
         """Processor time of all its threads since it started, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK
+        return _cpu_seconds(self.pid)
 
     def memory(self) -> int:
         """Bytes of physical memory it holds."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
+        return _memory(self.pid)
+
+    def workers(self) -> tuple[float, int]:
+        """Processor time of the processes that it has started, and memory of those that are still there."""
+        children = [int(pid) for task in Path(f"/proc/{self.pid}/task").iterdir() for pid in _children(task)]
+        ended = _seconds(self.pid, 13)
+        return ended + sum(map(_cpu_seconds, children)), sum(map(_memory, children))
+
+
+def _children(task: Path) -> list[str]:
+    return (task / "children").read_text().split()
+
+
+def _cpu_seconds(pid: int) -> float:
+    return _seconds(pid, 11)
+
+
+def _seconds(pid: int, field: int) -> float:
+    """User and system time in /proc/PID/stat: the process's own stand from 11 on, from 13 on those of ended ones."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[field]) + int(fields[field + 1])) / _TICK
+
+
+def _memory(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
-from bench.channels import Profile, environment
+from bench.channels import Profile, Served, environment
 from bench.processes import Measured
 from sandbox.broker import HOST, Broker, Kafka, Tansu, free_port
 from sandbox.valkey import ValkeyServer
@@ -96,7 +96,7 @@ class Stage:
 
     @asynccontextmanager
     async def service(
-        self, of: Profile, roles: str, *, accounts: int = 1, provider: str = "http://127.0.0.1:1", **settings: str
+        self, of: Served, roles: str, *, accounts: int = 1, provider: str = "http://127.0.0.1:1", **settings: str
     ) -> AsyncIterator[Side]:
         """Our service as it is run in production, with so many accounts; yields when it is ready."""
         topics = await self._topics("ours", of)
@@ -121,7 +121,7 @@ class Stage:
         async with self._run(f"{of.name} {roles}", command, port, variables) as process:
             yield Side(process, f"http://{HOST}:{port}", topics)
 
-    def _profiler(self, of: Profile, roles: str) -> Sequence[str]:
+    def _profiler(self, of: Served, roles: str) -> Sequence[str]:
         if self._profiles is None:
             return ()
         return ("-m", "cProfile", "-o", str(self._profiles / f"{of.name}-{roles.replace(',', '-')}.pstats"))
@@ -212,7 +212,7 @@ class Stage:
             fields = {"address": orjson.dumps(address).decode()}
             await self.store.observe(conversation_id, opened_at=int(time.time() * 1000), last_ref="1", fields=fields)
 
-    async def _topics(self, prefix: str, of: Profile) -> Topics:
+    async def _topics(self, prefix: str, of: Served) -> Topics:
         topics = Topics(prefix)
         await self.log.ensure_topics(topic_specs(topics, of.name, PARTITIONS))
         return topics

@@ -32,11 +32,10 @@ class Recipient:
     address: dict[str, str]
 
 
-class Profile(Protocol):
-    """One channel. Everything is a function of a running number, so that every process makes the same."""
+class Served(Protocol):
+    """What it takes to run a channel's service."""
 
     name: str
-    send_path: str  # of the call that sends a text, below the provider's address
 
     def settings(self, provider_url: str) -> dict[str, str]:
         """Settings of the service, lower case and without the channel's prefix."""
@@ -45,6 +44,12 @@ class Profile(Protocol):
     def account(self, number: int) -> dict[str, Any]:
         """An account record with its credentials in the clear."""
         ...
+
+
+class Profile(Served, Protocol):
+    """A channel of webhooks. Everything is a function of a running number, so that every process makes the same."""
+
+    send_path: str  # of the call that sends a text, below the provider's address
 
     def webhook(self, number: int, conversations: int, *, media: bool = False) -> Webhook:
         """The webhook of inbound message `number`, in one of so many conversations, for account 0.
@@ -83,6 +88,6 @@ def build(of: Profile, provider_url: str = "http://127.0.0.1:1") -> Channel:
     return cast(Channel, channel.build(settings.Settings(**of.settings(provider_url))))
 
 
-def environment(of: Profile, provider_url: str) -> dict[str, str]:
+def environment(of: Served, provider_url: str) -> dict[str, str]:
     """The same settings as environment variables."""
     return {f"{of.name}_{name}".upper(): value for name, value in of.settings(provider_url).items()}
