@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from shared.media import fetch
 from shared.media.addresses import is_public
@@ -85,6 +86,13 @@ async def test_what_gives_no_file_is_refused(origin: str, path: str) -> None:
         "https://example.com:99999/",
         "https://[::1/",
         "file:///etc/passwd",
+        "file://127.0.0.1/etc/passwd",
+        "ftp://127.0.0.1/file",
+        "gopher://127.0.0.1:6379/_FLUSHALL",
+        "dict://127.0.0.1:6379/info",
+        "jar:https://127.0.0.1!/file",
+        "data:text/plain,x",
+        "unix:///run/docker.sock",
         "//127.0.0.1/file",
         "https:///file",
         "",
@@ -323,3 +331,57 @@ async def test_a_redirect_leads_nowhere_private(monkeypatch: pytest.MonkeyPatch,
     assert await _all(UrlFetcher(), f"{origin}/file") == b"x" * 100
     with pytest.raises(FetchRefused, match="not a public address"):
         await _all(UrlFetcher(), f"{origin}/to?url=https://{host}/")
+
+
+@pytest.fixture
+async def front(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[int, list[object]]]:
+    """A server at 127.0.0.2, which counts as public, plain http and any port included; its port, which our own machine
+    listens at, too, and who has connected there. `/to` leads to `url`."""
+    found: list[object] = []
+
+    async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.append(writer.get_extra_info("peername"))
+        writer.close()
+
+    async def to(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": request.query["url"]})
+
+    app = web.Application()
+    app.add_routes([web.get("/to", to)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.2", 0).start()
+    port = runner.addresses[0][1]
+    monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.2")
+    monkeypatch.setattr(fetch, "_check", lambda *_, **__: None)
+    async with await asyncio.start_server(connected, "127.0.0.1", port):
+        yield port, found
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+async def test_a_redirect_does_not_lead_to_our_own_machine(front: tuple[int, list[object]], host: str) -> None:
+    port, found = front
+    url = URL(f"http://127.0.0.2:{port}/to").with_query(url=f"http://{host}:{port}/")
+    with pytest.raises(FetchRefused):
+        await _all(UrlFetcher(), str(url))
+    assert found == []
+
+
+async def test_a_name_that_is_public_first_and_ours_at_the_redirect_leads_nowhere(
+    monkeypatch: pytest.MonkeyPatch, front: tuple[int, list[object]]
+) -> None:
+    """DNS rebinding with answers that are not kept: each connection is to what the name means at that moment."""
+    port, found = front
+    answers = iter(["127.0.0.2", "127.0.0.1"])
+
+    async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    fetcher = UrlFetcher()
+    fetcher._open_session().connector._use_dns_cache = False  # type: ignore[union-attr]  # a name that lives for no time
+    with pytest.raises(FetchRefused, match="not a public address"):
+        await _all(fetcher, f"http://rebound.example.com:{port}/to?url=/file")
+    assert list(answers) == [], "it has been asked for twice"
+    assert found == []
