@@ -96,6 +96,16 @@ class Settlement:
     ends: bool = False  # nothing of the command is left to be made: its ledger need not outlive a wait
 
 
+class Binding(NamedTuple):
+    """What a provider message id is, to be known for `ttl` seconds: see `bind`."""
+
+    channel: str
+    account_id: str
+    provider_ref: str
+    about: Mapping[str, Any]
+    ttl: int = keys.SENT.ttl
+
+
 def _fields(flat: Sequence[Any]) -> Fields:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
@@ -266,14 +276,15 @@ class Store:
         quota_members: Sequence[str] = (),
         waits: float = 0.0,
         plan: str = "",
+        bindings: Sequence[Binding] = (),
     ) -> Intended:
         """Claim a call before it is made; reserves the quota of the whole message with the first call.
 
         `waits` is for how many seconds the rest of the command may wait: the ledger outlives it. `plan` is kept beside
-        the claim.
+        the claim. The bindings go in the same round trip.
         """
         at = ConversationKeys(conversation_id)
-        answer, found = await self.client.script(
+        claim = self.client.script(
             keys.INTEND,
             [at.record, at.quota, at.cancelled, at.ledger(command_id), *map(at.message, pending)],
             [
@@ -288,10 +299,17 @@ class Store:
                 plan,
             ],
         )
+        (answer, found), _ = await _both(claim, self._bind(bindings))
         return Intended(answer, found)
 
     async def settle(self, conversation_id: str, command_id: str, change: Settlement) -> Fields:
         """Write how a call ended. Returns the ledger after it."""
+        return (await self.settle_and_bind(conversation_id, command_id, change, ()))[0]
+
+    async def settle_and_bind(
+        self, conversation_id: str, command_id: str, change: Settlement, bindings: Sequence[Binding]
+    ) -> tuple[Fields, list[list[Any]]]:
+        """`settle` and `bind` in one round trip: the ledger after it, and what each binding was told early."""
         at = ConversationKeys(conversation_id)
         written = {
             "set": dict(change.set_fields),
@@ -304,7 +322,7 @@ class Store:
             "conversation": dict(change.conversation),
             "ends": change.ends,
         }
-        flat = await self.client.script(
+        settled = self.client.script(
             keys.SETTLE,
             [at.record, at.quota, at.ledger(command_id), at.outbox, *map(at.message, change.messages)],
             [
@@ -317,7 +335,8 @@ class Store:
                 self._moment(),
             ],
         )
-        return _fields(flat)
+        flat, early = await _both(settled, self._bind(bindings))
+        return _fields(flat), [[orjson.loads(status) for status in told] for told in early]
 
     async def advance(
         self, conversation_id: str, command_id: str, part: str, value: str, rank: int, at: str
@@ -333,13 +352,16 @@ class Store:
         )
         return bool(moved), _fields(flat)
 
-    async def bind(
-        self, channel: str, account_id: str, provider_ref: str, about: Mapping[str, Any], *, ttl: int = keys.SENT.ttl
-    ) -> list[Any]:
-        """Say what a provider message id is; returns the statuses that came before, until `drop_waiting`."""
-        names = [keys.sent(channel, account_id, provider_ref), keys.waiting(channel, account_id, provider_ref)]
-        early = await self.client.script(keys.BIND, names, [ttl, orjson.dumps(dict(about))])
-        return [orjson.loads(status) for status in early]
+    async def bind(self, bindings: Sequence[Binding]) -> list[list[Any]]:
+        """Say what provider message ids are. Returns the statuses of each that came before, until `drop_waiting`."""
+        return [[orjson.loads(status) for status in told] for told in await self._bind(bindings)]
+
+    def _bind(self, bindings: Sequence[Binding]) -> asyncio.Future[list[Any]]:
+        calls = []
+        for channel, account_id, provider_ref, about, ttl in bindings:
+            names = [keys.sent(channel, account_id, provider_ref), keys.waiting(channel, account_id, provider_ref)]
+            calls.append((names, (ttl, orjson.dumps(about))))
+        return self.client.scripts(keys.BIND, calls)
 
     async def match(
         self, channel: str, account_id: str, provider_ref: str, status: Mapping[str, Any]
@@ -502,3 +524,12 @@ class Store:
 
     async def forget_upload(self, key: str) -> None:
         await self.client.call("DEL", key)
+
+
+async def _both(first: asyncio.Future[Any], second: asyncio.Future[Any]) -> tuple[Any, Any]:
+    """Two answers of one round trip, for the price of none: gathering makes no task of a future, but a third one."""
+    try:
+        return await first, await second
+    except BaseException:
+        second.cancel()
+        raise

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import time
-from typing import Any
 
 from shared.channel import Account, Call, Channel, Failure, HealthChange, Receipt
 from shared.contract import ids
@@ -26,7 +24,7 @@ from shared.runtime.reporting import by_account, ledger
 from shared.runtime.reporting.ledger import CallEntry
 from shared.runtime.reporting.statuses import About, StatusBook, contract_error, is_message
 from shared.runtime.reporting.threads import Threads
-from shared.state.store import Fields, Settlement, Store
+from shared.state.store import Binding, Fields, Settlement, Store
 from shared.stream.records import header
 
 
@@ -132,13 +130,15 @@ class Outcomes:
             outbox=list(refs) if self._capabilities.reads_up_to else (),
             ends=step.index == step.last,
         )
-        if self._has_receipts:
-            entries, early = await asyncio.gather(self._settle(step, settlement), self._bind(step, refs))
-        else:
-            entries, early = await self._settle(step, settlement), []
+        bound = self._abouts(step, refs) if self._has_receipts else []
+        bindings = [Binding(self._name, job.account.account_id, ref, about.as_dict()) for about, ref in bound]
+        entries, early = await self._store.settle_and_bind(
+            job.conversation_id, job.command.command_id, settlement, bindings
+        )
         await self._tell(step, statuses, entries)
-        for about, ref, waiting in early:
-            await self._book.apply_early(job.account.record, about, ref, waiting)
+        for (about, ref), waiting in zip(bound, early, strict=True):
+            if waiting:
+                await self._book.apply_early(job.account.record, about, ref, waiting)
         if step.of:
             self._sent(job.conversation_id)
             by_account.sent(self._name, job.account.account_id, len(step.parts))
@@ -156,28 +156,12 @@ class Outcomes:
             return None
         return ids.message_id(self._name, step.job.account.account_id, last)
 
-    async def _bind(self, step: Step, refs: Sequence[str]) -> list[tuple[About, str, list[Any]]]:
-        """Make the parts known under the provider's ids; returns what has been reported of them already."""
-        abouts = [
-            About.of_part(step.job.command, step.job.conversation_id, part, max(step.of, 1), step.index)
-            for part in step.parts
-        ]
-        bound = list(zip(abouts, refs, strict=False))
-        early = await asyncio.gather(
-            *(self._store.bind(self._name, step.job.account.account_id, ref, a.as_dict()) for a, ref in bound)
-        )
-        return [(about, ref, waiting) for (about, ref), waiting in zip(bound, early, strict=True) if waiting]
-
-    async def named(self, step: Step) -> None:
-        """Before the call: a report finds its message by the names we give it, also one that is faster than the answer.
-
-        The first name is the message's id.
-        """
-        names = step.call.names
-        known = About.of_part(step.job.command, step.job.conversation_id, step.first, max(step.of, 1), step.index)
-        about = replace(known, ref=names[0]).as_dict()
-        account_id = step.job.account.account_id
-        await asyncio.gather(*(self._store.bind(self._name, account_id, name, about) for name in names))
+    @staticmethod
+    def _abouts(step: Step, refs: Sequence[str]) -> list[tuple[About, str]]:
+        """The parts with the provider's ids of them."""
+        job, of = step.job, max(step.of, 1)
+        abouts = [About.of_part(job.command, job.conversation_id, part, of, step.index) for part in step.parts]
+        return list(zip(abouts, refs, strict=False))
 
     async def _keep_thread(self, step: Step, refs: Sequence[str]) -> None:
         """The call's message is in its thread: answers to it are found there."""
@@ -198,7 +182,7 @@ class Outcomes:
             if ref is None:
                 continue
             about = About.of_part(job.command, job.conversation_id, part["index"], part["of"], part["index"])
-            early = await self._store.bind(self._name, job.account.account_id, ref, about.as_dict())
+            [early] = await self._store.bind([Binding(self._name, job.account.account_id, ref, about.as_dict())])
             await self._book.apply_early(job.account.record, about, ref, early)
 
     async def failed(self, step: Step, failure: Failure) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -44,7 +43,7 @@ from shared.runtime.reporting import by_account, ledger
 from shared.runtime.reporting.ledger import CallEntry
 from shared.runtime.reporting.statuses import About, correlation
 from shared.runtime.waiting.outages import Held, Outages
-from shared.state.store import Fields, Store
+from shared.state.store import Binding, Fields, Store
 from shared.stream.errors import NotNow
 
 log = structlog.get_logger()
@@ -301,7 +300,8 @@ class Sender:
         quota = quota_of(rule_for(self._channel.capabilities, step.conversation), step.conversation)
         limit = quota if step.index == 0 and step.of else None
         members = step.quota_members(range(step.of)) if limit is not None else ()
-        claim = self._store.intend(
+        given = correlation(job.command.command_id, step.first)
+        intended = await self._store.intend(
             job.conversation_id,
             job.command.command_id,
             ledger.call_field(step.index),
@@ -311,14 +311,8 @@ class Sender:
             quota_members=members,
             waits=max(0.0, (job.expires_at - datetime.now(UTC)).total_seconds()),
             plan=step.plan,
+            bindings=self._bindings(step, given),
         )
-        given = correlation(job.command.command_id, step.first)
-        if step.call.parts and (self._echoes is not None or self._brings_back):
-            intended, _ = await asyncio.gather(claim, self._bind(step, given))
-        elif step.call.names:
-            intended, _ = await asyncio.gather(claim, self._outcomes.named(step))
-        else:
-            intended = await claim
         if intended.answer == "quota":
             raise Refused(ErrorCode.QUOTA_EXHAUSTED, limit=limit, actual=int(intended.value))
         if intended.answer == "taken":
@@ -329,16 +323,19 @@ class Sender:
             self.wait_for_provider(job)
         return given
 
-    async def _bind(self, step: Step, given: str) -> None:
-        """Make the call known under what a later report will bring, where the answer itself may get lost."""
-        job = step.job
-        part = About.of_part(job.command, job.conversation_id, step.first, max(step.of, 1), step.index)
-        about = part.as_dict()
-        if self._echoes is not None:
+    def _bindings(self, step: Step, given: str) -> list[Binding]:
+        """What a later report may call the message, which may be faster than the answer, or all that comes of it."""
+        job, account_id = step.job, step.job.account.account_id
+        about = About.of_part(job.command, job.conversation_id, step.first, max(step.of, 1), step.index)
+        if step.call.parts and self._echoes is not None:
             echo = self._echoes.echo_key(step.call)
-            await self._store.bind(self._name, job.account.account_id, echo, about, ttl=ECHO_SECONDS)
-        else:
-            await self._store.bind(self._name, job.account.account_id, given, about)
+            return [Binding(self._name, account_id, echo, about.as_dict(), ECHO_SECONDS)]
+        if step.call.parts and self._brings_back:
+            return [Binding(self._name, account_id, given, about.as_dict())]
+        if names := step.call.names:  # the first one is the message's id
+            known = replace(about, ref=names[0]).as_dict()
+            return [Binding(self._name, account_id, name, known) for name in names]
+        return []
 
     @tracing.traced("client", lambda _, step, __: step.call.method)
     async def _perform(self, step: Step, given: str | None) -> Receipt:

@@ -25,7 +25,7 @@ from shared.runtime.reporting import by_account, ledger
 from shared.runtime.reporting.feed import StateFeed
 from shared.runtime.reporting.identity import Identities
 from shared.runtime.reporting.publish import enqueue, event_envelope, publish, state_of_all, status_record
-from shared.state.store import Settlement, Store
+from shared.state.store import Binding, Settlement, Store
 from shared.stream.log import Log, Stored, acknowledged
 
 LONGEST_CORRELATION = 200
@@ -190,18 +190,12 @@ class StatusBook:
         """The provider has brought our own id back: a part whose fate was unknown has been sent."""
         entry = ledger.CallEntry("done", int(datetime.now(UTC).timestamp() * 1000))
         message = ids.message_id(self._channel, account.account_id, provider_message_id)
-        await asyncio.gather(
-            self._store.settle(
-                about.conversation_id,
-                about.command_id,
-                Settlement(
-                    set_fields={ledger.call_field(about.call): entry.encode()},
-                    messages=dict.fromkeys(
-                        (message, ids.part_message_id(about.command_id, about.part)), provider_message_id
-                    ),
-                ),
-            ),
-            self._store.bind(self._channel, account.account_id, provider_message_id, about.as_dict()),
+        messages = dict.fromkeys((message, ids.part_message_id(about.command_id, about.part)), provider_message_id)
+        await self._store.settle_and_bind(
+            about.conversation_id,
+            about.command_id,
+            Settlement(set_fields={ledger.call_field(about.call): entry.encode()}, messages=messages),
+            [Binding(self._channel, account.account_id, provider_message_id, about.as_dict())],
         )
 
     async def apply_early(

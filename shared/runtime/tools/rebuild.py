@@ -26,7 +26,7 @@ from shared.runtime.reporting import ledger
 from shared.runtime.reporting.statuses import About
 from shared.runtime.roles import Common, NormaliseRole
 from shared.state.client import StateUnavailable
-from shared.state.store import Settlement, Store
+from shared.state.store import Binding, Settlement, Store
 from shared.stream.errors import NotNow
 from shared.stream.log import Log, Stored
 from shared.stream.memory import MemoryLog
@@ -197,8 +197,8 @@ async def _bind_names(
     if account is not None:
         names = channel.names_of(account.record, command_id)
         about = About(conversation_id, command_id, 0, status.part.of, 0, status.target_message_id, names[0])
-        for name in names:
-            await store.bind(channel.capabilities.channel, account.account_id, name, about.as_dict())
+        known = about.as_dict()
+        await store.bind([Binding(channel.capabilities.channel, account.account_id, name, known) for name in names])
 
 
 async def _restore(
@@ -216,7 +216,7 @@ async def _restore(
             messages[status.message_id] = status.provider_message_id
             part = status.part.index
             about = About(conversation_id, command_id, part, of, part, status.target_message_id)
-            await store.bind(channel, status.account_id, status.provider_message_id, about.as_dict())
+            await store.bind([Binding(channel, status.account_id, status.provider_message_id, about.as_dict())])
     await store.settle(
         conversation_id,
         command_id,

@@ -14,6 +14,7 @@ from sandbox.valkey import ValkeyServer
 from services.tiktok.channel import TikTokChannel
 from shared.channel import Account
 from shared.runtime.process import main
+from shared.state.store import Binding
 from tests.channels.tiktok.conftest import BUSINESS, OpenChannel, fail, settings_for
 from tests.channels.tiktok.inside import KEY, Inside
 from tests.channels.tiktok.test_client import NOTHING, planned
@@ -48,7 +49,7 @@ async def backfill(sim: TikTokSimulator, clock: Clock, *arguments: str) -> int:
         return TikTokChannel(settings_for(sim), None, clock.now)
 
     given = ["backfill", *arguments, *SINCE_EVER]
-    return await asyncio.to_thread(main.run, build, lambda: settings_for(sim), given)
+    return await asyncio.to_thread(main.run, build, lambda **_: settings_for(sim), given)
 
 
 async def test_what_was_missed_comes_as_backfill_and_nothing_twice(
@@ -72,7 +73,7 @@ async def test_what_was_missed_comes_as_backfill_and_nothing_twice(
     await sim.people.owner_writes(thread, content={"body": "typed in the app"})
     [call] = planned(inside.channel, account, thread, {"kind": "text", "text": "by a command"})
     [sent] = (await inside.channel.perform(call, account, NOTHING)).provider_message_ids
-    await inside.store.bind("tiktok", account.account_id, sent, {"command_id": "cmd_1"})
+    await inside.store.bind([Binding("tiktok", account.account_id, sent, {"command_id": "cmd_1"})])
     await sim.people.writes(BUSINESS, "noor", silent=True, content={"body": "never heard of"})
 
     assert await backfill(sim, clock, account.account_id) == 0

@@ -225,7 +225,9 @@ def test_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("roles", ["ingress", "normalise,deliver"])
-@pytest.mark.parametrize("key", ["", "no key at all", "c2hvcnQ=", f"{new_key()},"])
+@pytest.mark.parametrize(
+    "key", ["", "no key at all", "c2hvcnQ=", f"{new_key()},"], ids=["none", "words", "short", "one of two"]
+)
 def test_nothing_starts_without_a_key(monkeypatch: pytest.MonkeyPatch, roles: str, key: str) -> None:
     monkeypatch.setenv("ROLES", roles)
     monkeypatch.setenv("SEALING_KEY", key)

@@ -9,7 +9,7 @@ import pytest
 from sandbox.valkey import ValkeyServer
 from shared.state import keys
 from shared.state.client import Client, StateUnavailable
-from shared.state.store import Confirmation, Settlement, Store
+from shared.state.store import Binding, Confirmation, Settlement, Store
 
 CONVERSATION = "telegram:bot_1:42"
 
@@ -98,12 +98,13 @@ async def test_the_time_in_a_status_never_runs_backwards(store: Store) -> None:
 async def test_an_early_status_waits_for_its_message(store: Store) -> None:
     assert await store.match("whatsapp", "wa_1", "wamid.1", {"state": "sent"}) is None
     assert await store.match("whatsapp", "wa_1", "wamid.1", {"state": "read"}) is None
-    early = await store.bind("whatsapp", "wa_1", "wamid.1", {"command_id": "c1"})
+    binding = Binding("whatsapp", "wa_1", "wamid.1", {"command_id": "c1"})
+    [early] = await store.bind([binding])
     assert early == [{"state": "sent"}, {"state": "read"}]
     assert await store.match("whatsapp", "wa_1", "wamid.1", {"state": "read"}) == {"command_id": "c1"}
-    assert await store.bind("whatsapp", "wa_1", "wamid.1", {"command_id": "c1"}) == early
+    assert await store.bind([binding]) == [early]
     await store.drop_waiting("whatsapp", "wa_1", "wamid.1")
-    assert await store.bind("whatsapp", "wa_1", "wamid.1", {"command_id": "c1"}) == []
+    assert await store.bind([binding]) == [[]]
     assert await store.match("whatsapp", "wa_2", "wamid.1", {"state": "read"}) is None
 
 
@@ -165,7 +166,7 @@ async def test_every_key_lives_for_a_while_and_shows_nobody(store: Store) -> Non
     await store.settle(CONVERSATION, "c1", Settlement(messages={"m": "42:9"}, outbox=["42:9"]))
     await store.cancel(CONVERSATION, "all", "1")
     await store.match("telegram", "bot_1", "42:9", {})
-    await store.bind("telegram", "bot_1", "42:9", {})
+    await store.bind([Binding("telegram", "bot_1", "42:9", {})])
     await store.adopt("telegram", "bot_1", "@ida", "42")
     await store.since(CONVERSATION)
     await store.join_thread(CONVERSATION, ["ida-1"], "ida-1")
