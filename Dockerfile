@@ -28,10 +28,13 @@ RUN python -m compileall -q shared services
 
 FROM python:3.11-slim
 ARG CHANNEL
+ARG VERSION
+LABEL org.opencontainers.image.title="${CHANNEL}-connector" org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.licenses="Apache-2.0"
 ENV CHANNEL=${CHANNEL} PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 HTTP_HOST=0.0.0.0 HTTP_PORT=8080
 RUN useradd --system --uid 10001 --no-create-home connector
 COPY --from=build /app /app
-COPY NOTICES.md /app/
+COPY LICENSE NOTICES.md /app/
 WORKDIR /app
 USER 10001
 EXPOSE 8080

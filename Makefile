@@ -3,9 +3,12 @@
 BIN := .venv/bin
 SYNCED := .venv/.synced
 CHANNEL ?= telegram
+CHANNELS := $(patsubst services/%/pyproject.toml,%,$(wildcard services/*/pyproject.toml))
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+SBOM := .tools/bin/uv export --quiet --frozen --no-default-groups --format cyclonedx1.5 --preview-features sbom-export
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contract packages docs goldens chaos bench image clean
+.PHONY: help run test check fmt contract packages docs goldens chaos bench image sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,12 +21,14 @@ test: $(SYNCED) ## all checks, all tests but chaos; the last lines name what cou
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -n 2 -m "not chaos" $(ARGS)
 
-check: $(SYNCED) ## lint, format, types, imports, lock file
+check: $(SYNCED) ## lint, format, types, imports, lock file, licences, workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	.tools/bin/uv lock --check
+	$(BIN)/python -m tests.licences
+	$(BIN)/zizmor --offline --quiet .github
 
 fmt: $(SYNCED) ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix
@@ -58,10 +63,16 @@ bench: $(SYNCED) ## measure, each figure beside a bare yardstick, into bench/RES
 	@$(BIN)/python -m bench $(ARGS)
 
 image: ## build the container image of one channel: make image CHANNEL=telegram
-	docker build --build-arg CHANNEL=$(CHANNEL) --tag $(CHANNEL)-connector:dev .
+	docker build --build-arg CHANNEL=$(CHANNEL) --build-arg VERSION=$(VERSION) --tag $(CHANNEL)-connector:dev .
+
+sbom: $(SYNCED) ## write what the lock puts into each image, and into its extras, as CycloneDX JSON into sbom/
+	@mkdir -p sbom
+	@for channel in $(CHANNELS); do $(SBOM) --package $$channel-connector -o sbom/$$channel.json || exit 1; done
+	@for extra in video msk; do $(SBOM) --package channel-connectors --extra $$extra -o sbom/extra-$$extra.json || exit 1; done
+	@ls sbom/*.json
 
 clean: ## remove everything that was brought or made here
-	rm -rf .tools .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .tools .venv .cache dist sbom .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(SYNCED): uv.lock pyproject.toml $(wildcard services/*/pyproject.toml) tools/setup.sh

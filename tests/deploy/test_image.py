@@ -14,6 +14,8 @@ from threading import Thread
 import pytest
 import yaml
 
+from shared.contract.version import version
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 CHANNELS = sorted(path.parent.name for path in (ROOT / "services").glob("*/pyproject.toml"))
@@ -97,3 +99,19 @@ def test_images_are_built_as_the_dev_overlay_calls_them() -> None:
     overlay = yaml.safe_load((ROOT / "deploy/k8s/overlays/dev/kustomization.yaml").read_text())
     wanted = [{"name": name.replace("$(CHANNEL)", channel), "newTag": tag} for channel in CHANNELS]
     assert sorted(overlay["images"], key=lambda image: str(image["name"])) == wanted
+
+
+def test_the_workflow_builds_every_channel() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/image.yml").read_text())
+    built = [job["strategy"]["matrix"]["channel"] for job in workflow["jobs"].values()]
+    assert built == [CHANNELS, CHANNELS]
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_every_service_says_the_version_of_the_images(channel: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", f"services.{channel}", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == version()
+    labelled = subprocess.run(["make", "-n", "image", f"CHANNEL={channel}"], cwd=ROOT, capture_output=True, text=True)
+    assert f"--build-arg VERSION={version()} " in labelled.stdout

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsError
 from shared.channel import Channel, KeepsRaw, ProviderError, ReadsHistory, RecognisesSecrets, RegistersWebhook
 from shared.contract import ids
 from shared.contract.topics import Topics
+from shared.contract.version import version
 from shared.media.blobs import Blobs, BlobsUnavailable
 from shared.runtime.accounts.registry import AccountRegistry
 from shared.runtime.accounts.sealing import CannotOpen, public_key
@@ -140,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="A channel connector.")
     commands = parser.add_subparsers(dest="command")
     parser.set_defaults(command="run")
+    parser.add_argument("--version", action="version", version=version())
     commands.add_parser("run", help="run the service (the default)")
     commands.add_parser("settings", help="list all settings, with what each takes, its default and its meaning")
     add_offline_commands(commands)

@@ -15,6 +15,7 @@ import structlog
 
 from shared.channel import Channel, Listens, NeedsSecrets, ProviderError, Pulls, RegistersWebhook
 from shared.contract.topics import DEAD_RETENTION, Topics
+from shared.contract.version import version
 from shared.media.blobs import Blobs
 from shared.runtime import metrics, tracing
 from shared.runtime.accounts.registry import AccountRegistry, Standing, log_standings
@@ -134,7 +135,9 @@ class Service:
             if not await self._started(stack):
                 return
             _spare_the_collector()
-            log.info("started", channel=self._name, roles=sorted(self._roles), port=self._config.http.port)
+            log.info(
+                "started", channel=self._name, version=version(), roles=sorted(self._roles), port=self._config.http.port
+            )
             await self._until_stopped()
             at_most = longest_stop(self._config.http, self._config.kafka)
             log.info("stopping", channel=self._name, seconds_at_most=at_most)
