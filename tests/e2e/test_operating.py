@@ -136,6 +136,8 @@ async def test_a_sealing_key_rotates_without_a_new_authorization(tiktok: Channel
         await after.ready(tiktok.service.session)
         (sent,) = await tiktok.sends(person, "Opened with the new key alone")
         assert sent["state"] in SENT
-        assert refreshes[handle] == refreshed
+        found = await tiktok.run("accounts", "check", person.account.id, "--json", SEALING_KEY=new)
+        assert json.loads(found.splitlines()[-1]) == {"account_id": person.account.id, "ok": True, "problems": []}
+        assert refreshes[handle] == refreshed  # the tools take the tokens that the service has, too
     finally:
         await after.kill()
