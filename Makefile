@@ -42,6 +42,7 @@ packages: $(SYNCED) ## build the contract's packages into dist/: a wheel for Pyt
 
 docs: $(SYNCED) ## write the documents anew that are made of tables, goldens and simulators
 	$(BIN)/python -m tests.deploy.dashboard
+	$(BIN)/python -m tests.deploy.manifests
 	$(BIN)/python -m tests.errors
 	$(BIN)/python -m tests.files
 	$(BIN)/python -m tests.guide

@@ -14,10 +14,12 @@ import pytest
 import yaml
 
 from services.email.settings import Settings as EmailSettings
+from shared.contract.topics import Topics
 from shared.runtime.http.server import CHECK_SECONDS
 from shared.runtime.process.service import longest_stop
 from shared.runtime.settings import COMMON, HttpSettings, KafkaSettings, Role
 from shared.runtime.tools.settings import variable_of
+from tests.deploy import dashboard, manifests
 from tests.settings import channels
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,7 @@ OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 COMPONENTS = sorted(path.name for path in (K8S / "components").iterdir())
 CHANNELS = sorted(path.parent.name for path in (ROOT / "services").glob("*/pyproject.toml"))
 WORKLOADS = ("Deployment", "StatefulSet")
+TOPICS = Topics()
 
 Manifest = dict[str, Any]
 
@@ -58,6 +61,7 @@ def test_no_file_is_left_over() -> None:
     used = {target for path in KUSTOMIZATIONS for target in _referenced(path)}
     used |= {K8S / "overlays" / name / "kustomization.yaml" for name in OVERLAYS}
     used |= {K8S / "components" / name / "kustomization.yaml" for name in COMPONENTS}
+    used.add(K8S / "kafka" / "kustomization.yaml")
     assert set(K8S.rglob("*.yaml")) == used
 
 
@@ -165,10 +169,17 @@ def test_consumers_are_stable_members_of_their_group(rendered: list[Manifest]) -
 
 def test_autoscalers_name_workloads_and_no_more_replicas_than_partitions(rendered: list[Manifest]) -> None:
     workloads = {(workload["kind"], _name(workload)) for workload in _of(rendered, *WORKLOADS)}
-    for scaler in _of(rendered, "HorizontalPodAutoscaler"):
+    for scaler in (manifest for manifest in rendered if manifest["kind"] == "HorizontalPodAutoscaler"):
         target = scaler["spec"]["scaleTargetRef"]
         assert (target["kind"], target["name"]) in workloads
         assert scaler["spec"]["minReplicas"] <= scaler["spec"]["maxReplicas"] <= KafkaSettings().partitions
+
+
+def test_everything_that_can_grow_does(rendered: list[Manifest]) -> None:
+    scaled = [one["spec"]["scaleTargetRef"]["name"] for one in rendered if one["kind"] == "HorizontalPodAutoscaler"]
+    fixed = {_name(one) for one in _of(rendered, *WORKLOADS)} - set(scaled)
+    # Pulling is one replica's per account; a pod with all roles is the small profile.
+    assert all(name.endswith("-pull") for name in fixed) or scaled == []
 
 
 def test_every_workload_has_its_disruption_budget(rendered: list[Manifest]) -> None:
@@ -223,6 +234,19 @@ def test_link_local_addresses_answer_for_names_only(rendered: list[Manifest]) ->
             assert {"fc00::/7", "fe80::/10"} <= set(excepted)
 
 
+def _with(component: str, directory: Path, overlay: str = "prod") -> list[Manifest]:
+    """An overlay with one more component."""
+    whole = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "channel-connectors",
+        "resources": [os.path.relpath(K8S / "overlays" / overlay, directory)],
+        "components": [os.path.relpath(K8S / "components" / component, directory)],
+    }
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(whole))
+    return _built(directory)
+
+
 @pytest.mark.parametrize(
     ("component", "opened"),
     [
@@ -233,14 +257,7 @@ def test_link_local_addresses_answer_for_names_only(rendered: list[Manifest]) ->
 def test_a_clouds_identity_can_be_let_through_and_nothing_beside_it(
     component: str, opened: set[tuple[str, int]], tmp_path: Path
 ) -> None:
-    overlay = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [os.path.relpath(K8S / "overlays" / "prod", tmp_path)],
-        "components": [os.path.relpath(K8S / "components" / component, tmp_path)],
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-    before, after = _built(K8S / "overlays" / "prod"), _built(tmp_path)
+    before, after = _built(K8S / "overlays" / "prod"), _with(component, tmp_path)
     (policy,) = [one for one in _of(after, "NetworkPolicy") if one not in before]
     assert _selected(after, policy["spec"]["podSelector"]["matchLabels"]) == _of(after, *WORKLOADS)
     assert {(cidr, port) for cidr, _, ports in _egress([policy]) for port in ports} == opened
@@ -350,3 +367,143 @@ def test_every_service_is_scraped_once(rendered: list[Manifest]) -> None:
         assert sorted(scraped) == sorted(_name(one) for one in _of(rendered, *WORKLOADS))
         ports = {port["name"] for service in services for port in service["spec"]["ports"]}
         assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports
+
+
+def test_replicas_are_spread_over_zones_and_nodes(rendered: list[Manifest]) -> None:
+    for workload in _of(rendered, *WORKLOADS):
+        spread = workload["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        keys = [constraint["topologyKey"] for constraint in spread]
+        assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+
+
+def test_the_namespace_holds_pods_to_the_strictest_standard(rendered: list[Manifest]) -> None:
+    (namespace,) = _of(rendered, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    others = [manifest for manifest in rendered if manifest["kind"] != "Namespace"]
+    assert {manifest["metadata"]["namespace"] for manifest in others} == {_name(namespace)}
+    for workload in _of(rendered, *WORKLOADS):  # what `restricted` asks beside `test_pods_are_locked_down`
+        assert workload["spec"]["template"]["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+# --------------------------------------------------------------------------------------------- made of the contract
+
+
+@pytest.mark.parametrize("path", manifests.FILES, ids=lambda path: str(path.relative_to(K8S)))
+def test_what_follows_from_the_contract_is_fresh(path: Path) -> None:
+    assert path.read_text() == manifests.text(manifests.FILES[path]()), "make docs writes it anew"
+
+
+def test_kafkas_topics_are_those_of_the_contract() -> None:
+    made = {_name(one): one["spec"] for one in _built(K8S / "kafka") if one["kind"] == "KafkaTopic"}
+    declared = [*TOPICS.shared(), *(topic for channel in CHANNELS for topic in TOPICS.of_channel(channel))]
+    assert made.keys() == {topic.name for topic in declared}
+    assert {spec["partitions"] for spec in made.values()} == {KafkaSettings().partitions}
+    assert made["channels.telegram.raw"] == {
+        "partitions": 12,
+        "replicas": 3,
+        "config": {
+            "cleanup.policy": "delete",
+            "retention.ms": 604_800_000,
+            "min.insync.replicas": 2,
+            "max.message.bytes": 1_114_112,
+        },
+    }
+    assert made["channels.accounts"]["config"]["cleanup.policy"] == "compact"
+    assert "retention.ms" not in made["channels.accounts"]["config"]
+
+
+def test_a_channels_user_may_do_what_its_service_does_and_no_more() -> None:
+    made = {_name(one): one["spec"] for one in _built(K8S / "kafka") if one["kind"] == "KafkaUser"}
+    assert made.keys() == {*(f"{channel}-connector" for channel in CHANNELS), "inbox-core"}
+    rights = {
+        (acl["resource"]["type"], acl["resource"]["name"], acl["resource"]["patternType"]): set(acl["operations"])
+        for acl in made["telegram-connector"]["authorization"]["acls"]
+    }
+    everything = {"Describe", "DescribeConfigs", "Read", "Write"}
+    assert rights == {
+        ("topic", "channels.telegram.", "prefix"): everything,
+        ("topic", "channels.account-health", "literal"): everything,
+        ("topic", "channels.capabilities", "literal"): everything,
+        ("topic", "channels.accounts", "literal"): {"Describe", "Read"},
+        ("group", "channels.telegram.", "prefix"): {"Read"},
+        ("group", "redrive.channels.telegram.deadletter", "literal"): {"Read"},
+    }
+    core = [acl for acl in made["inbox-core"]["authorization"]["acls"] if "Write" in acl["operations"]]
+    written = {acl["resource"]["name"] for acl in core}
+    assert written == {"channels.accounts", *(TOPICS.outbound(channel) for channel in CHANNELS)}
+
+
+# ------------------------------------------------------------------------------------------------------- components
+
+
+def test_keda_scales_what_consumes_by_what_waits_for_it(tmp_path: Path) -> None:
+    after = _with("keda", tmp_path)
+    scaled = {one["spec"]["scaleTargetRef"]["name"]: one["spec"] for one in _of(after, "ScaledObject")}
+    consumers = {_name(one) for one in _of(after, "StatefulSet") if not _name(one).endswith("-pull")}
+    assert scaled.keys() == consumers
+    by_cpu = {one["spec"]["scaleTargetRef"]["name"] for one in _of(after, "HorizontalPodAutoscaler")}
+    assert by_cpu == {f"{channel}-ingress" for channel in CHANNELS}
+    (authentication,) = _of(after, "TriggerAuthentication")
+    for name, spec in scaled.items():
+        (trigger,) = spec["triggers"]
+        channel, _, role = name.partition("-")
+        assert trigger["metadata"]["consumerGroup"] == f"channels.{channel}.{role}"
+        assert trigger["metadata"]["topic"] in {topic.name for topic in TOPICS.of_channel(channel)}
+        assert trigger["authenticationRef"]["name"] == _name(authentication)
+        assert spec["minReplicaCount"] <= spec["maxReplicaCount"] <= KafkaSettings().partitions
+
+
+def test_a_gateway_takes_the_place_of_ingress(tmp_path: Path) -> None:
+    after = _with("gateway", tmp_path)
+    assert [one for one in after if one["kind"] == "Ingress"] == []
+    services = {_name(one): one["spec"] for one in _of(after, "Service")}
+    found = {}
+    for route in _of(after, "HTTPRoute"):
+        (rule,) = route["spec"]["rules"]
+        (match,), (backend,) = rule["matches"], rule["backendRefs"]
+        found[match["path"]["value"]] = backend["name"]
+        assert backend["port"] in {port["port"] for port in services[backend["name"]]["ports"]}
+    assert found == {f"/webhooks/{channel}": f"{channel}-ingress" for channel in CHANNELS}
+    for policy in _of(after, "NetworkPolicy"):
+        if _name(policy).endswith("-webhooks"):
+            ((peer,),) = [rule["from"] for rule in policy["spec"]["ingress"]]
+            assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "gateway"}
+
+
+def test_external_secrets_make_the_secrets_that_pods_read(tmp_path: Path) -> None:
+    after = _with("external-secrets", tmp_path)
+    made = {one["spec"]["target"]["name"]: one["spec"] for one in _of(after, "ExternalSecret")}
+    for workload in _of(after, *WORKLOADS):
+        read = {one["secretRef"]["name"] for one in _container(workload)["envFrom"] if "secretRef" in one}
+        assert read <= made.keys()
+        assert workload["metadata"]["annotations"]["reloader.stakater.com/auto"] == "true"
+    given = {data["secretKey"] for data in made["channel-connectors"]["data"]}
+    assert given == {"SEALING_KEY", "STATE_URL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"}
+
+
+def test_managed_services_are_let_through_by_address_and_port(tmp_path: Path) -> None:
+    before, after = _built(K8S / "overlays" / "prod"), _with("managed-services", tmp_path)
+    new = [one for one in _of(after, "NetworkPolicy") if one not in before]
+    assert {_name(one) for one in new} == {"managed-kafka", "managed-valkey", "managed-blobs"}
+    for policy in new:
+        assert policy["spec"]["policyTypes"] == ["Egress"]
+        assert _selected(after, policy["spec"]["podSelector"]["matchLabels"]) == _of(after, *WORKLOADS)
+    for cidr, _, _ in _egress(new):
+        assert ip_network(cidr).is_private
+        assert ip_network(cidr).prefixlen >= 16
+
+
+def test_the_dashboard_comes_where_grafana_looks_for_it(tmp_path: Path) -> None:
+    (found,) = [one for one in _with("dashboard", tmp_path) if _name(one) == "channel-connectors-dashboard"]
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert found["data"]["channel-connectors.json"] == dashboard.document()
+
+
+def test_the_small_profile_is_one_pod_for_each_channel() -> None:
+    small = _built(K8S / "overlays" / "small")
+    workloads = _of(small, *WORKLOADS)
+    assert [_name(one) for one in workloads] == [f"{channel}-deliver" for channel in CHANNELS]
+    for workload in workloads:
+        assert workload["spec"]["replicas"] == 1
+        (roles,) = [variable["value"] for variable in _container(workload)["env"] if variable["name"] == "ROLES"]
+        assert set(roles.split(",")) == set(Role)
