@@ -524,6 +524,22 @@ def test_dead_letters_are_listed_shown_and_some_of_them_sent_back(
         run("deadletters", "list", "--since", "yesterday")
 
 
+def test_tools_say_with_their_status_what_they_found(
+    log: MemoryLog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(operate, "kafka_log", lambda *_: log)
+    monkeypatch.setenv("BLOB_URL", tmp_path.as_uri())
+    assert run("trace", "nobody") == 3
+    assert run("erase", "--contact", "elsewhere:a:1") == 2
+    assert capsys.readouterr().out == ""
+    assert run("replay", "--from", "1d", "--dry-run") == 0
+    counts = dict.fromkeys(("records", "same", "changed", "new", "unreadable"), 0)
+    assert orjson.loads(capsys.readouterr().out) == {**counts, "dry_run": True}
+    monkeypatch.setenv("STATE_URL", "valkey://127.0.0.1:1/0")
+    assert run("erase", "--contact", f"{CHANNEL}:a:1") == 1
+    assert "StateUnavailable" in capsys.readouterr().err
+
+
 class StricterChannel(PlainChannel):
     """Cannot read yet what its provider sends by now."""
 

@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -24,6 +26,7 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.envelope import type_name
 from shared.contract.errors import ErrorCode
 from shared.contract.topics import Topics
+from shared.runtime import tracing
 from shared.runtime.accounts.sealing import new_key, public_key, seal_credentials
 from shared.runtime.http.server import LONGEST_STOP, HealthChecks
 from shared.runtime.outbound import answers, typing_indicator
@@ -38,6 +41,7 @@ from shared.runtime.settings import (
     Role,
     ServiceSettings,
     StateSettings,
+    TracingSettings,
 )
 from shared.state.client import Client
 from shared.stream.dispatcher import Dispatcher
@@ -204,6 +208,31 @@ async def test_from_webhook_to_event_and_from_command_to_status(
         accepted = [name for name in measured if name.startswith("connector_command_seconds_count{")]
         assert any('outcome="sent"' in name for name in accepted)
     assert channel.running is False
+
+
+async def test_spans_go_to_a_collector_and_the_last_ones_at_the_end(
+    log: MemoryLog, configure: Callable[..., ServiceConfig]
+) -> None:
+    sent: list[bytes] = []
+
+    async def collect(request: web.Request) -> web.Response:
+        sent.append(await request.read())
+        return web.Response(content_type="application/x-protobuf")
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", collect)
+    async with TestServer(app) as collector:
+        config = configure()
+        config.tracing = TracingSettings(endpoint=str(collector.make_url("/")), sample=1.0)
+        async with started(PlainChannel(), config, log) as running:
+            assert await running.webhook(item(id="m1")) == 200
+            await running.values(TOPICS.inbound(CHANNEL), 1)
+            await running.command("message.send", command_id="c1", content={"kind": "text", "text": "secret words"})
+            await running.values(TOPICS.statuses(CHANNEL), 1)
+    told = b"".join(sent)
+    assert all(name in told for name in (b"webhook", b"normalise", b"deliver", b"plain-connector"))
+    assert b"secret words" not in told
+    assert not tracing.wanted()
 
 
 async def test_two_replicas_share_the_work_and_one_may_go(
