@@ -76,7 +76,10 @@ class LogConsumer(Protocol):
         """The next offset `poll` will give of an assigned partition."""
 
     async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
-        """The offset that the next record of each partition will get. Raises LogUnavailable."""
+        """The offset that the next record of each partition will get; one that has been given up is left out.
+
+        Raises LogUnavailable.
+        """
 
     def wake(self) -> None:
         """End the running (or the next) poll at once: the caller wants to name other partitions."""

@@ -248,7 +248,8 @@ class MemoryConsumer:
         return self._places[partition]
 
     async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
-        return {key: len(self._group.log._partitions(key.topic)[key.number]) for key in partitions}
+        ours = [key for key in partitions if key in self._places]
+        return {key: len(self._group.log._partitions(key.topic)[key.number]) for key in ours}
 
     def wake(self) -> None:
         self._woken.set()
