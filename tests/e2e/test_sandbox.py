@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
+from sandbox.broker import Tansu, kafka_missing
 from sandbox.simulators.telegram import TelegramSimulator
 from tests.sandbox.console.running import Sandbox, alive, wait_for
 
@@ -86,6 +88,40 @@ def test_a_message_goes_through_and_ctrl_c_leaves_nothing(start: Start) -> None:
     assert received["value"]["sender"]["display_name"] == "Ada Lindqvist"
     assert answer_to(sandbox, received, "Yes")["value"]["state"] == "sent"
     assert [message["text"] for message in call(ada)["messages"]] == ["Is anybody there?", "Yes"]
+    assert sandbox.end(signal.SIGINT) == 0, sandbox.output
+    assert alive(children) == {} and sandbox.left_behind() == []
+
+
+async def test_a_broker_that_runs_already_is_used_and_left_alone(start: Start) -> None:
+    async with Tansu() as broker:
+        sandbox = start("--kafka", broker.bootstrap)
+        await asyncio.to_thread(sandbox.wait_ready)
+        assert len(sandbox.children()) == 4, sandbox.children()  # state, simulator, service, janitor
+        assert sandbox.where("Kafka") == broker.bootstrap
+        assert f"bootstrap.servers={broker.bootstrap}" in sandbox.where("Clients")
+        ada = f"{sandbox.url}/api/channels/telegram/people/701000001"
+        await asyncio.to_thread(call, f"{ada}/write", {"text": "Is anybody there?"})
+        await asyncio.to_thread(next_record, sandbox, is_received("Is anybody there?"))
+        assert await asyncio.to_thread(sandbox.end, signal.SIGINT) == 0, sandbox.output
+        assert broker.nodes[0].exit_status is None
+        consumer = AIOKafkaConsumer("channels.telegram.inbound", bootstrap_servers=broker.bootstrap)
+        async with consumer:
+            assert sum((await consumer.end_offsets(consumer.assignment())).values()) == 1
+
+
+@pytest.mark.kafka
+@pytest.mark.chaos
+@pytest.mark.skipif(kafka_missing() is not None, reason=f"real Kafka: {kafka_missing()}")
+def test_apache_kafka_is_started_and_stopped(start: Start) -> None:
+    sandbox = start("--broker", "apache")
+    sandbox.wait_ready()
+    children = sandbox.children()
+    assert any("kafka.Kafka" in command for command in children.values()), children
+    assert "enable.idempotence=true" in sandbox.where("Clients")
+    ada = f"{sandbox.url}/api/channels/telegram/people/701000001"
+    call(f"{ada}/write", {"text": "Is anybody there?"})
+    received = next_record(sandbox, is_received("Is anybody there?"))
+    assert answer_to(sandbox, received, "Yes")["value"]["state"] == "sent"
     assert sandbox.end(signal.SIGINT) == 0, sandbox.output
     assert alive(children) == {} and sandbox.left_behind() == []
 

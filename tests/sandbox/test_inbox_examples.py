@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.broker import kafka_missing
 from shared.contract.accounts import AccountRecord
 from shared.runtime.accounts.sealing import new_key, public_key, unseal_credentials
 from shared.runtime.tools.accounts_file import read_accounts_file
@@ -78,9 +79,17 @@ def test_what_the_recipe_in_javascript_seals_is_opened(javascript: Path) -> None
 # --------------------------------------------------------------------------------------------------- consumers
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    started = Sandbox("--channel", "telegram", "--channel", "tiktok", directory=tmp_path_factory.mktemp("sandbox"))
+APACHE = (
+    pytest.mark.kafka,
+    pytest.mark.chaos,
+    pytest.mark.skipif(kafka_missing() is not None, reason=f"real Kafka: {kafka_missing()}"),
+)
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("apache", marks=APACHE)])
+def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    channels = ("--channel", "telegram", "--channel", "tiktok")
+    started = Sandbox(*channels, "--broker", request.param, directory=tmp_path_factory.mktemp("sandbox"))
     try:
         started.wait_ready()
         yield started
