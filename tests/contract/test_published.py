@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,16 @@ def schema_of(record: RecordType) -> dict[str, Any]:
     return loaded
 
 
+@cache
+def published(name: str) -> dict[str, Any]:
+    """A published document. JSON is YAML, too."""
+    loaded: dict[str, Any] = yaml.load((PUBLISHED / name).read_text(), yaml.CSafeLoader)
+    return loaded
+
+
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((PUBLISHED / "asyncapi.yaml").read_text())
-    return loaded
+    return published("asyncapi.yaml")
 
 
 def test_published_files_are_fresh() -> None:
@@ -133,7 +140,7 @@ def _published_schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in (*sorted((PUBLISHED / "schemas").glob("*.json")), PUBLISHED / FILE):
         yield path.name, json.loads(path.read_text())
     for name in ("asyncapi.yaml", "openapi.yaml"):
-        components = yaml.safe_load((PUBLISHED / name).read_text())["components"]
+        components = published(name)["components"]
         yield name, {"$defs": components["schemas"]}
         for message, described in components.get("messages", {}).items():
             yield f"{name}: {message}", described.get("headers", {})
@@ -153,8 +160,7 @@ def test_every_property_is_described_and_nothing_is_anonymous() -> None:
 
 
 def the_bundle() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((PUBLISHED / FILE).read_text())
-    return loaded
+    return published(FILE)
 
 
 def test_titles_are_names() -> None:
@@ -179,7 +185,7 @@ def test_the_bundle_says_what_the_schema_of_a_record_says(record: RecordType) ->
 
 
 def test_preflight_takes_every_command_and_names_its_answers() -> None:
-    document = yaml.safe_load((PUBLISHED / "openapi.yaml").read_text())
+    document = published("openapi.yaml")
     post = document["paths"]["/v1/preflight"]["post"]
     asked = post["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
     requests = [document["components"]["schemas"][one["$ref"].rpartition("/")[2]] for one in asked]
@@ -230,7 +236,7 @@ def test_words_of_ours_are_listed() -> None:
 
 
 def test_there_is_one_version_number() -> None:
-    documents = [yaml.safe_load((PUBLISHED / name).read_text()) for name in ("asyncapi.yaml", "openapi.yaml")]
+    documents = [published(name) for name in ("asyncapi.yaml", "openapi.yaml")]
     headings = re.findall(r"^## (\d+\.\d+\.\d+)", (REPOSITORY / "CHANGELOG.md").read_text(), re.M)
     assert {document["info"]["version"] for document in documents} == {version()} == {headings[0]}
 
@@ -255,7 +261,7 @@ def test_asyncapi_is_a_valid_document(document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["asyncapi.yaml", "openapi.yaml", FILE])
 def test_every_reference_resolves(name: str) -> None:
-    document = yaml.safe_load((PUBLISHED / name).read_text())
+    document = published(name)
     elsewhere = {"": document, f"./{FILE}": the_bundle()}
     for reference in _references(document):
         file, _, path = reference.partition("#/")
