@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from sandbox.broker import kafka_missing
 from shared.contract.accounts import AccountRecord
+from shared.contract.statuses import RANK
 from shared.runtime.accounts.sealing import new_key, public_key, unseal_credentials
 from shared.runtime.tools.accounts_file import read_accounts_file
 from tests import guide
@@ -39,6 +41,14 @@ def test_the_consumers_are_short() -> None:
     lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("inbox.*")}
     assert lengths.keys() == {"inbox.py", "inbox.ts"}
     assert max(lengths.values()) <= 55, lengths
+
+
+@pytest.mark.parametrize("path", [EXAMPLES / "inbox.py", EXAMPLES / "inbox.ts", guide.DOCUMENT], ids=lambda p: p.name)
+def test_states_have_the_ranks_of_the_contract(path: Path) -> None:
+    found = re.search(r"RANK\b.*?= \{(.*?)\}", path.read_text(), re.S)
+    assert found
+    ranks = {state: int(rank) for state, rank in re.findall(r"\W?(\w+)\W?: (\d+)", found[1])}
+    assert ranks == {str(state): rank for state, rank in RANK.items()}
 
 
 @pytest.mark.parametrize("channel", goldens.channel_names())
