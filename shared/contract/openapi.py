@@ -12,7 +12,8 @@ from shared.contract.version import version
 _ABOUT = """\
 What a service answers over HTTP beside Kafka. Each channel's service has these paths for its own accounts.
 
-They ask nobody who they are: let only the inbox reach them, by the network or by what stands before them.
+Who asks brings one of `API_TOKENS` as a bearer token. A service that has none is open to its own machine alone, unless
+`API_OPEN` says otherwise. A token is the inbox's, for all workspaces.
 """
 
 
@@ -25,8 +26,18 @@ def document() -> dict[str, Any]:
         "jsonSchemaDialect": schemas.DIALECT,
         "servers": [{"url": "http://127.0.0.1:8080", "description": "A service on this machine."}],
         "paths": {"/v1/preflight": {"post": _preflight(list(requests))}, "/v1/blobs/{key}": {"get": _BLOBS}},
-        "components": {"schemas": {**requests, **schemas.answers(Accepted, NotAccepted, Unavailable)}},
+        "security": [{"token": []}],
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "One of `API_TOKENS`."}},
+            "schemas": {**requests, **schemas.answers(Accepted, NotAccepted, Unavailable)},
+        },
     }
+
+
+_GUARDED = {
+    "401": {"description": "No token, or none that is known."},
+    "429": {"description": "The token has asked too often; `Retry-After` says when to ask again."},
+}
 
 
 def _request(record: RecordType) -> dict[str, Any]:
@@ -69,6 +80,7 @@ def _preflight(requests: list[str]) -> dict[str, Any]:
                 "description": "The body is no JSON object.",
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NotAccepted"}}},
             },
+            **_GUARDED,
             "408": {"description": "The body comes too slowly."},
             "413": {"description": "The body is larger than `HTTP_MAX_BODY`."},
             "415": {"description": "The body is encoded (`Content-Encoding`)."},
@@ -123,6 +135,7 @@ _BLOBS: dict[str, Any] = {
             "headers": {"Location": {"description": "Good for 5 minutes.", "schema": {"type": "string"}}},
         },
         "304": {"description": "The reader has these bytes (`If-None-Match`)."},
+        **_GUARDED,
         "404": {"description": "There is no such file in this workspace."},
         "416": {"description": "The range lies beyond the end."},
         "503": {"description": "The blob store is away; `Retry-After` says when to ask again."},

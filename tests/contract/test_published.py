@@ -191,7 +191,10 @@ def test_preflight_takes_every_command_and_names_its_answers() -> None:
     requests = [document["components"]["schemas"][one["$ref"].rpartition("/")[2]] for one in asked]
     assert {one["properties"]["type"]["enum"][0] for one in requests} == {record.name for record in schemas.COMMANDS}
     assert document["openapi"].startswith("3.1")
-    assert "/v1/blobs/{key}" in document["paths"]
+    scheme = document["components"]["securitySchemes"]["token"]["scheme"]
+    assert (scheme, document["security"]) == ("bearer", [{"token": []}])
+    for path in (post, document["paths"]["/v1/blobs/{key}"]["get"]):
+        assert {"401", "429", "503"} <= path["responses"].keys()
 
 
 # What the goldens make up to try what happens to words that nobody knows.
