@@ -172,7 +172,8 @@ class Dovecot:
             "lmtp": f"inet_listener lmtp {{\n port = {self.lmtp}\n }}\n user = {owner}",
             "imap": f"process_limit = {self.boxes + 50}",
             "auth": f"inet_listener {{\n port = {self.auth}\n }}\n client_limit = {self.boxes * 2 + 1000}",
-            "anvil": f"client_limit = {self.boxes * 2 + 1000}",
+            # A wrong password costs whoever comes from the same address seconds, and more each time.
+            "anvil": f"client_limit = {self.boxes * 2 + 1000}\n unix_listener anvil-auth-penalty {{\n mode = 0\n }}",
         }
         for name in ("auth-worker", "config", "dict", "log", "stats", "indexer", "indexer-worker", "doveadm"):
             services[name] = ""
@@ -190,6 +191,7 @@ default_login_user = {owner}
 {tls}
 disable_plaintext_auth = no
 auth_mechanisms = plain login xoauth2 oauthbearer
+auth_failure_delay = 0
 auth_username_format = %Lu
 mail_location = maildir:{root}/mail/%u
 mail_uid = {owner}
@@ -310,6 +312,7 @@ smtputf8_enable = yes
 minimal_backoff_time = 2s
 maximal_backoff_time = 2s
 queue_run_delay = 2s
+smtpd_error_sleep_time = 0
 {sasl}{tls}
 """
 

@@ -201,6 +201,7 @@ async def test_postfix_brings_again_what_the_broker_did_not_take(post: Post) -> 
     assert Counter(seen.text for seen in found) == {"one": 1, "two": 1, "three": 1}
 
 
+@pytest.mark.chaos
 async def test_a_kill_between_a_mail_and_its_ack_costs_nothing(post: Post) -> None:
     shop = await post.shop()
     await post.send(written(shop.handle, "before"))
@@ -216,6 +217,7 @@ async def test_a_kill_between_a_mail_and_its_ack_costs_nothing(post: Post) -> No
     assert Counter(found.values()) == {"before": 1, "one": 1, "two": 1, "three": 1}
 
 
+@pytest.mark.chaos
 async def test_a_pull_that_is_killed_goes_on_where_it_was(post: Post) -> None:
     user = f"box{number()}@box.example"
     texts = [f"mail {n}" for n in range(60)]
@@ -230,6 +232,7 @@ async def test_a_pull_that_is_killed_goes_on_where_it_was(post: Post) -> None:
     assert list(once(post.events(mailbox)).values()) == texts
 
 
+@pytest.mark.chaos
 async def test_a_mailbox_whose_server_is_restarted_loses_nothing(post: Post) -> None:
     user = f"box{number()}@box.example"
     mailbox = await post.mailbox(user)
@@ -245,6 +248,7 @@ async def test_a_mailbox_whose_server_is_restarted_loses_nothing(post: Post) -> 
     assert Counter(seen.text for seen in found) == Counter(texts)
 
 
+@pytest.mark.chaos
 async def test_a_token_that_is_no_longer_good_is_refreshed_in_the_middle(post: Post) -> None:
     user = "tokens@box.example"
     credentials = {"token_url": f"{post.tokens.url}/token", "refresh_token": "r0", "client_id": "app"}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
 import json
 import os
 import signal
+import smtplib
 import socket
 import sys
 import urllib.request
@@ -18,6 +21,15 @@ from aiokafka import AIOKafkaConsumer
 
 from sandbox.broker import Tansu, kafka_missing
 from sandbox.simulators.telegram import TelegramSimulator
+from tests.e2e.mailservers import (
+    PASSWORD,
+    Dovecot,
+    Postfix,
+    certificate,
+    dovecot_missing,
+    folder_for_all,
+    postfix_missing,
+)
 from tests.sandbox.console.running import Sandbox, alive, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
@@ -31,8 +43,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts sandboxes and makes sure that none outlives the test."""
     started: list[Sandbox] = []
 
-    def one(*arguments: str, **environment: str) -> Sandbox:
-        started.append(Sandbox("--channel", "telegram", *arguments, directory=tmp_path, environment=environment))
+    def one(*arguments: str, channel: str = "telegram", **environment: str) -> Sandbox:
+        started.append(Sandbox("--channel", channel, *arguments, directory=tmp_path, environment=environment))
         return started[-1]
 
     yield one
@@ -69,7 +81,7 @@ def answer_to(sandbox: Sandbox, received: dict[str, Any], text: str) -> dict[str
         "conversation_id": message["conversation_id"],
         "content": {"kind": "text", "text": text},
     }
-    command_id = call(f"{sandbox.url}/api/channels/telegram/commands", command)["command_id"]
+    command_id = call(f"{sandbox.url}/api/channels/{message['channel']}/commands", command)["command_id"]
     return next_record(sandbox, lambda r: r["topic"].endswith(".statuses") and r["value"]["command_id"] == command_id)
 
 
@@ -214,3 +226,47 @@ async def test_with_a_bot_token_there_is_no_simulator_and_the_bot_is_polled(
     assert [sent.text for sent in telegram.sent(person["id"])] == ["From the console"]
     assert await asyncio.to_thread(sandbox.end) == 0
     assert TOKEN not in sandbox.output
+
+
+MAIL_SERVERS_MISSING = dovecot_missing() or postfix_missing()
+
+
+@pytest.mark.chaos  # a sandbox and two mail servers: not every run needs them
+@pytest.mark.skipif(MAIL_SERVERS_MISSING is not None, reason=f"real mail servers: {MAIL_SERVERS_MISSING}")
+async def test_with_an_address_there_is_no_simulator_and_the_mailbox_is_pulled(start: Start) -> None:
+    """`make run` with a real mailbox: IMAP and SMTP over TLS, with a password, as a provider has them."""
+    ours, ida = "support@shop.example", "ida@people.example"
+    with folder_for_all() as folder:
+        tls = certificate(folder)
+        dovecot = Dovecot(folder / "dovecot", tls=tls)
+        await dovecot.start()
+        postfix = Postfix(
+            folder / "postfix", {"people.example": f"lmtp:inet:127.0.0.1:{dovecot.lmtp}"}, auth=dovecot.auth, tls=tls
+        )
+        await postfix.start()
+        try:
+            sandbox = start(
+                channel="email",
+                EMAIL_ADDRESS=ours,
+                EMAIL_IMAP=f"127.0.0.1:{dovecot.imaps}",
+                EMAIL_SMTP=f"127.0.0.1:{postfix.smtps}",
+                EMAIL_PASSWORD=PASSWORD,
+                EMAIL_CA_FILE=str(tls[0]),
+            )
+            await asyncio.to_thread(sandbox.wait_ready)
+            assert not any("simulators" in command for command in sandbox.children().values())
+            with smtplib.LMTP("127.0.0.1", dovecot.lmtp) as client:
+                head = f"From: Ida <{ida}>\r\nTo: {ours}\r\nSubject: Cup\r\nMessage-ID: <1@x>"
+                client.sendmail(ida, [ours], f"{head}\r\n\r\nFrom my own mailbox")
+            received = await asyncio.to_thread(next_record, sandbox, is_received("From my own mailbox"))
+            status = await asyncio.to_thread(answer_to, sandbox, received, "From the console")
+            assert status["value"]["state"] == "sent", status
+            (raw,) = await dovecot.mails(ida)
+            answer = email.message_from_bytes(raw, policy=email.policy.default)
+            assert (answer["Subject"], answer["In-Reply-To"]) == ("Re: Cup", "<1@x>")
+            assert answer["From"].addresses[0].addr_spec == ours
+            assert await asyncio.to_thread(sandbox.end) == 0
+            assert PASSWORD not in sandbox.output
+        finally:
+            await postfix.stop()
+            await dovecot.stop()

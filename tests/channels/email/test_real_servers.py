@@ -159,8 +159,8 @@ async def test_both_servers_are_asked_whether_they_let_the_account_in(servers: S
         assert (await sender.probe(half)).health is Health.REAUTH_REQUIRED
 
 
-async def test_a_mail_of_24_mb_arrives_whole(servers: Servers) -> None:
-    video = random.Random(2).randbytes(18_000_000)
+async def test_a_mail_of_6_mb_arrives_whole(servers: Servers) -> None:
+    video = random.Random(2).randbytes(4_500_000)
     async with channel(ca_file=servers.authority, connect_timeout=10, command_timeout=30, answer_timeout=60) as sender:
         owner = servers.account()
         planned = call(sender, owner, "cmd_large", attachments=[{"blob": "ws_1/v", "filename": "v.mp4"}])
