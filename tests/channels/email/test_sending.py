@@ -285,6 +285,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.chaos  # the server of the test takes 50 MB line by line
 async def test_a_mail_of_24_mb_is_sent_with_a_few_mb_of_memory() -> None:
     async with ScriptedServer(keep_data=False) as server:
         process = await asyncio.create_subprocess_exec(
