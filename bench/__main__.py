@@ -18,7 +18,7 @@ from bench.report import render, section
 from bench.scenarios import Options
 from bench.stage import BenchFailed
 
-SCENARIOS = ("ingress", "normalise", "deliver", "latency", "memory", "whatsapp", "mail", "micro")
+SCENARIOS = ("ingress", "normalise", "deliver", "latency", "memory", "whatsapp", "mail", "files", "micro")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 

@@ -22,6 +22,11 @@ class Measured(Child):
         """Bytes of physical memory it holds."""
         return _memory(self.pid)
 
+    def peak_memory(self) -> int:
+        """Bytes of physical memory that it has held at the most."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) * 1024
+
     def workers(self) -> tuple[float, int]:
         """Processor time of the processes that it has started, and memory of those that are still there."""
         children = [int(pid) for task in Path(f"/proc/{self.pid}/task").iterdir() for pid in _children(task)]
