@@ -56,11 +56,17 @@ def jpeg_with_exif(size: tuple[int, int] = (640, 480), orientation: int = 6) -> 
     return picture("JPEG", drawing(size), exif=exif)
 
 
-def _frames(rate: int, seconds: float, size: tuple[int, int], *, noisy: bool) -> Iterator[av.VideoFrame]:
+@functools.cache
+def _shown(size: tuple[int, int], *, noisy: bool) -> tuple[Image.Image, ...]:
+    """What a video of this size shows in a second: drawn once for all of them."""
     grain = noise(size).filter(ImageFilter.GaussianBlur(1)) if noisy else None
-    shown = [
+    return tuple(
         ImageChops.offset(grain, step * 31, step * 17) if grain else drawing(size, step=step) for step in range(25)
-    ]
+    )
+
+
+def _frames(rate: int, seconds: float, size: tuple[int, int], *, noisy: bool) -> Iterator[av.VideoFrame]:
+    shown = _shown(size, noisy=noisy)
     for step in range(round(rate * seconds)):
         frame = av.VideoFrame.from_image(shown[step % len(shown)])
         frame.pts, frame.time_base = step, Fraction(1, rate)
@@ -137,6 +143,7 @@ def pdf(pages: int = 1) -> bytes:
 
 
 H264 = (("profile", "main"), ("bf", "0"), ("preset", "ultrafast"))
+H265 = (("preset", "ultrafast"), ("x265-params", "log-level=none"))
 HIGH = (("profile", "high"), ("bf", "2"), ("preset", "veryfast"))
 FAST = (("deadline", "realtime"), ("cpu-used", "8"))
 
@@ -149,7 +156,7 @@ def mp4(**options: Any) -> bytes:
 CLIPS: dict[str, Any] = {
     "mp4 h264 aac": mp4,
     "mp4 h264-high-b aac": lambda: clip("mp4", "libx264", "aac", options=HIGH),
-    "mp4 hevc aac": lambda: clip("mp4", "libx265", "aac", options=(("x265-params", "log-level=none"),)),
+    "mp4 hevc aac": lambda: clip("mp4", "libx265", "aac", options=H265),
     "mov h264 aac": lambda: clip("mov", "libx264", "aac", options=H264),
     "mpg mpeg1 mp2": lambda: clip("mpeg", "mpeg1video", "mp2"),
     "mpeg mpeg2": lambda: clip("mpeg2video", "mpeg2video"),

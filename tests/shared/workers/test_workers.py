@@ -139,7 +139,7 @@ async def test_a_worker_may_be_killed_at_any_moment(run: Job, workers: Workers) 
 
     killer = asyncio.create_task(kill_often())
     ended = []
-    for _ in range(30):
+    for _ in range(15):
         try:
             ended.append(await run("echo", b"x" * 200_000))
         except WorkerDied as died:
