@@ -135,6 +135,25 @@ async def test_killed_before_the_provider_was_asked_resumes_at_the_next_part(wor
     assert (await world.states("c1")).count("uncertain:1") >= 1
 
 
+async def test_a_message_of_fifty_files_that_is_killed_three_times_goes_on_where_it_was(world: World) -> None:
+    """As `tests/chaos/test_files.py` kills processes: each file once, in order, in doubt those that were under way."""
+    files_ = [b"%02d" % number for number in range(50)]
+    blobs = [await world.blob(content, f"ws_1/acc_1/{number}") for number, content in enumerate(files_)]
+    lost = (7, 23, 41)
+    for number in lost:
+        world.provider.will(str(number), ("done", Killed()))  # the channel calls every file by its place
+    attachments = [{"blob": blob} for blob in blobs]
+    record = await world.command(content={"kind": "media", "attachments": attachments}, command_id="c1")
+    for _ in lost:
+        with pytest.raises(Killed):
+            await world.handle(record)
+        await world.restart()
+    await world.handle(record)
+    assert world.provider.bodies == files_
+    ends = {s["part"]["index"]: s["state"] for s in await world.statuses("c1")}
+    assert ends == {number: "uncertain" if number in lost else "sent" for number in range(50)}
+
+
 async def test_an_answer_that_never_came_is_uncertain_and_the_rest_goes_on(world: World) -> None:
     world.provider.will("two", ("done", LOST))
     await world.send(text="one|two|three", command_id="c1")
