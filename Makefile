@@ -66,14 +66,14 @@ bench: $(SYNCED) ## measure, each figure beside a bare yardstick, into bench/RES
 image: ## build the container image of one channel: make image CHANNEL=telegram
 	docker build --build-arg CHANNEL=$(CHANNEL) --build-arg VERSION=$(VERSION) --tag $(CHANNEL)-connector:dev .
 
-sbom: $(SYNCED) ## write what the lock puts into each image, and into its extras, as CycloneDX JSON into sbom/
-	@mkdir -p sbom
-	@for channel in $(CHANNELS); do $(SBOM) --package $$channel-connector -o sbom/$$channel.json || exit 1; done
-	@for extra in video msk; do $(SBOM) --package channel-connectors --extra $$extra -o sbom/extra-$$extra.json || exit 1; done
-	@ls sbom/*.json
+sbom: $(SYNCED) ## write what the lock puts into each image, and into its extras, as CycloneDX JSON into dist/sbom/
+	@mkdir -p dist/sbom
+	@for channel in $(CHANNELS); do $(SBOM) --package $$channel-connector -o dist/sbom/$$channel.json || exit 1; done
+	@for extra in video msk tracing; do $(SBOM) --package channel-connectors --extra $$extra -o dist/sbom/extra-$$extra.json || exit 1; done
+	@ls dist/sbom/*.json
 
 clean: ## remove everything that was brought or made here
-	rm -rf .tools .venv .cache dist sbom .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .tools .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(SYNCED): uv.lock pyproject.toml $(wildcard services/*/pyproject.toml) tools/setup.sh

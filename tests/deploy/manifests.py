@@ -22,7 +22,7 @@ LAG = 500
 _CLUSTER = {"strimzi.io/cluster": "kafka"}
 _ALL = ["Describe", "DescribeConfigs", "Read", "Write"]
 # Secrets of a channel that are needed; what else it knows is optional, and added by whoever uses it.
-_SHARED_SECRETS = ("SEALING_KEY", "STATE_URL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD")
+_SHARED_SECRETS = ("SEALING_KEY", "API_TOKENS", "STATE_URL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD")
 
 Manifest = dict[str, Any]
 

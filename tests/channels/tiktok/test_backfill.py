@@ -13,7 +13,7 @@ from sandbox.simulators.tiktok import TikTokSimulator
 from sandbox.valkey import ValkeyServer
 from services.tiktok.channel import TikTokChannel
 from shared.channel import Account
-from shared.runtime.process import main
+from shared.runtime.process import accounts_command, main
 from shared.state.store import Binding
 from tests.channels.tiktok.conftest import BUSINESS, OpenChannel, fail, settings_for
 from tests.channels.tiktok.inside import KEY, Inside
@@ -33,7 +33,8 @@ async def inside(
     async with ValkeyServer() as server:
         made = Inside(sim, await open_channel(), server.url, tmp_path)
         await made.start(account)
-        monkeypatch.setattr(main, "kafka_log", lambda *_: made.log)
+        for module in (main, accounts_command):
+            monkeypatch.setattr(module, "kafka_log", lambda *_: made.log)
         monkeypatch.setattr(main, "configure_logs", lambda *_: None)
         monkeypatch.setenv("STATE_URL", server.url)
         monkeypatch.setenv("BLOB_URL", f"file://{tmp_path}")
