@@ -280,6 +280,15 @@ class Outcomes:
         open_ = [s for s in statuses if ledger.part_state(entries[ledger.part_field(s.part.index)]) is State.UNCERTAIN]
         await self._tell(step, open_, entries)
 
+    async def is_of_another(self, step: Step, receipt: Receipt) -> bool:
+        """Whether what was found at the provider is known as another part: pictures in a row look the same there."""
+        for ref in receipt.refs or receipt.provider_message_ids:
+            known = await self._store.sent(self._name, step.job.account.account_id, ref)
+            if known is not None:
+                about = About.read(known)
+                return (about.command_id, about.part) != (step.job.command.command_id, step.first)
+        return False
+
     async def reported(self, step: Step) -> bool:
         """Whether the provider has said meanwhile that it has the parts of this call."""
         opened = await self._store.open(step.job.conversation_id, step.job.command.command_id)

@@ -406,7 +406,7 @@ class Sender:
             except Exception as bug:
                 log.error("find_sent_failed", channel=self._name, method=step.call.method, exc_info=bug)
                 return False
-            if receipt is None:
+            if receipt is None or await self._outcomes.is_of_another(step, receipt):
                 await self._retract(step)
                 self._again(step, ErrorCode.PROVIDER_UNAVAILABLE)
             elif receipt.state is not State.UNCERTAIN:

@@ -258,6 +258,22 @@ async def test_a_crash_is_reconciled_too(make_world: MakeWorld) -> None:
     assert {s["part"]["index"]: s["state"] for s in await world.statuses("c1")} == {0: "sent", 1: "sent"}
 
 
+async def test_the_part_before_it_is_not_taken_for_the_one_in_doubt(make_world: MakeWorld) -> None:
+    """Pictures in a row look the same in a history: what is known as another part is no sign of this one."""
+    channel = ReconcilingChannel(receipts=(State.SENT, State.READ))
+    world = await make_world(channel)
+    world.provider.will("two", Killed())  # before the provider got it
+    record = await world.command(text="one|two", command_id="c1")
+    with pytest.raises(Killed):
+        await world.handle(record)
+    await world.restart()
+    (first,) = [s["provider_message_id"] for s in await world.statuses("c1") if s["part"]["index"] == 0]
+    channel.found = Receipt((first,))
+    await world.handle(record)
+    assert world.provider.texts() == ["one", "two"]
+    assert {s["part"]["index"]: s["state"] for s in await world.statuses("c1")} == {0: "sent", 1: "sent"}
+
+
 # ------------------------------------------------------------------------------------------------- certain refusals
 
 
