@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_authorities_of_this_machine() -> Iterator[None]:
     """No test trusts them, and reading them takes longer than all else that most tests do."""
     with pytest.MonkeyPatch.context() as patch:
