@@ -478,7 +478,7 @@ def test_external_secrets_make_the_secrets_that_pods_read(tmp_path: Path) -> Non
         assert read <= made.keys()
         assert workload["metadata"]["annotations"]["reloader.stakater.com/auto"] == "true"
     given = {data["secretKey"] for data in made["channel-connectors"]["data"]}
-    assert given == {"SEALING_KEY", "STATE_URL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"}
+    assert given == {"SEALING_KEY", "API_TOKENS", "STATE_URL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"}
 
 
 def test_managed_services_are_let_through_by_address_and_port(tmp_path: Path) -> None:
