@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,9 @@ class Interruption:
         self._error = error
 
     def around(self, what: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def begun(*arguments: Any, **named: Any) -> asyncio.Future[Any]:
+            return asyncio.ensure_future(interrupted(*arguments, **named))
+
         async def interrupted(*arguments: Any, **named: Any) -> Any:
             self.left -= 1
             due = self.left == 0
@@ -41,7 +45,7 @@ class Interruption:
                 self._raise(what)
             return result
 
-        return interrupted
+        return begun
 
     def _raise(self, what: str) -> None:
         self.happened = True
@@ -53,7 +57,7 @@ def interrupt(
 ) -> Interruption:
     """Put an interruption around everything that the error can strike."""
     made = Interruption(point, after, error)
-    for name in ("call", "script"):
+    for name in ("call", "calls", "script", "scripts"):
         patch.setattr(world.client, name, made.around("state", getattr(world.client, name)))
     patch.setattr(world.log, "enqueue", made.around("log", world.log.enqueue))
     if error is killed:
@@ -119,7 +123,7 @@ async def test_killed_anywhere_a_provider_that_can_be_asked_leaves_no_doubt(make
     class Asked(ReconcilingChannel):
         async def find_sent(self, call: Any, account: Any, since: Any) -> Receipt | None:
             found = call.params["text"] in self.provider.texts()
-            return Receipt((f"found-{call.params['text']}",)) if found else None
+            return Receipt((f"found-{next(self.provider.numbers)}",)) if found else None
 
     async def check(world: World, command_id: str) -> None:
         assert world.provider.texts() == PARTS

@@ -345,7 +345,7 @@ async def test_a_dead_role_ends_the_service(
 
     monkeypatch.setattr("shared.runtime.inbound.normalise.Normaliser.handle", fatal)
     async with started(PlainChannel(), configure(), log) as running:
-        await running.webhook(item())
+        await running.webhook(item("odd"))
         with pytest.raises(Fatal):
             await asyncio.wait_for(running.task, 10)
     assert running.channel.running is False
