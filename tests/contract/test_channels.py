@@ -238,14 +238,16 @@ def test_normalise_never_raises_on_a_mutated_payload(name: str, data: st.DataObj
 # ------------------------------------------------------------------------------------------------------- plan
 
 
-MUTATED = 10_000
+MUTATED = 2_000
+IN_THE_LONG_RUN = pytest.param(10_000, marks=pytest.mark.chaos)
 
 
+@pytest.mark.parametrize("count", [MUTATED, IN_THE_LONG_RUN])
 @pytest.mark.parametrize("name", CHANNELS)
-def test_plan_of_a_mutated_command_is_made_or_refused(name: str) -> None:
+def test_plan_of_a_mutated_command_is_made_or_refused(name: str, count: int) -> None:
     """Commands as the runtime reads them: what is no command never gets to `plan`, and is not counted."""
     channel = goldens.channel(name)
-    plan, mutator, planned = channel.plan, Mutator(_golden_commands(name), seed=MUTATED), 0
+    plan, mutator, planned = channel.plan, Mutator(_golden_commands(name), seed=count), 0
 
     def counted(kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
         nonlocal planned
@@ -253,7 +255,7 @@ def test_plan_of_a_mutated_command_is_made_or_refused(name: str) -> None:
         return plan(kind, command, context)
 
     with patch.object(channel, "plan", counted):
-        while planned < MUTATED:
+        while planned < count:
             written = json.dumps(mutator.command())
             with suppress(orjson.JSONDecodeError):  # half characters, and numbers that are none
                 orjson.dumps(offline.plan(channel, orjson.loads(written)), default=str)
