@@ -43,6 +43,7 @@ from shared.runtime.reporting import by_account, ledger
 from shared.runtime.reporting.ledger import CallEntry
 from shared.runtime.reporting.statuses import About, correlation
 from shared.runtime.waiting.outages import Held, Outages
+from shared.state.keys import SENT
 from shared.state.store import Binding, Fields, Store
 from shared.stream.errors import NotNow
 
@@ -245,10 +246,6 @@ class Sender:
         except TooFar as far:
             raise Park(datetime.now(UTC) + timedelta(seconds=far.wait), ErrorCode.RATE_LIMITED) from None
 
-    def holds(self, account_id: str) -> bool:
-        """Whether nothing of the account may be sent now, because its provider answers nothing useful."""
-        return self._outages.holds(account_id)
-
     def wait_for_provider(self, job: Job) -> None:
         """Raises Park while the provider gives the account no useful answers, NotNow while that is found out."""
         try:
@@ -325,17 +322,17 @@ class Sender:
 
     def _bindings(self, step: Step, given: str) -> list[Binding]:
         """What a later report may call the message, which may be faster than the answer, or all that comes of it."""
-        job, account_id = step.job, step.job.account.account_id
-        about = About.of_part(job.command, job.conversation_id, step.first, max(step.of, 1), step.index)
         if step.call.parts and self._echoes is not None:
-            echo = self._echoes.echo_key(step.call)
-            return [Binding(self._name, account_id, echo, about.as_dict(), ECHO_SECONDS)]
+            return [self._binding(step, self._echoes.echo_key(step.call), ttl=ECHO_SECONDS)]
         if step.call.parts and self._brings_back:
-            return [Binding(self._name, account_id, given, about.as_dict())]
-        if names := step.call.names:  # the first one is the message's id
-            known = replace(about, ref=names[0]).as_dict()
-            return [Binding(self._name, account_id, name, known) for name in names]
-        return []
+            return [self._binding(step, given)]
+        return [self._binding(step, name, step.call.names[0]) for name in step.call.names]  # the first is the id
+
+    def _binding(self, step: Step, name: str, ref: str | None = None, *, ttl: int = SENT.ttl) -> Binding:
+        job = step.job
+        about = About.of_part(job.command, job.conversation_id, step.first, max(step.of, 1), step.index)
+        known = about if ref is None else replace(about, ref=ref)
+        return Binding(self._name, job.account.account_id, name, known.as_dict(), ttl)
 
     @tracing.traced("client", lambda _, step, __: step.call.method)
     async def _perform(self, step: Step, given: str | None) -> Receipt:
