@@ -50,16 +50,7 @@ class WhatsApp:
         if media:
             image = {"mime_type": "image/jpeg", "sha256": "3zfsM6Z0q3XqQmJWDGe7oSqHOZ8RzXIBnUPWZxuPmLE=", "id": "2754"}
             content = {"type": "image", "image": {**image, "caption": TEXT}}
-        value = {
-            "messaging_product": "whatsapp",
-            "metadata": {"display_phone_number": "15550100099", "phone_number_id": str(FIRST_NUMBER)},
-            "contacts": [{"profile": {"name": "Ida"}, "wa_id": phone}],
-            "messages": [{"from": phone, "id": f"wamid.{number:032}", "timestamp": str(int(time.time())), **content}],
-        }
-        entry = {"id": "102290129340398", "changes": [{"value": value, "field": "messages"}]}
-        body = orjson.dumps({"object": "whatsapp_business_account", "entry": [entry]})
-        signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        return Webhook("/webhooks/whatsapp", {"X-Hub-Signature-256": f"sha256={signature}"}, body)
+        return webhook(number, phone, content)
 
     def recipient(self, number: int) -> Recipient:
         phone = f"+{_FIRST_PHONE + number}"
@@ -86,3 +77,17 @@ class WhatsApp:
 
 
 PROFILE = WhatsApp()
+
+
+def webhook(number: int, phone: str, content: dict[str, Any]) -> Webhook:
+    """Message `number` of a phone, signed as Meta does."""
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "15550100099", "phone_number_id": str(FIRST_NUMBER)},
+        "contacts": [{"profile": {"name": "Ida"}, "wa_id": phone}],
+        "messages": [{"from": phone, "id": f"wamid.{number:032}", "timestamp": str(int(time.time())), **content}],
+    }
+    entry = {"id": "102290129340398", "changes": [{"value": value, "field": "messages"}]}
+    body = orjson.dumps({"object": "whatsapp_business_account", "entry": [entry]})
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    return Webhook("/webhooks/whatsapp", {"X-Hub-Signature-256": f"sha256={signature}"}, body)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -17,7 +15,7 @@ from aiokafka import AIOKafkaConsumer
 
 from bench import recordings
 from bench.channels import WORKSPACE, Profile, profile
-from bench.channels.whatsapp import FIRST_NUMBER, SECRET, TOKEN
+from bench.channels.whatsapp import SECRET, TOKEN, webhook
 from bench.figures import Aim, Figure, Result, percentile, series
 from bench.scenarios import Options
 from bench.stage import BenchFailed, Side, Stage
@@ -243,18 +241,8 @@ async def _uploaded(stage: Stage, provider: str, head: bytes, mime_type: str, si
 
 
 async def _webhook(stage: Stage, ours: Side, number: int, content: dict[str, Any]) -> None:
-    phone = str(15550200000 + number % 1_000)
-    value = {
-        "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "15550100099", "phone_number_id": str(FIRST_NUMBER)},
-        "contacts": [{"profile": {"name": "Ida"}, "wa_id": phone}],
-        "messages": [{"from": phone, "id": f"wamid.{number:032}", "timestamp": str(int(time.time())), **content}],
-    }
-    entry = {"id": "102290129340398", "changes": [{"value": value, "field": "messages"}]}
-    body = orjson.dumps({"object": "whatsapp_business_account", "entry": [entry]})
-    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-    headers = {"X-Hub-Signature-256": f"sha256={signature}"}
-    async with stage.http.post(f"{ours.url}/webhooks/whatsapp", data=body, headers=headers) as answer:
+    hook = webhook(number, str(15550200000 + number % 1_000), content)
+    async with stage.http.post(f"{ours.url}{hook.path}", data=hook.body, headers=hook.headers) as answer:
         if answer.status != 200:
             raise BenchFailed(f"a webhook was answered {answer.status}")
 
