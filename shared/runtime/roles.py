@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -288,9 +289,9 @@ class DeliverRole:
         )
         return [web.post("/v1/preflight", preflight.post)]
 
-    async def _admit(self, record: Record) -> None:
-        if (account_id := account_called(record)) is not None:
-            await self.slots.free(account_id)
+    async def _admit(self, record: Record) -> AbstractContextManager[None]:
+        account_id = account_called(record)
+        return nullcontext() if account_id is None else await self.slots.kept(account_id)
 
     async def _revoked(self, partitions: frozenset[Partition]) -> None:
         await self.parked.revoked(partitions)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from shared.stream.ephemeral import EphemeralRecords
 from shared.stream.errors import LogUnavailable, NotNow
-from shared.stream.lanes import Handler, Observe, PartitionLanes, Work
+from shared.stream.lanes import Admit, Handler, Observe, PartitionLanes, Work
 from shared.stream.log import Log, Rebalanced
 from shared.stream.progress import Progress
 from shared.stream.records import Partition, Record
@@ -103,7 +103,7 @@ class Dispatcher:
         tries: int = 5,
         on_overdue: Callable[[Record, str], Awaitable[bool]] | None = None,
         longest_wait: float = 60.0,
-        admit: Handler | None = None,
+        admit: Admit | None = None,
         wave: Wave | None = None,
         is_ephemeral: Callable[[Record], bool] | None = None,
         on_ephemeral: Handler | None = None,

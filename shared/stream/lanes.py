@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from shared.stream.tracker import Tracker
 from shared.stream.waves import Waves
 
 Handler = Callable[[Record], Awaitable[None]]
+# Waits until a record may be handled; inside of the context it is.
+Admit = Callable[[Record], Awaitable[AbstractContextManager[object]]]
 
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 5.0
@@ -23,6 +26,7 @@ ADMIT_GRACE = 0.1
 CANCEL_GRACE = 5.0
 _OBJECTS = 1000  # bytes that a record takes beside its own
 AWAY = NotNow(1.0, "log_unavailable")
+_FREELY = nullcontext()
 
 
 class Observe(Protocol):
@@ -43,7 +47,7 @@ class Work:
     on_poison: Callable[[Record, Exception], Awaitable[None]]
     on_overdue: Callable[[Record, str], Awaitable[bool]] | None
     longest_wait: float
-    admit: Handler | None
+    admit: Admit | None
     tries: int
     slots: asyncio.Semaphore
     observe: Observe
@@ -161,14 +165,16 @@ class PartitionLanes:
             try:
                 if waits_since is not None and await self._overdue(record, lane, began - waits_since):
                     return True
-                if work.admit is not None and not await self._admit(work.admit, record, lane):
+                admitted = _FREELY if work.admit is None else await self._admit(work.admit, record, lane)
+                if admitted is None:
                     return False
-                await work.slots.acquire()
-                try:
-                    began = work.clock()
-                    await work.handler(record)
-                finally:
-                    work.slots.release()
+                with admitted:
+                    await work.slots.acquire()
+                    try:
+                        began = work.clock()
+                        await work.handler(record)
+                    finally:
+                        work.slots.release()
             except (NotNow, LogUnavailable) as error:
                 patience = _patience(error, lane)
                 waits_since = began if waits_since is None else waits_since
@@ -200,21 +206,20 @@ class PartitionLanes:
         work.observe("overdue", record, seconds)
         return True
 
-    async def _admit(self, admit: Handler, record: Record, lane: Lane) -> bool:
+    async def _admit(self, admit: Admit, record: Record, lane: Lane) -> AbstractContextManager[object] | None:
+        """None: not while the partition is given up."""
         lane.waiting = True
         try:
             if not self.draining:
-                await admit(record)
-                return True
+                return await admit(record)
             async with asyncio.timeout(ADMIT_GRACE) as grace:
-                await admit(record)
+                return await admit(record)
         except TimeoutError:
             if not self.draining or not grace.expired():
                 raise
-            return False
+            return None
         finally:
             lane.waiting = False
-        return True
 
     async def _poison(self, record: Record, error: Exception, lane: Lane) -> bool:
         while True:

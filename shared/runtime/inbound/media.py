@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -88,11 +89,12 @@ class MediaHandler:
         self._parking = parking
         self._slots = AccountSlots(ACCOUNT_SLOTS, QUICK_SLOTS, SLOW_SLOTS)
 
-    async def admit(self, record: Record) -> None:
-        """Return when the record's account has a free slot, or the record needs none."""
+    async def admit(self, record: Record) -> AbstractContextManager[None]:
+        """Wait until there is a slot for the record's account, and keep it; at once where the record needs none."""
         account_id = account_called(record)
-        if account_id is not None and _kind_with_files(record) is not None:
-            await self._slots.free(account_id)
+        if account_id is None or _kind_with_files(record) is None:
+            return nullcontext()
+        return await self._slots.kept(account_id)
 
     async def handle(self, record: Record) -> None:
         """Store what a message's pending attachments point at. Raises NotNow while it has to wait a little."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -13,6 +13,7 @@ from shared.stream.errors import NotNow
 
 BUSY_SECONDS = 0.05
 SLOT_SECONDS = 1.0
+LONGEST_WAIT = 10.0
 SLOW_SECONDS = 3.0  # under way for so long, a call is slow: nearly all take less than one
 REMEMBERED_SECONDS = 30.0  # after its last slow call an account is taken for slow
 
@@ -55,47 +56,100 @@ class AccountSlots:
         self._young: OrderedDict[Slot, None] = OrderedDict()  # in the order they were taken
         self._crowded: OrderedDict[Slot, None] = OrderedDict()  # slow calls in quick slots: there was no room
         self._remembered: OrderedDict[str, None] = OrderedDict()  # accounts taken for slow, the latest last
-        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._kept: dict[str, dict[Slot, None]] = {}  # of an account, in the order they were given
+        self._queues: OrderedDict[str, deque[asyncio.Future[Slot]]] = OrderedDict()
 
-    async def free(self, account_id: str) -> None:
-        """Return when the account may have a slot: asking again and again would cost the others theirs.
+    async def kept(self, account_id: str) -> AbstractContextManager[None]:
+        """Wait until the account may have a slot, and keep it for a call that is prepared inside of the context.
 
-        Now and then also without: who was called may not have needed the slot. At once where the account hangs: its
-        turn may not come for long, and who asks has better to wait elsewhere.
+        Whoever only saw one free would find it taken by then, and would have prepared his call for nothing. After
+        `LONGEST_WAIT` seconds none is kept: not every caller needs one. Nor where the account hangs: its turn may not
+        come for long, and who asks has better to wait elsewhere.
         """
         self._age()
-        if self._may(account_id) is not None or self.hangs(account_id):
-            return
+        kind = self._may(account_id)
+        if kind is not None:
+            return self._keeping(self._begun(account_id, kind, kept=True))
+        slot = await self._called(account_id)
+        return nullcontext() if slot is None else self._keeping(slot)
+
+    async def _called(self, account_id: str) -> Slot | None:
+        """The slot that the account gets when one becomes free, unless it hangs."""
         queue = self._queues.setdefault(account_id, deque())
-        called = asyncio.get_running_loop().create_future()
+        called: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         queue.append(called)
+        ends = monotonic() + LONGEST_WAIT
         try:
-            await asyncio.wait((called,), timeout=self._until_next())
+            # What ages makes room, too, and calls nobody by itself.
+            while not called.done() and monotonic() < ends and not self.hangs(account_id):
+                await asyncio.wait((called,), timeout=self._until_next())
+        except asyncio.CancelledError:
+            if called.done():
+                self._let_go(called.result())
+            raise
         finally:
             if not called.done():
                 queue.remove(called)
             if not queue and self._queues.get(account_id) is queue:
                 del self._queues[account_id]
+        return called.result() if called.done() else None
+
+    @contextmanager
+    def _keeping(self, slot: Slot) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if slot in self._kept.get(slot.account_id, ()):
+                self._let_go(slot)
+
+    def _let_go(self, slot: Slot) -> None:
+        """Nobody has used the slot that was kept."""
+        self._use(slot)
+        self._count(self._accounts[slot.account_id], slot, -1)
+        self._forget(slot.account_id)
+        self._call(slot.account_id)
+
+    def _use(self, slot: Slot) -> None:
+        kept = self._kept[slot.account_id]
+        del kept[slot]
+        if not kept:
+            del self._kept[slot.account_id]
+
+    def _begun(self, account_id: str, kind: int, *, kept: bool) -> Slot:
+        now = monotonic()
+        account = self._accounts.setdefault(account_id, _Account(now))
+        slot = Slot(account_id, now, slow=bool(kind))
+        self._count(account, slot, 1)
+        if kept:
+            self._kept.setdefault(account_id, {})[slot] = None
+        return slot
 
     def hangs(self, account_id: str) -> bool:
         """Whether the account gets no slot now because its calls take long and none of them ends well."""
         self._age()
         account = self._accounts.get(account_id)
-        if account is None or not self._is_slow(account) or self._may(account_id) is not None:
+        if account is None or account_id in self._kept or not self._is_slow(account):
+            return False
+        if self._may(account_id) is not None:
             return False
         return monotonic() - account.well >= SLOW_SECONDS
 
     @contextmanager
     def taken(self, account_id: str) -> Iterator[Slot]:
-        """Hold one of the account's slots. Raises NotNow when it may have none."""
+        """Hold one of the account's slots: one that is kept, or else a free one. Raises NotNow when it may have none.
+
+        Which of the account's kept slots it is does not matter: they are all for calls that are about to be made.
+        """
         self._age()
-        kind = self._may(account_id)
-        if kind is None:
+        if kept := self._kept.get(account_id):
+            slot = next(iter(kept))
+            self._use(slot)
+            slot.began = monotonic()
+        elif (kind := self._may(account_id)) is not None:
+            slot = self._begun(account_id, kind, kept=False)
+        else:
             raise NotNow(BUSY_SECONDS, "account_busy")
-        now = monotonic()
-        account = self._accounts.setdefault(account_id, _Account(now))
-        slot = Slot(account_id, now, slow=bool(kind))
-        self._count(account, slot, 1)
+        account = self._accounts[account_id]
         if not slot.slow:
             self._young[slot] = None
         try:
@@ -178,8 +232,8 @@ class AccountSlots:
             return
         for waiting in (account_id, *self._queues):
             queue = self._queues.get(waiting)
-            if queue and self._may(waiting) is not None:
-                queue.popleft().set_result(None)
+            if queue and (kind := self._may(waiting)) is not None:
+                queue.popleft().set_result(self._begun(waiting, kind, kept=True))
                 self._queues.move_to_end(waiting)
                 if not queue:
                     del self._queues[waiting]

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from shared.runtime.waiting import slots as module
-from shared.runtime.waiting.slots import REMEMBERED_SECONDS, SLOW_SECONDS, AccountSlots
+from shared.runtime.waiting.slots import LONGEST_WAIT, REMEMBERED_SECONDS, SLOW_SECONDS, AccountSlots
 from shared.stream.errors import NotNow
 from tests.shared.runtime.clock import Clock
 
@@ -32,22 +32,78 @@ def fill(slots: AccountSlots, held: ExitStack, account_id: str, most: int = 1000
     return most
 
 
-async def test_a_place_is_called_when_one_is_free() -> None:
+async def test_a_slot_is_given_to_whoever_waits_longest_and_stays_his() -> None:
     slots = AccountSlots(EACH, QUICK, SLOW)
-    with slots.taken("other"):
-        await slots.free("acc_1")
-    held = [slots.taken("acc_1") for _ in range(32)]
-    for place in held:
-        place.__enter__()
-    waiting = [asyncio.create_task(slots.free("acc_1")) for _ in range(3)]
+    held = [slots.taken("acc_1") for _ in range(EACH)]
+    for one in held:
+        one.__enter__()
+    waiting = [asyncio.create_task(slots.kept("acc_1")) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
     await asyncio.wait((waiting[0],))
-    held[0].__exit__(None, None, None)
-    await asyncio.wait_for(waiting[1], 0.5)
+    held.pop().__exit__(None, None, None)
+    kept = await asyncio.wait_for(waiting[1], 0.5)
     assert not waiting[2].done()
-    await asyncio.wait_for(waiting[2], 5)  # without a call, after a while
+    with kept:
+        with slots.taken("acc_1"), pytest.raises(NotNow), slots.taken("acc_1"):
+            pass
+        assert (await asyncio.wait_for(waiting[2], 0.5)) is not None, "the call is over, what follows needs no slot"
     assert not slots._queues
+
+
+async def test_a_slot_that_was_not_needed_goes_to_the_next() -> None:
+    slots = AccountSlots(1, 8, 8)
+    with await slots.kept("acc_1"):
+        waiting = asyncio.create_task(slots.kept("acc_1"))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    with await asyncio.wait_for(waiting, 0.5):
+        pass
+    assert slots._free == [8, 8]
+    assert not slots._kept
+    assert not slots._accounts
+
+
+async def test_who_is_cancelled_as_he_is_called_gives_the_slot_back() -> None:
+    slots = AccountSlots(1, 8, 8)
+    with slots.taken("acc_1"):
+        waiting = asyncio.create_task(slots.kept("acc_1"))
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait((waiting,))
+    assert slots._free == [8, 8]
+    assert not slots._kept
+
+
+async def test_a_hundred_who_come_at_once_prepare_no_more_calls_than_there_are_slots() -> None:
+    slots = AccountSlots(4, QUICK, SLOW)
+    prepared = most = 0
+
+    async def send() -> None:
+        nonlocal prepared, most
+        with await slots.kept("acc_1"):
+            prepared += 1
+            most = max(most, prepared)
+            await asyncio.sleep(0.001)
+            with slots.taken("acc_1"):
+                await asyncio.sleep(0)
+            prepared -= 1
+
+    await asyncio.gather(*(send() for _ in range(100)))
+    assert most == 4
+
+
+async def test_who_waits_too_long_goes_without(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOT_SECONDS", 0.01)
+    slots = AccountSlots(1, 8, 8)
+    with slots.taken("acc_1"):
+        waiting = asyncio.create_task(slots.kept("acc_1"))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        slots._accounts["acc_1"].well = clock.read() + LONGEST_WAIT  # it does not hang
+        clock.advance(LONGEST_WAIT)
+        with await asyncio.wait_for(waiting, 5), pytest.raises(NotNow), slots.taken("acc_1"):
+            pass
 
 
 async def test_who_waits_for_the_last_places_is_called_by_whoever_gives_one_back() -> None:
@@ -55,11 +111,10 @@ async def test_who_waits_for_the_last_places_is_called_by_whoever_gives_one_back
     held = [slots.taken(f"acc_{n}") for n in range(4)]
     for place in held:
         place.__enter__()
-    waiting = asyncio.create_task(slots.free("fifth"))
+    waiting = asyncio.create_task(slots.kept("fifth"))
     await asyncio.sleep(0)
     held[2].__exit__(None, None, None)
-    await asyncio.wait_for(waiting, 0.5)
-    with slots.taken("fifth"):
+    with await asyncio.wait_for(waiting, 0.5), slots.taken("fifth"):
         pass
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 import pytest_asyncio
@@ -171,9 +172,10 @@ async def test_no_more_handlers_than_slots_and_those_who_wait_for_tokens_take_no
     await fill(log, TOPIC, [(b"k%d" % n, b"v") for n in range(50)])
     poor, tokens, seen, running, most = b"k0", asyncio.Event(), Seen(), 0, 0
 
-    async def admit(record: Record) -> None:
+    async def admit(record: Record) -> AbstractContextManager[None]:
         if record.key == poor:
             await tokens.wait()
+        return nullcontext()
 
     async def work(record: Record) -> None:
         nonlocal running, most
@@ -246,9 +248,10 @@ async def test_stopping_finishes_what_was_fetched_and_gives_up_what_only_waits(l
     sleep.hold = True
     given_up: list[bytes | None] = []
 
-    async def admit(record: Record) -> None:
+    async def admit(record: Record) -> AbstractContextManager[None]:
         if record.key == b"poor":
             await asyncio.Event().wait()
+        return nullcontext()
 
     async def work(record: Record) -> None:
         if record.key == b"away":
