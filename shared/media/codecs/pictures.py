@@ -56,7 +56,7 @@ def look(path: Path, mime_type: str, thumbnail: Path | None, *, whole: bool = Fa
 
 def small(image: Image.Image) -> bytes:
     """A JPEG within the bounds of a thumbnail, upright, without anything but the picture."""
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), reducing_gap=2.0)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), reducing_gap=1.2)
     flat = _on_white(_plain(ImageOps.exif_transpose(image)))
     flat.info.clear()
     return next(made for made in _jpegs(flat, (80, 60, 40, 20)) if len(made) <= THUMBNAIL_BYTES)
