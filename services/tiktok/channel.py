@@ -13,7 +13,7 @@ from cachetools import TLRUCache, TTLCache
 
 from services.tiktok.api.client import SCOPES, SENDING, Client
 from services.tiktok.api.transport import business_id
-from services.tiktok.capabilities import capabilities
+from services.tiktok.capabilities import CHANNEL, capabilities
 from services.tiktok.receive import inbound
 from services.tiktok.receive.fingerprint import call_fingerprint, content_fingerprint
 from services.tiktok.receive.history import history_items, referral_items
@@ -49,6 +49,8 @@ from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment, AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health, Message, MessageEdited
+from shared.kit.failures import health_told
+from shared.kit.http import webhook_url
 from shared.kit.multipart import open_file
 from shared.kit.uploads import Uploads, content_of, may_be_stale
 
@@ -279,14 +281,15 @@ class TikTokChannel:
 
     async def register_webhook(self, account: Account, base_url: str) -> None:
         """Once per app, for all its accounts."""
-        if await self._client.webhook() != (wanted := _callback(base_url)):
+        if await self._client.webhook() != (wanted := webhook_url(base_url, CHANNEL)):
             await self._client.set_webhook(wanted)
 
     async def check_webhook(self, account: Account, base_url: str) -> str | None:
         registered = await self._client.webhook()
         if registered is None:
             return "No webhook is registered for the app."
-        return None if registered == _callback(base_url) else "The app's webhook is registered at another address."
+        ours = registered == webhook_url(base_url, CHANNEL)
+        return None if ours else "The app's webhook is registered at another address."
 
     async def check_sending(self, account: Account) -> None:
         """A message to a conversation that cannot exist."""
@@ -296,10 +299,8 @@ class TikTokChannel:
         try:
             info = await self._client.inspect(account)
             grant = await self._client.tokens.grant(account)
-        except ProviderError as failed:
-            if failed.failure.health is None:
-                raise
-            return HealthChange(failed.failure.health, failed.failure.code, failed.failure.detail)
+        except ProviderError as refused:
+            return health_told(refused)
         if info.get("creator_id") not in (None, "", business_id(account)):
             detail = "The token belongs to another TikTok account."
             return HealthChange(Health.REAUTH_REQUIRED, ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail)
@@ -328,10 +329,6 @@ def _rows(answer: Mapping[str, Any]) -> list[tuple[datetime, Content]]:
     rows = [Content.model_validate(row) for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
     dated = [(at, row) for row in rows if (at := moment(row.timestamp)) is not None]
     return sorted(dated, key=lambda entry: entry[0])
-
-
-def _callback(base_url: str) -> str:
-    return base_url.rstrip("/") + "/webhooks/tiktok"
 
 
 def _expiry(address: str | None) -> float:

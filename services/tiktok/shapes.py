@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from shared.channel import Refused
-from shared.contract.commands import Command
-from shared.contract.errors import ErrorCode
-from shared.policy.shapes import Shape, Shapes, misshapen
+from shared.policy.shapes import Shape, Shapes
 
 # Conversations TikTok did not name.
 UNKNOWN_PEER = "unknown"
@@ -24,11 +21,4 @@ SHAPES = Shapes(
     peer=Shape("a TikTok conversation", re.compile(_BASE64), f"{_DOCS}; ids seen in webhooks", "2026-11-27"),
 )
 
-
 SECRETS = (re.compile(r"\b(?:act|rft)\.[A-Za-z0-9._!-]{16,}"),)  # an access token, a refresh token
-
-
-def check_references(command: Command) -> None:
-    """Raises Refused (`invalid_command`) for a reference that cannot be one."""
-    if found := misshapen(SHAPES, command):
-        raise Refused(ErrorCode.INVALID_COMMAND, found[1], field=found[0])

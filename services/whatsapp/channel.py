@@ -42,6 +42,7 @@ from shared.contract.capabilities import Capabilities
 from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment
 from shared.contract.events import Health, Message, MessageEdited
+from shared.kit.failures import health_told
 from shared.kit.loose import Json
 
 _TO_NOBODY: Json = {
@@ -124,9 +125,7 @@ class WhatsApp:
         try:
             number = await self._number(account)
         except ProviderError as refused:
-            if refused.failure.health is None:
-                raise
-            return HealthChange(refused.failure.health, refused.failure.code, refused.failure.detail)
+            return health_told(refused)
         return HealthChange(Health.CONNECTED, rate=rate_of_number(number))
 
     async def check_sending(self, account: Account) -> None:

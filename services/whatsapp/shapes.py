@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from shared.channel import Refused
-from shared.contract.commands import Command
-from shared.contract.errors import ErrorCode
-from shared.policy.shapes import Shape, Shapes, misshapen
+from shared.policy.shapes import Shape, Shapes
 
 _DOCS = "developers.facebook.com/documentation/business-messaging/whatsapp"
 
@@ -31,11 +28,4 @@ SHAPES = Shapes(
     ),
 )
 
-
 SECRETS = (re.compile(r"\bEAA[A-Za-z0-9._!-]{16,}"),)  # an access token of the Graph API
-
-
-def check_references(command: Command) -> None:
-    """Raises Refused (`invalid_command`) for a reference that cannot be one."""
-    if found := misshapen(SHAPES, command):
-        raise Refused(ErrorCode.INVALID_COMMAND, found[1], field=found[0])

@@ -1,15 +1,13 @@
-"""What events and commands of every channel share: fields, ids, notices about the account, the recipient."""
+"""What events of every channel share: fields, ids, notices about the account."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Literal
 
-from shared.channel import Event, ReceivedItem, Refused
+from shared.channel import Event, ReceivedItem
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
-from shared.contract.commands import Command
-from shared.contract.errors import ErrorCode
 from shared.contract.events import AccountNotice, EventType, Health
 
 Severity = Literal["info", "warning", "critical"]
@@ -65,19 +63,3 @@ def account_notice(
         values=values or {},
     )
     return Event(EventType.ACCOUNT_NOTICE, data, provider_id)
-
-
-def peer_of(command: Command, channel: str, otherwise: str) -> str | None:
-    """The peer of the conversation that a command names, None where it names none.
-
-    Raises Refused (`invalid_command`) for what is no conversation of the channel, with the sentence `otherwise`.
-    """
-    if command.conversation_id is None:
-        return None
-    try:
-        of, _, peer = ids.split_conversation_id(command.conversation_id)
-    except ValueError:
-        of = peer = ""
-    if of != channel:
-        raise Refused(ErrorCode.INVALID_COMMAND, otherwise, field="conversation_id")
-    return peer

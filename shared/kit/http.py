@@ -1,16 +1,22 @@
-"""HTTP as channels need it: connections, whether a broken call was surely not sent, files fetched from known hosts."""
+"""HTTP as channels need it: connections, calls and whether they were surely not sent, files from known hosts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
+import orjson
 from yarl import URL
 
 from shared.channel import Failure, OpenFile, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.kit.json import as_object
+from shared.kit.loose import Json
+from shared.kit.multipart import FilePart, form, uploading
+from shared.media.transfers import whole
 from shared.policy.retry import retry_after
 
 # What a call may break with.
@@ -50,6 +56,83 @@ class Waits:
     def streamed(self) -> aiohttp.ClientTimeout:
         """For a body that has a speed instead of a total, see whoever writes or reads it."""
         return aiohttp.ClientTimeout(total=None, connect=self.connect, sock_read=self.read)
+
+
+def webhook_url(base_url: str, channel: str, route: str = "") -> str:
+    """Where a provider is to call; `route` is our id of an account, where each has an address of its own."""
+    return f"{base_url.rstrip('/')}/webhooks/{channel}" + (f"/{route}" if route else "")
+
+
+# ---------------------------------------------------------------------------------------------------------- calls
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back of a call, read to its end, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds, where the answer says when to try again."""
+        return retry_after(self.headers.get("Retry-After"))
+
+    @property
+    def json(self) -> Json:
+        """The object that it is; an empty one for an answer that is none."""
+        return as_object(self.body)
+
+
+class Unanswered(Exception):
+    """A call that broke with what is called `name`.
+
+    `certain` says that it was surely not sent, `written` that its files were, to their last byte; `unreadable` that one
+    of them could not be read.
+    """
+
+    def __init__(self, broken: BaseException, files: Collection[FilePart]) -> None:
+        super().__init__(type(broken).__name__)
+        self.name = type(broken).__name__
+        self.certain = certain(broken)
+        self.written = all(file.written for file in files)
+        self.unreadable = any(file.unreadable for file in files)
+
+
+async def ask(
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    waits: aiohttp.ClientTimeout,
+    *,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    json: Any = None,
+    fields: Mapping[str, str] | None = None,
+    files: Mapping[str, FilePart] | None = None,
+    patience: float = 0.0,
+) -> Answer:
+    """One call with a JSON body, or with a form of `fields` and `files`; redirects are not followed.
+
+    Files have to move; the answer after them has `patience` seconds. Raises Unanswered, which holds no address.
+    """
+    parts = (files or {}).values()
+    sent = dict(headers or {})
+    body: Any = form(fields or {}, files) if files else None
+    if body is None and json is not None:
+        body, sent["Content-Type"] = orjson.dumps(json), "application/json"
+    try:
+        async with (
+            uploading(parts, patience),
+            session.request(
+                method, url, params=params, data=body, headers=sent, allow_redirects=False, timeout=waits
+            ) as response,
+        ):
+            return Answer(response.status, response.headers, await whole(response))
+    except BROKEN as broken:
+        unanswered = Unanswered(broken, parts)
+    raise unanswered  # out here: what broke names the address, and so may a token
 
 
 # ------------------------------------------------------------------------------------------------------ downloads
@@ -116,9 +199,8 @@ def _broke_off(name: str) -> ProviderError:
     return ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code=name))
 
 
-def no_file(response: aiohttp.ClientResponse) -> ProviderError:
-    """What an answer means that is no file: it is gone for good, or cannot be had now. Closes the answer."""
-    response.close()
+def _no_file(response: aiohttp.ClientResponse) -> ProviderError:
+    """What an answer means that is no file: it is gone for good, or cannot be had now."""
     status, seconds = response.status, retry_after(response.headers.get("Retry-After"))
     code = ErrorCode.FILE_UNAVAILABLE if 400 <= status < 500 else ErrorCode.PROVIDER_UNAVAILABLE
     code = ErrorCode.RATE_LIMITED if status == 429 else code
@@ -128,8 +210,11 @@ def no_file(response: aiohttp.ClientResponse) -> ProviderError:
 def opened(response: aiohttp.ClientResponse, filename: str, mime_type: str, size: int | None = None) -> OpenFile:
     """A download under way, which raises ProviderError when it breaks off. Whoever reads it bounds speed and length.
 
-    `size` in bytes, where the provider has told it elsewhere.
+    `size` in bytes, where the provider has told it elsewhere. Raises ProviderError for an answer that is no file.
     """
+    if response.status != 200:
+        response.close()
+        raise _no_file(response)
 
     async def close() -> None:
         response.close()

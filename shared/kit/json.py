@@ -42,6 +42,15 @@ def read_shallow(given: bytes | str, otherwise: str = NOT_JSON) -> Any:
     return document
 
 
+def as_object(given: bytes) -> dict[str, Any]:
+    """The object that an answer is, strictly read; an empty one for anything else."""
+    try:
+        found = orjson.loads(given)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _is_deeper(document: Any) -> bool:
     level = [document]
     for _ in range(DEEPEST + 1):

@@ -8,31 +8,28 @@ Telegram once for each of thousands of bots. Parameters and files go through the
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-import orjson
 import telegram
 from telegram._utils.types import JSONDict, ODVInput
 from telegram.error import TelegramError
 from telegram.request import BaseRequest, RequestData
 
-from services.telegram.api.errors import Answer, failure_of, not_sent, unanswered
+from services.telegram.api.errors import Answer, failure_of, is_send
 from services.telegram.settings import Settings
 from shared.channel import Account, Failure, OpenFile, ProviderError
 from shared.contract.errors import ErrorCode
-from shared.contract.events import Health
-from shared.kit.http import BROKEN, Waits, certain, fetch, open_session
-from shared.kit.loose import Json
-from shared.kit.multipart import FilePart, form, uploading
-from shared.media.transfers import SLOWEST, whole
-from shared.policy.retry import retry_after
+from shared.kit import http, loose
+from shared.kit.failures import reauthorise, unanswered, unreachable
+from shared.kit.http import Unanswered, Waits, ask, fetch, open_session
+from shared.kit.json import as_object
+from shared.kit.multipart import FilePart
+from shared.media.transfers import SLOWEST
 
-_JSON = {"Content-Type": "application/json"}
 _BOTS = 4096  # objects of about a kilobyte
 
 
@@ -104,67 +101,53 @@ class SharedRequest(BaseRequest):
         uploads: dict[str, FilePart] = {}
         if request_data is not None and request_data.contains_files:
             uploads = {name: content for name, (_, content, _) in request_data.multipart_data.items()}  # type: ignore[misc]
-            body: Any = form(request_data.json_parameters, uploads)
-            headers: Mapping[str, str] = {}
-        else:
-            body, headers = orjson.dumps(request_data.parameters if request_data else {}), _JSON
         timeout = aiohttp.ClientTimeout(
             total=write_timeout,  # type: ignore[arg-type]
             connect=connect_timeout,  # type: ignore[arg-type]
             sock_read=read_timeout,  # type: ignore[arg-type]
         )
-        failure: Failure | None
         try:
-            async with (
-                uploading(uploads.values(), read_timeout),  # type: ignore[arg-type]
-                self.session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response,
-            ):
-                status, content = response.status, await whole(response)
-                waits = retry_after(response.headers.get("Retry-After"))
-        except BROKEN as broken:
-            failure = _broken(broken, endpoint, uploads)
-        else:
-            if 200 <= status <= 299:
-                return status, content
-            failure = failure_of(_answer(status, content, waits), endpoint)
-        # Out of the handler: the exception above names the address, and so the token, in its text.
-        raise CallFailed(failure)
+            answer = await ask(
+                self.session,
+                "POST",
+                url,
+                timeout,
+                json=request_data.parameters if request_data else {},
+                fields=request_data.json_parameters if uploads and request_data else None,
+                files=uploads,
+                patience=read_timeout,  # type: ignore[arg-type]
+            )
+        except Unanswered as broken:
+            raise CallFailed(_broken(broken, endpoint)) from None
+        if 200 <= answer.status <= 299:
+            return answer.status, answer.body
+        raise CallFailed(failure_of(_refusal(answer), endpoint))
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> JSONDict:
         """The answer of a success. What cannot be read has been done all the same, as far as anybody knows."""
-        answer = _json(payload)
+        answer = as_object(payload)
         if answer.get("ok") and "result" in answer:
             return answer
         raise CallFailed(Failure(ErrorCode.UNCERTAIN, certain=False, provider_code="unreadable"))
 
 
-def _broken(broken: BaseException, endpoint: str, uploads: Mapping[str, FilePart]) -> Failure:
-    name = type(broken).__name__
-    if any(file.unreadable for file in uploads.values()):
+def _broken(broken: Unanswered, endpoint: str) -> Failure:
+    if broken.unreadable:
         return Failure(ErrorCode.FILE_UNAVAILABLE)
-    if certain(broken) or not all(file.written for file in uploads.values()):
-        return not_sent(name)
-    return unanswered(endpoint, name)
+    if broken.certain or not broken.written:
+        return unreachable(broken.name)
+    return unanswered(broken.name, sends=is_send(endpoint))
 
 
-def _json(payload: bytes) -> Json:
-    try:
-        answer = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _answer(status: int, payload: bytes, waits: float | None) -> Answer:
-    body = _json(payload)
-    parameters = body.get("parameters")
-    given = parameters if isinstance(parameters, dict) else {}
+def _refusal(answer: http.Answer) -> Answer:
+    body = answer.json
+    given = loose.obj(body, "parameters")
     wait, moved = given.get("retry_after"), given.get("migrate_to_chat_id")
     return Answer(
-        status,
+        answer.status,
         str(body.get("description") or ""),
-        float(wait) if isinstance(wait, int | float) else waits,
+        float(wait) if isinstance(wait, int | float) else answer.retry_after,
         moved if isinstance(moved, int) else None,
     )
 
@@ -240,14 +223,7 @@ class Client:
 def _token(account: Account) -> str:
     token = account.credentials.get("token", "")
     if not token:
-        raise ProviderError(
-            Failure(
-                ErrorCode.ACCOUNT_REAUTH_REQUIRED,
-                detail="The account has no token.",
-                health=Health.REAUTH_REQUIRED,
-                scope="account",
-            )
-        )
+        raise ProviderError(reauthorise("The account has no token."))
     return token
 
 

@@ -12,7 +12,7 @@ from shared.channel import Account, Avatar, Failure, OpenFile, ProviderError
 from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
 from shared.kit import loose
-from shared.kit.http import no_file, opened
+from shared.kit.http import opened
 from shared.kit.loose import Json
 
 
@@ -50,8 +50,6 @@ async def _opened(
     if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
         raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE))
     response = await client.get(account, path)
-    if response.status != 200:
-        raise no_file(response)
     name = filename or PurePosixPath(path).name
     mime_type = claimed or mimetypes.guess_type(name)[0] or "application/octet-stream"
     told = found.get("file_size") or size

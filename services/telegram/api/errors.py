@@ -15,6 +15,7 @@ from typing import NamedTuple
 from shared.channel import Failure
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
+from shared.kit.failures import unanswered
 from shared.policy.words import provider_words
 
 
@@ -299,7 +300,7 @@ def failure_of(answer: Answer, method: str) -> Failure | None:
 def _undescribed(answer: Answer, method: str) -> Failure:
     code = str(answer.status)
     if answer.status >= 500:
-        return replace(unanswered(method, code), retry_after=answer.retry_after)
+        return replace(unanswered(code, sends=is_send(method)), retry_after=answer.retry_after)
     if answer.status == 409:
         return Failure(ErrorCode.ACCOUNT_DISCONNECTED, provider_code=code, health=Health.DEGRADED, scope="account")
     detail = f"Telegram refused it: {sanitised(answer.description)}" if answer.description else None
@@ -310,18 +311,6 @@ def _album_item(answer: Answer) -> dict[str, int]:
     """Which file of an album was refused, from 1."""
     found = _ALBUM_ITEM.search(answer.description[:_READ_MAX].lower())
     return {"album_item": int(found["item"])} if found else {}
-
-
-def not_sent(provider_code: str) -> Failure:
-    """The request never left: no connection."""
-    return Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code=provider_code)
-
-
-def unanswered(method: str, provider_code: str) -> Failure:
-    """The request left and no answer came. What can be repeated without harm is simply not done yet."""
-    if is_send(method):
-        return Failure(ErrorCode.UNCERTAIN, certain=False, provider_code=provider_code)
-    return Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code=provider_code)
 
 
 def is_send(method: str) -> bool:

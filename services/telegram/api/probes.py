@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.telegram.api.client import Client
 from shared.channel import Account, HealthChange, ProviderError
 from shared.contract.events import Health
+from shared.kit.failures import health_told
 
 _NOBODY = {"chat_id": 0, "text": "."}  # no chat has this id: "chat not found"
 
@@ -19,7 +20,5 @@ async def probe(client: Client, account: Account) -> HealthChange:
     try:
         await client.call(account, "getMe", {})
     except ProviderError as refused:
-        if refused.failure.health is None:
-            raise
-        return HealthChange(refused.failure.health, refused.failure.code, refused.failure.detail)
+        return health_told(refused)
     return HealthChange(Health.CONNECTED)

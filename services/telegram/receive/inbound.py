@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from shared.channel import (
     bounded,
 )
 from shared.kit.json import read_json, read_shallow
+from shared.kit.proof import proven
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  the header's name
 
@@ -47,21 +47,15 @@ def authenticate(request: WebhookRequest, accounts: Accounts) -> None:
 
     During a rotation the previous secret is good as well. Raises Forbidden, UnknownRoute.
     """
-    given = request.headers.get(SECRET_HEADER, "").encode()
     account = accounts.get(request.route)
     credentials = account.credentials if account else {}
-    current = credentials.get("webhook_secret", "")
-    previous = credentials.get("webhook_secret_previous", "")
-    # Both are compared whatever happens: the time taken tells nothing about which accounts exist.
-    proven = [_same(given, current), _same(given, previous)]
+    secrets = [credentials.get(name, "").encode() for name in ("webhook_secret", "webhook_secret_previous")]
+    # Compared whatever happens: the time taken tells nothing about which accounts exist.
+    genuine = proven(request.headers.get(SECRET_HEADER, ""), secrets)
     if account is None:
         raise UnknownRoute
-    if not any(proven):
+    if not genuine:
         raise Forbidden
-
-
-def _same(given: bytes, secret: str) -> bool:
-    return hmac.compare_digest(given, secret.encode()) and bool(secret)
 
 
 def unbatch(request: WebhookRequest) -> list[RawItem]:

@@ -11,6 +11,7 @@ from services.telegram.receive.inbound import ALLOWED_UPDATES, raw_item
 from services.telegram.settings import Settings
 from shared.channel import Account, Batch, Failure, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.kit.http import webhook_url
 
 Json = dict[str, Any]
 
@@ -37,18 +38,13 @@ async def updates(client: Client, settings: Settings, account: Account, cursor: 
         yield Batch(tuple(raw_item(account.account_id, update) for update in batch), str(offset))
 
 
-def webhook_url(account: Account, base_url: str) -> str:
-    """Where Telegram is to call: the path holds our id of the account, never the token."""
-    return f"{base_url.rstrip('/')}/webhooks/{CHANNEL}/{account.account_id}"
-
-
 async def register_webhook(client: Client, settings: Settings, account: Account, base_url: str) -> None:
     """Set the webhook. The same parameters again change nothing. Raises ProviderError."""
     secret = account.credentials.get("webhook_secret")
     if not secret:
         raise ProviderError(Failure(ErrorCode.ACCOUNT_DISCONNECTED, detail="The account has no webhook secret."))
     parameters: Json = {
-        "url": webhook_url(account, base_url),
+        "url": webhook_url(base_url, CHANNEL, account.account_id),
         "secret_token": secret,
         "allowed_updates": list(ALLOWED_UPDATES),
         "max_connections": settings.webhook_connections,
@@ -61,7 +57,7 @@ async def check_webhook(client: Client, account: Account, base_url: str, now: fl
     info: Json = await client.call(account, "getWebhookInfo", {}) or {}
     if not info.get("url"):
         return "No webhook is registered."
-    if info["url"] != webhook_url(account, base_url):
+    if info["url"] != webhook_url(base_url, CHANNEL, account.account_id):
         return "The webhook points somewhere else: the bot's token may be in use by another system."
     missing = set(ALLOWED_UPDATES) - set(info.get("allowed_updates") or ())
     if missing:

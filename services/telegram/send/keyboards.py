@@ -13,8 +13,9 @@ from shared.contract.commands import Button, InteractiveKind, OutInteractive
 from shared.contract.content import Span, SpanKind
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit.drafts import check_usable, refusal
 from shared.kit.words import is_visible
-from shared.policy.choices import Misfit, Room, arranged, as_lines, listing, longer, unusable, with_lines
+from shared.policy.choices import Misfit, Room, arranged, as_lines, listing, longer, with_lines
 
 Params = dict[str, Any]
 Rows = Sequence[Sequence[tuple[str, Button]]]  # each button with the name of its field in the command
@@ -115,7 +116,7 @@ def _request(content: OutInteractive, peer: Peer, strict: bool) -> tuple[Params 
 
 def _instead(misfit: Misfit, code: WarningCode, instead: str, strict: bool) -> Warning:
     if strict:
-        raise Refused(misfit.code, misfit.detail, **misfit.facts)
+        raise refusal(misfit)
     return Warning(code=code, detail=f"{misfit.detail} {instead}")
 
 
@@ -123,8 +124,7 @@ def _arranged(rows: Rows, peer: Peer, strict: bool) -> tuple[Rows, list[str], tu
     """The rows that can be buttons, the lines that the others become, and what differs. Raises Refused."""
     warnings: list[Warning] = []
     given = dict(pair for row in rows for pair in row)
-    if wrong := unusable(given):
-        raise Refused(wrong.code, wrong.detail, **wrong.facts)
+    check_usable(given)
     for field, button in given.items():
         if button.kind == "web_app" and not peer.is_private:
             detail = "Web App buttons work only in a private chat with the bot itself."

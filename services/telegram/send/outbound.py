@@ -12,7 +12,7 @@ from services.telegram.send.cards import contact_calls, location_calls
 from services.telegram.send.keyboards import Composed, compose, under
 from services.telegram.send.media import edited_media, media_calls
 from services.telegram.send.rendering import nothing_visible, text_calls, text_fields
-from services.telegram.shapes import check_references
+from services.telegram.shapes import SHAPES
 from shared.channel import Call, PlanContext, Refused
 from shared.contract.base import AliasKind
 from shared.contract.commands import (
@@ -35,7 +35,7 @@ from shared.contract.commands import (
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
-from shared.kit import facts
+from shared.kit import drafts
 from shared.kit.words import is_visible
 from shared.policy.text import length, parts_allowed
 
@@ -52,7 +52,7 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> list[Call
     if peer.kind == GUEST:
         detail = "The bot was called into this chat as a guest: it is no member of it and cannot write there."
         raise Refused(ErrorCode.CANNOT_INITIATE, detail, field="conversation_id")
-    check_references(command)
+    drafts.check_references(SHAPES, command)
     match command:
         case MessageSend():
             return _send(command, context, peer)
@@ -74,7 +74,7 @@ def _recipient(command: Command, context: PlanContext) -> Peer:
     if peer := peer_of_address(context.address):
         return peer
     otherwise = "The conversation is not one of Telegram's."
-    if (named := facts.peer_of(command, CHANNEL, otherwise)) is not None:
+    if (named := drafts.peer_of(command, CHANNEL, otherwise)) is not None:
         if (peer := parse_peer(named)) is not None:
             return peer
         raise Refused(ErrorCode.INVALID_COMMAND, otherwise, field="conversation_id")

@@ -11,8 +11,8 @@ from shared.channel import Call, Refused
 from shared.contract.content import Span
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit.drafts import split
 from shared.kit.words import is_visible
-from shared.policy.text import excess, length, split_text
 
 Params = dict[str, Any]
 
@@ -39,13 +39,9 @@ def text_fields(text: str, spans: Sequence[Span], names: tuple[str, str]) -> tup
 
 def text_calls(text: str, spans: Sequence[Span], most: int, *, preview: bool | None = None) -> list[Call]:
     """The messages of a text, at most `most`. Raises Refused for one that shows nothing or takes more."""
-    rules = CAPABILITIES.text
-    _check_parts(text, most)
-    split = split_text(text, rules.max_length, unit=rules.unit, spans=spans, most=most)
-    parts = [part for part in split if is_visible(part.text)]
+    parts = split("Telegram", CAPABILITIES.text, most, text, spans, is_visible)
     if not parts:
         raise nothing_visible(text)
-    _check_parts(text, most, len(parts))
     calls = []
     for index, part in enumerate(parts):
         fields, warnings = text_fields(part.text, part.spans, ("text", "entities"))
@@ -56,10 +52,3 @@ def text_calls(text: str, spans: Sequence[Span], most: int, *, preview: bool | N
             warnings = (*warnings, note)
         calls.append(Call("sendMessage", fields, warnings=warnings))
     return calls
-
-
-def _check_parts(text: str, most: int, parts: int = 0) -> None:
-    rules = CAPABILITIES.text
-    if too_long := excess("Telegram", rules.max_length, most, length(text, rules.unit), parts):
-        detail, figures = too_long
-        raise Refused(ErrorCode.TEXT_TOO_LONG, detail, field="content.text", **figures)

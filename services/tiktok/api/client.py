@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from services.tiktok.api.errors import reauthorise
 from services.tiktok.api.transport import Endpoint, Transport
 from services.tiktok.api.uploads import image_part
 from services.tiktok.settings import Settings
 from shared.channel import Account, Failure, OpenFile, Pace, Priority, ProviderError, TokenStore
 from shared.contract.errors import ErrorCode
+from shared.kit.failures import reauthorise
 from shared.kit.grants import Grant, GrantKeeper, ProcessTokens
-from shared.kit.http import no_file, opened
+from shared.kit.http import opened
 from shared.kit.multipart import FilePart
 from shared.media.types import upload_name
 
@@ -155,8 +155,6 @@ class Client:
     async def fetch(self, address: str, headers: Mapping[str, str] | None = None) -> OpenFile:
         """Open a file at one of TikTok's media hosts; redirects are followed only to another of them."""
         response = await self._api.fetch(address, headers)
-        if response.status != 200:
-            raise no_file(response)
         kind = response.content_type or "application/octet-stream"
         return opened(response, upload_name("file", kind), kind)
 

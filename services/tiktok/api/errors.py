@@ -112,22 +112,6 @@ def no_envelope(status: int, retry_after: float | None, *, sends: bool, trace_id
     )
 
 
-def unreachable() -> Failure:
-    """No connection was made: surely not sent."""
-    return Failure(ErrorCode.PROVIDER_UNAVAILABLE, provider_code="connect")
-
-
-def no_answer(*, sends: bool) -> Failure:
-    """The request was written and nothing came back."""
-    code = ErrorCode.UNCERTAIN if sends else ErrorCode.PROVIDER_UNAVAILABLE
-    return Failure(code, certain=not sends, provider_code="no_answer")
-
-
-def reauthorise(detail: str) -> Failure:
-    """The account needs its owner's consent again."""
-    return Failure(ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail=detail, scope="account", health=Health.REAUTH_REQUIRED)
-
-
 def _readable(message: str) -> str | None:
     """TikTok's message without the values it may repeat."""
     shown = provider_words(message)

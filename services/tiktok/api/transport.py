@@ -10,18 +10,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
-import orjson
 
 from services.tiktok.api import errors
-from services.tiktok.api.errors import reauthorise
 from services.tiktok.settings import Settings
 from shared.channel import Account, Failure, Pace, Priority, ProviderError
 from shared.contract.errors import ErrorCode
+from shared.kit.failures import reauthorise, unanswered, unreachable
 from shared.kit.grants import Grant, GrantKeeper
-from shared.kit.http import BROKEN, Waits, certain, fetch, open_session
-from shared.kit.multipart import FilePart, form, uploading
-from shared.media.transfers import whole
-from shared.policy.retry import retry_after
+from shared.kit.http import Answer, Unanswered, Waits, ask, fetch, open_session
+from shared.kit.multipart import FilePart
 
 
 class Endpoint(NamedTuple):
@@ -136,48 +133,34 @@ class Transport:
         """
         if not drawn:
             await self.pace(priority or endpoint.priority, account)
-        sent_headers = dict(headers or {})
-        body: Any = None
-        if json is not None:
-            sent_headers["Content-Type"] = "application/json"
-            body = orjson.dumps(json)
-        elif file is not None:
-            body = form(fields or {}, {"file": file})
         try:
-            async with (
-                uploading([file] if file is not None else [], self._settings.timeout),
-                self.session.request(
-                    endpoint.method,
-                    self.base + endpoint.path,
-                    params=query,
-                    data=body,
-                    headers=sent_headers,
-                    allow_redirects=False,
-                    timeout=self._waits.whole if file is None else self._waits.streamed,
-                ) as response,
-            ):
-                raw = await whole(response)
-        except BROKEN as broken:
-            if file is not None and file.unreadable:
+            answer = await ask(
+                self.session,
+                endpoint.method,
+                self.base + endpoint.path,
+                self._waits.whole if file is None else self._waits.streamed,
+                headers=headers,
+                params=query,
+                json=json,
+                fields=fields,
+                files={} if file is None else {"file": file},
+                patience=self._settings.timeout,
+            )
+        except Unanswered as broken:
+            if broken.unreadable:
                 raise ProviderError(Failure(ErrorCode.FILE_UNAVAILABLE)) from None
-            if certain(broken):
-                raise ProviderError(errors.unreachable()) from None
-            raise ProviderError(errors.no_answer(sends=endpoint.sends)) from None
-        return _data(response, raw, sends=endpoint.sends)
+            raise ProviderError(unreachable() if broken.certain else unanswered(sends=endpoint.sends)) from None
+        return _data(answer, sends=endpoint.sends)
 
 
-def _data(response: aiohttp.ClientResponse, raw: bytes, *, sends: bool) -> dict[str, Any]:
-    try:
-        envelope = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        envelope = None
-    trace_id = response.headers.get("X-Tt-Logid")
-    code = envelope.get("code") if isinstance(envelope, dict) else None
+def _data(answer: Answer, *, sends: bool) -> dict[str, Any]:
+    envelope = answer.json
+    trace_id = answer.headers.get("X-Tt-Logid")
+    code = envelope.get("code")
     if isinstance(code, str) and code.isdecimal():
         code = int(code)
-    if not isinstance(code, int) or isinstance(code, bool) or (code == 0 and response.status >= 300):
-        seconds = retry_after(response.headers.get("Retry-After"))
-        raise ProviderError(errors.no_envelope(response.status, seconds, sends=sends, trace_id=trace_id))
+    if not isinstance(code, int) or isinstance(code, bool) or (code == 0 and answer.status >= 300):
+        raise ProviderError(errors.no_envelope(answer.status, answer.retry_after, sends=sends, trace_id=trace_id))
     if code != 0:
         message, trace = str(envelope.get("message") or ""), envelope.get("request_id") or trace_id
         raise ProviderError(errors.refusal(code, message, sends=sends, trace_id=str(trace) if trace else None))

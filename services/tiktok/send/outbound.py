@@ -12,12 +12,11 @@ from services.tiktok.send.rendering import (
     card,
     card_title,
     check_image,
-    pieces,
     plain,
     post_item,
     too_long_for_a_card,
 )
-from services.tiktok.shapes import RESTRICTED_PEER, UNKNOWN_PEER, USER_PEER, check_references
+from services.tiktok.shapes import RESTRICTED_PEER, SHAPES, UNKNOWN_PEER, USER_PEER
 from shared.channel import Call, PlanContext, Refused
 from shared.contract.capabilities import Capabilities, Grade
 from shared.contract.commands import (
@@ -35,7 +34,7 @@ from shared.contract.commands import (
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
-from shared.kit import facts
+from shared.kit.drafts import Draft, check_references, check_usable, peer_of, placed_rows, split
 from shared.policy.choices import (
     Misfit,
     Placed,
@@ -44,10 +43,8 @@ from shared.policy.choices import (
     buttons_of,
     list_misfit,
     listing,
-    unusable,
     with_lines,
 )
-from shared.policy.text import parts_allowed
 
 METHOD = "business/message/send"
 IMAGE = "image"  # the parameter a file's media id goes into
@@ -62,7 +59,7 @@ TO_NOBODY = {
 
 def plan(kind: CommandType, command: Command, context: PlanContext, capabilities: Capabilities) -> Sequence[Call]:
     """The calls of a command, in order. Raises Refused."""
-    check_references(command)
+    check_references(SHAPES, command)
     match kind:
         case CommandType.MESSAGE_SEND if isinstance(command, MessageSend):
             return _Plan(command, context, capabilities).calls()
@@ -89,7 +86,7 @@ def _recipient(command: Command, context: PlanContext) -> str:
     """The conversation id, which is the only address TikTok sends to."""
     if context.address.get("conversation_id"):
         return context.address["conversation_id"]
-    if (peer := facts.peer_of(command, CHANNEL, "This is no TikTok conversation.")) is None:
+    if (peer := peer_of(command, CHANNEL, "This is no TikTok conversation.")) is None:
         raise Refused(ErrorCode.CANNOT_INITIATE, field="to")
     if peer in (RESTRICTED_PEER, UNKNOWN_PEER) or peer.startswith(USER_PEER):
         raise Refused(ErrorCode.RECIPIENT_UNKNOWN, "TikTok did not say who this is.", field="conversation_id")
@@ -97,15 +94,6 @@ def _recipient(command: Command, context: PlanContext) -> str:
 
 
 _REQUESTS = frozenset({InteractiveKind.LOCATION_REQUEST, InteractiveKind.CONTACT_REQUEST})
-
-
-def _placed(rows: Sequence[Sequence[Button]]) -> Placed:
-    return {f"content.buttons.{r}.{i}": button for r, row in enumerate(rows) for i, button in enumerate(row)}
-
-
-def _check_usable(placed: Placed) -> None:
-    if wrong := unusable(placed):
-        raise Refused(wrong.code, wrong.detail, **wrong.facts)
 
 
 def _params(message_type: str, recipient: str, **content: Any) -> dict[str, Any]:
@@ -116,22 +104,20 @@ def _action(action: str, recipient: str) -> Call:
     return Call(METHOD, _params("SENDER_ACTION", recipient, sender_action=action), parts=0)
 
 
-class _Plan:
+class _Plan(Draft):
     """The parts of one `message.send`: text first, then files, then what can be tapped."""
 
     def __init__(self, command: MessageSend, context: PlanContext, capabilities: Capabilities) -> None:
-        self._command = command
-        self._context = context
+        super().__init__(command, context)
         self._capabilities = capabilities
         self._recipient = _recipient(command, context)
-        self._warnings: list[Warning] = []
         self._parts: list[Call] = []
 
     def calls(self) -> Sequence[Call]:
-        content = self._command.content
+        content = self.command.content
         match content:
             case OutText():
-                self._text_with_buttons(plain(content.text, content.spans), _placed(content.buttons))
+                self._text_with_buttons(plain(content.text, content.spans), placed_rows(content.buttons))
                 self._formatting_dropped(any(span.offset < len(content.text) for span in content.spans))
             case OutMedia():
                 self._media(content)
@@ -146,7 +132,7 @@ class _Plan:
         self._check_quota()
         self._reply()
         first, *others = self._parts
-        return (replace(first, warnings=tuple(self._warnings)), *others)
+        return (replace(first, warnings=tuple(self.warnings)), *others)
 
     # ------------------------------------------------------------------------------------------------- contents
 
@@ -156,45 +142,40 @@ class _Plan:
     def _text(self, text: str) -> None:
         if not text.strip():
             raise Refused(ErrorCode.INVALID_COMMAND, "The text is blank.", field="content.text")
-        bodies = pieces(text, self._capabilities.text.max_length, parts_allowed(self._context.account.settings))
-        self._parts += [self._call("TEXT", text={"body": body}) for body in bodies]
-        if len(bodies) > 1:
-            self._warn(WarningCode.TEXT_SPLIT, f"The text went out as {len(bodies)} messages.")
+        pieces = split("TikTok", self._capabilities.text, self.most_parts, text)
+        self._parts += [self._call("TEXT", text={"body": piece.text}) for piece in pieces]
+        if len(pieces) > 1:
+            self.warn(WarningCode.TEXT_SPLIT, f"The text went out as {len(pieces)} messages.")
 
     def _caption(self, text: str) -> None:
         if text.strip():
             self._text(text)
-            self._warn(WarningCode.CAPTION_SEPARATED, "The text went out as a message of its own.")
+            self.warn(WarningCode.CAPTION_SEPARATED, "The text went out as a message of its own.")
 
     def _text_with_buttons(
         self, text: str, placed: Placed, kind: InteractiveKind = InteractiveKind.BUTTONS, field: str = "content"
     ) -> None:
         """A card where text and buttons fit one, else a text with the buttons as lines."""
-        _check_usable(placed)
+        check_usable(placed)
         misfits = [*arranged(placed, ROOM).misfits, *filter(None, [too_long_for_a_card(text, field)])]
         if placed and not misfits and text.strip():
             self._parts.append(self._call("TEMPLATE", template=card(text, placed.values(), kind)))
             return
         if placed and misfits:
-            self._degrade(misfits[0], WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
+            self.degrade(misfits[0], WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
         self._text(with_lines(text, as_lines(placed.values())) if placed and text.strip() else text)
 
-    def _degrade(self, misfit: Misfit, code: WarningCode, instead: str) -> None:
-        if self._command.strict:
-            raise Refused(misfit.code, misfit.detail, **misfit.facts)
-        self._warn(code, f"{misfit.detail} {instead}")
-
     def _media(self, content: OutMedia) -> None:
-        files = self._context.files or content.attachments
+        files = self.context.files or content.attachments
         limit = self._capabilities.files_per_message
         if len(files) > limit:
             raise Refused(ErrorCode.TOO_MANY_FILES, field="content.attachments", limit=limit, actual=len(files))
-        placed = _placed(content.buttons)
-        _check_usable(placed)
+        placed = placed_rows(content.buttons)
+        check_usable(placed)
         if placed:
             detail = "TikTok has no buttons under files."
             misfit = Misfit(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": "content.buttons"})
-            self._degrade(misfit, WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
+            self.degrade(misfit, WarningCode.BUTTONS_DROPPED, "The buttons went out as lines of text.")
         text = plain(content.text, content.spans)
         self._caption(with_lines(text, as_lines(placed.values())) if placed else text)
         for index, file in enumerate(files):
@@ -221,7 +202,7 @@ class _Plan:
         if kind in _REQUESTS:
             detail = f"TikTok has no {kind.value.replace('_', ' ')} messages."
             misfit = Misfit(ErrorCode.UNSUPPORTED_BY_CHANNEL, detail, {"field": "content.interactive"})
-            self._degrade(misfit, WarningCode.BUTTONS_DROPPED, "The text went out without a button.")
+            self.degrade(misfit, WarningCode.BUTTONS_DROPPED, "The text went out without a button.")
             self._text(card_title(content))
         elif kind is InteractiveKind.LIST:
             self._list(content)
@@ -256,7 +237,7 @@ class _Plan:
         if misfit := list_misfit(content, ROOM):
             what = "a card's buttons" if as_card else "lines of text"
             code = WarningCode.CONVERTED if as_card else WarningCode.BUTTONS_DROPPED
-            self._degrade(misfit, code, f"The rows went out as {what}.")
+            self.degrade(misfit, code, f"The rows went out as {what}.")
         if as_card:
             self._text_with_buttons(text, rows)
         else:
@@ -278,28 +259,25 @@ class _Plan:
 
     def _reply(self) -> None:
         """TikTok quotes with TEXT only."""
-        if self._command.reply_to is None:
+        if self.command.reply_to is None:
             return
-        strict = self._command.reply_policy == "strict"
+        strict = self.command.reply_policy == "strict"
         native = self._capabilities.reply_to is Grade.NATIVE
         first_text = next((i for i, c in enumerate(self._parts) if c.params["message_type"] == "TEXT"), None)
         if not native or first_text is None:
             if strict:
                 raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "TikTok cannot quote here.", field="reply_to")
             code = WarningCode.REPLY_TO_DROPPED if native else WarningCode.REPLY_TO_UNSUPPORTED
-            self._warn(code, "The message went out without its reply reference.")
-        elif self._context.target is None:
+            self.warn(code, "The message went out without its reply reference.")
+        elif self.context.target is None:
             if strict:
                 raise Refused(ErrorCode.REPLY_TARGET_UNKNOWN, field="reply_to")
-            self._warn(WarningCode.REPLY_TO_DROPPED, "The message replied to is not known.")
+            self.warn(WarningCode.REPLY_TO_DROPPED, "The message replied to is not known.")
         else:
             call = self._parts[first_text]
-            reference = {"referenced_message_id": self._context.target.provider_message_id}
+            reference = {"referenced_message_id": self.context.target.provider_message_id}
             self._parts[first_text] = replace(call, params={**call.params, "referenced_message_info": reference})
 
     def _formatting_dropped(self, had_spans: bool) -> None:
         if had_spans:
-            self._warn(WarningCode.FORMATTING_DROPPED, "TikTok shows plain text.")
-
-    def _warn(self, code: WarningCode, detail: str) -> None:
-        self._warnings.append(Warning(code=code, detail=detail))
+            self.warn(WarningCode.FORMATTING_DROPPED, "TikTok shows plain text.")

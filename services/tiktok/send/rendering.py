@@ -1,4 +1,4 @@
-"""Contents as TikTok takes them: pieces of plain text, images, Q&A cards, shared posts. Pure."""
+"""Contents as TikTok takes them: plain text, images, Q&A cards, shared posts. Pure."""
 
 from __future__ import annotations
 
@@ -15,26 +15,9 @@ from shared.contract.content import AttachmentKind, Span, SpanKind
 from shared.contract.errors import ErrorCode
 from shared.media.types import claim, claimed_by_name
 from shared.policy.choices import Misfit, Room, longer
-from shared.policy.text import excess, length, split_text
+from shared.policy.text import length
 
 # ----------------------------------------------------------------------------------------------------- text
-
-
-def pieces(text: str, limit: int, most: int) -> list[str]:
-    """The text as messages of at most `limit` units; nothing but blanks at a border is left out.
-
-    Raises Refused for more than `most`.
-    """
-    _check_parts(text, limit, most)
-    found = [part.text for part in split_text(text, limit, unit=UNIT, most=most) if part.text.strip()]
-    _check_parts(text, limit, most, len(found))
-    return found
-
-
-def _check_parts(text: str, limit: int, most: int, parts: int = 0) -> None:
-    if too_long := excess("TikTok", limit, most, length(text, UNIT), parts):
-        detail, figures = too_long
-        raise Refused(ErrorCode.TEXT_TOO_LONG, detail, field="content.text", **figures)
 
 
 def plain(text: str, spans: Sequence[Span]) -> str:

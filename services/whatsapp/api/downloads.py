@@ -14,7 +14,7 @@ from shared.channel import Account, Failure, OpenFile, ProviderError
 from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
 from shared.kit import loose
-from shared.kit.http import no_file, opened
+from shared.kit.http import opened
 from shared.kit.loose import Json
 from shared.kit.words import safe_filename
 
@@ -32,8 +32,6 @@ async def open_media(client: Client, attachment: Attachment, account: Account) -
         response.close()
         described = await _describe(client, account, media_id)
         response = await client.download(account, loose.text(described, "url") or "")
-    if response.status != 200:
-        raise no_file(response)
     name = attachment.filename or safe_filename(media_id) or "file"
     mime_type = loose.text(described, "mime_type") or attachment.claimed_mime_type or "application/octet-stream"
     size = loose.number(described, "file_size")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 
 from services.whatsapp.receive import contact_facts, messages, notices, statuses
 from services.whatsapp.settings import Settings
 from shared.channel import Forbidden, Outcome, ReceivedItem, UnknownRoute, WebhookRequest
 from shared.kit.json import read_shallow
+from shared.kit.proof import digests, proven
 
 
 def authenticate(settings: Settings, request: WebhookRequest) -> None:
@@ -20,13 +19,8 @@ def authenticate(settings: Settings, request: WebhookRequest) -> None:
     app = settings.app(request.route)
     if app is None:
         raise UnknownRoute
-    # Bytes, because compare_digest refuses strings that are not ASCII.
-    given = request.headers.get("x-hub-signature-256", "").encode("utf-8", "replace")
-    matches = [
-        hmac.compare_digest(b"sha256=" + hmac.new(secret, request.body, hashlib.sha256).hexdigest().encode(), given)
-        for secret in app.secrets
-    ]
-    if not any(matches):
+    expected = [f"sha256={digest.hex()}".encode() for digest in digests(app.secrets, request.body)]
+    if not proven(request.headers.get("x-hub-signature-256", ""), expected):
         raise Forbidden
 
 
@@ -35,10 +29,9 @@ def challenge(settings: Settings, request: WebhookRequest) -> str:
     app = settings.app(request.route)
     if app is None:
         raise UnknownRoute
-    given = request.query.get("hub.verify_token", "").encode("utf-8", "replace")
     answer = request.query.get("hub.challenge")
-    right = [hmac.compare_digest(expected, given) for expected in app.verify_tokens]
-    if not any(right) or request.query.get("hub.mode") != "subscribe" or answer is None:
+    genuine = proven(request.query.get("hub.verify_token", ""), app.verify_tokens)
+    if not genuine or request.query.get("hub.mode") != "subscribe" or answer is None:
         raise Forbidden
     return answer
 

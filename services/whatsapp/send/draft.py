@@ -18,9 +18,9 @@ from shared.contract.accounts import AccountRecord
 from shared.contract.commands import File, MessageSend
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit import drafts
 from shared.kit.loose import Json
-from shared.policy.choices import Arranged, Misfit, Placed, arranged, longer, unusable
-from shared.policy.text import excess, parts_allowed
+from shared.policy.choices import Arranged, Placed, arranged, longer
 
 _TO_GROUPS = frozenset({"text", "image", "video", "audio", "document", "sticker", "template"})
 
@@ -35,34 +35,21 @@ def takes_link(file: File) -> bool:
     return file.url is not None and file.url.lower().startswith("https://")
 
 
-class Draft:
+class Draft(drafts.Draft):
     """Collects the calls of a send command. Raises Refused when nobody, or a group, can get them."""
 
     def __init__(self, command: MessageSend, context: PlanContext) -> None:
+        super().__init__(command, context)
         self.calls: list[Call] = []
         self.by_link = links_allowed(context.account)
-        self.most_parts = parts_allowed(context.account.settings)
         self.recipient = recipient_of(command, context)
-        self.strict = command.strict
         self.room = room_of(group=bool(self.recipient.group), direct=command.category is not None)
         self._conditions = _conditions(command, self.recipient)
-        self._warnings: list[Warning] = []
         self._reply = self._reply_of(command, context)
-
-    def warn(self, code: WarningCode, detail: str) -> None:
-        """Say on the next call what differs from the command."""
-        self._warnings.append(Warning(code=code, detail=detail))
-
-    def degrade(self, misfit: Misfit, code: WarningCode, instead: str) -> None:
-        """Say what is done instead of what WhatsApp has no room for. Raises Refused where the command is strict."""
-        if self.strict:
-            raise Refused(misfit.code, misfit.detail, **misfit.facts)
-        self.warn(code, f"{misfit.detail} {instead}")
 
     def arrange(self, placed: Placed) -> Arranged:
         """How buttons go out. Raises Refused for one that nobody could use, or where the command is strict."""
-        if wrong := unusable(placed):
-            raise Refused(wrong.code, wrong.detail, **wrong.facts)
+        drafts.check_usable(placed)
         way = arranged(placed, self.room)
         for misfit in way.misfits[:1]:
             if way.shape == "list" and not way.lines:
@@ -81,13 +68,13 @@ class Draft:
         files: dict[str, Fitted] | None = None,
         warnings: Sequence[Warning] = (),
     ) -> None:
-        """One message of a type. The first one carries the reply reference."""
+        """One message of a type, with the warnings so far. The first one carries the reply reference."""
         body = message(self.recipient, kind, content) | self._conditions
         if self._reply and not self.calls:
             body["context"] = {"message_id": self._reply}
         uploads = {path: fitted.file for path, fitted in (files or {}).items()}
-        self.calls.append(Call("messages", body, files=uploads, warnings=(*self._warnings, *warnings)))
-        self._warnings = []
+        self.calls.append(Call("messages", body, files=uploads, warnings=(*self.warnings, *warnings)))
+        self.warnings = []
 
     def media(self, fitted: Fitted, path: str) -> tuple[Json, dict[str, Fitted]]:
         """The object that names a file, and what has to be uploaded for it; `path` is where the object will stand."""
@@ -108,9 +95,7 @@ class Draft:
 
     def check_length(self, text: str, parts: int = 0) -> None:
         """Refuse a text that would take more messages than one command may make of it; `parts` once it is split."""
-        if too_long := excess("WhatsApp", CAPABILITIES.text.max_length, self.most_parts, len(text), parts):
-            detail, figures = too_long
-            raise Refused(ErrorCode.TEXT_TOO_LONG, detail, field="content.text", **figures)
+        drafts.check_parts("WhatsApp", CAPABILITIES.text, self.most_parts, text, parts)
 
     def _reply_of(self, command: MessageSend, context: PlanContext) -> str | None:
         if command.reply_to is None:
@@ -173,7 +158,7 @@ def checked(value: str | None, limit: int, field: str) -> str:
     """The text, which must be there and within `limit` code points: it is refused, never cut."""
     text = required(value, field)
     if misfit := longer({field: text}, limit, f"{_named(field)}s", "WhatsApp", "code_points"):
-        raise Refused(misfit.code, misfit.detail, **misfit.facts)
+        raise drafts.refusal(misfit)
     return text
 
 

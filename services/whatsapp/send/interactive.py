@@ -31,11 +31,6 @@ def add_rendered(draft: Draft, content: OutInteractive) -> None:
     draft.add("interactive", interactive, uploads)
 
 
-def placed_rows(rows: Sequence[Sequence[Button]]) -> Placed:
-    """The buttons of a text or of files by their fields."""
-    return {f"{_BUTTONS}.{r}.{i}": button for r, row in enumerate(rows) for i, button in enumerate(row)}
-
-
 def add_tappable(draft: Draft, content: OutInteractive, way: Arranged) -> None:
     """Add a message with what is to be tapped under its text: replies, one link, or a list of them."""
     if way.shape == "list":

@@ -12,7 +12,7 @@ from services.whatsapp.send.recipient import in_group, recipient_of
 from services.whatsapp.send.rendering import add_contacts, add_location, add_media, add_text
 from services.whatsapp.send.tappable import add_interactive
 from services.whatsapp.send.templates import add_template
-from services.whatsapp.shapes import check_references
+from services.whatsapp.shapes import SHAPES
 from shared.channel import Call, Failure, PlanContext, Refused
 from shared.contract.commands import (
     Command,
@@ -32,6 +32,7 @@ from shared.contract.commands import (
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit.drafts import check_references
 
 BLOCK = "block_users"
 UNBLOCK = "unblock_users"
@@ -39,7 +40,7 @@ UNBLOCK = "unblock_users"
 
 def plan(kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
     """The calls that carry a command out. Raises Refused."""
-    check_references(command)
+    check_references(SHAPES, command)
     if isinstance(command, MessageSend):
         return _send(command, context)
     if isinstance(command, ReactionSet):

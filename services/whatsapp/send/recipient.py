@@ -13,7 +13,7 @@ from shared.contract import ids
 from shared.contract.base import Alias, AliasKind
 from shared.contract.commands import Command
 from shared.contract.errors import ErrorCode
-from shared.kit import facts
+from shared.kit import drafts
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def recipient_of(command: Command, context: PlanContext) -> Recipient:
         return Recipient(phone=phone, bsuid=bsuid)
     if group:
         return Recipient(group=group)
-    if (peer := facts.peer_of(command, CHANNEL, "This is no WhatsApp conversation.")) is None:
+    if (peer := drafts.peer_of(command, CHANNEL, "This is no WhatsApp conversation.")) is None:
         raise _nobody()
     return _of_peer(peer)
 

@@ -11,13 +11,14 @@ from services.whatsapp.capabilities import BODY, CAPABILITIES, CONTACT_CARDS, LI
 from services.whatsapp.identity import phone_digits
 from services.whatsapp.send.draft import Draft, counted
 from services.whatsapp.send.files import Fitted, fit
-from services.whatsapp.send.interactive import add_tappable, placed_rows
+from services.whatsapp.send.interactive import add_tappable
 from services.whatsapp.send.markup import marked_up
 from shared.channel import Refused
 from shared.contract.commands import MAX_FILES, File, OutContacts, OutInteractive, OutLocation, OutMedia, OutText
 from shared.contract.content import AttachmentKind, ContactCard, Span
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import WarningCode
+from shared.kit.drafts import placed_rows
 from shared.kit.loose import Json
 from shared.policy.choices import Arranged, as_lines, with_lines
 from shared.policy.text import split_text

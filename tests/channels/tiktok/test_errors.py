@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tiktok.api.errors import CODES, no_answer, no_envelope, refusal, unreachable
+from services.tiktok.api.errors import CODES, no_envelope, refusal
 from shared.contract.errors import ERRORS, ErrorClass, ErrorCode
 from shared.contract.events import Health
+from shared.kit.failures import unanswered, unreachable
 
 
 @pytest.mark.parametrize(
@@ -74,8 +75,8 @@ def test_answers_of_a_gateway(status: int, code: ErrorCode, certain: bool) -> No
 
 def test_only_a_written_request_is_uncertain() -> None:
     assert unreachable().certain
-    assert not no_answer(sends=True).certain
-    assert no_answer(sends=False).certain
+    assert not unanswered(sends=True).certain
+    assert unanswered(sends=False).certain
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,14 @@
-"""What all channels' events share, and whom a command is for."""
+"""What all channels' events share."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
-
-from shared.channel import ReceivedItem, Refused
+from shared.channel import ReceivedItem
 from shared.contract import ids
 from shared.contract.accounts import AccountRecord
-from shared.contract.commands import MarkRead
-from shared.contract.errors import ErrorCode
 from shared.contract.events import EventType, Health
-from shared.kit.facts import account_notice, attachment_names, facts, message_id, peer_of
+from shared.kit.facts import account_notice, attachment_names, facts, message_id
 
 ACCOUNT = AccountRecord(account_id="acc", workspace_id="ws", channel="line")
 NOW, THEN = datetime(2026, 11, 27, tzinfo=UTC), datetime(2026, 11, 26, tzinfo=UTC)
@@ -37,15 +33,3 @@ def test_a_notice_is_about_the_account() -> None:
     event = account_notice(ITEM, "quality", "Low", "q1", severity="warning", health=Health.DEGRADED)
     assert (event.type, event.provider_id) == (EventType.ACCOUNT_NOTICE, "q1")
     assert (event.data.conversation_id, event.data.occurred_at) == ("line:acc", NOW)
-
-
-def test_a_command_names_a_peer_of_the_channel_or_none() -> None:
-    def named(conversation_id: str | None) -> str | None:
-        return peer_of(MarkRead.model_construct(conversation_id=conversation_id), "line", "no")
-
-    assert named("line:acc:U1:x") == "U1:x"
-    assert named(None) is None
-    for wrong in ("telegram:acc:U1", "line:acc", "", "line"):
-        with pytest.raises(Refused) as refused:
-            named(wrong)
-        assert refused.value.code is ErrorCode.INVALID_COMMAND

@@ -13,7 +13,7 @@ from yarl import URL
 
 from shared.channel import ProviderError
 from shared.contract.errors import ErrorCode
-from shared.kit.http import BROKEN, Waits, certain, fetch, is_at, no_file, open_session, opened
+from shared.kit.http import BROKEN, Waits, certain, fetch, is_at, open_session, opened, webhook_url
 
 WAITS = Waits(connect=2.0, read=2.0)
 HOSTS = ("http://127.0.0.1:8083", "cdn.example", ".media.example")
@@ -127,7 +127,9 @@ async def test_what_is_no_file_is_gone_or_not_now(
     server: Server, session: aiohttp.ClientSession, status: int, code: ErrorCode
 ) -> None:
     response = await fetch(session, f"{server.url}/status/{status}", (server.url,), WAITS)
-    failure = no_file(response).failure
+    with pytest.raises(ProviderError) as raised:
+        opened(response, "a.png", "image/png")
+    failure = raised.value.failure
     assert (failure.code, failure.provider_code, failure.retry_after) == (code, str(status), 7.0)
 
 
@@ -161,3 +163,8 @@ async def test_only_a_call_without_a_connection_was_surely_not_sent(server: Serv
         hung_up = await broken(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", WAITS.whole)
     assert not certain(hung_up)
     assert not certain(TimeoutError())
+
+
+def test_a_provider_calls_one_address_or_one_for_each_account() -> None:
+    assert webhook_url("https://x.example/", "line") == "https://x.example/webhooks/line"
+    assert webhook_url("https://x.example", "line", "acc") == "https://x.example/webhooks/line/acc"
