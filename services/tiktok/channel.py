@@ -45,14 +45,14 @@ from shared.channel import (
     WebhookRequest,
 )
 from shared.contract.base import Alias, AliasKind, Contact
-from shared.contract.commands import Command, CommandType, File
+from shared.contract.commands import Command, CommandType
 from shared.contract.content import Attachment, AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health, Message, MessageEdited
 from shared.kit.failures import health_told
 from shared.kit.http import webhook_url
 from shared.kit.multipart import open_file
-from shared.kit.uploads import Uploads, content_of, may_be_stale
+from shared.kit.uploads import IdOf, Uploads, content_of
 
 HISTORY_LENGTH = 20  # of one thread; there are no older pages
 _CLOCK_SKEW = timedelta(seconds=2)
@@ -137,36 +137,19 @@ class TikTokChannel:
         """
         if outbound.IMAGE not in call.files:
             return _receipt(await self._client.send(account, call.params, message=call.parts > 0))
-        reused: list[str] = []
-        try:
-            return await self._send_image(call, account, files, reused)
-        except ProviderError as refused:
-            if not reused or not may_be_stale(refused.failure):
-                raise
-            await self._uploads.forget(account, reused)
-        return await self._send_image(call, account, files, [])
+        return await self._uploads.sending(account, lambda id_of: self._send_image(call, account, files, id_of))
 
-    async def _send_image(self, call: Call, account: Account, files: Files, reused: list[str]) -> Receipt:
+    async def _send_image(self, call: Call, account: Account, files: Files, id_of: IdOf) -> Receipt:
         file = call.files[outbound.IMAGE]
         if not await self._takes_images(account, call.params["recipient"]):
             detail = "TikTok does not offer images between this account and this contact."
             raise ProviderError(Failure(ErrorCode.FILE_TYPE_UNSUPPORTED, detail=detail))
-        media_id = await self._media_id(file, account, files, reused)
+        media_id = await id_of(
+            content_of(file, outbound.IMAGE), lambda: self._client.upload(account, lambda: open_file(files, file))
+        )
         params = {**call.params, outbound.IMAGE: {"media_id": media_id}}
         sent = await self._client.send(account, params, message=call.parts > 0)
         return replace(_receipt(sent), learned_files={outbound.IMAGE: media_id})
-
-    async def _media_id(self, file: File, account: Account, files: Files, reused: list[str]) -> str:
-        content = content_of(file, outbound.IMAGE)
-        if content is None:
-            return await self._client.upload(account, lambda: open_file(files, file))
-        async with self._uploads.once(account, [content]) as known:
-            if content in known:
-                reused.append(content)
-                return known[content]
-            media_id = await self._client.upload(account, lambda: open_file(files, file))
-            await self._uploads.keep(account, content, media_id)
-        return media_id
 
     async def _takes_images(self, account: Account, conversation_id: str) -> bool:
         key = f"{account.account_id}:{conversation_id}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 
-from shared.channel import Account, Failure, UploadStore
+from shared.channel import Account, Failure, ProviderError, Receipt, UploadStore
 from shared.contract.commands import File
 from shared.contract.errors import ERRORS, ErrorClass
 
@@ -38,9 +39,15 @@ def content_of(file: File, sent_as: str) -> str | None:
     return f"{file.sha256.lower()} {sent_as}" if file.sha256 else None
 
 
-def may_be_stale(failure: Failure) -> bool:
+def _may_be_stale(failure: Failure) -> bool:
     """Whether a call that named an id may have been refused because the provider knows it no longer."""
     return failure.certain and ERRORS[failure.code].error_class in _ABOUT_FILES
+
+
+class IdOf(Protocol):
+    """The provider's id of a `content` (`content_of`), of which `upload` gets one where the provider has none."""
+
+    async def __call__(self, content: str | None, upload: Callable[[], Awaitable[str]]) -> str: ...
 
 
 class Uploads:
@@ -72,6 +79,32 @@ class Uploads:
                 if ref is not None:
                     known[content] = ref
             yield known
+
+    async def sending(self, account: Account, send: Callable[[IdOf], Awaitable[Receipt]]) -> Receipt:
+        """What `send` returns, which asks for each file's id before it makes its call.
+
+        Where the provider refuses an id of an earlier upload, `send` is called once more, without it.
+        """
+        reused: list[str] = []
+
+        async def id_of(content: str | None, upload: Callable[[], Awaitable[str]]) -> str:
+            if content is None:
+                return await upload()
+            async with self.once(account, [content]) as known:
+                if content in known:
+                    reused.append(content)
+                    return known[content]
+                ref = await upload()
+                await self.keep(account, content, ref)
+            return ref
+
+        try:
+            return await send(id_of)
+        except ProviderError as refused:
+            if not reused or not _may_be_stale(refused.failure):
+                raise
+        await self.forget(account, reused)
+        return await send(id_of)
 
     async def keep(self, account: Account, content: str | None, ref: str) -> None:
         """The provider has it under this id from now on."""

@@ -16,7 +16,7 @@ from shared.contract.statuses import State
 from shared.kit import loose
 from shared.kit.loose import Json
 from shared.kit.multipart import open_file
-from shared.kit.uploads import Uploads, content_of, may_be_stale
+from shared.kit.uploads import IdOf, Uploads, content_of
 from shared.media.types import claim
 
 _BLOCKING = {BLOCK: "POST", UNBLOCK: "DELETE"}
@@ -36,22 +36,13 @@ class Sender:
         """
         if call.method in _BLOCKING:
             return await self._block(call, account)
-        reused: list[str] = []
-        try:
-            return await self._send(call, account, files, correlation, reused)
-        except ProviderError as refused:
-            if not reused or not may_be_stale(refused.failure):
-                raise
-            await self.uploads.forget(account, reused)
-        return await self._send(call, account, files, correlation, [])
+        return await self.uploads.sending(account, lambda id_of: self._send(call, account, files, correlation, id_of))
 
-    async def _send(
-        self, call: Call, account: Account, files: Files, correlation: str | None, reused: list[str]
-    ) -> Receipt:
+    async def _send(self, call: Call, account: Account, files: Files, correlation: str | None, id_of: IdOf) -> Receipt:
         body = dict(call.params)
         learned: dict[str, str] = {}
         for path, file in call.files.items():
-            learned[path], name = await self._media_id(account, file, files, reused)
+            learned[path], name = await self._media_id(account, file, files, id_of)
             body = placed(body, path, learned[path])
             if path == "document.id" and name and "filename" not in body["document"]:
                 body = placed(body, "document.filename", name)
@@ -69,18 +60,16 @@ class Sender:
             raise ProviderError(failure_of(next(iter(loose.objects(failed, "errors")), {})))
         return Receipt()
 
-    async def _media_id(self, account: Account, file: File, files: Files, reused: list[str]) -> tuple[str, str | None]:
-        """Meta's id of a file, and the file's name; `reused` gets the content of one that Meta has had before."""
-        content = content_of(file, claim(file.mime_type) or "")
-        if content is None:
-            return await self._upload(account, file, files)
-        async with self.uploads.once(account, [content]) as known:
-            if content in known:
-                reused.append(content)
-                return known[content], file.filename
+    async def _media_id(self, account: Account, file: File, files: Files, id_of: IdOf) -> tuple[str, str | None]:
+        """Meta's id of a file, and the file's name."""
+        name = file.filename
+
+        async def upload() -> str:
+            nonlocal name
             media_id, name = await self._upload(account, file, files)
-            await self.uploads.keep(account, content, media_id)
-        return media_id, name
+            return media_id
+
+        return await id_of(content_of(file, claim(file.mime_type) or ""), upload), name
 
     async def _upload(self, account: Account, file: File, files: Files) -> tuple[str, str]:
         upload = Upload(await open_file(files, file))
