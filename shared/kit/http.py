@@ -32,6 +32,30 @@ def open_session(connections: int, headers: Mapping[str, str] | None = None) -> 
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers)
 
 
+class Pool:
+    """The connections of a channel, open from `open` to `close`; `connections` and `headers` as in `open_session`."""
+
+    def __init__(self, connections: int, headers: Mapping[str, str] | None = None) -> None:
+        self._connections = connections
+        self._headers = headers
+        self._session: aiohttp.ClientSession | None = None
+
+    def open(self) -> None:
+        self._session = open_session(self._connections, self._headers)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+        self._session = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """Raises RuntimeError when it is not open."""
+        if self._session is None:
+            raise RuntimeError("the channel has not been started")
+        return self._session
+
+
 def certain(broken: BaseException) -> bool:
     """Whether a call that broke was surely not sent: no connection was made, or none was free in time.
 

@@ -25,7 +25,7 @@ from shared.channel import Account, Failure, OpenFile, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.kit import http, loose
 from shared.kit.failures import reauthorise, unanswered, unreachable
-from shared.kit.http import Unanswered, Waits, ask, fetch, open_session
+from shared.kit.http import Pool, Unanswered, Waits, ask, fetch
 from shared.kit.json import as_object
 from shared.kit.multipart import FilePart
 from shared.media.transfers import SLOWEST
@@ -56,25 +56,10 @@ class Patience:
 class SharedRequest(BaseRequest):
     """Every bot's requests over one aiohttp session. Timeouts come with each request."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("pool",)
 
-    def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
-
-    def open(self, connections: int) -> None:
-        """Open the pool; `connections` 0: as many as are asked for."""
-        self._session = open_session(connections, {"User-Agent": self.USER_AGENT})
-
-    async def close(self) -> None:
-        """Close the pool."""
-        if self._session is not None:
-            await self._session.close()
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("the client has not been started")
-        return self._session
+    def __init__(self, connections: int) -> None:
+        self.pool = Pool(connections, {"User-Agent": self.USER_AGENT})
 
     @property
     def read_timeout(self) -> float | None:
@@ -108,7 +93,7 @@ class SharedRequest(BaseRequest):
         )
         try:
             answer = await ask(
-                self.session,
+                self.pool.session,
                 "POST",
                 url,
                 timeout,
@@ -173,19 +158,19 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._url = settings.api_url.rstrip("/")
-        self._request = SharedRequest()
-        self._polls = SharedRequest()
+        self._request = SharedRequest(settings.connections)
+        self._polls = SharedRequest(0)  # as many as there are bots
         self._bots = lru_cache(maxsize=_BOTS)(self._make_bot)
 
     async def start(self) -> None:
         # At DEBUG the SDK logs tokens and the text of messages.
         logging.getLogger("telegram").setLevel(logging.WARNING)
-        self._request.open(self._settings.connections)
-        self._polls.open(0)
+        self._request.pool.open()
+        self._polls.pool.open()
 
     async def stop(self) -> None:
-        await self._request.close()
-        await self._polls.close()
+        await self._request.pool.close()
+        await self._polls.pool.close()
         self._bots.cache_clear()
 
     def _make_bot(self, token: str) -> _Bot:
@@ -217,7 +202,7 @@ class Client:
         """The head of a file's answer. Its address holds the token: it goes nowhere else. Raises ProviderError."""
         url = f"{self._url}/file/bot{_token(account)}/{quote(path)}"
         waits = Waits(self._settings.connect_timeout, self._settings.send_timeout)
-        return await fetch(self._request.session, url, (self._url,), waits)
+        return await fetch(self._request.pool.session, url, (self._url,), waits)
 
 
 def _token(account: Account) -> str:

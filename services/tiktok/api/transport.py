@@ -17,7 +17,7 @@ from shared.channel import Account, Failure, Pace, Priority, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.kit.failures import reauthorise, unanswered, unreachable
 from shared.kit.grants import Grant, GrantKeeper
-from shared.kit.http import Answer, Unanswered, Waits, ask, fetch, open_session
+from shared.kit.http import Answer, Pool, Unanswered, Waits, ask, fetch
 from shared.kit.multipart import FilePart
 
 
@@ -48,28 +48,22 @@ class Transport:
         self._settings = settings
         self.base = settings.api_url.rstrip("/")
         self.pace = unpaced
-        self._session: aiohttp.ClientSession | None = None
+        self._pool = Pool(settings.connections)
         self._waits = Waits(settings.connect_timeout, settings.timeout)
         self._media_hosts = (settings.api_url, *settings.media_hosts)
 
     async def start(self) -> None:
         """Open the connection pool."""
-        self._session = open_session(self._settings.connections)
+        self._pool.open()
 
     async def stop(self) -> None:
         """Close it, once refreshes under way are stored."""
         await self.tokens.close()
-        if self._session is not None:
-            await self._session.close()
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        assert self._session is not None, "start() comes before the first call"
-        return self._session
+        await self._pool.close()
 
     async def fetch(self, address: str, headers: Mapping[str, str] | None) -> aiohttp.ClientResponse:
         """The head of a file's answer, from one of TikTok's media hosts."""
-        return await fetch(self.session, address, self._media_hosts, self._waits, headers)
+        return await fetch(self._pool.session, address, self._media_hosts, self._waits, headers)
 
     async def as_account(
         self,
@@ -135,7 +129,7 @@ class Transport:
             await self.pace(priority or endpoint.priority, account)
         try:
             answer = await ask(
-                self.session,
+                self._pool.session,
                 endpoint.method,
                 self.base + endpoint.path,
                 self._waits.whole if file is None else self._waits.streamed,

@@ -28,7 +28,7 @@ from services.whatsapp.api.errors import About, answer_failure, failure_of, is_a
 from services.whatsapp.settings import Settings
 from shared.channel import Account, Failure, ProviderError
 from shared.contract.errors import ErrorCode
-from shared.kit.http import BROKEN, Waits, certain, fetch, open_session
+from shared.kit.http import BROKEN, Pool, Waits, certain, fetch
 from shared.kit.loose import Json
 from shared.kit.multipart import FilePart, form, uploading
 from shared.media.transfers import whole
@@ -116,7 +116,7 @@ class Client:
         self._waits = Waits(settings.connect_timeout, settings.send_timeout)
         self._upload_timeout = Waits(settings.connect_timeout, settings.transfer_timeout).streamed
         self._media_hosts = (settings.graph_url, *settings.media_hosts)
-        self._session: aiohttp.ClientSession | None = None
+        self._pool = Pool(settings.connections)
         self._transport: AiohttpTransport | None = None
         # Only forgotten, never closed: the connections belong to all.
         self._clients: LRUCache[tuple[str, str], tuple[WhatsApp, Session]] = LRUCache(settings.clients)
@@ -125,14 +125,13 @@ class Client:
         # Both log bodies and addresses of requests: phone numbers, texts, media tokens.
         logging.getLogger("pywa").setLevel(logging.ERROR)
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        self._session = open_session(self._settings.connections)
-        self._transport = AiohttpTransport(client=self._session)
+        self._pool.open()
+        self._transport = AiohttpTransport(client=self._pool.session)
 
     async def stop(self) -> None:
         self._clients.clear()
-        if self._session is not None:
-            await self._session.close()
-        self._session = self._transport = None
+        await self._pool.close()
+        self._transport = None
 
     async def call(
         self,
@@ -159,8 +158,7 @@ class Client:
     async def download(self, account: Account, url: str) -> aiohttp.ClientResponse:
         """The head of a file's answer, asked for with the account's token. Raises ProviderError."""
         headers = self._client(account)[1].own_headers
-        assert self._session is not None
-        return await fetch(self._session, url, self._media_hosts, self._waits, headers)
+        return await fetch(self._pool.session, url, self._media_hosts, self._waits, headers)
 
     # ------------------------------------------------------------------------------------------------ requests
 

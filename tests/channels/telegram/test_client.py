@@ -378,7 +378,7 @@ async def test_a_download_that_is_broken_off_gives_its_connection_back(stage: St
         stage.bot_id, stage.person, "document", stage.sim.upload(b"x" * 8_000_000, "a.bin", "application/octet-stream")
     )
     file = await stage.channel.open_media(_attachment(sent["document"]["file_id"]), None, stage.account)  # type: ignore[arg-type]
-    held = stage.channel._client._request.session.connector._acquired  # type: ignore[union-attr]
+    held = stage.channel._client._request.pool.session.connector._acquired  # type: ignore[union-attr]
     await anext(file.chunks)
     assert held
     await file.close()

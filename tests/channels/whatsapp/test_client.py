@@ -471,7 +471,7 @@ async def test_a_download_that_is_broken_off_gives_its_connection_back(
     opened = await channel.open_media(
         attachment(await stored(sim, PNG + bytes(8_000_000))), Message.model_construct(), account
     )
-    held = channel._client._session.connector._acquired  # type: ignore[union-attr]
+    held = channel._client._pool.session.connector._acquired  # type: ignore[union-attr]
     await anext(opened.chunks)
     assert held
     await opened.close()
