@@ -373,7 +373,11 @@ class Channel(Protocol):
         ...
 
     def plan(self, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
-        """The provider calls that carry a command out, in order. Pure. Raises Refused."""
+        """The provider calls that carry a command out, in order. Pure. Raises Refused.
+
+        What the capabilities lack never gets here: types of commands, kinds of interactive messages, templates, places,
+        contact cards. Nor does what concerns the connector alone: cancelling, sending again, the end of typing.
+        """
         ...
 
     async def perform(self, call: Call, account: Account, files: Files, correlation: str | None = None) -> Receipt:

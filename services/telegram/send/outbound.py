@@ -63,7 +63,7 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> list[Call
         case ReactionSet():
             return [_react(command, context, peer)]
         case Typing():
-            return _typing(kind, command, peer)
+            return [_typing(command, peer)]
         case MarkRead():
             return [_mark_read(context, peer)]
         case _:
@@ -272,13 +272,11 @@ def _known_reaction(emoji: str) -> str:
     )
 
 
-def _typing(kind: CommandType, command: Typing, peer: Peer) -> list[Call]:
-    # Telegram hides the action by itself: after five seconds, or when the message comes.
-    if kind is CommandType.TYPING_STOP or command.audience == "agents":
-        return []
+def _typing(command: Typing, peer: Peer) -> Call:
+    """Telegram hides the action by itself: after five seconds, or when the message comes."""
     if peer.direct_topic_id or peer.kind == "channel":
         raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "Channels do not show chat actions.", field="type")
-    return [Call("sendChatAction", {**_conversation(peer), "action": _ACTION[command.activity]}, parts=0)]
+    return Call("sendChatAction", {**_conversation(peer), "action": _ACTION[command.activity]}, parts=0)
 
 
 def _mark_read(context: PlanContext, peer: Peer) -> Call:

@@ -30,7 +30,6 @@ from shared.contract.commands import (
     OutMedia,
     OutSharedPost,
     OutText,
-    Typing,
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
@@ -63,11 +62,8 @@ def plan(kind: CommandType, command: Command, context: PlanContext, capabilities
     match kind:
         case CommandType.MESSAGE_SEND if isinstance(command, MessageSend):
             return _Plan(command, context, capabilities).calls()
-        case CommandType.TYPING_START if isinstance(command, Typing):
-            # Agents see each other type inside the inbox; TikTok hears nothing of it.
-            return () if command.audience == "agents" else (_action("TYPING", _recipient(command, context)),)
-        case CommandType.TYPING_STOP | CommandType.MESSAGE_CANCEL:
-            return ()  # TikTok has no call for it: the indicator goes out by itself after 5 seconds
+        case CommandType.TYPING_START:
+            return (_action("TYPING", _recipient(command, context)),)
         case CommandType.MARK_READ:
             return (_action("MARK_READ", _recipient(command, context)),)
     raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, field="type")
@@ -190,12 +186,6 @@ class _Plan(Draft):
             self._parts.append(self._call("IMAGE", files={IMAGE: file}))
 
     def _interactive(self, content: OutInteractive) -> None:
-        if content.interactive not in {entry.kind for entry in self._capabilities.interactive}:
-            raise Refused(
-                ErrorCode.UNSUPPORTED_BY_CHANNEL,
-                f"TikTok has no interactive {content.interactive}.",
-                field="content.interactive",
-            )
         if content.header_file is not None:
             self._image(content.header_file, "content.header_file")
         kind = content.interactive

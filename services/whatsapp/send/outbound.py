@@ -28,7 +28,6 @@ from shared.contract.commands import (
     OutTemplate,
     OutText,
     ReactionSet,
-    Typing,
 )
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
@@ -45,14 +44,12 @@ def plan(kind: CommandType, command: Command, context: PlanContext) -> Sequence[
         return _send(command, context)
     if isinstance(command, ReactionSet):
         return [_react(command, context)]
-    if isinstance(command, Typing):
-        return _typing(kind, command, context)
+    if kind is CommandType.TYPING_START:
+        return [_typing(command, context)]
     if kind is CommandType.MARK_READ:
         return [_read(command, context)]
     if kind in (CommandType.CONTACT_BLOCK, CommandType.CONTACT_UNBLOCK):
         return [_block(BLOCK if kind is CommandType.CONTACT_BLOCK else UNBLOCK, command, context)]
-    if kind is CommandType.MESSAGE_CANCEL:
-        return []  # what has not gone out is taken from the queue; Meta hears nothing of it
     raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, "The Cloud API cannot change or take back a message.", field="type")
 
 
@@ -123,14 +120,12 @@ def _react(command: ReactionSet, context: PlanContext) -> Call:
     return Call("messages", message(recipient_of(command, context), "reaction", reaction))
 
 
-def _typing(kind: CommandType, command: Typing, context: PlanContext) -> list[Call]:
-    """The indicator hangs on a received message, marks it read and goes out by itself: there is nothing to stop."""
-    if kind is CommandType.TYPING_STOP or command.audience == "agents":
-        return []
+def _typing(command: Command, context: PlanContext) -> Call:
+    """The indicator hangs on a received message, marks it read and goes out by itself."""
     _not_in_groups(command, context)
     if context.last_inbound is None:
         raise Refused(ErrorCode.CANNOT_INITIATE, "Typing needs a message received from the contact.")
-    return [_receipt(context.last_inbound, typing_indicator={"type": "text"})]
+    return _receipt(context.last_inbound, typing_indicator={"type": "text"})
 
 
 def _read(command: Command, context: PlanContext) -> Call:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from shared.channel import Call, Channel, Initiates, PlanContext, Refused
-from shared.contract.commands import Command, CommandType
+from shared.contract.commands import Command, CommandType, Typing
 from shared.policy.judge import cannot_initiate
 
 LARGE = 128 * 1024  # bytes: what is larger is planned beside the event loop
@@ -37,10 +37,10 @@ async def plan(
 
 
 def planned(channel: Channel, kind: CommandType, command: Command, context: PlanContext) -> Sequence[Call]:
-    """The calls of a command. None for one about what waits here, and for a block that the provider has no call for, or
-    not for this contact: it holds here. Raises Refused, which names the channel.
+    """The calls of a command. None for one about what waits here, for what only agents see, and for a block that the
+    provider has no call for, or not for this contact: it holds here. Raises Refused, which names the channel.
     """
-    if kind in _OURS:
+    if kind in _OURS or (isinstance(command, Typing) and command.audience == "agents"):
         return ()
     try:
         return channel.plan(kind, command, context)

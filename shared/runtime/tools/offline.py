@@ -190,8 +190,8 @@ def _planned(
     """The calls of a command, or its refusal."""
     try:
         kind, command = parse_command(ce_type, data)
-        addressee(channel, command)
-        context = _context(channel.capabilities.channel, command, facts)
+        _, address = addressee(channel, command)
+        context = _context(channel.capabilities.channel, command, facts, address)
         if (verdict := unable(capabilities_of(channel, context.account, None), kind, command)) is not None:
             return [refused(*verdict)]
         _only_what_can_be_had(channel, context.account, command, own=bool(workspace_id))
@@ -231,7 +231,8 @@ def _only_what_can_be_had(channel: Channel, account: AccountRecord, command: Com
             check_fetched(file.url, field)
 
 
-def _context(channel: str, command: Command, facts: PlanContextFacts) -> PlanContext:
+def _context(channel: str, command: Command, facts: PlanContextFacts, by_to: Mapping[str, str]) -> PlanContext:
+    """What `plan` is told: the facts, and the address that the command's `to` gives where they have none."""
     account = AccountRecord(
         account_id=command.account_id,
         workspace_id=command.workspace_id,
@@ -242,7 +243,7 @@ def _context(channel: str, command: Command, facts: PlanContextFacts) -> PlanCon
     told = _mapping(facts.get("address"))
     address = {name: str(value) for name, value in told.items() if isinstance(value, str | int) and value}
     thread = {name: value for name, value in _mapping(facts.get("thread")).items() if isinstance(value, str)}
-    context = PlanContext(account, address, last_inbound=_text(facts.get("last_inbound")), thread=thread)
+    context = PlanContext(account, address or by_to, last_inbound=_text(facts.get("last_inbound")), thread=thread)
     reply = command.reply_to if isinstance(command, MessageSend) else None
     named = reply.provider_message_id if reply else getattr(command, "provider_message_id", None)
     target = _text(facts.get("target")) or named
