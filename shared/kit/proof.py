@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable
 
@@ -18,4 +17,4 @@ def proven(given: str, expected: Iterable[bytes]) -> bool:
 def digests(secrets: Iterable[str | bytes], message: bytes) -> list[bytes]:
     """HMAC-SHA256 of a message with each secret; with an empty one, which anybody has, there is none."""
     keys = [secret.encode() if isinstance(secret, str) else secret for secret in secrets]
-    return [hmac.new(key, message, hashlib.sha256).digest() for key in keys if key]
+    return [hmac.digest(key, message, "sha256") for key in keys if key]

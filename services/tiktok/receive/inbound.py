@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from shared.kit.json import read_shallow
 from shared.kit.proof import digests, proven
 
 SIGNATURE_HEADER = "tiktok-signature"
+_AS_TIKTOK_WRITES_IT = re.compile("t=([0-9]{1,12}),s=([0-9a-f]{64})")
 
 # Events of other subscriptions of the same app: no inbox matter, so they have no outcome.
 OTHER_SUBSCRIPTIONS: Mapping[str, str] = {
@@ -72,6 +74,8 @@ def authenticate(request: WebhookRequest, settings: Settings, now: float) -> Non
 
 
 def _signature_parts(header: str) -> tuple[str, str]:
+    if usual := _AS_TIKTOK_WRITES_IT.fullmatch(header):
+        return usual[1], usual[2]
     parts: dict[str, str] = {}
     for part in header.split(","):
         name, _, value = part.strip().partition("=")
