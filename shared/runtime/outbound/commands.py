@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -56,8 +56,17 @@ class Job:
         return self.command.command_id.encode()
 
 
-def read_command(record: Record) -> tuple[CommandType, Command, str | None]:
-    """The command of a record, and its trace. Raises NotACommand, or CommandRefused with a status to publish."""
+class CommandRead(NamedTuple):
+    """The command of a record, its trace, and what of its data is ignored."""
+
+    kind: CommandType
+    command: Command
+    traceparent: str | None
+    ignored: tuple[Warning, ...]
+
+
+def read_command(record: Record) -> CommandRead:
+    """What a record asks for. Raises NotACommand, or CommandRefused with a status to publish."""
     found = attributes(record.headers)
     data, flaw = _data(record)
     if flaw is not None:
@@ -65,13 +74,9 @@ def read_command(record: Record) -> tuple[CommandType, Command, str | None]:
         raise CommandRefused(ErrorCode.INVALID_COMMAND, f"{field}: {sentence}", field)
     if len(record.key or b"") + len(record.value or b"") > LARGEST_RECORD:  # it could neither wait nor be kept
         raise CommandRefused(ErrorCode.INVALID_COMMAND, TOO_LARGE)
-    kind, command = parse_command(found.get("type", ""), data)
-    return kind, command, traceparent_of(found.get("traceparent"))
-
-
-def ignored_of(record: Record) -> tuple[Warning, ...]:
-    """What of a record that names a command is ignored, one warning each. Raises NotACommand."""
-    return ignored_fields(attributes(record.headers).get("type", ""), _data(record)[0])
+    ce_type = found.get("type", "")
+    kind, command = parse_command(ce_type, data)
+    return CommandRead(kind, command, traceparent_of(found.get("traceparent")), ignored_fields(ce_type, data))
 
 
 def _data(record: Record) -> tuple[dict[str, Any], tuple[str, str] | None]:
@@ -127,7 +132,7 @@ def refusal_status(channel: str, record: Record, refusal: CommandRefused) -> Mes
         state=State.REJECTED,
         occurred_at=datetime.now(UTC),
         error=error(refusal.code, refusal.detail, field=refusal.field, **refusal.facts),
-        warnings=ignored_of(record),
+        warnings=ignored_fields(attributes(record.headers).get("type", ""), data),
     )
 
 

@@ -137,7 +137,7 @@ class Deliverer:
         after all. Raises NotNow.
         """
         try:
-            _, command, traceparent = read_command(record)
+            _, command, traceparent, _ = read_command(record)
         except (NotACommand, CommandRefused):
             return
         if not await self._gave_up(record):
@@ -362,17 +362,17 @@ class Deliverer:
         ce_type, value, queued_ms = kept
         headers = (("ce_type", ce_type),)
         record = replace(job.record, value=value, headers=headers, timestamp_ms=queued_ms)
-        kind, command, _ = read_command(record)
-        message = replace(job, record=record, kind=kind, command=command, warnings=())
+        again = read_command(record)
+        message = replace(job, record=record, kind=again.kind, command=again.command, warnings=())
         count = ledger.count_of(opened.ledger, State.UNCERTAIN)
         if doubtful := ledger.in_doubt(opened.ledger):
             self._sender.wait_for_provider(job)
-            again = Settlement(
+            anew = Settlement(
                 set_fields={ledger.again_field(index): "1" for index in doubtful},
                 drop_fields=[ledger.call_field(index) for index in doubtful],
             )
-            await self._store.settle(job.conversation_id, command_id, again)
-            target = target_of(command)
+            await self._store.settle(job.conversation_id, command_id, anew)
+            target = target_of(again.command)
             opened = await self._store.open(job.conversation_id, command_id, [target.id] if target.id else [])
             await self._send(message, opened, begun=True)
             self._forget(command_id)
@@ -401,7 +401,7 @@ class Deliverer:
 def _covered(rule: str, queued: int, record: Record) -> bool:
     """Whether a cancel rule that was set at `queued` (ms) covers the command of a parked record."""
     try:
-        _, command, _ = read_command(record)
+        command = read_command(record).command
     except (NotACommand, CommandRefused):
         return False
     return is_cancelled(command, {rule: str(queued)}, record.timestamp_ms)

@@ -85,7 +85,9 @@ class Outcomes:
         provider_ids = receipt.provider_message_ids
         refs = receipt.refs or provider_ids
         state = receipt.state if is_message(job.command) else State.DONE
-        statuses, parts, messages = [], {}, {}
+        statuses: list[MessageStatus] = []
+        parts: dict[str, tuple[str, int, str]] = {}
+        messages: dict[str, str] = {}
         for part in step.parts:
             at = part - step.first
             ref = refs[at] if at < len(refs) else None
@@ -135,7 +137,7 @@ class Outcomes:
         entries, early = await self._store.settle_and_bind(
             job.conversation_id, job.command.command_id, settlement, bindings
         )
-        await self._tell(step, statuses, entries)
+        await self._tell(step, statuses, entries, parts)
         for (about, ref), waiting in zip(bound, early, strict=True):
             if waiting:
                 await self._book.apply_early(job.account.record, about, ref, waiting)
@@ -313,9 +315,11 @@ class Outcomes:
         if self._health.of(account.account_id) in (Health.BILLING_BLOCKED, Health.DEGRADED):
             await self._health.learn(account, HealthChange(Health.CONNECTED))
 
-    async def _tell(self, step: Step, statuses: Sequence[MessageStatus], entries: Fields) -> None:
+    async def _tell(
+        self, step: Step, statuses: Sequence[MessageStatus], entries: Fields, settled: ledger.Settled | None = None
+    ) -> None:
         """Publish what has been written into the ledger: with the times and the parts' totals it has now."""
-        told = [ledger.onwards(status, entries) for status in statuses]
+        told = [ledger.onwards(status, entries, settled) for status in statuses]
         if any(status.state is not State.DONE for status in told):
             roll = ledger.rollup(entries, max(step.of, 1))
             told = [status.model_copy(update={"rollup": roll}) for status in told]

@@ -13,7 +13,6 @@ from shared.runtime.outbound.commands import (
     NotACommand,
     account_refusal,
     expiry,
-    ignored_of,
     key_refusal,
     read_command,
     refusal_status,
@@ -59,7 +58,7 @@ class Reader:
         Raises NotNow while the news of its account may still come, StateUnavailable.
         """
         try:
-            kind, command, traceparent = read_command(record)
+            kind, command, traceparent, ignored = read_command(record)
             if record.offset != INJECTED and not self._parking.takes(record, command.command_id.encode()):
                 raise CommandRefused(ErrorCode.INVALID_COMMAND, "The command is larger than what can be made to wait.")
             account = self._accounts.get(command.account_id)
@@ -83,7 +82,6 @@ class Reader:
             return None
         metrics.COMMANDS.labels(self._name, kind).inc()
         expires = expiry(record, command, self._patience)
-        ignored = ignored_of(record)
         return Job(record, kind, command, account, conversation, expires, traceparent, address, ignored)
 
     async def refuse(self, record: Record, refused: CommandRefused) -> None:
@@ -99,7 +97,7 @@ class Reader:
         None for one of no account that is known here, and for what overtakes.
         """
         try:
-            kind, command, traceparent = read_command(record)
+            kind, command, traceparent, _ = read_command(record)
         except (NotACommand, CommandRefused):
             return None
         try:

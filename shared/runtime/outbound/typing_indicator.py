@@ -89,7 +89,7 @@ class TypingIndicator:
             self._drop("stale")
             return
         try:
-            kind, command, _ = read_command(record)
+            kind, command, _, _ = read_command(record)
         except (NotACommand, CommandRefused):
             self._drop("invalid")
             return

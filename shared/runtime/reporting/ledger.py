@@ -196,9 +196,19 @@ def entry_of(status: MessageStatus) -> tuple[str, int, str]:
     return encode_part(status), RANK[status.state], rfc3339(status.occurred_at)
 
 
-def onwards(status: MessageStatus, ledger: Mapping[str, str]) -> MessageStatus:
-    """The status with the time it is told with: none of its command's before it is later."""
-    kept = ledger.get(part_field(status.part.index))
+Settled = Mapping[str, tuple[str, int, str]]
+"""Parts by their fields, as `entry_of` has them."""
+
+
+def onwards(status: MessageStatus, ledger: Mapping[str, str], settled: Settled | None = None) -> MessageStatus:
+    """The status with the time it is told with: none of its command's before it is later.
+
+    `settled` is what was given to the store: what stands there unchanged is told as it is.
+    """
+    field = part_field(status.part.index)
+    kept = ledger.get(field)
+    if settled is not None and kept == settled[field][0]:
+        return status
     if kept is not None and part_state(kept) is status.state:
         return status.model_copy(update={"occurred_at": _time(part_status(kept)["occurred_at"])})
     return status.model_copy(update={"occurred_at": not_before(ledger, status.occurred_at)})

@@ -98,7 +98,7 @@ def judged(name: str, ce_type: str, value: bytes) -> str:
     """What becomes of the command. Raises what nobody expects."""
     written = record(ce_type, value)
     try:
-        _, command, _ = read_command(written)
+        command = read_command(written).command
     except NotACommand:
         return "unreadable"
     except CommandRefused as refused:
@@ -199,7 +199,7 @@ def test_times_at_the_ends_of_the_calendar_have_an_expiry(
 ) -> None:
     data = {"command_id": "c", "workspace_id": "w", "account_id": "a", "conversation_id": "plain:a:1", **times}
     written = record("channels.conversation.mark_read.v1", as_json(data), timestamp_ms=timestamp_ms)
-    _, command, _ = read_command(written)
+    command = read_command(written).command
     assert expiry(written, command, patience).year < 10_000
 
 
