@@ -49,8 +49,6 @@ class Accounts(Protocol):
 
     def get(self, account_id: str) -> Account | None: ...
 
-    def by_external_id(self, external_id: str) -> Account | None: ...
-
 
 # ---------------------------------------------------------------------------------------------------- inbound
 

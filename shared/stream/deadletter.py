@@ -161,13 +161,11 @@ class DeadLetters:
                 for partition in {record.source for record in records}:
                     if partition not in reading:
                         reading[partition] = _Reading(await self._sent_back(partition))
-                    here = [r for r in records if r.source == partition and r.offset < ends[partition.number]]
                     state = reading[partition]
+                    here = [r for r in records if r.source == partition and r.offset < ends[partition.number]]
                     open_ = [r for r in here if header(r, SENT_BACK) is None and r.offset not in state.gone]
                     gone = await self._send_back([r for r in open_ if wanted(r)], to, instead, total)
-                    if gone:
-                        await self._mark(partition, gone)
-                    state.gone.update(gone)
+                    await self._mark(partition, gone)
                     state.done(here, open_, gone)
                     if state.commit is not None:
                         await consumer.commit({partition: state.commit})
@@ -206,6 +204,8 @@ class DeadLetters:
         return gone
 
     async def _mark(self, partition: Partition, offsets: Sequence[int]) -> None:
+        if not offsets:
+            return
         about = {
             "code": "sent_back",
             "detail": "",
@@ -236,6 +236,8 @@ class _Reading:
         self._left = False
 
     def done(self, read: Sequence[Record], open_: Sequence[Record], gone: Sequence[int]) -> None:
+        """Of the records `read`, the letters `open_` were still to go; `gone` are the offsets of those that went."""
+        self.gone.update(gone)
         stays = {record.offset for record in open_} - set(gone)
         for record in read:
             self._left = self._left or record.offset in stays

@@ -342,9 +342,6 @@ class Held:
     def get(self, account_id: str) -> Account | None:
         return next((a for a in self._accounts if a.account_id == account_id), None)
 
-    def by_external_id(self, external_id: str) -> Account | None:
-        return next((a for a in self._accounts if a.record.external_id == external_id), None)
-
 
 def _lets_in(channel: Channel, route: str, body: bytes, headers: Mapping[str, str], accounts: Held) -> bool:
     lower = {name.lower(): value for name, value in headers.items()}

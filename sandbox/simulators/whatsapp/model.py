@@ -19,7 +19,6 @@ WINDOW: Final = 24 * 3600.0
 FREE_ENTRY_POINT: Final = 72 * 3600.0
 RECENT: Final = 30 * 24 * 3600.0  # marks as read and reactions reach back this far
 
-StatusName = Literal["sent", "delivered", "read", "played", "failed"]
 RANK: Final[dict[str, int]] = {"accepted": 0, "sent": 1, "delivered": 2, "read": 3, "played": 4, "failed": 5}
 
 

@@ -48,7 +48,6 @@ class Standing(StrEnum):
     TAKEN = "taken"  # its `external_id` is another account's
 
 
-REFUSED = frozenset({Standing.SEALED_FOR_ANOTHER, Standing.TAKEN})
 _UNOPENED = frozenset({Standing.SEALED, Standing.UNREADABLE})
 
 
@@ -91,9 +90,6 @@ class AccountRegistry:
     def served(self, account_id: str) -> Account | None:
         """The account where it is served here."""
         return self._served.get(account_id)
-
-    def by_external_id(self, external_id: str) -> Account | None:
-        return next(iter(self.find(None, external_id)), None)
 
     def find(self, account_id: str | None, external_id: str | None) -> list[Account]:
         """By our id where it is given, else by the provider's: all accounts, where it names what they belong to.

@@ -81,47 +81,18 @@ class Outcomes:
         self._has_receipts = any(state is not State.SENT for state in channel.capabilities.receipts)
 
     async def done(self, step: Step, receipt: Receipt) -> None:
-        job, now = step.job, datetime.now(UTC)
-        provider_ids = receipt.provider_message_ids
-        refs = receipt.refs or provider_ids
-        state = receipt.state if is_message(job.command) else State.DONE
-        statuses: list[MessageStatus] = []
-        parts: dict[str, tuple[str, int, str]] = {}
+        """Settle a call that the provider has taken: what came of each part, under which ids, and what came early."""
+        job = step.job
+        refs = receipt.refs or receipt.provider_message_ids
         messages: dict[str, str] = {}
-        for part in step.parts:
-            at = part - step.first
-            ref = refs[at] if at < len(refs) else None
-            message = ids.message_id(self._name, job.account.account_id, ref) if ref else None
-            if ref and message:
-                messages[message] = messages[ids.part_message_id(job.command.command_id, part)] = ref
-            status = self._book.status(
-                job.command,
-                job.conversation_id,
-                Part(index=part, of=max(step.of, 1)),
-                state,
-                occurred_at=now,
-                message_id=message,
-                provider_message_id=provider_ids[at] if at < len(provider_ids) else None,
-                warnings=(*step.call.warnings, *receipt.warnings) if part == step.first else (),
-                file_refs=_file_refs(step.call, receipt) if part == step.first else None,
-            )
-            statuses.append(status)
-            parts[ledger.part_field(part)] = ledger.entry_of(status)
-        if not step.of and step.index == step.last:
-            # No message comes of it (a reaction, a read mark): the command's own end is its one status.
-            status = self._book.status(
-                job.command,
-                job.conversation_id,
-                Part(),
-                State.DONE,
-                occurred_at=now,
-                warnings=step.call.warnings,
-                target_message_id=self._marked(step),
-            )
-            statuses.append(status)
-            parts[ledger.part_field(0)] = ledger.entry_of(status)
+        for part, ref in zip(step.parts, refs, strict=False):
+            if ref:
+                ours = ids.message_id(self._name, job.account.account_id, ref)
+                messages[ours] = messages[ids.part_message_id(job.command.command_id, part)] = ref
+        statuses = self._statuses(step, receipt, refs)
+        parts = {ledger.part_field(part): ledger.entry_of(status) for part, status in statuses.items()}
         counted = quota_of(rule_for(self._capabilities, step.conversation), step.conversation) is not None
-        told = {ledger.told_field(part): str(state) for part in step.parts}
+        told = {ledger.told_field(part): str(statuses[part].state) for part in step.parts}
         settlement = Settlement(
             set_fields={ledger.call_field(step.index): CallEntry("done", now_ms()).encode(), **told},
             parts=parts,
@@ -137,7 +108,7 @@ class Outcomes:
         entries, early = await self._store.settle_and_bind(
             job.conversation_id, job.command.command_id, settlement, bindings
         )
-        await self._tell(step, statuses, entries, parts)
+        await self._tell(step, list(statuses.values()), entries, parts)
         for (about, ref), waiting in zip(bound, early, strict=True):
             if waiting:
                 await self._book.apply_early(job.account.record, about, ref, waiting)
@@ -150,6 +121,38 @@ class Outcomes:
         if receipt.learned:
             await self._names.learn(job, receipt.learned)
         await self._recovered(job.account)
+
+    def _statuses(self, step: Step, receipt: Receipt, refs: Sequence[str]) -> dict[int, MessageStatus]:
+        """What came of each part of a call, by its number; of one that makes no message, of the command as part 0."""
+        job, now, provider_ids = step.job, datetime.now(UTC), receipt.provider_message_ids
+        state = receipt.state if is_message(job.command) else State.DONE
+        statuses = {}
+        for part in step.parts:
+            at = part - step.first
+            ref = refs[at] if at < len(refs) else None
+            statuses[part] = self._book.status(
+                job.command,
+                job.conversation_id,
+                Part(index=part, of=max(step.of, 1)),
+                state,
+                occurred_at=now,
+                message_id=ids.message_id(self._name, job.account.account_id, ref) if ref else None,
+                provider_message_id=provider_ids[at] if at < len(provider_ids) else None,
+                warnings=(*step.call.warnings, *receipt.warnings) if part == step.first else (),
+                file_refs=_file_refs(step.call, receipt) if part == step.first else None,
+            )
+        if not step.of and step.index == step.last:
+            # No message comes of it (a reaction, a read mark): the command's own end is its one status.
+            statuses[0] = self._book.status(
+                job.command,
+                job.conversation_id,
+                Part(),
+                State.DONE,
+                occurred_at=now,
+                warnings=step.call.warnings,
+                target_message_id=self._marked(step),
+            )
+        return statuses
 
     def _marked(self, step: Step) -> str | None:
         """The message up to which a read mark without one has marked: the last one received."""

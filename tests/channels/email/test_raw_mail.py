@@ -28,9 +28,6 @@ class Known:
         known = secrets.get(account_id)
         return None if known is None else Account(account(account_id, f"{account_id}@acme.example"), known)
 
-    def by_external_id(self, external_id: str) -> Account | None:
-        raise AssertionError
-
 
 @pytest.fixture
 def front(tmp_path: Path) -> Front:

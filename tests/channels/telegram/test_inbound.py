@@ -29,9 +29,6 @@ class Accounts:
     def get(self, account_id: str) -> Account | None:
         return self._accounts.get(account_id)
 
-    def by_external_id(self, external_id: str) -> Account | None:
-        return None
-
 
 def _request(secret: str | None, route: str = "tg_1") -> WebhookRequest:
     headers = {} if secret is None else {"x-telegram-bot-api-secret-token": secret}

@@ -18,7 +18,7 @@ from shared.channel import Forbidden, UnknownRoute, WebhookRequest
 
 SECRET = "app_secret_value"
 NOW = 1_700_000_000
-NOBODY = SimpleNamespace(get=lambda _: None, by_external_id=lambda _: None)
+NOBODY = SimpleNamespace(get=lambda _: None)
 
 VECTORS = (
     (

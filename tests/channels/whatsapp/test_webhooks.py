@@ -36,9 +36,6 @@ class NoAccounts:
     def get(self, account_id: str) -> Account | None:
         return None
 
-    def by_external_id(self, external_id: str) -> Account | None:
-        return None
-
 
 @pytest.fixture
 def channel() -> WhatsApp:
