@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from services.telegram.api.client import Client
 from services.telegram.peers import CHANNEL
@@ -12,8 +11,7 @@ from services.telegram.settings import Settings
 from shared.channel import Account, Batch, Failure, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.kit.http import webhook_url
-
-Json = dict[str, Any]
+from shared.kit.loose import Json
 
 _BATCH = 100
 _RECENT_ERROR = 600  # seconds; Telegram keeps showing the last error long after it has passed

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from services.telegram.send.files import METHODS
+from services.telegram.send.rendering import Params
 from shared.channel import Call
 from shared.contract.content import AttachmentKind
 from shared.contract.statuses import Warning, WarningCode
-
-Params = dict[str, Any]
 
 _METHOD_OF = {method.media_type: method for method in METHODS.values() if method.media_type}
 _DOCUMENT = METHODS[AttachmentKind.DOCUMENT]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from services.telegram.api.errors import Fallback, fallback_of
 from services.telegram.capabilities import CAPABILITIES
 from services.telegram.send.albums import without_item
 from services.telegram.send.files import METHODS, Method, type_of
+from services.telegram.send.rendering import Params
 from shared.channel import Call, Failure
 from shared.contract.content import AttachmentKind
 from shared.contract.errors import ERRORS, ErrorClass
 from shared.contract.statuses import Warning, WarningCode
-
-Params = dict[str, Any]
 
 # Parameters of one kind of file that others do not have.
 _DETAILS = ("has_spoiler", "supports_streaming", "width", "height", "duration", "length")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from services.telegram.capabilities import MAX_BUTTONS, MAX_CALLBACK_DATA, MAX_COPY_TEXT, MAX_ROW
 from services.telegram.peers import Peer
 from services.telegram.send.entities import link_of
+from services.telegram.send.rendering import Params
 from shared.channel import Refused
 from shared.contract.commands import Button, InteractiveKind, OutInteractive
 from shared.contract.content import Span, SpanKind
@@ -17,7 +18,6 @@ from shared.kit.drafts import check_usable, refusal
 from shared.kit.words import is_visible
 from shared.policy.choices import Misfit, Room, arranged, as_lines, listing, longer, with_lines
 
-Params = dict[str, Any]
 Rows = Sequence[Sequence[tuple[str, Button]]]  # each button with the name of its field in the command
 
 # Telegram names no limit of a button's label.

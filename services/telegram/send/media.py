@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from services.telegram.capabilities import CAPABILITIES
 from services.telegram.send.files import Outgoing, albums, outgoing
-from services.telegram.send.rendering import text_calls, text_fields
+from services.telegram.send.rendering import Params, text_calls, text_fields
 from shared.channel import Call, Refused
 from shared.contract.commands import File, OutMedia
 from shared.contract.content import AttachmentKind
@@ -15,8 +14,6 @@ from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
 from shared.kit.words import is_visible
 from shared.policy.text import length
-
-Params = dict[str, Any]
 
 
 def media_calls(

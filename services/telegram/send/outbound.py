@@ -11,7 +11,7 @@ from services.telegram.peers import CHANNEL, GUEST, Peer, message_number, parse_
 from services.telegram.send.cards import contact_calls, location_calls
 from services.telegram.send.keyboards import Composed, compose, under
 from services.telegram.send.media import edited_media, media_calls
-from services.telegram.send.rendering import nothing_visible, text_calls, text_fields
+from services.telegram.send.rendering import Params, nothing_visible, text_calls, text_fields
 from services.telegram.shapes import SHAPES
 from shared.channel import Call, PlanContext, Refused
 from shared.contract.base import AliasKind
@@ -38,8 +38,6 @@ from shared.contract.statuses import Warning, WarningCode
 from shared.kit import drafts
 from shared.kit.words import is_visible
 from shared.policy.text import length, parts_allowed
-
-Params = dict[str, Any]
 
 _ACTION = {"text": "typing", "voice": "record_voice", "file": "upload_document"}
 _VARIATION_SELECTOR = "\ufe0f"

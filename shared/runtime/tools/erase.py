@@ -19,7 +19,7 @@ from shared.contract.topics import Topic, Topics
 from shared.media.blobs import BlobMissing, Blobs
 from shared.runtime.inbound.raw import BLOB, BLOB_PREFIX
 from shared.runtime.reporting.identity import merged_peers
-from shared.runtime.tools.trace import trace_id
+from shared.runtime.tools.trace import data_of, trace_id
 from shared.state import keys
 from shared.state.keys import ConversationKeys
 from shared.state.store import Store
@@ -148,7 +148,7 @@ class _Found:
             return
         if (aside := header(record, BLOB) or header(record, "dl_blob")) is not None:
             self.blobs.add(aside.decode())
-        data, event_id = _json(record), header(record, "ce_id")
+        data, event_id = data_of(record), header(record, "ce_id")
         if topic.name.endswith(".inbound") and (trace := trace_id(record)) and isinstance(data.get("sequence"), int):
             self.items.add((trace, data["sequence"]))
         conversation_id = (record.key or b"").decode("utf-8", "replace")
@@ -186,14 +186,6 @@ def _leave(done: Erased, topic: Topic, record: Record) -> None:
     about = done.left.setdefault(topic.name, {"records": 0, "until": rfc3339(gone)})
     about["records"] += 1
     about["until"] = max(about["until"], rfc3339(gone))
-
-
-def _json(record: Record) -> dict[str, Any]:
-    try:
-        document = orjson.loads(record.value or b"")
-    except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _channel(conversation_id: str) -> str:

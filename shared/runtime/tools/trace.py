@@ -52,7 +52,7 @@ async def trace(stream: Log, topics: Topics, channel: str, name: str) -> list[di
         needles = [each.encode() for each in found.names]
         for topic in told:
             async for record in _all(stream, topic):
-                if _may_name(record, needles) and _names_of(record, data := _data(record)) & found.names:
+                if _may_name(record, needles) and _names_of(record, data := data_of(record)) & found.names:
                     found.take(record, data)
     if not found.records:
         return []
@@ -75,7 +75,8 @@ def _may_name(record: Record, needles: Collection[bytes]) -> bool:
     return event_id in needles or any(needle in value for needle in needles)
 
 
-def _data(record: Record) -> dict[str, Any]:
+def data_of(record: Record) -> dict[str, Any]:
+    """The object that a record's value is; an empty one for anything else."""
     try:
         document = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
