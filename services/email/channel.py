@@ -50,6 +50,7 @@ from shared.contract.commands import Command, CommandType
 from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health, Message, MessageEdited
+from shared.kit.failures import health_told
 
 FILING_SECONDS = 60.0  # until a provider has filed what it was handed; before, that it is not there says nothing
 
@@ -227,9 +228,7 @@ class EmailChannel:
             if box.imap is not None:
                 await self._in_mailbox(account, box.imap, None)
         except ProviderError as failed:
-            if failed.failure.health is None:
-                raise
-            return HealthChange(failed.failure.health, failed.failure.code, failed.failure.detail)
+            return health_told(failed)
         return HealthChange(Health.CONNECTED)
 
 

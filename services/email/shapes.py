@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from shared.channel import Refused
-from shared.contract.commands import Command
-from shared.contract.errors import ErrorCode
-from shared.policy.shapes import Shape, Shapes, misshapen
+from shared.policy.shapes import Shape, Shapes
 
 _RFC = "RFC 5322 §3.6.4, without the angle brackets"
 # Of a mail without a Message-ID, our own digest.
@@ -19,9 +16,3 @@ SHAPES = Shapes(
     file=Shape("an uploaded file: email has none", re.compile(r"(?!)"), "RFC 2045", "2026-11-27"),
     peer=Shape("an email conversation", re.compile(r"p-[0-9a-f]{30}|unknown"), "ours", "2026-11-27"),
 )
-
-
-def check_references(command: Command) -> None:
-    """Raises Refused (`invalid_command`) for a reference that cannot be one."""
-    if found := misshapen(SHAPES, command):
-        raise Refused(ErrorCode.INVALID_COMMAND, found[1], field=found[0])

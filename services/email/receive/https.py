@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
 
 from services.email.receive.inbound import order_key
 from shared.channel import Accounts, Forbidden, RawItem, UnknownRoute, WebhookRequest
+from shared.kit.proof import proven
 
 # The names of the credentials: the second is good as well while the first is rotated.
 SECRET = "ingress_secret"  # noqa: S105  # the name, not the secret
@@ -23,10 +23,8 @@ def admit(request: WebhookRequest, accounts: Accounts) -> None:
     account = accounts.get(request.route)
     credentials = account.credentials if account is not None else {}
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given = token.strip().encode()
     secrets = [credentials.get(name, "").encode() for name in (SECRET, PREVIOUS)]
-    proven = [hmac.compare_digest(given, secret) and bool(secret) for secret in secrets]
-    if not any(proven) or scheme.lower() != "bearer":
+    if not proven(token.strip(), secrets) or scheme.lower() != "bearer":
         raise Forbidden
 
 

@@ -25,7 +25,8 @@ from shared.contract.commands import (
 from shared.contract.content import ContactCard, Place
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
-from shared.policy.choices import Misfit, as_lines, framed, listing, unusable, with_lines
+from shared.kit.drafts import check_usable, placed_rows, refusal
+from shared.policy.choices import Misfit, as_lines, framed, listing, with_lines
 from shared.policy.vcards import read_vcard
 
 _REQUESTS = frozenset({InteractiveKind.LOCATION_REQUEST, InteractiveKind.CONTACT_REQUEST})
@@ -50,10 +51,10 @@ def said(command: MessageSend, context: PlanContext) -> Said:
         case OutEmail():
             found = _email(content)
         case OutText():
-            text, warnings = _with_buttons(content.text, _placed(content.buttons), strict)
+            text, warnings = _with_buttons(content.text, placed_rows(content.buttons), strict)
             found = Said(text, markup.formatted(text, content.spans), warnings=warnings)
         case OutMedia():
-            text, warnings = _with_buttons(content.text, _placed(content.buttons), strict)
+            text, warnings = _with_buttons(content.text, placed_rows(content.buttons), strict)
             found = Said(text, markup.formatted(text, content.spans), warnings=warnings)
         case OutInteractive():
             found = _interactive(content, strict)
@@ -92,14 +93,9 @@ def _email(content: OutEmail) -> Said:
     return Said(text, html, shown=shown)
 
 
-def _placed(rows: Sequence[Sequence[Button]]) -> dict[str, Button]:
-    return {f"content.buttons.{r}.{i}": button for r, row in enumerate(rows) for i, button in enumerate(row)}
-
-
 def _with_buttons(text: str, placed: Mapping[str, Button], strict: bool) -> tuple[str, list[Warning]]:
     """The text with its buttons as lines. Offsets of spans stay: the lines come last."""
-    if wrong := unusable(placed):
-        raise Refused(wrong.code, wrong.detail, **wrong.facts)
+    check_usable(placed)
     if not placed:
         return text, []
     field_ = ".".join(next(iter(placed)).split(".")[:-1])
@@ -109,7 +105,7 @@ def _with_buttons(text: str, placed: Mapping[str, Button], strict: bool) -> tupl
 def _no_buttons(what: str, field_: str, strict: bool) -> Warning:
     misfit = Misfit(ErrorCode.UNSUPPORTED_BY_CHANNEL, f"{LABEL} has no {what}.", {"field": field_})
     if strict:
-        raise Refused(misfit.code, misfit.detail, **misfit.facts)
+        raise refusal(misfit)
     return Warning(code=WarningCode.BUTTONS_DROPPED, detail=f"{misfit.detail} They went out as lines of text.")
 
 

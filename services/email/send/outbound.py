@@ -13,7 +13,7 @@ from services.email.peers import normal_address
 from services.email.send import markup, names
 from services.email.send.content import Said, said
 from services.email.settings import Settings
-from services.email.shapes import check_references
+from services.email.shapes import SHAPES
 from services.email.subjects import one_line, reply_subject
 from services.email.threads import (
     chain,
@@ -33,6 +33,7 @@ from shared.contract.base import Alias, AliasKind
 from shared.contract.commands import ActorKind, Command, CommandType, File, MessageSend, OutEmail
 from shared.contract.errors import ErrorCode
 from shared.contract.statuses import Warning, WarningCode
+from shared.kit.drafts import check_references
 
 METHOD = "send_mail"
 _IN_BRACKETS = re.compile(r"[^<>]*<([^<>]+)>\s*")
@@ -43,9 +44,7 @@ def plan(
     kind: CommandType, command: Command, context: PlanContext, settings: Settings, tokens: Tokens
 ) -> Sequence[Call]:
     """One call, one mail. Raises Refused."""
-    check_references(command)
-    if kind is CommandType.MESSAGE_CANCEL:
-        return ()
+    check_references(SHAPES, command)
     if not isinstance(command, MessageSend):
         raise Refused(ErrorCode.UNSUPPORTED_BY_CHANNEL, field="type")
     return (_Plan(command, context, settings, tokens).call(),)
