@@ -17,7 +17,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.events import Health, Message
 from shared.media.blobs import BlobMissing, BlobsUnavailable
 from shared.runtime import metrics
-from shared.runtime.accounts import teller as upkeep
+from shared.runtime.accounts import teller
 from shared.runtime.accounts.registry import AWAITED_SECONDS
 from shared.runtime.inbound.downloads import Downloads, Unfetched
 from shared.runtime.inbound.media import ACCOUNT_SLOTS, IN_LANE_FOR, message_lane
@@ -472,7 +472,7 @@ async def test_hanging_files_of_one_account_leave_room_for_another(
 async def test_more_hanging_files_than_a_partition_holds_open_are_parked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "_LONGEST_NAP", 0.01)
+    monkeypatch.setattr(teller, "_LONGEST_NAP", 0.01)
     answered, hanging = hang_for(world, monkeypatch, "acc_1")
     await pictures(world, 250)
     async with fetching(world):
@@ -493,7 +493,7 @@ async def test_more_hanging_files_than_a_partition_holds_open_are_parked(
 async def test_five_hundred_files_of_a_dead_token_do_not_delay_another_accounts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "_LONGEST_NAP", 0.01)
+    monkeypatch.setattr(teller, "_LONGEST_NAP", 0.01)
     names = [f"f{n}" for n in range(500)]
     await world.receive(*(item(id=name, peer=f"p{at % 7}", files=[name]) for at, name in enumerate(names)))
     await world.receive(item(id="other", account="acc_2", files=["other"]))

@@ -13,7 +13,7 @@ from shared.channel import HealthChange, ProviderError
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
 from shared.runtime import metrics
-from shared.runtime.accounts import teller as upkeep
+from shared.runtime.accounts import teller
 from shared.runtime.accounts.probes import AccountProbes
 from shared.runtime.accounts.registry import AWAITED_SECONDS
 from shared.runtime.accounts.teller import AccountTeller
@@ -31,7 +31,7 @@ REAUTH = failure(ErrorCode.ACCOUNT_REAUTH_REQUIRED, health=Health.REAUTH_REQUIRE
 @pytest.fixture(autouse=True)
 def short_naps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of these tests stands still: what naps until a time has to look at it often."""
-    monkeypatch.setattr(upkeep, "_LONGEST_NAP", 0.01)
+    monkeypatch.setattr(teller, "_LONGEST_NAP", 0.01)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from aiohttp.web import Application
 from shared.channel import Accounts, RawItem, WebhookRequest
 from shared.contract.accounts import AccountRecord
 from shared.contract.events import Health
-from shared.runtime.accounts import teller as upkeep
+from shared.runtime.accounts import teller
 from shared.runtime.accounts.registry import AccountSealed
 from shared.runtime.http.bodies import Bodies
 from shared.runtime.inbound import normalise
@@ -23,7 +23,7 @@ from shared.runtime.settings import HttpSettings
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import CHANNEL, SECRET, MediaChannel, PlainChannel, item
-from tests.shared.runtime.test_upkeep import capabilities, telling, until
+from tests.shared.runtime.test_parked_and_told import capabilities, telling, until
 from tests.shared.runtime.world import ACCOUNT, OTHER, World
 
 SEALED = ACCOUNT.model_copy(update={"sealed": "v2:bm90IHNlYWxlZA=="})
@@ -141,7 +141,7 @@ async def test_an_item_that_came_before_its_account_is_no_way_round(make_world: 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "DOUBT_SECONDS", 0.01)
+    monkeypatch.setattr(teller, "DOUBT_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("at_once")

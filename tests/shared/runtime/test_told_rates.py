@@ -18,7 +18,7 @@ from shared.state.client import StateUnavailable
 from shared.stream.errors import NotNow
 from tests.shared.runtime.conftest import MakeWorld
 from tests.shared.runtime.plain_channel import PlainChannel, ProbingChannel, item
-from tests.shared.runtime.test_upkeep import capabilities, probes, running, telling, until
+from tests.shared.runtime.test_parked_and_told import capabilities, probes, running, telling, until
 from tests.shared.runtime.world import ACCOUNT, Process, World
 
 HOURLY = Rate(per_second=1 / 3600, burst=1)
