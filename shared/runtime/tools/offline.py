@@ -206,10 +206,11 @@ def _planned(
 def _files(channel: Channel, account: AccountRecord, command: Command) -> list[Prepared]:
     """The files of a command as they would go out, and what would be different about them."""
     prepared: list[Prepared] = []
+    rules = capabilities_of(channel, account, None).files
     content = command.content if isinstance(command, MessageSend | MessageEdit) else None
     for field, file in named_files(content) if content else ():
         stays = isinstance(channel, TakesAddresses) and file.url and channel.takes_address(file, account)
-        prepared.append((file, ()) if stays else as_planned(file, channel.capabilities.files, field))
+        prepared.append((file, ()) if stays else as_planned(file, rules, field))
     return prepared
 
 
