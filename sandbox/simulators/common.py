@@ -229,7 +229,7 @@ async def trickle(
 async def leave_unread(request: web.BaseRequest, faults: Faults[Any], fault: Fault) -> web.Response:
     """Do nothing with a request until its client gives up or the fault ends; what is returned never leaves."""
     # aiohttp tells a handler of a lost client only by cancelling it, which would also undo slow work.
-    while not gone(request) and fault in faults.active:  # noqa: ASYNC110
+    while not gone(request) and fault in faults.active:  # noqa: ASYNC110 - nobody tells of either
         await asyncio.sleep(0.05)
     if request.transport is not None:
         request.transport.abort()

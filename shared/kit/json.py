@@ -37,7 +37,7 @@ def read_shallow(given: bytes | str, otherwise: str = NOT_JSON) -> Any:
     """As `read_json`, for what is to be published again. Raises ValueError also for more than `DEEPEST` levels."""
     document = read_json(given, otherwise)
     marks = (b"{", b"[") if isinstance(given, bytes) else ("{", "[")
-    if sum(map(given.count, marks)) > DEEPEST and _is_deeper(document):  # type: ignore[arg-type]
+    if sum(map(given.count, marks)) > DEEPEST and _is_deeper(document):  # type: ignore[arg-type]  # marks are of its own type
         raise ValueError("The payload is nested too deeply.")
     return document
 

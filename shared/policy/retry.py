@@ -25,6 +25,6 @@ def retry_after(header: str | None, clock: Callable[[], datetime] = lambda: date
 
 def backoff(attempt: int) -> float:
     """Seconds to wait after the `attempt`-th failure (from 1): half a second, doubling, a minute at most."""
-    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]  # the wait reads the attempt alone
     state.attempt_number = attempt
     return _BACKOFF(state)

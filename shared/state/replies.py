@@ -31,11 +31,11 @@ _KIND = re.compile(r"ERR(?: [A-Za-z]+\b){0,3}|[A-Z0-9]+\b")
 def coded(parser: Any) -> Any:
     """The parser, with errors that keep their whole reply: valkey-py drops the first word of those it knows."""
 
-    class Coded(parser):  # type: ignore[misc]
+    class Coded(parser):  # type: ignore[misc]  # a class that is only known here
         @classmethod
         def parse_error(cls, response: str) -> Exception:
             error: Exception = super().parse_error(response)
-            error.reply = response  # type: ignore[attr-defined]
+            error.reply = response  # type: ignore[attr-defined]  # ours, for whoever catches it
             return error
 
     return Coded

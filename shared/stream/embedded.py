@@ -30,7 +30,7 @@ def consumer_class(*, idempotent: bool) -> type[AIOKafkaConsumer]:
     return AIOKafkaConsumer if idempotent else EmbeddedConsumer
 
 
-class EmbeddedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+class EmbeddedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
     """Gives records only up to the first missing offset, and reads from there again; never a static member."""
 
     def __init__(self, *topics: str, **options: Any) -> None:

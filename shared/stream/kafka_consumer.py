@@ -181,7 +181,7 @@ def _revive(consumer: AIOKafkaConsumer) -> None:
         coordinator.request_rejoin()
 
 
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     def __init__(self, assigned: Rebalanced, revoked: Rebalanced) -> None:
         self._assigned = assigned
         self._revoked = revoked

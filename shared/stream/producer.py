@@ -60,7 +60,7 @@ _OUT_OF_STEP = (OutOfOrderSequenceNumber, UnknownProducerId, InvalidProducerEpoc
 Renewed = Callable[[str], None]
 
 
-class HealingProducer(AIOKafkaProducer):  # type: ignore[misc]
+class HealingProducer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no types
     """`renewed(reason)` is called whenever the producer takes a new identity; `reason` is an error's name."""
 
     def __init__(self, *, renewed: Renewed, retry_backoff_ms: int = 100, **options: Any) -> None:
@@ -86,7 +86,7 @@ class HealingProducer(AIOKafkaProducer):  # type: ignore[misc]
         self._message_accumulator._batch_size = size
 
 
-class _Sender(Sender):  # type: ignore[misc]
+class _Sender(Sender):  # type: ignore[misc]  # aiokafka has no types
     def __init__(self, client: Any, renewed: Renewed, **options: Any) -> None:
         super().__init__(client, **options)
         self.renewed = renewed
@@ -97,7 +97,7 @@ class _Sender(Sender):  # type: ignore[misc]
         self._muted_partitions.difference_update(batches)
 
 
-class _Handler(SendProduceReqHandler):  # type: ignore[misc]
+class _Handler(SendProduceReqHandler):  # type: ignore[misc]  # aiokafka has no types
     def _can_retry(self, error: Exception, batch: MessageBatch) -> bool:
         """Asked once about every batch that failed; after a no its futures fail, those that it still has."""
         if super()._can_retry(error, batch):

@@ -143,7 +143,7 @@ class Server:
             return None
         if fault.kind == "hang":
             # aiohttp tells a handler of a lost client only by cancelling it, which would also undo slow work.
-            while not gone(request):  # noqa: ASYNC110
+            while not gone(request):  # noqa: ASYNC110 - aiohttp does not tell of it
                 await asyncio.sleep(0.05)
         if fault.kind != "error":
             return _reset(request)

@@ -87,6 +87,7 @@ class SharedRequest(BaseRequest):
         if request_data is not None and request_data.contains_files:
             uploads = {name: content for name, (_, content, _) in request_data.multipart_data.items()}  # type: ignore[misc]
         timeout = aiohttp.ClientTimeout(
+            # Always numbers: `_Bot.call` gives them.
             total=write_timeout,  # type: ignore[arg-type]
             connect=connect_timeout,  # type: ignore[arg-type]
             sock_read=read_timeout,  # type: ignore[arg-type]

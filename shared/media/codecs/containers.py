@@ -144,7 +144,7 @@ def _first_frame(container: InputContainer) -> VideoFrame:
 
 def picture(frame: VideoFrame) -> Image:
     """The frame as a picture, upright."""
-    image: Image = frame.to_image()  # type: ignore[no-untyped-call]
+    image: Image = frame.to_image()  # type: ignore[no-untyped-call]  # PyAV leaves it so
     return image.rotate(frame.rotation, expand=True) if frame.rotation else image
 
 
