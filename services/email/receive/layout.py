@@ -39,6 +39,7 @@ _STARTS = re.compile(
 _OUTLOOK_LINE = re.compile(r"border:\s*none;\s*border-top:\s*solid\s+(?:#e1e1e1|#b5c4df|windowtext)\s+1\.0pt", re.I)
 _LONGEST_ATTRIBUTION = 300  # characters
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_BULLET = re.compile(r"^[ \t]*(?:[*o+-]|\d{1,3}\.)[ \t]+", re.M)  # that the layout writes before items of lists
 _PREFIX = 40  # characters, without blanks, by which the beginning of a text is known
 _PLACE = "\ue000"  # of the private use area: where a quote stood
 
@@ -90,7 +91,7 @@ def split(markup: str) -> Laid | None:
 
 def _words(tree: HtmlElement) -> str:
     """What stands in a tree, without any white space."""
-    return "".join(tree.text_content().replace(_PLACE, "").split())
+    return "".join(words for _, _, words in _pieces(tree)).replace(_PLACE, "")
 
 
 def split_at(markup: str, quoted: str, kept: str) -> Laid | None:
@@ -102,25 +103,50 @@ def split_at(markup: str, quoted: str, kept: str) -> Laid | None:
     begins = "".join(quoted.split())[:_PREFIX]
     if tree is None or not begins:
         return None
-    found = next((e for e in tree.iter() if isinstance(e.tag, str) and _begins_with(e, begins)), None)
-    if found is None or found.tag in ("html", "body"):
-        return None
-    while (inner := next(iter(found), None)) is not None and isinstance(inner.tag, str) and _begins_with(inner, begins):
-        if (found.text or "").strip():
-            break
-        found = inner
-    rest = lxml.html.Element("div")
-    _move_rest(found, rest)
-    return Laid(tree, rest) if _words(tree) == "".join(kept.split()) else None
+    kept_words = {"".join(kept.split()), "".join(_BULLET.sub("", kept).split())}
+    lengths = {len(words) for words in kept_words}
+    pieces = list(_pieces(tree))
+    whole, at = "".join(words for _, _, words in pieces), 0
+    for element, is_tail, words in pieces:
+        if words and at in lengths and whole.startswith(begins, at) and whole[:at] in kept_words:
+            rest = lxml.html.Element("div")
+            _move_rest(_beginning_with(element, is_tail=is_tail), rest)
+            return Laid(tree, rest)
+        at += len(words)
+    return None
 
 
-def _begins_with(element: HtmlElement, begins: str) -> bool:
-    said = ""
-    for piece in element.itertext():
-        said += "".join(piece.split())
-        if len(said) >= len(begins):
+def _pieces(tree: HtmlElement) -> Iterator[tuple[HtmlElement, bool, str]]:
+    """The texts of a tree in their order, without white space: which element has it, and whether behind its end."""
+    hidden = 0
+    for event, element in lxml.etree.iterwalk(tree, events=("start", "end", "comment", "pi")):
+        is_hidden = element.tag in ("head", "script", "style", "title")
+        if event == "start":
+            hidden += is_hidden
+            said = element.text
+        else:
+            hidden -= is_hidden
+            said = element.tail
+        if said and not hidden:
+            yield element, event != "start", "".join(said.split())
+
+
+def _beginning_with(element: HtmlElement, *, is_tail: bool) -> HtmlElement:
+    """The outermost element that begins with a text; one is made where the text stands between two."""
+    if is_tail or element.tag in ("body", "html"):
+        made = lxml.html.Element("span")
+        if is_tail:
+            made.text, element.tail = _settable(element.tail), None
+            element.addnext(made)
+        else:
+            made.text, element.text = _settable(element.text), None
+            element.insert(0, made)
+        return made
+    while (above := element.getparent()) is not None and above.tag not in ("body", "html"):
+        if above[0] is not element or (above.text or "").strip():
             break
-    return said.startswith(begins)
+        element = above
+    return element
 
 
 def _tree(markup: str) -> HtmlElement | None:
@@ -190,8 +216,18 @@ def _attribution(quote: HtmlElement) -> HtmlElement | str | None:
     if bare and bare.strip():
         return bare if _says_who(bare) else None
     if before is not None and isinstance(before.tag, str) and _says_who(before.text_content()):
-        return before
+        above, _, last = _lines(before).rpartition("\n")
+        # Below words of the new part, and in one element with them: only the text can tell them apart.
+        return None if above.strip() and _says_who(last) else before
     return None
+
+
+def _lines(element: HtmlElement) -> str:
+    """The text of an element with its line breaks."""
+    said = element.text or ""
+    for inner in element.iterdescendants():
+        said += ("\n" if inner.tag == "br" else inner.text or "") + (inner.tail or "")
+    return said.strip()
 
 
 def _says_who(text: str) -> bool:

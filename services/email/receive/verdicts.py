@@ -31,6 +31,7 @@ def is_hard(state: str, status: str | None, diagnostic: str, letter: str) -> boo
     for said in (diagnostic, letter[:_LONGEST]):
         gone, other = GONE.search(said), NOT_GONE.search(said)
         if gone or other:
-            # Of two reasons the one that is given first: advice and links follow it.
-            return gone is not None and (other is None or gone.start() <= other.start())
+            # Of two reasons the one that is given first: advice and links follow it. One inside the other qualifies it
+            # (`mailbox temporarily unavailable`).
+            return gone is not None and (other is None or gone.end() <= other.start())
     return False

@@ -1,6 +1,6 @@
 """How mail systems put it: the senders, subjects and sentences of bounces, and the reasons they give.
 
-Each list is of patterns, separated by slashes; a blank stands for any white space.
+Each list is of patterns, separated by slashes; a blank stands for any white space, ` ?` for perhaps some.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import re
 
 def _any_of(patterns: str) -> re.Pattern[str]:
     said = (pattern.strip() for pattern in re.split(r"\s/\s|\n", patterns))
-    return re.compile("|".join(pattern.replace(" ", r"\s+") for pattern in said if pattern), re.I)
+    spaced = (pattern.replace(" ?", r"\s*").replace(" ", r"\s+") for pattern in said if pattern)
+    return re.compile("|".join(spaced), re.I)
 
 
 # Who writes bounces and hardly anything else.
@@ -96,26 +97,38 @@ ORIGINAL_BELOW = re.compile(
 
 # Reasons for which nothing will ever arrive.
 GONE = _any_of(r"""
-    user unknown / unknown user / unknown[ -]recipient / recipient unknown / unknown (?:e-?mail|address|mailbox|account)
+    user ?unknown / unknown ?user / unknown[ -]recipient / recipient unknown
+    unknown (?:e-?mail|address|mailbox|account)
     unknown local[ -]part / unknown or illegal / user (?:is unknown|not known) / unknown (?:extension|to address)
     unknown in (?:virtual|local|relay) / unknown virtual / unknown domain / unknown host / host unknown
     domain unknown
-    address unknown / not a known user / is not known / not recogni[sz]ed / non-?existent / not listed (?:in|at)
+    address unknown / not a known user / is not known / not recogni[sz]ed / non[- ]?existent / not listed (?:in|at)
     no such (?:user|recipient|mailbox|address|account|person|local|domain|host|name|virtual|mail ?drop|addressee)
-    no (?:mailbox|account|user)[^\n]{0,30}(?:here|by that name|found|with that name)
-    (?:user|mailbox|account|address|recipient|addressee|person|domain|host)[^\n]{0,60} (?:does|do|did)(?:n't| not) exist
+    no (?:mail ?box|account|user)[^\n]{0,30}(?:here|by that name|found|with that name|available)
+    (?:user|mailbox|account|address|recip|rcpt|person|domain|host|[>@])[^\n]{0,60} (?:doe?s?|did)(?:n't| not) exist
+    [>@][^\n]{0,60} not found
     (?:user|mailbox|account|recipient|address|email|domain|host|name|alias)[^\n]{0,40}not (?:be )?(?:found|exist|known)
+    mailbox not present / not present in (?:the )?directory
+    not (?:an? )?(?:local|active) (?:address|user|mailbox|recipient)
+    (?:user|recipient|address) (?:is )?not (?:local|active)
+    no ?(?:one|body)(?: \S+)? at th(?:is|at) address / in (?:the )?(?:name |address |domino )directory
+    not in my validrcptto
+    bad ?(?:rcpt|recipient)to / missing home directory / domain is not reachable / recipient domain must exist
+    (?:has been|was) replaced (?:by|with) / (?:\A|[:;>\n])\s*556[ -]
     (?:user|mailbox|account|recipient|address|email|domain|host|name|alias)[^\n]{0,40} unknown
     (?:doesn't|does not|do not|don't) have (?:an? )?[^\n]{0,40}(?:account|mailbox|user)
     not a valid (?:user|mailbox|recipient|address|email|account|domain) / no valid (?:recipient|host|user)
     isn't (?:a valid|found) / invalid (?:recipient|user|mailbox|address|email|e-mail|account|domain|local|final|to)
     bad (?:destination|recipient|address|mailbox) / (?:recipient|user|address|mailbox)[^\n]{0,30}(?:invalid|incorrect)
     (?:recipient|user|address|mailbox)[^\n]{0,30}(?:not valid|unavailable|misspelled)
-    mailbox (?:is )?(?:un|not )available
-    mailbox name not allowed / unrout[e]?able / address error / illegal (?:host|user|alias|mailbox|address|domain)
+    (?:mailbox|account) (?:is )?(?:un|not )(?:available|avaiable)
+    mailbox name not allowed / unroute?able(?! sender) / address error
+    illegal (?:host|user|alias|mailbox|address|domain)
     host or domain name not found / host not found / domain name not found / name or service not known
-    no mx record / null ?mx / does(?:n't| not) accept (?:any )?(?:(?:e-?)?mail|messages) / domain is not accepting
-    not (?:our|my) customer / no longer (?:valid|available|exists|employed|with|in use|active|works) / has left
+    no mx record / null ?mx / does(?:n't| not) accept (?:any )?(?:(?:e-?)?mail|messages)(?! from)
+    domain is not accepting
+    not (?:our|my) customer
+    no longer (?:valid|available|exists|employed|with|in use|active|works|accepts? (?:e-?)?mail) / has left
     has (?:been )?moved / moved to / (?:user|account|mailbox|address)[^\n]{0,30}(?:deleted|removed|closed|terminated)
     access denied\W{1,5}as\( / recipient address rejected: access denied
     recip(?:ient)?notfound / recipient not found / resolver\.adr\.(?!.{0,40}ambiguous)
@@ -125,7 +138,12 @@ GONE = _any_of(r"""
     existiert nicht / n'existe pas / no existe / não existe / non esiste / не существует / не існує / nie istnieje
     bestaat niet / finns (?:inte|ej) / eksisterer ikke / findes ikke / finnes ikke / neexistuje / nem létezik
     nu există / ei ole olemassa / δεν υπάρχει / mevcut değil / bulunamadı / غير موجود / לא קיימ / не найден
-    не знайдено / non recensé / inesistente / inexistente / unbekannter? (?:empfänger|adress|benutzer)
+    не знайдено / nicht gefunden / non trovat / niet gevonden / hittades inte / kunde inte hittas
+    ikke (?:blevet )?fundet / ikke funnet / fant ikke
+    ei löy(?:dy|tynyt) / nie znaleziono / neby[a-z]* nalezen / nenalezen
+    nem található / nu a fost găsit / δεν βρέθηκε / 찾을 수 없 / không (?:tìm thấy|tồn tại) / tidak (?:ditemukan|ada)
+    nessun utente / no se ha encontrado / non recensé / inesistente / inexistente
+    unbekannter? (?:empfänger|adress|benutzer)
     (?:empfänger|adresse|benutzer|domain)[^\n]{0,40} unbekannt
     (?:utilisateur|destinataire|adresse)[^\n]{0,40} (?:inconnu|introuvable|invalide)
     (?:utente|destinatario|indirizzo|casella)[^\n]{0,40} (?:sconosciut|non (?:valid|trovat))
@@ -155,10 +173,10 @@ NOT_GONE = _any_of(r"""
     relay(?:ing)? (?:access )?denied / relaying / unable to relay / not permitted to relay / gr[ae]y ?list / try again
     temporar / timed? ?-?out / connection refused
     sender (?:address |domain )?(?:reject|denied|verify|unknown|blocked)
-    sender[^\n]{0,30}(?:not exist|invalid|unknown|unresolv) / your (?:ip|host|access|server) / rate limit
+    sender[^\n]{0,30}(?:not (?:exist|found)|invalid|unknown|unresolv) / your (?:ip|host|access|server) / rate limit
     too fast / frequency / suspended / inactive / disabled / deactivat / dormant / loop / hop count
     currently unavailable
-    return-path / reverse dns / ptr record / helo / delivery time expired / retry time
+    return-path / reverse dns / \bptr\b / helo / delivery time expired / retry time
     could not send message for past
     message delayed / only accepts mail from / members only / not allowed to / permission / restricted / protected
     administrative

@@ -32,6 +32,18 @@ HARD = [
     (None, "The recipient name is not recognized"),
     (None, "554 5.7.1 The domain is not accepting mail, null MX"),
     (None, "Empfänger existiert nicht"),
+    (None, "mailbox not present on this host"),
+    ("5.0.0", "550 RCPT <a@b.example> doesn't exist"),
+    (None, "550 <a@b.example> not found"),
+    (None, "there is no mail box available for that name"),
+    (None, "550 recipient is not local"),
+    (None, "550 sorry, the recipient is in my badrcptto list"),
+    (None, "551 the address was replaced by c@b.example"),
+    (None, "556 b.example takes no mail"),
+    (None, "554 UserUnknown"),
+    (None, "weil die Adresse nicht gefunden wurde"),
+    (None, "Nie znaleziono adresu"),
+    (None, "주소를 찾을 수 없습니다"),
     (None, "宛先不明"),
 ]
 SOFT = [
@@ -50,6 +62,12 @@ SOFT = [
     ("5.4.6", "554 5.4.6 too many hops"),
     (None, "User's disk quota exceeded"),
     (None, "450 greylisted, try again later"),
+    (None, "550 Mailbox temporarily unavailable"),
+    (None, "550 Domain of sender address acme.example does not exist"),
+    (None, "550 sender domain not found in DNS"),
+    (None, "550 unroutable sender address"),
+    (None, "550 this host does not accept mail from acme.example"),
+    (None, "550 your address has no PTR: host name not found"),
     (None, "something went wrong"),
 ]
 

@@ -275,3 +275,30 @@ def test_a_quote_in_html_is_cut_off(quote: str) -> None:
     assert "Hello" in body.quoted_text
     assert sorted(f"{body.text} {body.quoted_text}".split()) == sorted(body.full_text.split())
     assert "Hello" not in body.html and "Hello" in body.quoted_html
+
+
+@pytest.mark.parametrize(
+    ("page", "new"),
+    [
+        (
+            "<style>p {color: red}</style><p>Blue please.<br>Fri, 20 Nov 2026 09:12:00 +0300 от Acme "
+            '&lt;a@b.example&gt;:<br></p><blockquote style="border-left:1px solid #0857A6">Hello</blockquote>',
+            "Blue please.",
+        ),
+        (
+            "Two of them:<ul><li>blue</li><li>red</li></ul><!-- x -->Bye.<br><font>From: </font><font>Acme "
+            "&lt;a@b.example&gt;</font><br><font>Date: </font><font>11/20/2026 09:12 AM</font><br><hr>Hello",
+            "Two of them: * blue * red Bye.",
+        ),
+        (
+            "<div>Blue please.<div>--------- 원본 메일 ---------</div><b>보낸사람</b>: Acme &lt;a@b.example&gt;<br>"
+            "<b>날짜</b>: 2026년 11월 20일 09:12<br>Hello</div>",
+            "Blue please.",
+        ),
+    ],
+    ids=["at the end of a paragraph", "in elements of its own, below a list", "in the element of the new part"],
+)
+def test_a_quote_in_html_without_a_mark_begins_where_its_text_does(page: str, new: str) -> None:
+    body = body_of(Contents([Segment(html=page)]))
+    assert " ".join(body.text.split()) == new
+    assert "Hello" not in body.html and "Hello" in body.quoted_html
