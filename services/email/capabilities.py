@@ -91,8 +91,15 @@ def capabilities(settings: Settings) -> Capabilities:
             EventType.ATTACHMENT_STORED,
             EventType.ATTACHMENT_FAILED,
             EventType.CONTACT_CONSENT_CHANGED,
+            EventType.CONTACT_UPDATED,
         ),
         content_kinds=("email", "unsupported"),
-        commands=(CommandType.MESSAGE_SEND, CommandType.MESSAGE_CANCEL, CommandType.MESSAGE_RESEND),
+        commands=(
+            CommandType.MESSAGE_SEND,
+            CommandType.MESSAGE_CANCEL,
+            CommandType.MESSAGE_RESEND,
+            CommandType.CONTACT_BLOCK,
+            CommandType.CONTACT_UNBLOCK,
+        ),
         sources=SOURCES,
     )

@@ -191,6 +191,8 @@ CAPABILITIES = Capabilities(
         CommandType.MARK_READ,
         CommandType.MESSAGE_CANCEL,
         CommandType.MESSAGE_RESEND,
+        CommandType.CONTACT_BLOCK,
+        CommandType.CONTACT_UNBLOCK,
     ),
     sources=(
         Source(figure="text 4096, caption 1024", source=f"{_API}#sendmessage", checked=_READ),

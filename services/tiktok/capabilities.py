@@ -120,6 +120,7 @@ def capabilities(settings: Settings) -> Capabilities:
             EventType.CONVERSATION_REFERRED,
             EventType.CONVERSATION_READ,
             EventType.ACCOUNT_NOTICE,
+            EventType.CONTACT_UPDATED,
         ),
         content_kinds=("text", "media", "sticker", "postback", "template", "unsupported", "custom_payload"),
         commands=(
@@ -129,6 +130,8 @@ def capabilities(settings: Settings) -> Capabilities:
             CommandType.MARK_READ,
             CommandType.MESSAGE_CANCEL,
             CommandType.MESSAGE_RESEND,
+            CommandType.CONTACT_BLOCK,
+            CommandType.CONTACT_UNBLOCK,
         ),
         sources=SOURCES,
     )

@@ -502,7 +502,10 @@ class MessageCancel(Command):
         if not (
             self.cancel_command_id or self.cancel_conversation or self.cancel_actor_kind or self.cancel_workflow_run_id
         ):
-            raise ValueError("It has to name what to cancel.")
+            raise ValueError(
+                "It has to name what to cancel: cancel_command_id, cancel_conversation, cancel_actor_kind or "
+                "cancel_workflow_run_id."
+            )
         return self
 
 

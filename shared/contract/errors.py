@@ -248,7 +248,8 @@ class Error(Model):
     retryable: bool
     """Whether the same command, sent again later, may succeed."""
     provider_code: str | None = None
-    """The provider's own code."""
+    """The provider's own code; where a call broke, how: `timeout`, `dns`, `tls`, `unreachable`, `cut_off`, `reset`,
+    `no_http`."""
     retry_at: Timestamp | None = None
     """When to try again, where somebody knows."""
     expires_at: Timestamp | None = None

@@ -35,7 +35,7 @@ class EventType(StrEnum):
     CONTACT_UPDATED = "contact.updated"
     """The contact has other names, or is somebody else."""
     CONTACT_BLOCKED = "contact.blocked"
-    """The contact blocked us, or we blocked the contact."""
+    """The contact has blocked us. Whom we block is said by `conversation.state`."""
     CONTACT_UNBLOCKED = "contact.unblocked"
     """A block has ended."""
     CONTACT_CONSENT_CHANGED = "contact.consent_changed"
@@ -176,10 +176,10 @@ class AttachmentChanged(EventData):
 
 
 class ContactUpdated(EventData):
-    """The contact's aliases and names as they are now, and which aliases came and went."""
+    """What has become known of the contact's aliases and names, and which aliases came and went."""
 
     contact: Contact
-    """The contact as it is now."""
+    """What is told of the contact: what is absent here is as it was, but for the aliases in `removed`."""
     added: tuple[Alias, ...] = ()
     """Aliases that are new."""
     removed: tuple[Alias, ...] = ()
@@ -195,7 +195,7 @@ class ContactReachability(EventData):
     """A block begins (`contact.blocked`) or ends (`contact.unblocked`)."""
 
     by: Literal["contact", "us"]
-    """Who blocked whom: `contact` means that we cannot write to them."""
+    """Who blocked whom: `contact` means that we cannot write to them. `us` is not told by an event so far."""
     contact: Contact | None = None
     """The contact, as the provider describes them."""
 

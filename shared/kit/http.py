@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,24 @@ def certain(broken: BaseException) -> bool:
     return isinstance(broken, _UNREACHED)
 
 
+def breakage(broken: BaseException) -> str:
+    """How a call broke: what is told where the provider has given no code."""
+    match broken:
+        case TimeoutError():
+            return "timeout"
+        case aiohttp.ClientConnectorDNSError():
+            return "dns"
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return "tls"
+        case aiohttp.ClientConnectorError() | ConnectionRefusedError():
+            return "unreachable"
+        case aiohttp.ClientPayloadError():
+            return "cut_off"
+        case aiohttp.ClientConnectionError() | OSError():
+            return "reset"
+    return "no_http"
+
+
 @dataclass(frozen=True, slots=True)
 class Waits:
     """How long a call may take, in seconds: to get a connection, and between any two pieces of the answer."""
@@ -117,8 +136,8 @@ class Unanswered(Exception):
     """
 
     def __init__(self, broken: BaseException, files: Collection[FilePart]) -> None:
-        super().__init__(type(broken).__name__)
-        self.name = type(broken).__name__
+        self.name = breakage(broken)
+        super().__init__(self.name)
         self.certain = certain(broken)
         self.written = all(file.written for file in files)
         self.unreadable = any(file.unreadable for file in files)
@@ -215,7 +234,7 @@ async def _asked(
         async with asyncio.timeout(waits.connect + waits.read):
             return await session.get(url, headers=headers, allow_redirects=False, timeout=waits.streamed)
     except BROKEN as broken:
-        name = type(broken).__name__
+        name = breakage(broken)
     raise _broke_off(name)  # out here: what broke names the address, and so may a token
 
 
@@ -252,5 +271,5 @@ async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             yield chunk
         return
     except BROKEN as broken:
-        name = type(broken).__name__
+        name = breakage(broken)
     raise _broke_off(name)

@@ -181,6 +181,10 @@ def _unreachable(
         return Refusal(ErrorCode.CANNOT_INITIATE, detail, facts)
     if conversation.unreachable:
         return Refusal(ErrorCode.RECIPIENT_BLOCKED, None, _of(capabilities))
+    if conversation.blocked and capabilities.block is not Grade.REJECTED:  # the provider refuses it as well
+        detail = f"We block the contact, and {capabilities.label} carries no messages to a contact that is blocked."
+        facts = {"remedy": "End the block first.", **_of(capabilities)}
+        return Refusal(ErrorCode.RECIPIENT_BLOCKED, detail, facts)
     if isinstance(command, MessageSend) and isinstance(command.content, OutTemplate) and conversation.opted_out:
         category = (command.content.category or "").lower()
         if category in ("", "marketing"):
@@ -217,7 +221,8 @@ def conversation_state(
     rule = rule_for(capabilities, conversation)
     window = window_state(rule, conversation, now) if rule else None
     reasons = []
-    if conversation.unreachable:
+    blocked = conversation.unreachable or (conversation.blocked and capabilities.block is not Grade.REJECTED)
+    if blocked:
         reasons.append(ErrorCode.RECIPIENT_BLOCKED)
     if conversation.undeliverable:
         reasons.append(ErrorCode.UNDELIVERED)  # known, and tried all the same: addresses are mended
@@ -228,9 +233,8 @@ def conversation_state(
         reasons.append(ErrorCode.QUOTA_EXHAUSTED)
     if conversation.opted_out:
         reasons.append(ErrorCode.OPTED_OUT)
-    reachable = not conversation.unreachable
-    free = reachable and (window is None or window.open)
-    templates = capabilities.templates is not Grade.REJECTED and reachable
+    free = not blocked and (window is None or window.open)
+    templates = capabilities.templates is not Grade.REJECTED and not blocked
     return ConversationState(
         channel=account.channel,
         workspace_id=account.workspace_id,
@@ -250,7 +254,7 @@ def conversation_state(
         ),
         reasons=tuple(reasons),
         last_inbound_at=conversation.last_inbound,
-        reachable=reachable and not conversation.undeliverable,
+        reachable=not conversation.unreachable and not conversation.undeliverable,
         blocked=conversation.blocked,
         opted_out=conversation.opted_out,
         display_name=conversation.name,

@@ -57,7 +57,7 @@ FILES = {
     "pyproject.toml",
 }
 # Published by the runtime for every channel, not made by `normalise`.
-BY_RUNTIME = {EventType.ATTACHMENT_STORED, EventType.ATTACHMENT_FAILED}
+BY_RUNTIME = {EventType.ATTACHMENT_STORED, EventType.ATTACHMENT_FAILED, EventType.CONTACT_UPDATED}
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

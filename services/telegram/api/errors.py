@@ -160,7 +160,7 @@ RULES: tuple[Rule, ...] = (
     Rule(400, "bot_access_forbidden", _E.RECIPIENT_BLOCKED, "The business owner does not allow this."),
     # What has happened already.
     Rule(400, "message is not modified", _E.CONTENT_REJECTED, done=True),
-    Rule(400, "message to delete not found", _E.REPLY_TARGET_UNKNOWN, done=True),
+    Rule(400, "message to delete not found", _E.MESSAGE_UNKNOWN, done=True),
     Rule(400, "query is too old", _E.EXPIRED, done=True),
     # The message a call points at.
     Rule(400, "message thread not found", _E.REPLY_TARGET_UNKNOWN, "The topic is gone.", Fallback.WITHOUT_THREAD),
@@ -174,13 +174,13 @@ RULES: tuple[Rule, ...] = (
     Rule(400, "quote_text_invalid", _E.CONTENT_REJECTED, "The quote is not in the message.", Fallback.WITHOUT_QUOTE),
     Rule(400, "no text in the message to edit", _E.CONTENT_REJECTED, None, Fallback.EDIT_CAPTION),
     Rule(400, "no caption in the message to edit", _E.CONTENT_REJECTED, None, Fallback.EDIT_TEXT),
-    Rule(400, "message to edit not found", _E.REPLY_TARGET_UNKNOWN, "The message to edit is gone."),
-    Rule(400, "message to react not found", _E.REPLY_TARGET_UNKNOWN, "The message to react to is gone."),
+    Rule(400, "message to edit not found", _E.MESSAGE_UNKNOWN, "The message to edit is gone."),
+    Rule(400, "message to react not found", _E.MESSAGE_UNKNOWN, "The message to react to is gone."),
     Rule(400, "message can't be edited", _E.CONTENT_REJECTED, "The message can no longer be edited."),
     Rule(400, "message can't be deleted", _E.CONTENT_REJECTED, "Bots delete messages of the last 48 hours only."),
     Rule(400, "message_delete_forbidden", _E.CONTENT_REJECTED, "The bot may not delete this message."),
-    Rule(400, "message_id_invalid", _E.REPLY_TARGET_UNKNOWN, "The message is not known to Telegram."),
-    Rule(400, "message identifier is not specified", _E.REPLY_TARGET_UNKNOWN),
+    Rule(400, "message_id_invalid", _E.MESSAGE_UNKNOWN, "The message is not known to Telegram."),
+    Rule(400, "message identifier is not specified", _E.MESSAGE_UNKNOWN),
     Rule(400, "reaction_invalid", _E.CONTENT_REJECTED, "The chat does not allow this reaction."),
     # Text.
     Rule(400, "message is too long", _E.TEXT_TOO_LONG),

@@ -355,6 +355,9 @@ class Deliverer:
         command_id = job.command.resend_command_id
         opened = await self._store.open(job.conversation_id, command_id)
         kept = ledger.decode_command(opened.ledger)
+        if kept is None and opened.ledger:  # there never was a doubt
+            await self._end(job, self._status(job, State.DONE, count=0))
+            return
         if kept is None:
             facts = {"field": "resend_command_id"}
             await self._end(job, self._rejection(job, ErrorCode.MESSAGE_UNKNOWN, None, facts))
@@ -379,10 +382,11 @@ class Deliverer:
         await self._end(job, self._status(job, State.DONE, count=count))
 
     async def _learn_address(self, job: Job, known: Conversation) -> None:
-        """We write first: keep where to, for the commands that will name only the conversation."""
+        """We write first: keep where to, for the commands that will name only the conversation, and tell its state."""
         if job.address and not known.address:
             fields = {"address": orjson.dumps(dict(job.address)).decode()}
             await self._store.note(job.conversation_id, fields if known.known else fields | flags(cold=True))
+            await self._book.feed(job.account.record, job.conversation_id)
 
     async def _block(self, job: Job) -> None:
         """Our own list is what holds; the provider's is asked too where there is one."""

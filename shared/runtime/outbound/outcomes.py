@@ -155,9 +155,14 @@ class Outcomes:
         return statuses
 
     def _marked(self, step: Step) -> str | None:
-        """The message up to which a read mark without one has marked: the last one received."""
+        """The message up to which a read mark has marked, where that is not the one it names: the last one received.
+
+        That is marked, too, in place of a message that is not known.
+        """
         last = step.conversation.last_ref
-        if not isinstance(step.job.command, MarkRead) or step.job.command.message_id or not last:
+        if not isinstance(step.job.command, MarkRead) or not last:
+            return None
+        if step.job.command.message_id and last not in step.call.params.values():
             return None
         return ids.message_id(self._name, step.job.account.account_id, last)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from shared.channel import Account, Call, Channel
 from shared.contract.commands import Command, CommandType
+from shared.contract.statuses import Warning
 from shared.policy.conversation import Conversation
 from shared.runtime.outbound.planning import plan
 from shared.runtime.outbound.prepare import Prepared, context_for, noted, referred, resolve_target, target_of
@@ -46,4 +48,10 @@ class Planner:
         named = reference.provider_message_id if reference else None
         thread = await self._threads.note(conversation_id, named, opened.conversation)
         context = context_for(account, conversation, reference, tuple(file for file, _ in prepared), thread)
-        return noted(await plan(self._channel, kind, command, context, size), prepared, warnings)
+        calls = noted(await plan(self._channel, kind, command, context, size), prepared, warnings)
+        return [replace(call, warnings=_once(call.warnings)) if len(call.warnings) > 1 else call for call in calls]
+
+
+def _once(warnings: Sequence[Warning]) -> tuple[Warning, ...]:
+    """Each warning once: the runtime and the channel may both see that a reply goes without its reference."""
+    return tuple({(warning.code, warning.field): warning for warning in reversed(warnings)}.values())[::-1]

@@ -27,8 +27,8 @@ from shared.runtime.outbound.commands import LARGEST_RECORD, TOO_LARGE, account_
 from shared.runtime.outbound.planner import Planner
 from shared.runtime.outbound.prepare import Preparer, conversation_of, target_of
 from shared.runtime.outbound.printed import printable_calls, read_command
-from shared.runtime.reporting import ledger
 from shared.runtime.reporting.identity import Identities
+from shared.runtime.reporting.statuses import is_message
 from shared.state.client import StateUnavailable
 from shared.state.store import Store
 
@@ -135,7 +135,7 @@ class Preflight:
         return {
             "accepted": True,
             "conversation_id": conversation_id,
-            "parts": parts,
+            "parts": parts if is_message(command) else 0,
             "calls": printable_calls(calls),
             "warnings": [warning.model_dump(mode="json", exclude_none=True) for warning in told],
             **({"waits_for": paused} if paused else {}),
@@ -144,7 +144,7 @@ class Preflight:
     async def _check_known(self, conversation_id: str, command: MessageResend) -> None:
         """Raises Refused where nothing is known of the message to send again."""
         opened = await self._store.open(conversation_id, command.resend_command_id)
-        if ledger.decode_command(opened.ledger) is None:
+        if not opened.ledger:
             raise Refused(ErrorCode.MESSAGE_UNKNOWN, field="resend_command_id")
 
 

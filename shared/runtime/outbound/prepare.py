@@ -62,9 +62,10 @@ async def conversation_of(
         try:
             of_channel, account_id, _ = ids.split_conversation_id(command.conversation_id)
         except ValueError:
-            raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id") from None
+            raise Refused(ErrorCode.INVALID_COMMAND, "It names no conversation.", field="conversation_id") from None
         if (of_channel, account_id) != (name, command.account_id):
-            raise Refused(ErrorCode.INVALID_COMMAND, field="conversation_id")
+            detail = f"It names no conversation of {channel.capabilities.label} and this account."
+            raise Refused(ErrorCode.INVALID_COMMAND, detail, field="conversation_id")
         root = await identities.root_of(command.conversation_id)
         begun = {command.command_id, getattr(command, "resend_command_id", command.command_id)}
         if root != command.conversation_id:

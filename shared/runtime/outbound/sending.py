@@ -145,7 +145,7 @@ class Sender:
                 if state is not None:
                     await self._outcomes.abandon(job, index, first, of, state)
                     return
-                told = _once((*(job.warnings if index == 0 else ()), *call.warnings))
+                told = (*(job.warnings if index == 0 else ()), *call.warnings)
                 if ledger.again_field(index) in entries:
                     told = (*told, _MAY_BE_DUPLICATE)
                 call = replace(call, warnings=told)
@@ -474,8 +474,3 @@ class Sender:
     def _count(self, job: Job) -> int:
         count = self._failures[job.command.command_id] = self._failures.get(job.command.command_id, 0) + 1
         return count
-
-
-def _once(warnings: Sequence[Warning]) -> tuple[Warning, ...]:
-    """Each warning once: the runtime and the channel may both see that a reply goes without its reference."""
-    return tuple({(warning.code, warning.field): warning for warning in reversed(warnings)}.values())[::-1]

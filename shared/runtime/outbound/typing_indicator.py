@@ -12,12 +12,11 @@ import structlog
 from cachetools import LRUCache
 
 from shared.channel import Account, Channel, ProviderError, Refused
-from shared.contract.capabilities import Grade
 from shared.contract.commands import Command, CommandRefused, CommandType, Typing
-from shared.contract.errors import ErrorCode, error
+from shared.contract.errors import error
 from shared.contract.statuses import Part, State
 from shared.policy.conversation import Conversation, from_fields
-from shared.policy.judge import judge
+from shared.policy.judge import judge, unknown_to_channel
 from shared.runtime import metrics
 from shared.runtime.accounts.health import AccountsHealth
 from shared.runtime.accounts.registry import AccountRegistry
@@ -110,9 +109,9 @@ class TypingIndicator:
             self._drop("agents")
         elif kind is CommandType.TYPING_STOP:
             self.stop(command.conversation_id)
-        elif self._rules.grade is Grade.REJECTED:
-            unsupported = error(ErrorCode.UNSUPPORTED_BY_CHANNEL)
-            status = self._book.status(command, command.conversation_id, Part(), State.REJECTED, error=unsupported)
+        elif (refusal := unknown_to_channel(self._channel.capabilities, kind)) is not None:
+            unable = error(refusal.code, refusal.detail, **refusal.facts)
+            status = self._book.status(command, command.conversation_id, Part(), State.REJECTED, error=unable)
             await self._book.publish_all([status])
         elif self._health.why_paused(account.account_id) is not None:
             self._drop("account_paused")

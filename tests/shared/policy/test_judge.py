@@ -100,13 +100,19 @@ def test_what_the_channel_cannot_carry(content: dict[str, Any], changes: dict[st
         (Conversation(known=True, last_inbound=NOW, opted_out=True), TEMPLATE, "opted_out"),
         (Conversation(known=True, last_inbound=NOW, opted_out=True), TEMPLATE | {"category": "Utility"}, None),
         (Conversation(known=True, last_inbound=NOW, closed_by_provider=True), TEXT, "window_closed"),
-        (Conversation(known=True, last_inbound=NOW, blocked=True), TEXT, None),
+        (Conversation(known=True, last_inbound=NOW, blocked=True), TEXT, "recipient_blocked"),
     ],
 )
 def test_what_the_conversation_does_not_allow(
     conversation: Conversation, content: dict[str, Any], expected: str | None
 ) -> None:
     assert code(capabilities(), command(content=content), conversation) == expected
+
+
+def test_whom_only_we_block_can_be_written_to() -> None:
+    ours = capabilities().model_copy(update={"block": Grade.REJECTED})
+    blocked = Conversation(known=True, last_inbound=NOW, blocked=True)
+    assert code(ours, command(content=TEXT), blocked) is None
 
 
 @pytest.mark.parametrize(
