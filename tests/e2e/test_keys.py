@@ -183,11 +183,8 @@ async def test_the_first_owner_of_an_external_id_keeps_it_until_it_goes(
     assert sent["state"] in SENT
 
     await world.remove(first)
-    # A moment later the provider may say that its credentials are another account's.
-    await eventually(
-        lambda: any(seen.data["health"] == "connected" for seen in world.health.of(second.id)),
-        what=lambda: world.health.of(second.id),
-    )
+    # The provider may say first that its credentials are another account's: then it is never called connected.
+    await eventually(lambda: health_of(world, second.id) != refused, what=lambda: world.health.of(second.id))
     await eventually(lambda: world.capabilities.of(second.id), what="what the second can do")
 
 
