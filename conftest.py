@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ("tests.plugins.skips", "tests.plugins.workers")
+pytest_plugins = ("tests.plugins.reruns", "tests.plugins.skips", "tests.plugins.workers")
