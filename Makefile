@@ -5,6 +5,8 @@ SYNCED := .venv/.synced
 CHANNEL ?= telegram
 CHANNELS := $(patsubst services/%/pyproject.toml,%,$(wildcard services/*/pyproject.toml))
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+# Dozens of processes start in a run: what Python compiles is kept, or each of them compiles all libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 SBOM := .tools/bin/uv export --quiet --frozen --no-default-groups --format cyclonedx1.5 --preview-features sbom-export
 
 .DEFAULT_GOAL := help
