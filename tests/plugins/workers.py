@@ -7,6 +7,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 _HEAVY = ("tests/e2e/", "tests/integration/", "tests/sandbox/console/", "[kafka")
+# Files whose tests take long and share nothing.
+_APART = ("tests/contract/test_channels.py",)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _HeavyTogether:
@@ -15,7 +17,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _HeavyT
 
 
 class _HeavyTogether(LoadScopeScheduling):
-    """All heavy tests are one piece of work, handed out first; every other test is one by itself."""
+    """All heavy tests are one piece of work; the other ones are one by file, so that a fixture of a file is made once.
+
+    The piece with the most tests is handed out first, which is the heavy one; the smallest are left for the end.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "heavy" if any(mark in nodeid for mark in _HEAVY) else nodeid
+        if any(mark in nodeid for mark in _HEAVY):
+            return "heavy"
+        return nodeid if nodeid.startswith(_APART) else nodeid.partition("::")[0]
