@@ -34,6 +34,7 @@ TEXTS = (
     "zero\u200bwidth\u00a0and\u2028separators\ufeff",
     "𝒰𝓃𝒾𝒸ℴ𝒹ℯ ﬁ ㎏ Ⅷ",
 )
+ANY = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(str.strip)
 
 
 def _normalised(name: str, text: str) -> str | None:
@@ -49,9 +50,12 @@ def _normalised(name: str, text: str) -> str | None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "text" in goldens.channel(name).capabilities.content_kinds])
-@settings(max_examples=300, deadline=None)
-@given(text=st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(str.strip))
-def test_any_text_comes_through(name: str, text: str) -> None:
+@pytest.mark.parametrize("count", [100, pytest.param(1_000, marks=pytest.mark.chaos)])
+def test_any_text_comes_through(name: str, count: int) -> None:
+    settings(max_examples=count, deadline=None)(given(text=ANY)(_comes_through))(name)
+
+
+def _comes_through(name: str, text: str) -> None:
     assert _normalised(name, text) == _expected(name, text)
 
 

@@ -159,8 +159,9 @@ def test_what_kafkas_client_warns_of_is_shown_at_debug(
     assert "SaslAuthenticate" not in lines.getvalue()
 
 
-async def test_ten_thousand_messages_at_debug_leave_nothing_behind(
-    world: World, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("messages", [1_600, pytest.param(10_000, marks=pytest.mark.chaos)])
+async def test_messages_at_debug_leave_nothing_behind(
+    world: World, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, messages: int
 ) -> None:
     """Names, numbers, texts and tokens go in on every path that logs; none of it comes out."""
     chance = random.Random(3)
@@ -180,7 +181,7 @@ async def test_ten_thousand_messages_at_debug_leave_nothing_behind(
     address = {"phone": PHONE, "email": EMAIL}
     aliases = [{"kind": "phone", "value": PHONE}, {"kind": "email", "value": EMAIL}]
     person = {"text": "secret words", "name": "Ida", "aliases": aliases, "address": address, "answer": True}
-    for first in range(0, 10_000, 200):
+    for first in range(0, messages, 200):
         items = [item(id=f"m{n}", peer=f"p{n % 200}", **person) for n in range(first, first + 200)]
         items += [item(f"{PHONE} {EMAIL}"), item(account=TOKENS[2])]
         await asyncio.gather(*map(world.normalise, await world.raw(*items)))
@@ -190,7 +191,7 @@ async def test_ten_thousand_messages_at_debug_leave_nothing_behind(
         await asyncio.gather(*map(world.process.deliverer.handle, commands))
     await world.process.answers.close()
     written = lines.getvalue()
-    assert written.count("perform_failed") > 50, "nothing was logged: the test shows nothing"
+    assert written.count("perform_failed") > 5, "nothing was logged: the test shows nothing"
     for secret in (
         "4915112345678",
         "151123",
