@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import email
+import functools
 import graphlib
 import importlib.metadata
 import importlib.util
@@ -43,12 +44,22 @@ def _relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def _imports(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    return tuple(node for node in ast.walk(_parsed(path)) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def _imported(path: Path) -> Iterator[str]:
     """Full names of what a module imports; of `from a import b` both `a` and `a.b`."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _imports(path):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             yield node.module
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
@@ -94,10 +105,10 @@ def _uses(path: Path) -> set[str]:
     """The modules of this tree that a module imports, also where only a type checker does."""
     package = _module(path) if path.name == "__init__.py" else _module(path).rpartition(".")[0]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _imports(path):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             names = {f"{base}.{name.name}" for name in node.names}
@@ -191,17 +202,16 @@ def test_a_read_of_the_clock_is_found() -> None:
 
 def test_a_module_begins_by_saying_what_it_is_for() -> None:
     written = [path for path in MODULES if path.name != "__init__.py" or path.read_text().strip()]
-    assert [_relative(path) for path in written if not _says_what_it_is_for(path.read_text())] == []
+    assert [_relative(path) for path in written if not _says_what_it_is_for(path)] == []
 
 
-def _says_what_it_is_for(text: str) -> bool:
-    module = ast.parse(text)
-    first_line = (ast.get_docstring(module) or "").partition("\n")[0]
-    return len(first_line.split()) > 2 and text.startswith(('"""', 'r"""', "#!"))
+def _says_what_it_is_for(path: Path) -> bool:
+    first_line = (ast.get_docstring(_parsed(path)) or "").partition("\n")[0]
+    return len(first_line.split()) > 2 and path.read_text().startswith(('"""', 'r"""', "#!"))
 
 
 def test_modules_postpone_annotations() -> None:
-    code = [path for path in MODULES if path.name != "__init__.py" and len(ast.parse(path.read_text()).body) > 1]
+    code = [path for path in MODULES if path.name != "__init__.py" and len(_parsed(path).body) > 1]
     assert [_relative(path) for path in code if "__future__.annotations" not in set(_imported(path))] == []
 
 

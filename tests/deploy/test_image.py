@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -108,10 +109,12 @@ def test_the_workflow_builds_every_channel() -> None:
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_every_service_says_the_version_of_the_images(channel: str) -> None:
-    said = subprocess.run(
-        [sys.executable, "-m", f"services.{channel}", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert said.stdout.strip() == version()
+def test_every_service_says_the_version_of_the_images(
+    channel: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [channel, "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"services.{channel}", run_name="__main__")
+    assert (ended.value.code, capsys.readouterr().out.strip()) == (0, version())
     labelled = subprocess.run(["make", "-n", "image", f"CHANNEL={channel}"], cwd=ROOT, capture_output=True, text=True)
     assert f"--build-arg VERSION={version()} " in labelled.stdout
