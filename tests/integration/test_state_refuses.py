@@ -84,7 +84,7 @@ async def _waits_and_goes_on(world: Inside, everybody: Everybody, fault: Fault, 
             for name, (channel, _) in everybody.items():
                 await missing(channel, ["state"], 10)
                 new = partial(_taken, channel, commands[name].text, before[name])
-                await eventually(new, 5, what="the webhook is taken")
+                await eventually(new, 30, what="the webhook is taken")
             await asyncio.sleep(LASTS)
             for name, (channel, person) in everybody.items():
                 assert channel.statuses.ended(commands[name].id) is None

@@ -115,7 +115,7 @@ class Service:
         async with self.session.post(url + path, **arguments) as answer:
             return answer.status, await answer.read()
 
-    async def everywhere(self, holds: Callable[[str], Awaitable[bool]], seconds: float = 10.0) -> None:
+    async def everywhere(self, holds: Callable[[str], Awaitable[bool]], seconds: float = 30.0) -> None:
         """Wait until something holds at every replica; `holds` is asked with its address."""
         async with asyncio.timeout(seconds):
             for url in self.urls:
@@ -196,7 +196,7 @@ class Channel(ChannelUnderTest):
         records = self.world.log._topics[topic][stored.partition]  # no consumer has run since
         records[-1] = replace(records[-1], timestamp_ms=records[-1].timestamp_ms - int(seconds * 1000))
 
-    async def metric_reaches(self, name: str, value: float, seconds: float = 10.0) -> None:
+    async def metric_reaches(self, name: str, value: float, seconds: float = 30.0) -> None:
         """Wait until a metric of this channel has come to exactly this value."""
         async with asyncio.timeout(seconds):
             while (now := await self.service.metric(name, channel=self.name)) < value:
@@ -254,7 +254,7 @@ class Inside(World):
         await client.call("FLUSHALL")
         await client.close()
 
-    async def healthy(self, account: Connected, health: str, seconds: float = 5.0) -> dict[str, Any]:
+    async def healthy(self, account: Connected, health: str, seconds: float = 30.0) -> dict[str, Any]:
         """The account's record on the health topic, once it says so."""
         return (await self.health.event(account.id, "account.health", seconds, health=health)).data
 

@@ -42,7 +42,7 @@ async def test_a_probe_alone_notices_that_the_number_is_gone_and_back() -> None:
         record = await world.healthy(account, "disconnected")
         assert record["error"]["code"] == "account_disconnected"
         tokens[token] = granted
-        await eventually(lambda: world.health.of(account.id)[-1].data["health"] == "connected", 5)
+        await eventually(lambda: world.health.of(account.id)[-1].data["health"] == "connected")
         assert whatsapp.asked(account) == []
 
 

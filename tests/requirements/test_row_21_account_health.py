@@ -23,7 +23,7 @@ async def test_a_revoked_token_is_noticed_without_any_traffic(name: str) -> None
         record = await world.healthy(account, "reauth_required")
         assert record["error"]["code"] == "account_reauth_required"
         await channel.change(account, channel.provider.reauthorise(account))
-        await eventually(lambda: len(world.health.of(account.id)) >= 3, 5)
+        await eventually(lambda: len(world.health.of(account.id)) >= 3)
         told = [seen.data["health"] for seen in world.health.of(account.id)]
         assert told == ["connected", "reauth_required", "connected"]
 
@@ -59,4 +59,4 @@ async def test_an_account_that_is_removed_says_so_and_comes_back(channel: Channe
     await channel.world.remove(account)
     await channel.world.healthy(account, "removed")
     await channel.world.apply(account.record)
-    await eventually(lambda: channel.world.health.of(account.id)[-1].data["health"] == "connected", 5)
+    await eventually(lambda: channel.world.health.of(account.id)[-1].data["health"] == "connected")

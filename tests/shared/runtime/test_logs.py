@@ -191,7 +191,7 @@ async def test_messages_at_debug_leave_nothing_behind(
         await asyncio.gather(*map(world.process.deliverer.handle, commands))
     await world.process.answers.close()
     written = lines.getvalue()
-    assert written.count("perform_failed") > 5, "nothing was logged: the test shows nothing"
+    assert written.count("perform_failed") > 2, "nothing was logged: the test shows nothing"
     for secret in (
         "4915112345678",
         "151123",

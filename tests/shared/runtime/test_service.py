@@ -347,7 +347,7 @@ async def test_a_dead_role_ends_the_service(
     async with started(PlainChannel(), configure(), log) as running:
         await running.webhook(item("odd"))
         with pytest.raises(Fatal):
-            await asyncio.wait_for(running.task, 10)
+            await asyncio.wait_for(running.task, 30)
     assert running.channel.running is False
     with pytest.raises(aiohttp.ClientConnectionError):
         await running.get("/livez")
@@ -361,7 +361,7 @@ async def test_too_many_bugs_in_a_row_stop_the_consumer(
     async with started(PlainChannel(), configure(), log) as running:
         await running.webhook(*[item("bug", peer=f"p{n}") for n in range(4)])
         with pytest.raises(Fatal):
-            await asyncio.wait_for(running.task, 10)
+            await asyncio.wait_for(running.task, 30)
         letters = await running.values(TOPICS.deadletter(CHANNEL), 3)
         assert all(letter["kind"] == "bug" for letter in letters)
 
