@@ -21,7 +21,7 @@ on_kafka = pytest.mark.parametrize("world", [KAFKA], indirect=True)
 async def test_replicas_leave_and_join_under_load(world: World) -> None:
     channel = await world.channel("telegram")
     people = await channel.people(await channel.account(), 50)
-    load = Load(channel, people, messages=2000, commands=2000)
+    load = Load(channel, people, messages=1000, commands=1000)
     traffic = asyncio.gather(load.write(per_second=300), load.command(per_second=300))
     service = channel.service
     first, second, _ = service.replicas
@@ -42,10 +42,10 @@ async def test_replicas_leave_and_join_under_load(world: World) -> None:
 async def test_replicas_are_killed_while_they_send(world: World) -> None:
     channel = await world.channel("telegram")
     people = await channel.people(await channel.account(), 20)
-    load = Load(channel, people, messages=500, commands=1500)
+    load = Load(channel, people, messages=200, commands=800)
     traffic = asyncio.gather(load.write(per_second=60), load.command(per_second=150))
     service, chance = channel.service, random.Random(7)
-    for victims in (2, 2, 1):
+    for victims in (2, 1):
         moment = load.ended() + chance.randint(20, 80)
         await eventually(lambda m=moment: load.ended() >= min(m, load.commands), 60, what="sends between the kills")
         killed = chance.sample(service.replicas, victims)
