@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.valkey import ValkeyServer
@@ -212,18 +212,24 @@ async def all_at_once(url: str, directory: Path, steps: Sequence[Step]) -> None:
     await replicas.close()
 
 
-PROVED = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = [10, pytest.param(100, marks=pytest.mark.chaos)]
 
 
-@PROVED
-@given(steps=STEPS)
-def test_names_in_any_order_are_one_conversation(valkey: Valkey, steps: list[Step]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        valkey.runner.run(one_after_the_other(valkey.url, Path(directory), steps))
+@pytest.mark.parametrize("count", EXAMPLES)
+def test_names_in_any_order_are_one_conversation(valkey: Valkey, count: int) -> None:
+    _prove(one_after_the_other, valkey, count)
 
 
-@PROVED
-@given(steps=STEPS)
-def test_replicas_that_learn_names_in_the_same_moment_agree(valkey: Valkey, steps: list[Step]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        valkey.runner.run(all_at_once(valkey.url, Path(directory), steps))
+@pytest.mark.parametrize("count", EXAMPLES)
+def test_replicas_that_learn_names_in_the_same_moment_agree(valkey: Valkey, count: int) -> None:
+    _prove(all_at_once, valkey, count)
+
+
+def _prove(holds: Callable[[str, Path, Sequence[Step]], Coroutine[Any, Any, None]], valkey: Valkey, count: int) -> None:
+    @settings(max_examples=count, deadline=None)
+    @given(steps=STEPS)
+    def proved(steps: list[Step]) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            valkey.runner.run(holds(valkey.url, Path(directory), steps))
+
+    proved()
