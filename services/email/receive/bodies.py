@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LONGEST = 2 * 1024 * 1024  # characters of all segments together
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MAY_QUOTE = re.compile(
-    r"<blockquote|quote|divrplyfwdmsg|appendonsend|olk_src|stopspelling|border-top|<includetail|ref", re.I
+    r"quote|divrplyfwdmsg|appendonsend|olk_src|stopspelling|border-top|<includetail|ref|reply|zwchr|forward|messageheader"
 )
 
 Inline = Callable[[str], str | None]
@@ -50,7 +50,7 @@ class _Html:
 
     def split(self) -> Laid | None:
         """Its new and its quoted part, if they can be told."""
-        if not self._shape.is_tree or not _MAY_QUOTE.search(self.source):
+        if not self._shape.is_tree or not _MAY_QUOTE.search(self.source.lower()):
             return None
         from services.email.receive import layout
 

@@ -194,6 +194,8 @@ def _cut(tree: HtmlElement) -> HtmlElement | None:
 
 def _kind(element: HtmlElement) -> str:
     """`quote` for an element that is quoted, `start` for one with which the rest is, empty for any other."""
+    if not element.keys() and element.tag not in ("blockquote", "includetail"):
+        return ""
     names = " ".join(element.get(name, "") for name in ("class", "id"))
     if names.strip():
         if _STARTS.search(names):

@@ -1,4 +1,7 @@
-"""Words that mail programs write by themselves, in the languages they speak. They confirm what structure suggests."""
+"""Words that mail programs write by themselves, in the languages they speak. They confirm what structure suggests.
+
+All of them are in lower case, and so must be what they are looked for in: that is three times as fast as `re.I`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _WROTE_ANYWHERE = _either("""
     كتب / كتبت / نوشت / ने लिखा / লিখেছেন / எழுதியது / დაწერა / գրել է
 """)
 # Verbs of `On … somebody wrote:`.
-WROTE = re.compile(rf"\b(?:{_WROTE})(?!\w)|{_WROTE_ANYWHERE}", re.I)
+WROTE = re.compile(rf"\b(?:{_WROTE})(?!\w)|{_WROTE_ANYWHERE}")
 
 # With what such a line begins: a preposition before the date, a day of the week, or a number.
 STARTERS = re.compile(
@@ -38,8 +41,7 @@ STARTERS = re.compile(
     пн / вт / ср / чт / пт / сб / вс / нд / pon / wt / śr / czw / pt / sob / niedz / po / út / st / čt / pá / ne
     понедельник / вторник / среда / среду / четверг / пятница / пятницу / суббота / субботу / воскресенье
     ''')
-    })[.,]?\s|在|于|於|\d""",
-    re.I,
+    })[.,]?\s|在|于|於|\d"""
 )
 
 # Titles of what follows a rule.
@@ -54,8 +56,7 @@ ORIGINAL = re.compile(
     מקורית / הועברה / above this line / über dieser zeile / oberhalb dieser zeile / au-dessus de cette ligne
     encima de esta línea / acima desta linha / sopra questa riga / boven deze regel / ovanför denna rad
     previous message / reply message / begin forwarded / antwort nachricht
-    """),
-    re.I,
+    """)
 )
 
 # The first label in the header of an answered message: who wrote it, or when.
@@ -68,8 +69,7 @@ HEADER_LABELS = re.compile(
     kellelt / nuo / no / date / sent / datum / gesendet / fecha / enviado / data / inviato / envoyé / verzonden / dato
     sendt / skickat / päivämäärä / lähetetty / wysłano / odesláno / дата / отправлено / tarih / 日期
     发送时间 / 送信日時
-    """),
-    re.I,
+    """)
 )
 
 _SENT = _either("""
@@ -103,8 +103,7 @@ _LINK = r"(?:<https?://[^\s>]{1,200}>|\(https?://[^\s)]{1,200}\))?"
 # A line that is nothing but such a footer: no sentence goes on behind the device.
 MOBILE = re.compile(
     rf"[*_\[<\s-]{{0,3}}(?:(?:{_SENT})(?=.{{0,80}}(?:{_DEVICES}))(?:(?![.?!]\s).){{0,90}}?"
-    rf"|.{{0,40}}(?:{_DEVICES}).{{0,40}}(?:{_SENT_BEHIND}))[\s.]{{0,2}}{_LINK}[\]*_>\s.]{{0,3}}",
-    re.I,
+    rf"|.{{0,40}}(?:{_DEVICES}).{{0,40}}(?:{_SENT_BEHIND}))[\s.]{{0,2}}{_LINK}[\]*_>\s.]{{0,3}}"
 )
 
 # Complimentary closings that stand on a line of their own.
@@ -122,14 +121,13 @@ CLOSINGS = re.compile(
     ystävällisin terveisin / z poważaniem / pozdrawiam / s pozdravem / с уважением / з повагою / saygılarımla
     iyi çalışmalar / üdvözlettel / cu stimă / με εκτίμηση / 敬具 / 此致 / 祝好
     ''')
-    })[,.!;]?""",
-    re.I,
+    })[,.!;]?"""
 )
 
 # Subjects of answers in the name of somebody who is away.
 AWAY = _either("""
     automatic reply / automatic response / auto reply / auto-reply / autoreply / auto response / auto-response
-    automated reply / automated response / auto: / out of office / out-of-office / out of the office / away from office
+    automated reply / automated response / out of office / out-of-office / out of the office / away from office
     away from the office / away from my mail / on vacation / vacation reply / vacation response / vacation notice
     i am out of / i am away / abwesenheit / abwesenheitsnotiz / abwesenheitsnachricht / automatische antwort
     außer haus / réponse automatique / absence du bureau / absent du bureau / message d'absence / respuesta automática
@@ -137,6 +135,11 @@ AWAY = _either("""
     fora do escritório / automatisch antwoord / automatische beantwoording / afwezig / afwezigheidsmelding / autosvar
     frånvaro / fraværende / automatisk svar / automaattinen vastaus / poissa / odpowiedź automatyczna / autoodpowiedź
     automatická odpověď / automatická odpoveď / автоответ / автоматический ответ / автоматична відповідь
-    otomatik yanıt / automatikus válasz / răspuns automat / αυτόματη απάντηση / 自动回复 / 自動回覆 / 自動応答
-    自動返信 / 不在 / 자동 회신 / 자동회신 / 자동 응답 / 부재중 / الرد التلقائي / מענה אוטומטי / trả lời tự động
+    otomatik yanıt / automatikus válasz / răspuns automat / αυτόματη απάντηση / الرد التلقائي / מענה אוטומטי
+    trả lời tự động / balasan otomatis
+""")
+# The same, where words stand without blanks.
+AWAY_ANYWHERE = _either("""
+    自动回复 / 自动答复 / 自動回覆 / 自動回復 / 自動応答 / 自動返信 / 自動配信 / 自動送信 / 不在通知
+    不在のお知らせ / 不在連絡 / 자동 회신 / 자동회신 / 자동 응답 / 자동응답 / 부재중 / 부재 중
 """)

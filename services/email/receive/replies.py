@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"[^\s<>@()\[\]\"]+@[^\s<>@()\[\]\"]+\.\w|mailto:|<[^<>\s]
 _DAY = re.compile(
     r"\b(?:1[34]\d\d|19\d\d|2[05]\d\d)\b|\b\d{1,4}[./-]\s?\d{1,2}[./-]\s?\d{2,4}\b|\d\s?[年月日년월일]", re.UNICODE
 )
-_TIME = re.compile(r"\b\d{1,2}\s?[:.h時시]\s?\d{2}\b|\b\d{1,2}\s?[ap]\.?m\b", re.I)
+_TIME = re.compile(r"\b\d{1,2}\s?[:.h時시]\s?\d{2}\b|\b\d{1,2}\s?[ap]\.?m\b")
 _LABEL = re.compile(r"[\s|]*[*_]{0,2}([^\W\d_][^:：<>@\n]{0,30}?)[*_]{0,2}\s?[:：][*_]{0,2}(?:\s+|$|(?=\S))(.*)")
 _RULE = re.compile(r"\s*(?:[_=—–*-]\s?){5,}\s*")
 _TITLED_RULE = re.compile(r"\s*[-_=*—–#]{2,}\s*([^\s_=*—–#-].{0,120}?)\s*[-_=*—–#]{2,}\s*:?\s*")
@@ -69,7 +69,10 @@ def split(text: str) -> Parts:
 
 
 def _visible(line: str) -> str:
-    return line if line.isascii() or len(line) > 2 * _LONGEST_LINE else line.translate(_INVISIBLE)
+    """A line as it is looked at: phrases are in lower case."""
+    if len(line) > 2 * _LONGEST_LINE:
+        return line
+    return line.lower() if line.isascii() else line.translate(_INVISIBLE).lower()
 
 
 def _is_blank(lines: list[str]) -> bool:
@@ -127,7 +130,7 @@ def _header_block(lines: list[str], at: int) -> _Cut | None:
     if count < 2:
         return None
     has_address, has_time = bool(_ADDRESS.search(block)), bool(_DAY.search(block) or _TIME.search(block))
-    is_from = HEADER_LABELS.fullmatch(label[1].strip().lower()) is not None
+    is_from = HEADER_LABELS.fullmatch(label[1].strip()) is not None
     start = _with_rules_above(lines, at)
     under_rule = start < at
     said = int(has_address) + int(has_time)
@@ -154,7 +157,7 @@ def _labels(lines: list[str], at: int) -> tuple[int, int, str]:
 
 
 def _is_url(line: str) -> bool:
-    return line.lstrip().lower().startswith(("http:", "https:"))
+    return line.lstrip().startswith(("http:", "https:"))
 
 
 def _with_rules_above(lines: list[str], at: int) -> int:
@@ -321,7 +324,7 @@ def _signature(lines: list[str]) -> int | None:
             return at
         if _FOOTER_RULE.fullmatch(line) and len(after) <= 8 and any("http" in one or "@" in one for one in after):
             return at
-        if CLOSINGS.fullmatch(line.strip().lower()) and 2 <= len(after) <= 8 and max(map(len, after)) <= 80:
+        if 2 <= len(after) <= 8 and max(map(len, after)) <= 80 and CLOSINGS.fullmatch(line.strip()):
             return at
     above = None if found is None else _previous(lines, found)
     if above is not None and _DELIMITER.fullmatch(lines[above]) and not _is_blank(lines[:above]):
