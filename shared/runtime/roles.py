@@ -166,11 +166,9 @@ class NormaliseRole:
             parser,
         )
         self._topic = common.topics.raw(common.name)
-        self._parsed = parser is not None
 
     def reading(self) -> Reading:
-        # What is parsed in worker processes goes through them one by one.
-        wave = None if self._parsed else self.normaliser.wave
+        wave = self.normaliser.wave
         options = {"on_overdue": self.normaliser.overdue}
         return Reading(self._topic, self.normaliser.handle, lambda r: r.key or b"", wave=wave, options=options)
 

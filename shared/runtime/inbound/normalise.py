@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -38,6 +38,7 @@ from shared.stream.records import Record
 RETRY_SECONDS = 1.0
 BLOBS_AWAY = "blobs_unavailable"
 LARGE = 128 * 1024  # bytes; what is larger is read beside the event loop
+PARSED_TOGETHER_SECONDS = 0.05  # so long payloads that are parsed wait for others that go out with them
 SEALED_PATIENCE = 120.0  # seconds that items wait for one account's record to be mended, where others can be opened
 
 
@@ -184,7 +185,19 @@ class Normaliser:
     async def wave(self, records: Sequence[Record]) -> Sequence[Record]:
         """Handle records of different lanes together. Returns those that are left, for `handle`: about which something
         is odd, and which have failed; all of them are when it raises."""
-        plain = [one for record in records if (one := self._plain(record)) is not None]
+        if self._parser is None:
+            return await self._together(records, [self._plain(record, record.value or b"") for record in records])
+        left: list[Record] = []
+        async for parsed in self._as_parsed(self._parser, records):
+            some = [record for record, _ in parsed]
+            try:
+                left += await self._together(some, [plain for _, plain in parsed])
+            except Exception:  # what went out before stays out
+                left += some
+        return left
+
+    async def _together(self, records: Sequence[Record], read: Sequence[_Plain | None]) -> Sequence[Record]:
+        plain = [one for one in read if one is not None]
         found = await self._identities.conversations_of([one.events for one in plain])
         first: list[_Plain] = []
         taken: set[str] = set()
@@ -203,11 +216,33 @@ class Normaliser:
         handled = {id(one.record) for one in out if id(one) not in failed}
         return [record for record in records if id(record) not in handled]
 
-    def _plain(self, record: Record) -> _Plain | None:
+    async def _as_parsed(
+        self, parser: Parser, records: Sequence[Record]
+    ) -> AsyncIterator[list[tuple[Record, _Plain | None]]]:
+        """The records with what they say, some at a time: nobody waits long for a payload that takes long."""
+        tasks = {asyncio.create_task(self._parsed(parser, record)): record for record in records}
+        try:
+            pending = set(tasks)
+            while pending:
+                done, pending = await asyncio.wait(pending, timeout=PARSED_TOGETHER_SECONDS)
+                if done:
+                    yield [(record, task.result()) for task, record in tasks.items() if task in done]
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _parsed(self, parser: Parser, record: Record) -> _Plain | None:
+        """As `_plain`, of a record whose payload is parsed in a worker: once, the quick way."""
+        try:
+            body = await parser.quickly(record.value or b"", read_raw(record).blob, self._blobs)
+        except Exception:
+            return None
+        return None if body is None else self._plain(record, body)
+
+    def _plain(self, record: Record, body: bytes) -> _Plain | None:
         """The record, read; None for what takes a closer look, or fails: `handle` finds out why."""
         raw = read_raw(record)
-        body = record.value or b""
-        if raw.blob is not None or len(body) >= LARGE:
+        if (raw.blob is not None and self._parser is None) or len(body) >= LARGE:
             return None
         try:
             accounts = self._accounts.find(raw.account_id, raw.external_id)

@@ -50,6 +50,17 @@ class Parser:
             assert blob is not None
             return await self._parse(await blobs.read(blob))
 
+    async def quickly(self, value: bytes, blob: str | None, blobs: Blobs) -> bytes | None:
+        """What the parser makes of a payload; None for one that is large or in trouble: `parsed` has more patience.
+
+        Raises BlobMissing, BlobsUnavailable.
+        """
+        try:
+            async with self._small:
+                return await self._run(value if blob is None else await blobs.read(blob, SMALL), 1.0)
+        except (BlobTooLarge, WorkerTrouble, ValueError):
+            return None
+
     async def _parse(self, payload: bytes) -> bytes:
         try:
             try:

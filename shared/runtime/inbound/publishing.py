@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import time
@@ -88,17 +88,17 @@ class Publisher:
         StateUnavailable for all.
         """
         asked = list(map(self._asked, groups))
-        here, moved = [], []
-        for group, observed in zip(groups, await self._store.observe_all(asked), strict=True):
-            if observed.merged_into is not None:
-                moved.append(group)
-            elif await _attempt(group, self._compose(group, observed)):
-                here.append(group)
+        found = list(zip(groups, await self._store.observe_all(asked), strict=True))
+        moved = [group for group, observed in found if observed.merged_into is not None]
+        read = [(group, observed) for group, observed in found if observed.merged_into is None]
+        composing = (_attempt(group, self._compose(group, observed)) for group, observed in read)
+        ends = await _all(composing, together=any(map(_in_threads, groups)))
+        here = [group for (group, _), composed in zip(read, ends, strict=True) if composed]
         here = [group for group in here if await _attempt(group, self._enqueue(group))]
         here = [group for group in here if await _attempt(group, acknowledged(group.acks))]
         confirmed = await self._store.confirm_all(list(map(_confirmation, here)))
-        for group, now in zip(here, confirmed, strict=True):
-            await _attempt(group, self._follow(group, now))
+        following = (_attempt(group, self._follow(group, now)) for group, now in zip(here, confirmed, strict=True))
+        await _all(following, together=any(group.threads for group in here))
         for group in moved:  # each alone: what it has become part of may be the conversation of another group
             group.conversation_id = await self._identities.root_of(group.conversation_id)
             await self.publish([group])
@@ -233,6 +233,15 @@ class Publisher:
         if observed.merged_into is None:
             conversation = from_fields(observed.conversation, observed.quota_used)
             await self._feed.keep_up(account.record, root, conversation)
+
+
+def _in_threads(group: Group) -> bool:
+    return any(event.thread is not None for event in group.events)
+
+
+async def _all(steps: Iterable[Awaitable[bool]], *, together: bool) -> list[bool]:
+    """How the steps end. `together` where they wait for the state store: elsewhere a task for each costs more."""
+    return list(await asyncio.gather(*steps)) if together else [await step for step in steps]
 
 
 async def _attempt(group: Group, step: Awaitable[None]) -> bool:

@@ -114,6 +114,23 @@ async def test_others_are_parsed_beside_one_that_hangs(world: World, monkeypatch
     assert len(await texts(world)) == 9
 
 
+async def test_a_wave_waits_for_what_hangs_and_what_is_out_does_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes a worker down, or is large, is left to be handled alone, with more patience."""
+    monkeypatch.setattr(parsing, "_SECONDS", 2.0)
+    large = item(id="1", peer="large", padding="x" * (parsing.SMALL + 1))
+    others = (item(id=str(number), peer=str(number)) for number in range(2, 10))
+    records = await world.raw(item(id="0", does="hang"), large, *others)
+    wave = asyncio.create_task(world.process.normaliser.wave(records))
+    async with asyncio.timeout(10):
+        while len(await texts(world)) < 8:
+            await asyncio.sleep(0.01)
+    assert not wave.done()
+    assert sorted(record.offset for record in await wave) == [record.offset for record in records[:2]]
+    assert len(await texts(world)) == 8
+
+
 async def test_a_parser_that_fails_once_is_asked_once_more(world: World, tmp_path: Path) -> None:
     await world.receive(item(id="1", text="one", does="die", once=str(tmp_path / "mark")))
     assert await texts(world) == ["parsed one"]
