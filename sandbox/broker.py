@@ -249,23 +249,24 @@ class Kafka(Broker):
         }
 
 
-async def resolve_jars() -> Path:
-    """The directory with Kafka's jars; Maven fetches them once. Raises BrokerFailed."""
+async def resolve_jars(pom: Path = POM, jars: Path = JARS) -> Path:
+    """The directory with the jars of a pom (Kafka's); Maven fetches them once. Raises BrokerFailed."""
     if reason := kafka_missing():
-        raise BrokerFailed(f"real Kafka cannot run here: {reason}")
-    JARS.parent.mkdir(exist_ok=True)
-    with JARS.with_suffix(".lock").open("w") as lock:
+        raise BrokerFailed(f"what comes as jars cannot run here: {reason}")
+    jars.parent.mkdir(exist_ok=True)
+    with jars.with_suffix(".lock").open("w") as lock:
         # Several test processes may want the jars at the same time.
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-        complete = JARS / "complete"
+        complete = jars / "complete"
         # The pom's own text is the stamp: another version in it means other jars.
-        if not complete.exists() or complete.read_text() != POM.read_text():
-            shutil.rmtree(JARS, ignore_errors=True)
+        stamp = await asyncio.to_thread(pom.read_text)
+        if not complete.exists() or complete.read_text() != stamp:
+            shutil.rmtree(jars, ignore_errors=True)
             goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-            output = f"-DoutputDirectory={JARS}"
-            await _run("mvn", "-B", "-q", "-f", str(POM), goal, output, "-DincludeScope=runtime")
-            complete.write_text(POM.read_text())
-    return JARS
+            output = f"-DoutputDirectory={jars}"
+            await _run("mvn", "-B", "-q", "-f", str(pom), goal, output, "-DincludeScope=runtime")
+            complete.write_text(stamp)
+    return jars
 
 
 async def _run(*command: str) -> None:

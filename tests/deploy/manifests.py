@@ -35,7 +35,7 @@ def topics() -> list[Manifest]:
     """Strimzi's KafkaTopics."""
     return [
         {
-            "apiVersion": "kafka.strimzi.io/v1beta2",
+            "apiVersion": "kafka.strimzi.io/v1",
             "kind": "KafkaTopic",
             "metadata": {"name": topic.name, "labels": _CLUSTER},
             "spec": {
@@ -68,7 +68,7 @@ def _acl(kind: str, name: str, operations: Sequence[str], *, prefix: bool = Fals
 
 def _user(name: str, acls: list[Manifest]) -> Manifest:
     return {
-        "apiVersion": "kafka.strimzi.io/v1beta2",
+        "apiVersion": "kafka.strimzi.io/v1",
         "kind": "KafkaUser",
         "metadata": {"name": name, "labels": _CLUSTER},
         "spec": {"authentication": {"type": "scram-sha-512"}, "authorization": {"type": "simple", "acls": acls}},
