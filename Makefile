@@ -23,13 +23,14 @@ test: $(SYNCED) ## all checks, all tests but chaos; the last lines name what cou
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -n 2 -m "not chaos" $(ARGS)
 
-check: $(SYNCED) ## lint, format, types, imports, lock file, licences, workflows
+check: $(SYNCED) ## lint, format, types, imports, lock file, licences, known weaknesses, workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	.tools/bin/uv lock --check
 	$(BIN)/python -m tests.licences
+	$(BIN)/python -m tests.audit
 	$(BIN)/zizmor --offline --quiet .github
 
 fmt: $(SYNCED) ## format, and mend what ruff can mend
