@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 S = TypeVar("S", bound=BaseSettings)
+_USER_COLONS = 3  # of system:serviceaccount:namespace:name
 _TOKEN_LENGTH = 20  # of an API token, at the least
 
 
@@ -317,6 +318,27 @@ class ApiSettings(BaseSettings):
         default=50.0, gt=0, allow_inf_nan=False, description="calls a second of each token, in each process"
     )
     burst: int = Field(default=200, ge=1, description="calls at once of each token, in each process")
+    review_audience: str | None = Field(
+        default=None,
+        description="the audience of tokens that Kubernetes gives its service accounts: those are taken, too, and "
+        "proven by a TokenReview",
+    )
+    review_accounts: str = Field(
+        default="", description="whose tokens are taken: `namespace:service-account`, with commas between them"
+    )
+    review_url: str = Field(
+        default="https://kubernetes.default.svc", pattern="^https?://", description="the Kubernetes API"
+    )
+    review_directory: Path = Field(
+        default=Path("/var/run/secrets/kubernetes.io/serviceaccount"),
+        description="where our own `token` for the Kubernetes API and its `ca.crt` are mounted",
+    )
+
+    @property
+    def reviewed(self) -> frozenset[str]:
+        """Service accounts whose tokens are taken, as Kubernetes calls them as users."""
+        names = (name.strip() for name in self.review_accounts.split(","))
+        return frozenset(f"system:serviceaccount:{name}" for name in names if name)
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -330,6 +352,21 @@ class ApiSettings(BaseSettings):
             raise ValueError(f"TOKENS: each needs {_TOKEN_LENGTH} characters or more, none of them a blank")
         if self.open and self.allowed:
             raise ValueError("OPEN: there are TOKENS")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_reviewed(self) -> ApiSettings:
+        if bool(self.review_audience) != bool(self.reviewed):
+            raise ValueError("REVIEW_AUDIENCE and REVIEW_ACCOUNTS are given together, or neither")
+        if any(name.count(":") != _USER_COLONS for name in self.reviewed):
+            raise ValueError("REVIEW_ACCOUNTS: each is namespace:service-account")
+        if self.review_audience is None:
+            return self
+        if self.open:
+            raise ValueError("OPEN: there are REVIEW_ACCOUNTS")
+        needed = ("token", "ca.crt") if self.review_url.startswith("https:") else ("token",)
+        if missing := [name for name in needed if not (self.review_directory / name).is_file()]:
+            raise ValueError(f"REVIEW_DIRECTORY: {self.review_directory} has no {' and no '.join(missing)}")
         return self
 
 

@@ -493,6 +493,27 @@ def test_managed_services_are_let_through_by_address_and_port(tmp_path: Path) ->
         assert ip_network(cidr).prefixlen >= 16
 
 
+def test_tokens_of_pods_are_reviewed_where_v1_is_answered(tmp_path: Path) -> None:
+    after = _with("token-review", tmp_path)
+    for workload in _of(after, "StatefulSet"):
+        given = {one["name"]: one.get("value") for one in _container(workload)["env"]}
+        (mount,) = [one for one in _container(workload)["volumeMounts"] if one["name"] == "kubernetes-api"]
+        assert given["API_REVIEW_DIRECTORY"] == mount["mountPath"]
+        (volume,) = [one for one in workload["spec"]["template"]["spec"]["volumes"] if one["name"] == "kubernetes-api"]
+        own, authority = volume["projected"]["sources"]
+        assert own["serviceAccountToken"]["path"] == "token"
+        assert [item["path"] for item in authority["configMap"]["items"]] == ["ca.crt"]
+        assert given["API_REVIEW_AUDIENCE"]
+        assert given["API_REVIEW_ACCOUNTS"]
+    (role,) = _of(after, "ClusterRole")
+    assert role["rules"] == [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+    ]
+    (binding,) = _of(after, "ClusterRoleBinding")
+    (subject,) = binding["subjects"]
+    assert subject["name"] == "system:serviceaccounts:channel-connectors"
+
+
 def test_the_dashboard_comes_where_grafana_looks_for_it(tmp_path: Path) -> None:
     (found,) = [one for one in _with("dashboard", tmp_path) if _name(one) == "channel-connectors-dashboard"]
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"

@@ -1,4 +1,4 @@
-"""Who may ask `/v1/…`: whoever brings one of the tokens, and each of them only so often."""
+"""Who may ask `/v1/…`: whoever brings one of the tokens, or one of Kubernetes, and each of them only so often."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from shared.runtime.http.listener import Connection
+from shared.runtime.http.reviews import ReviewUnavailable, TokenReviews
 from shared.runtime.settings import ApiSettings, is_loopback
 
 _GUARDED = "/v1/"
+_RETRY_AFTER_SECONDS = "2"
 
 
 class ApiGuard:
@@ -22,21 +24,29 @@ class ApiGuard:
         self._settings = settings
         # By their digests: how long a look-up takes says nothing of a token.
         self._buckets = {_digest(token): _Bucket(settings) for token in settings.allowed}
-        self.open = not self._buckets and (settings.open or is_loopback(host))
-
-    @property
-    def closed(self) -> bool:
+        self._reviews = TokenReviews(settings) if settings.review_audience else None
+        self._users = {user: _Bucket(settings) for user in settings.reviewed}
+        keys = self._buckets or self._users
+        self.open = not keys and (settings.open or is_loopback(host))
+        self.closed = not keys and not self.open
         """Nobody can ask."""
-        return not self._buckets and not self.open
+
+    async def close(self) -> None:
+        if self._reviews is not None:
+            await self._reviews.close()
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """401 without a token that is known, 429 with `Retry-After` when it has asked too often."""
+        """401 without a token that is known, 429 with `Retry-After` when it has asked too often, 503 while Kubernetes
+        does not say whose a token is."""
         resource = request.match_info.route.resource
         if self.open or resource is None or not resource.canonical.startswith(_GUARDED):
             return await handler(request)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        bucket = self._buckets.get(_digest(token.strip())) if scheme.lower() == "bearer" else None
+        try:
+            bucket = await self._bucket(token.strip()) if scheme.lower() == "bearer" else None
+        except ReviewUnavailable:
+            return web.Response(status=503, headers={"Retry-After": _RETRY_AFTER_SECONDS})
         if bucket is None:
             return web.Response(status=401, headers={"WWW-Authenticate": "Bearer"})
         if isinstance(request.protocol, Connection):
@@ -45,9 +55,16 @@ class ApiGuard:
             return web.Response(status=429, headers={"Retry-After": str(math.ceil(wait))})
         return await handler(request)
 
+    async def _bucket(self, token: str) -> _Bucket | None:
+        """Whose calls those with this token are; None for nobody's. Raises ReviewUnavailable."""
+        bucket = self._buckets.get(_digest(token))
+        if bucket is not None or self._reviews is None:
+            return bucket
+        return self._users.get(await self._reviews.user(token) or "")
+
 
 class _Bucket:
-    """The calls that one token has left."""
+    """The calls that one token, or one service account, has left."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self._rate = settings.rate

@@ -314,6 +314,7 @@ class Service:
             metrics.CONNECTIONS_CLOSED.labels(self._name).inc(listener.connections.made_way())
 
         guard = ApiGuard(self._config.api, self._config.http.host)
+        stack.push_async_callback(guard.close)
         listener = Server(self._config.http, self._checks, measure, guard)
         if guard.closed and self._roles & {Role.DELIVER, Role.MEDIA}:
             log.warning("api_closed", channel=self._name, missing_settings=["API_TOKENS"])

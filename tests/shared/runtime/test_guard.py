@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from shared.runtime.http.guard import ApiGuard, _Bucket
+from shared.runtime.http.reviews import KNOWN_SECONDS, TokenReviews
 from shared.runtime.http.server import HealthChecks, Server
 from shared.runtime.settings import ApiSettings, HttpSettings
 
@@ -97,3 +100,115 @@ async def test_health_and_metrics_have_a_door_of_their_own_where_one_is_given() 
     async with serving() as (ask, server):
         assert server.ops_port == server.port
         assert [await ask(path) for path in paths] == [200] * 3
+
+
+class Kubernetes:
+    """Its TokenReview API, as the documentation has it, with tokens of a few service accounts."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, str] = {}
+        self.audiences: list[str] | None = ["connectors"]
+        self.asked = 0
+        self.status = 201
+
+    async def review(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        if self.status != 201 or request.headers["Authorization"] != "Bearer our-own-token":
+            return web.Response(status=self.status if self.status != 201 else 401)
+        body = await request.json()
+        assert (body["apiVersion"], body["kind"]) == ("authentication.k8s.io/v1", "TokenReview")
+        assert body["spec"]["audiences"] == ["connectors"]
+        user = self.users.get(body["spec"]["token"])
+        known = {"authenticated": True, "user": {"username": user}, "audiences": self.audiences}
+        return web.json_response({**body, "status": known if user else {"error": "unknown"}}, status=201)
+
+
+INBOX, STRANGER = "header.inbox.signature", "header.stranger.signature"
+
+
+@asynccontextmanager
+async def reviewing(directory: Path, **api: Any) -> AsyncIterator[tuple[Ask, Kubernetes]]:
+    (directory / "token").write_text("our-own-token\n")
+    kubernetes, app = Kubernetes(), web.Application()
+    kubernetes.users = {INBOX: "system:serviceaccount:inbox:core", STRANGER: "system:serviceaccount:other:pod"}
+    app.router.add_post("/apis/authentication.k8s.io/v1/tokenreviews", kubernetes.review)
+    async with TestServer(app) as server:
+        settings = {"review_audience": "connectors", "review_accounts": "inbox:core", "review_directory": directory}
+        async with serving(review_url=str(server.make_url("/")), **settings, **api) as (ask, _):
+            yield ask, kubernetes
+
+
+async def test_tokens_of_service_accounts_are_proven_by_kubernetes_and_remembered(tmp_path: Path) -> None:
+    async with reviewing(tmp_path, tokens=SecretStr(TOKENS[0])) as (ask, kubernetes):
+        assert [await ask("/v1/blobs/ws/x", INBOX) for _ in range(3)] == [200] * 3
+        assert kubernetes.asked == 1
+        assert [await ask("/v1/blobs/ws/x", STRANGER) for _ in range(3)] == [401] * 3
+        assert kubernetes.asked == 2
+        assert await ask("/v1/blobs/ws/x", "header.forged.signature") == 401
+        assert kubernetes.asked == 3
+        for token in ("no-token-of-kubernetes", "a.b.c.d", "a.b.c\u00e9", ""):
+            assert await ask("/v1/blobs/ws/x", token) == 401
+        assert await ask("/v1/blobs/ws/x", TOKENS[0]) == 200
+        assert kubernetes.asked == 3
+
+
+async def test_a_token_for_another_audience_opens_nothing(tmp_path: Path) -> None:
+    async with reviewing(tmp_path) as (ask, kubernetes):
+        for number, audiences in enumerate((["another"], [], None)):
+            kubernetes.audiences = audiences
+            kubernetes.users[f"header.{number}.signature"] = kubernetes.users[INBOX]
+            assert await ask("/v1/blobs/ws/x", f"header.{number}.signature") == 401
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_while_kubernetes_does_not_answer_nobody_new_is_let_in(tmp_path: Path, status: int) -> None:
+    async with reviewing(tmp_path) as (ask, kubernetes):
+        kubernetes.status = status
+        assert await ask("/v1/blobs/ws/x", INBOX) == 503
+        kubernetes.status = 201
+        assert await ask("/v1/blobs/ws/x", INBOX) == 200
+        kubernetes.status = status
+        assert await ask("/v1/blobs/ws/x", INBOX) == 200  # as it was said a moment ago
+
+
+async def test_what_kubernetes_said_of_a_token_ends(tmp_path: Path) -> None:
+    now = 0.0
+    (tmp_path / "token").write_text("our-own-token")
+    settings = ApiSettings(
+        review_audience="connectors",
+        review_accounts="inbox:core",
+        review_directory=tmp_path,
+        review_url="http://127.0.0.1:9",
+    )
+    reviews = TokenReviews(settings, lambda: now)
+    said: list[str | None] = ["system:serviceaccount:inbox:core", None]
+
+    async def ask(_: str) -> str | None:
+        return said.pop(0)
+
+    reviews._ask = ask  # type: ignore[method-assign]
+    assert await reviews.user(INBOX) == await reviews.user(INBOX) == "system:serviceaccount:inbox:core"
+    now = KNOWN_SECONDS
+    assert await reviews.user(INBOX) is None
+
+
+async def test_a_service_account_that_asks_too_often_waits_whatever_its_token(tmp_path: Path) -> None:
+    async with reviewing(tmp_path, rate=0.01, burst=2) as (ask, kubernetes):
+        kubernetes.users["header.renewed.signature"] = kubernetes.users[INBOX]
+        tokens = (INBOX, "header.renewed.signature", INBOX)
+        assert [await ask("/v1/blobs/ws/x", token) for token in tokens] == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"review_audience": "connectors"},
+        {"review_accounts": "inbox:core"},
+        {"review_audience": "connectors", "review_accounts": "core"},
+        {"review_audience": "connectors", "review_accounts": "inbox:core", "open": True},
+        {"review_audience": "connectors", "review_accounts": "inbox:core"},
+    ],
+)
+def test_reviews_that_cannot_be_are_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="REVIEW_"):
+        ApiSettings(review_directory=tmp_path, **settings)
