@@ -24,6 +24,7 @@ from shared.contract.content import Attachment
 from shared.contract.errors import ErrorCode
 from shared.contract.events import EventData, EventType, Health, Message, MessageEdited
 from shared.contract.statuses import State, Warning
+from shared.contract.templates import Template
 
 # --------------------------------------------------------------------------------------------------- accounts
 
@@ -207,7 +208,15 @@ class LeftOut:
     kind: str
 
 
-Outcome = Event | StatusUpdate | HealthChange | LeftOut
+@dataclass(frozen=True, slots=True)
+class TemplateChange:
+    """Out of `normalise`: a template of the account, in one of its languages, is not as it was. `name` is None where
+    the provider does not say which."""
+
+    name: str | None
+
+
+Outcome = Event | StatusUpdate | HealthChange | LeftOut | TemplateChange
 
 
 # --------------------------------------------------------------------------------------------------- outbound
@@ -783,6 +792,19 @@ class PacesCalls(Protocol):
 
     def use_pace(self, pace: Pace) -> None:
         """Ask it before every other call. Called once, before `start`; without it nothing waits."""
+        ...
+
+
+@runtime_checkable
+class HasTemplates(Protocol):
+    """A channel whose provider keeps message templates, which are written and approved elsewhere."""
+
+    def templates(self, account: Account, name: str | None = None) -> AsyncIterator[Template]:
+        """All of them, or those of one name, in every language and whatever their status.
+
+        None where the account's record does not say whose templates they are. Raises ProviderError, perhaps after
+        some: then nothing is known of the others.
+        """
         ...
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from services.whatsapp.api.client import Client, number_of
 from services.whatsapp.api.downloads import open_media
 from services.whatsapp.api.errors import is_authentication
 from services.whatsapp.api.subscription import check_subscription
+from services.whatsapp.api.templates import templates
 from services.whatsapp.capabilities import CAPABILITIES, capabilities_of
 from services.whatsapp.receive import batch, inbound
 from services.whatsapp.send import outbound
@@ -42,6 +43,7 @@ from shared.contract.capabilities import Capabilities
 from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment
 from shared.contract.events import Health, Message, MessageEdited
+from shared.contract.templates import Template
 from shared.kit.failures import health_told
 from shared.kit.loose import Json
 
@@ -134,6 +136,10 @@ class WhatsApp:
 
     async def check_subscription(self, account: Account, base_url: str | None) -> Sequence[str]:
         return await check_subscription(self._client, account, base_url)
+
+    def templates(self, account: Account, name: str | None = None) -> AsyncIterator[Template]:
+        """Those of its WhatsApp Business Account, `parent_id` of its record."""
+        return templates(self._client, account, name)
 
     async def _number(self, account: Account) -> Json:
         """The number with its throughput. One field that may not be read fails the whole request: then without."""

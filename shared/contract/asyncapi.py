@@ -9,6 +9,7 @@ from typing import Any
 from shared.contract import bundle, ids, schemas
 from shared.contract.envelope import source
 from shared.contract.schemas import RecordType
+from shared.contract.templates import TemplateRecord
 from shared.contract.topics import LARGEST_MESSAGE, Topic, Topics
 from shared.contract.version import version
 
@@ -51,7 +52,7 @@ class _Row:
 def _rows() -> tuple[_Row, ...]:
     topics = Topics()
     accounts, health, capabilities = topics.shared()
-    raw, inbound, outbound, statuses, state, parked, parked_files, dead = topics.of_channel(_CHANNEL)
+    raw, inbound, outbound, statuses, state, templates, parked, parked_files, dead = topics.of_channel(_CHANNEL)
     return (
         _Row("accounts", accounts, "Accounts", "The accounts to serve.", (schemas.ACCOUNT,), receives=True),
         _Row("accountHealth", health, "Account health", "How each account is.", (schemas.HEALTH,), sends=True),
@@ -73,6 +74,14 @@ def _rows() -> tuple[_Row, ...]:
             "Conversation state",
             "What a conversation would accept now: window, quota, what is allowed, and why not.",
             (schemas.STATE,),
+            sends=True,
+        ),
+        _Row(
+            "templates",
+            templates,
+            "Message templates",
+            "The templates that an account can send, where the channel has such (WhatsApp); else nothing.",
+            (schemas.TEMPLATE,),
             sends=True,
         ),
         _Row("parked", parked, "Parked commands", "Commands that wait. Internal.", sends=True, receives=True),
@@ -127,9 +136,15 @@ def _channel(row: _Row) -> dict[str, Any]:
     entry["x-guarantees"] = {
         "delivery": "at least once",
         "repeat": "same ce_id on a repeat" if row.records else "same bytes on a repeat",
-        "order": "in order per conversation" if _CHANNEL in topic.name else "in order per account",
+        "order": _order(row),
     }
     return entry
+
+
+def _order(row: _Row) -> str:
+    if row.records == (schemas.TEMPLATE,):
+        return "in order per template"
+    return "in order per conversation" if _CHANNEL in row.topic.name else "in order per account"
 
 
 def _topic_configuration(topic: Topic) -> dict[str, Any]:
@@ -191,6 +206,8 @@ def _message(record: RecordType) -> dict[str, Any]:
 def _example_headers(record: RecordType, example: Mapping[str, Any]) -> dict[str, str]:
     """The attributes of an example, as its headers would have them."""
     subject = example.get("conversation_id", example["account_id"])
+    if record is schemas.TEMPLATE:
+        subject = TemplateRecord.model_validate(example).key
     channel = example.get("channel") or example.get("capabilities", {}).get("channel") or subject.partition(":")[0]
     ours = record.direction == "published"
     moments = (example.get(name) for name in ("occurred_at", "updated_at", "served_since"))
@@ -221,7 +238,7 @@ _CLOUD_EVENT_HEADERS: dict[str, Any] = {
             "What the record is, with its version.", pattern=r"^channels\.[a-z_]+\.[a-z_]+\.v[1-9][0-9]*$"
         ),
         "ce_source": _text("/channels/<channel>/<account_id>"),
-        "ce_subject": _text("The record key: conversation_id or account_id."),
+        "ce_subject": _text("The record key: conversation_id, account_id, or that of a template."),
         "ce_time": _text("When it happened.", format="date-time"),
         "content-type": _text("Of the value.", const="application/json"),
         "traceparent": _text("W3C trace context, where there is a trace."),

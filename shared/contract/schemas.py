@@ -21,6 +21,7 @@ from shared.contract.envelope import type_name
 from shared.contract.events import DATA_OF, HEALTH_TYPE, AccountHealth, EventType
 from shared.contract.state import STATE_TYPE, ConversationState
 from shared.contract.statuses import STATUS_TYPE, MessageStatus
+from shared.contract.templates import TEMPLATE_TYPE, TemplateRecord
 
 Direction = Literal["published", "accepted"]
 
@@ -66,8 +67,9 @@ STATUS = RecordType(STATUS_TYPE, MessageStatus, "published")
 STATE = RecordType(STATE_TYPE, ConversationState, "published")
 HEALTH = RecordType(HEALTH_TYPE, AccountHealth, "published")
 CAPABILITIES = RecordType(CAPABILITIES_TYPE, CapabilityRecord, "published")
+TEMPLATE = RecordType(TEMPLATE_TYPE, TemplateRecord, "published")
 ACCOUNT = RecordType("account.record", AccountRecord, "accepted")
-ALL = (*EVENTS, *COMMANDS, STATUS, STATE, HEALTH, CAPABILITIES, ACCOUNT)
+ALL = (*EVENTS, *COMMANDS, STATUS, STATE, HEALTH, CAPABILITIES, TEMPLATE, ACCOUNT)
 
 # Core schemas that wrap another without changing what stands in the JSON.
 _WRAPPERS = ("default", "function-before", "function-after", "function-wrap")

@@ -60,6 +60,9 @@ class Topics:
     def state(self, channel: str) -> str:
         return f"{self.prefix}.{channel}.state"
 
+    def templates(self, channel: str) -> str:
+        return f"{self.prefix}.{channel}.templates"
+
     def parked(self, channel: str) -> str:
         return f"{self.prefix}.{channel}.parked"
 
@@ -86,6 +89,7 @@ class Topics:
             Topic(self.outbound(channel), "conversation_id", "inbox core", "deliver", week),
             Topic(self.statuses(channel), "conversation_id", "normalise, deliver", "inbox core", week),
             Topic(self.state(channel), "conversation_id", "normalise, deliver", "inbox core", None),
+            Topic(self.templates(channel), "account_id:name:language", "normalise", "inbox core", None),
             Topic(self.parked(channel), "command_id", "deliver", "deliver", None),
             Topic(self.parked_files(channel), "ce_id of the message", "media", "media", None),
             Topic(self.deadletter(channel), "key of the original", "connectors", "operators", DEAD_RETENTION),

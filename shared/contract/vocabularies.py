@@ -164,6 +164,41 @@ WINDOWS = {
 
 CATEGORIES = {"marketing": "", "utility": "", "authentication": ""}
 
+TEMPLATE_STATUSES = {
+    "approved": "it can be sent",
+    "pending": "the provider looks at it",
+    "rejected": "the provider has refused it",
+    "in_appeal": "a refusal is looked at again",
+    "paused": "recipients complained; it may come back",
+    "disabled": "recipients complained too often",
+    "locked": "nobody may change it",
+    "limit_exceeded": "the business has too many templates",
+    "archived": "nobody has used it for long",
+    "pending_deletion": "it is about to be deleted",
+    "deleted": "it is deleted",
+}
+
+QUALITIES = {"green": "good", "yellow": "middling", "red": "bad: it may be paused"}
+
+TEMPLATE_PARTS = {
+    "header": "what stands above the text",
+    "body": "the text",
+    "button": "a button below it",
+    "limited_time_offer": "the end of an offer",
+}
+
+TEMPLATE_VALUES = {
+    "text": "a text without line breaks",
+    "image": "a picture",
+    "video": "a video",
+    "gif": "a video that plays by itself",
+    "document": "a document",
+    "location": "a place",
+    "product": "a product of the catalog",
+    "coupon_code": "the code that a button copies",
+    "expiration": "when an offer ends",
+}
+
 ContactChange = Annotated[str, _listed(CONTACT_CHANGES)]
 MissingContent = Annotated[str, _listed(MISSING_CONTENT)]
 Notice = Annotated[str, _listed(NOTICES)]
@@ -173,4 +208,8 @@ WindowKind = Annotated[str, _listed(WINDOWS)]
 OptionalWait = Annotated[OptionalText, _listed(WAITS)]
 OptionalAutomatic = Annotated[OptionalText, _listed(AUTOMATIC)]
 OptionalForwardedFrom = Annotated[OptionalText, _listed(FORWARDED_FROM)]
+TemplateStatus = Annotated[str, _listed(TEMPLATE_STATUSES)]
+TemplatePart = Annotated[str, _listed(TEMPLATE_PARTS)]
+TemplateValue = Annotated[str, _listed(TEMPLATE_VALUES)]
+OptionalQuality = Annotated[OptionalText, _listed(QUALITIES)]
 OptionalCategory = Annotated[OptionalText, _listed(CATEGORIES)]

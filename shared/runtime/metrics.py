@@ -87,6 +87,10 @@ COMMAND_SECONDS = _histogram(
 )
 CONTACT_LOOKUPS = _counter("contact_lookups_total", "Contacts asked for by name, by outcome.", "channel", "outcome")
 AVATARS = _counter("avatars_total", "Pictures of contacts asked for, by outcome.", "channel", "outcome")
+TEMPLATE_SYNCS = _counter("template_syncs_total", "Times an account's templates were asked for.", "channel", "outcome")
+TEMPLATES_BEHIND = _gauge(
+    "template_accounts_behind", "Accounts whose templates could not be asked for last time.", "channel"
+)
 CALLS_DRAWN = _counter(
     "calls_drawn_total", "Calls drawn from an app's rate beside messages, by outcome.", "channel", "priority", "outcome"
 )

@@ -23,6 +23,7 @@ from shared.runtime.accounts.probes import AccountProbes
 from shared.runtime.accounts.rates import ToldRates
 from shared.runtime.accounts.registry import AccountRegistry
 from shared.runtime.accounts.teller import AccountTeller
+from shared.runtime.accounts.templates import TemplateSync
 from shared.runtime.http.bodies import Bodies
 from shared.runtime.inbound.contacts import ContactNames
 from shared.runtime.inbound.door import RawBlobs
@@ -143,13 +144,15 @@ class IngressRole:
 
 
 class NormaliseRole:
-    """Raw records become events. `effects` is what else follows: by default statuses, health, answers and names."""
+    """Raw records become events. `effects` is what else follows: by default statuses, health, answers, names and
+    templates."""
 
     def __init__(self, common: Common, effects: Effects | None = None) -> None:
         self.answers = Answers(common.channel)
         self.contacts = ContactNames(
             common.channel, common.store, common.blobs, common.identities, common.stream, common.topics
         )
+        self.templates = TemplateSync(common.channel, common.accounts, common.store, common.stream, common.topics)
         parser = None
         if isinstance(common.channel, Parses):
             parser = Parser(common.name, common.channel, common.workers)
@@ -162,7 +165,7 @@ class NormaliseRole:
             common.topics,
             common.dead,
             common.identities,
-            effects or _Effects(common, self.answers, self.contacts),
+            effects or _Effects(common, self.answers, self.contacts, self.templates),
             parser,
         )
         self._topic = common.topics.raw(common.name)
@@ -178,10 +181,11 @@ class NormaliseRole:
 
 
 class _Effects:
-    def __init__(self, common: Common, answers: Answers, contacts: ContactNames) -> None:
+    def __init__(self, common: Common, answers: Answers, contacts: ContactNames, templates: TemplateSync) -> None:
         self.report = common.book.report
         self.notice = common.health.learn
         self.published = contacts.look_up
+        self.template = templates.change
         self._answers = answers
 
     def answer(self, account: Account, event: Event) -> None:

@@ -30,6 +30,7 @@ from shared.channel import (
     RawItem,
     ReceivedItem,
     StatusUpdate,
+    TemplateChange,
     UnknownRoute,
     WebhookRequest,
 )
@@ -186,7 +187,7 @@ def test_any_json_is_understood_or_unreadable(name: str, value: Any) -> None:
     for read in (*(item.body for item in items), body):
         with suppress(ValueError):
             assert all(
-                isinstance(one, Event | StatusUpdate | HealthChange)
+                isinstance(one, Event | StatusUpdate | HealthChange | TemplateChange)
                 for one in channel.normalise(ReceivedItem(account, read, goldens.RECEIVED_AT))
             )
 

@@ -248,6 +248,7 @@ def test_topics_are_named_after_prefix_and_channel() -> None:
         "test.tiktok.outbound": False,
         "test.tiktok.statuses": False,
         "test.tiktok.state": True,
+        "test.tiktok.templates": True,
         "test.tiktok.parked": True,
         "test.tiktok.parked-files": True,
         "test.tiktok.deadletter": False,

@@ -10,6 +10,7 @@ from sandbox.simulators.whatsapp import inbound
 from sandbox.simulators.whatsapp.core import Core
 from sandbox.simulators.whatsapp.errors import GraphError, Json, status_error
 from sandbox.simulators.whatsapp.model import Customer, Number, Received, Sent, wamid
+from sandbox.simulators.whatsapp.templates import Template
 from sandbox.simulators.whatsapp.webhooks import Update
 
 ONBOARDING = 24 * 3600.0  # history and contacts may be asked for within a day
@@ -121,19 +122,49 @@ class Business:
         """One raw item of a number's field, for instance `messages`/`statuses`, beside correct metadata."""
         self._send(number or self._core.world.number(), name, kind, item, contact)
 
-    def template_status(self, name: str, language: str, event: str, reason: str = "NONE") -> None:
+    def template_status(
+        self, name: str, language: str, event: str, reason: str = "NONE", *, waba_id: str | None = None
+    ) -> None:
         """Approve, pause, disable... a template: the registry changes and `message_template_status_update` goes out."""
         template = self._core.templates.get(name, language)
-        template.status = {"REINSTATED": "APPROVED", "FLAGGED": template.status}.get(event, event)
-        value = {
-            "event": event, "message_template_id": int(template.id), "message_template_name": name,
-            "message_template_language": language, "reason": reason, "message_template_category": template.category,
-        }  # fmt: skip
-        self.field("message_template_status_update", value)
+        kept = {"REINSTATED": "APPROVED", "UNARCHIVED": "APPROVED", "FLAGGED": template.status}
+        template.status = kept.get(event, event)
+        template.rejected_reason = reason if event == "REJECTED" else "NONE"
+        self._tell_status(template, event, reason, waba_id)
+
+    def delete_template(self, name: str, *, waba_id: str | None = None) -> None:
+        """Delete a template in all its languages. Raises LookupError where there is none."""
+        for template in self._core.templates.remove(name):
+            self._tell_status(template, "DELETED", "NONE", waba_id)
+
+    def _tell_status(self, template: Template, event: str, reason: str, waba_id: str | None) -> None:
+        told = {"event": event, **_named(template), "reason": reason, "message_template_category": template.category}
+        self.field("message_template_status_update", told, waba_id=waba_id)
+
+    def template_quality(self, name: str, language: str, score: str, *, waba_id: str | None = None) -> None:
+        """GREEN, YELLOW, RED or UNKNOWN: `message_template_quality_update` goes out."""
+        template = self._core.templates.get(name, language)
+        before, template.quality = template.quality, score
+        told = {"previous_quality_score": before, "new_quality_score": score, **_named(template)}
+        self.field("message_template_quality_update", told, waba_id=waba_id)
+
+    def template_category(self, name: str, language: str, category: str, *, waba_id: str | None = None) -> None:
+        """Meta moves a template to another category: `template_category_update` goes out."""
+        template = self._core.templates.get(name, language)
+        before, template.category = template.category, category
+        told = {**_named(template), "previous_category": before, "new_category": category}
+        self.field("template_category_update", told, waba_id=waba_id)
 
     def _send(self, number: Number, name: str, kind: str, item: Json, contact: Json | None = None) -> None:
         account = self._core.world.accounts[number.waba_id]
         self._core.webhooks.send(Update(account, name, item, number, kind, contact))
+
+
+def _named(template: Template) -> Json:
+    return {
+        "message_template_id": int(template.id), "message_template_name": template.name,
+        "message_template_language": template.language,
+    }  # fmt: skip
 
 
 def _historic(message: Sent | Received) -> Json:

@@ -119,6 +119,9 @@ class _Setup:
             "GET templates": self.templates,
             "POST templates": self.add_template,
             "POST templates/status": self.template_status,
+            "POST templates/quality": self.template_quality,
+            "POST templates/category": self.template_category,
+            "DELETE templates/{name}": self.delete_template,
             "POST webhooks": self.set_webhook,
             "GET webhooks": self.webhooks,
             "POST webhooks/pause": self.pause,
@@ -186,9 +189,23 @@ class _Setup:
         """A template, its components in Meta's definition shape."""
         return self._sim.templates.add(Template(name, language, category, status, components or [])).view()
 
-    def template_status(self, name: str, language: str, event: str, reason: str = "NONE") -> None:
+    def template_status(
+        self, name: str, language: str, event: str, reason: str = "NONE", waba_id: str | None = None
+    ) -> None:
         """Meta changes a template's status, and tells by webhook."""
-        self._sim.business.template_status(name, language, event, reason)
+        self._sim.business.template_status(name, language, event, reason, waba_id=waba_id)
+
+    def template_quality(self, name: str, language: str, score: str, waba_id: str | None = None) -> None:
+        """Recipients like a template less, or more, and Meta tells by webhook."""
+        self._sim.business.template_quality(name, language, score, waba_id=waba_id)
+
+    def template_category(self, name: str, language: str, category: str, waba_id: str | None = None) -> None:
+        """Meta moves a template to another category, and tells by webhook."""
+        self._sim.business.template_category(name, language, category, waba_id=waba_id)
+
+    def delete_template(self, name: str, waba_id: str | None = None) -> None:
+        """Delete a template in all its languages; Meta tells by webhook."""
+        self._sim.business.delete_template(name, waba_id=waba_id)
 
     async def set_webhook(self, url: str, verify_token: str, app_id: str = APP_ID) -> None:
         """Register an app's callback, with Meta's GET challenge."""

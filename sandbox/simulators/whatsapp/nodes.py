@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, Final
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from sandbox.simulators.whatsapp.sending import parse
 
 _SCOPES: Final = ["whatsapp_business_management", "whatsapp_business_messaging"]
 _OVERRIDE_MAX: Final = 200
+_LONGEST_PAGE: Final = 1000
 
 
 class Nodes:
@@ -119,10 +121,17 @@ class Nodes:
         return json_response({"success": True})
 
     async def templates(self, request: web.Request) -> web.Response:
+        """A page of the templates: `name` finds names that contain it, `limit` and `after` turn pages."""
         self._account(request)
-        wanted = {key: request.query[key] for key in ("name", "language", "status") if key in request.query}
-        views = [t.view() for t in self._core.templates.all()]
-        return json_response({"data": [v for v in views if wanted.items() <= v.items()], "paging": {}})
+        asked, query = request.query, self._core.templates.all()
+        wanted = {key: asked[key] for key in ("language", "status", "category") if key in asked}
+        found = [t for t in query if wanted.items() <= t.view().items() and asked.get("name", "") in t.name]
+        limit, start = _page(request)
+        page = [_pick(t.fields(), request) if "fields" in asked else t.view() for t in found[start : start + limit]]
+        paging: Json = {"cursors": {"before": _cursor(start), "after": _cursor(start + len(page))}} if page else {}
+        if start + limit < len(found):
+            paging["next"] = str(request.url.update_query(after=_cursor(start + limit)))
+        return json_response({"data": page, "paging": paging})
 
     async def phone_numbers(self, request: web.Request) -> web.Response:
         account = self._account(request)
@@ -229,6 +238,21 @@ def _pick(view: Json, request: web.Request) -> Json:
     if unknown:
         raise GraphError(100, f"Tried accessing nonexisting field ({unknown[0]})")
     return {"id": view["id"], **{name: view[name] for name in names}} if names else view
+
+
+def _cursor(place: int) -> str:
+    return base64.b64encode(b"%d" % place).decode()
+
+
+def _page(request: web.Request) -> tuple[int, int]:
+    """How many, and from where. Raises GraphError 100 for a page of more than 1,000, and 131059 for no cursor."""
+    limit = request.query.get("limit", "25")
+    if not limit.isdigit() or not 0 < int(limit) <= _LONGEST_PAGE:
+        raise GraphError(100, f"Param limit must be a number from 1 to {_LONGEST_PAGE}.")
+    try:
+        return int(limit), int(base64.b64decode(request.query.get("after", "") or _cursor(0), validate=True))
+    except ValueError:
+        raise GraphError(131059, "Invalid cursor.") from None
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

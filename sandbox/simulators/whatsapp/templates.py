@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +29,8 @@ class Template:
     status: str = "APPROVED"
     components: list[Json] = field(default_factory=list)
     id: str = ""
+    quality: str = "UNKNOWN"
+    rejected_reason: str = "NONE"
 
     def view(self) -> Json:
         """As `GET /{waba}/message_templates` lists it."""
@@ -36,18 +39,28 @@ class Template:
             "status": self.status, "components": self.components,
         }  # fmt: skip
 
+    def fields(self) -> Json:
+        """All that can be asked for by `?fields=`."""
+        variables = _VARIABLE.findall(str(self.components))
+        named = any(not name.isdigit() for name in variables)
+        return {
+            **self.view(), "quality_score": {"score": self.quality}, "rejected_reason": self.rejected_reason,
+            "parameter_format": "NAMED" if named else "POSITIONAL",
+        }  # fmt: skip
+
 
 class Templates:
     """Templates by name and language."""
 
     def __init__(self) -> None:
         self._by_key: dict[tuple[str, str], Template] = {}
+        self._ids = itertools.count()
 
     def add(self, template: Template) -> Template:
         """Register or replace."""
         key = (template.name, template.language)
         old = self._by_key.get(key)
-        template.id = template.id or (old.id if old else str(7_000_000_000 + len(self._by_key)))
+        template.id = template.id or (old.id if old else str(7_000_000_000 + next(self._ids)))
         self._by_key[key] = template
         return template
 
@@ -60,6 +73,15 @@ class Templates:
 
     def all(self) -> list[Template]:
         return list(self._by_key.values())
+
+    def remove(self, name: str) -> list[Template]:
+        """Forget a template in all its languages; what there was. Raises LookupError where that is nothing."""
+        gone = [template for template in self.all() if template.name == name]
+        if not gone:
+            raise LookupError(f"no template {name}")
+        for template in gone:
+            del self._by_key[template.name, template.language]
+        return gone
 
     def check(self, sent: Json, *, to_bsuid: bool) -> Template:
         """The template a send names.

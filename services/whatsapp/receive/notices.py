@@ -13,7 +13,7 @@ from services.whatsapp.api.errors import failure_of
 from services.whatsapp.identity import phone_digits
 from services.whatsapp.receive.fields import FIELDS, Field, health_of
 from services.whatsapp.throughput import rate_of_notice
-from shared.channel import Event, HealthChange, LeftOut, Outcome, ReceivedItem
+from shared.channel import Event, HealthChange, LeftOut, Outcome, ReceivedItem, TemplateChange
 from shared.contract.base import rfc3339
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
@@ -87,6 +87,8 @@ def notice(item: ReceivedItem, raw: Json) -> Sequence[Outcome]:
             health=health,
         )
     ]
+    if known.notice.startswith("template."):
+        outcomes.append(TemplateChange(loose.text(value, "message_template_name")))
     rate = rate_of_notice(field, value) if own_number else None
     if health is not None or rate is not None:
         outcomes.append(HealthChange(health, _CODES.get(health) if health else None, text, rate))

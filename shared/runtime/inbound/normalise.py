@@ -16,6 +16,7 @@ from shared.channel import (
     Outcome,
     ReceivedItem,
     StatusUpdate,
+    TemplateChange,
 )
 from shared.contract.events import ConsentChanged
 from shared.contract.topics import Topics
@@ -51,6 +52,10 @@ class Effects(Follows, Protocol):
 
     async def notice(self, account: Account, change: HealthChange) -> None:
         """Something was learned about the account."""
+        ...
+
+    def template(self, account: Account, change: TemplateChange) -> None:
+        """A template of the account is not as it was."""
         ...
 
 
@@ -175,6 +180,8 @@ class Normaliser:
                 await self._effects.report(account, outcome, raw.traceparent)
             elif isinstance(outcome, HealthChange):
                 await self._effects.notice(account, outcome)
+            elif isinstance(outcome, TemplateChange):
+                self._effects.template(account, outcome)
             elif isinstance(outcome, LeftOut):
                 metrics.LEFT_OUT.labels(self._name, outcome.kind).inc()
         if not outcomes:  # a kind that the channel has no name for: still no item goes without a count

@@ -13,7 +13,7 @@ from time import monotonic, time
 
 import structlog
 
-from shared.channel import Channel, Listens, NeedsSecrets, ProviderError, Pulls, RegistersWebhook
+from shared.channel import Channel, HasTemplates, Listens, NeedsSecrets, ProviderError, Pulls, RegistersWebhook
 from shared.contract.topics import DEAD_RETENTION, Topics
 from shared.contract.version import version
 from shared.media.blobs import Blobs
@@ -338,6 +338,9 @@ class Service:
         retention = round(DEAD_RETENTION.total_seconds() * 1000)
         self._dead = PresentLetters(common.stream, common.topics.deadletter(self._name), retention)
         self._spawn(self._dead.run(), stack)
+        if isinstance(self._channel, HasTemplates):
+            await self._follow(common, stack, common.topics.templates(self._name), role.templates.apply)
+            self._spawn(role.templates.run(), stack)
         await self._dispatch(common, stack, Role.NORMALISE, role.reading())
 
     async def _start_deliver(self, role: DeliverRole, common: Common, stack: AsyncExitStack) -> None:

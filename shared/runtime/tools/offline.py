@@ -21,6 +21,7 @@ from shared.channel import (
     ReplyReference,
     StatusUpdate,
     TakesAddresses,
+    TemplateChange,
     WebhookRequest,
 )
 from shared.contract import ids
@@ -80,7 +81,8 @@ def normalise(
         try:
             body = channel.parse(item.body) if isinstance(channel, Parses) else item.body
             outcomes = channel.normalise(ReceivedItem(account, body, received, sequence))
-            told = [o for o in contacts.told(account.account_id, outcomes) if not isinstance(o, LeftOut)]
+            known = contacts.told(account.account_id, outcomes)
+            told = [outcome for outcome in known if not isinstance(outcome, LeftOut | TemplateChange)]
             printed.extend(writable([_printable(name, account, outcome, received) for outcome in told]))
         except ValueError as unreadable:
             printed.append(_dead_letter(name, account.account_id, item.body, str(unreadable), received))

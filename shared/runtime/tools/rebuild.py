@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import orjson
 from pydantic import ValidationError
 
-from shared.channel import Account, Channel, Event, HealthChange, NamesMessages, StatusUpdate
+from shared.channel import Account, Channel, Event, HealthChange, NamesMessages, StatusUpdate, TemplateChange
 from shared.contract.errors import ErrorCode
 from shared.contract.state import ConversationState
 from shared.contract.statuses import MessageStatus, State, supersedes
@@ -118,6 +118,9 @@ class _NoEffects:
         pass
 
     async def notice(self, account: Account, change: HealthChange) -> None:
+        pass
+
+    def template(self, account: Account, change: TemplateChange) -> None:
         pass
 
     def answer(self, account: Account, event: Event) -> None:
