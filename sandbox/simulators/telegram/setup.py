@@ -85,7 +85,7 @@ class Setup:
         bot_id = int(number)
         if bot_id in self._world.bots:  # a new token for a known bot revokes the old one
             bot = self._world.bots[bot_id]
-            del self._world.tokens[bot.token]
+            self._world.tokens.pop(bot.token, None)
             bot.token = token
         else:
             updates = UpdateQueue(bot_id, self._world, next_id=100_000_000 + bot_id % 1_000_000)

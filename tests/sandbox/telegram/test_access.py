@@ -118,3 +118,10 @@ async def test_a_new_token_revokes_the_old_one(stage, sim):
     sim.setup.bot(token=f"{stage.bot_id}:new")
     with pytest.raises(InvalidToken):
         await stage.bot.get_me()
+
+
+async def test_a_revoked_bot_gets_a_new_token(stage, sim):
+    sim.setup.revoke(stage.bot_id)
+    assert sim.setup.bot(token=f"{stage.bot_id}:new")["id"] == stage.bot_id
+    with pytest.raises(InvalidToken):
+        await stage.bot.get_me()
