@@ -249,9 +249,21 @@ class World:
 
     async def _apply_accounts(self) -> None:
         for channel in self.channels.values():
-            entries = await channel.sandbox.prepare(channel.simulator)
-            channel.accounts = [self._sealed(entry) for entry in entries]
-        records = [record for channel in self.channels.values() for record in channel.accounts]
+            if channel.simulator is not None:
+                await channel.sandbox.prepare(channel.simulator)
+        await self._connect(*self.channels.values())
+
+    async def reconnect(self, channel: Channel) -> None:
+        """Connect a channel's accounts anew, as their owner does after the provider has revoked a token.
+
+        Raises SimulatorRefused, LogUnavailable and `aiohttp.ClientError`.
+        """
+        await self._connect(channel)
+
+    async def _connect(self, *channels: Channel) -> None:
+        for channel in channels:
+            channel.accounts = [self._sealed(entry) for entry in await channel.sandbox.connected(channel.simulator)]
+        records = [record for channel in channels for record in channel.accounts]
         await apply_accounts(self.log, self.topics, records, self._sealing_key)
 
     def _sealed(self, entry: dict[str, Any]) -> AccountRecord:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from sandbox.channels.control import Simulator
 from sandbox.channels.customers import Customers
+from sandbox.channels.scenarios import Scenario
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SIMULATORS = "sandbox.simulators"
@@ -26,8 +27,18 @@ class ChannelSandbox(Protocol):
     def environment(self, simulator_url: str | None) -> dict[str, str]:
         """Environment variables of the service, on top of what every service gets."""
 
-    async def prepare(self, simulator: Simulator | None) -> list[dict[str, Any]]:
-        """Set the scene in the simulator; returns the accounts, as an accounts file has them."""
+    scenarios: Mapping[str, Scenario]  # what can happen at the simulated provider, by name
+    untold: Mapping[str, str]  # by what customers do: a sentence, where the provider tells the business nothing of it
+    has_templates: bool  # the simulator lists templates, as the provider's API does
+
+    async def prepare(self, simulator: Simulator) -> None:
+        """Set the scene in the simulator: people, and what else is there before anybody writes."""
+
+    async def connected(self, simulator: Simulator | None) -> list[dict[str, Any]]:
+        """The accounts as an accounts file has them, with credentials that the simulator takes from now on.
+
+        Asked for again after a simulated provider has revoked them.
+        """
 
     async def connect(self, simulator: Simulator | None, service_url: str) -> None:
         """Do what an operator does in the provider's dashboard, once the service is ready."""

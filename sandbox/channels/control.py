@@ -55,6 +55,10 @@ class Simulator:
         async with self._session.post(f"{self.url}/_sim/{path}", data=orjson.dumps(dict(body))) as answer:
             return await _result(answer)
 
+    async def delete(self, path: str) -> Any:
+        async with self._session.delete(f"{self.url}/_sim/{path}") as answer:
+            return await _result(answer)
+
     async def post_form(self, path: str, fields: Mapping[str, str], file: Upload) -> Any:
         """POST a form with the part `file` last."""
         form = aiohttp.MultipartWriter("form-data")

@@ -10,6 +10,7 @@ from typing import Any
 from sandbox.broker import HOST, free_port
 from sandbox.channels.control import WORKSPACE, Simulator
 from sandbox.channels.customers import Bubble, Customers, FileView, Person, Row, View
+from sandbox.channels.scenarios import usual
 from shared.contract.ids import personal_peer
 
 ADDRESS = "support@shop.example"
@@ -30,10 +31,17 @@ class Email:
     title = "Email"
     colour = "#7a5af8"
     subjects = True
+    has_templates = False
+    untold: Mapping[str, str] = {}
+    scenarios = usual(
+        "DATA",
+        {"status": 554, "description": "5.7.1 Message refused"},
+        {"status": 451, "description": "4.7.1 Too many messages, try again later"},
+        webhooks=False,
+    )
 
     def __init__(self, real: Mapping[str, str] | None) -> None:
         self._real = real
-        self._password = secrets.token_urlsafe(18)
         self._smtp, self._ingress = free_port(), free_port()
         handed_in, delivered = ("--smtp-port", str(self._smtp)), ("--deliver-to", f"{HOST}:{self._ingress}")
         self.simulator_arguments = None if real else (*handed_in, *delivered)
@@ -43,12 +51,15 @@ class Email:
         hidden = dict.fromkeys(_REAL, "")
         return {**hidden, **({"EMAIL_SMTP_LISTEN": f"{HOST}:{self._ingress}"} if simulator_url else {})}
 
-    async def prepare(self, simulator: Simulator | None) -> list[dict[str, Any]]:
-        if simulator is None:
-            return [self._real_account(self._real or {})]
-        await simulator.post("accounts", {"address": ADDRESS, "password": self._password, "name": "Demo shop"})
+    async def prepare(self, simulator: Simulator) -> None:
         for address, name in _PEOPLE.items():
             await simulator.post("people", {"name": name, "address": address})
+
+    async def connected(self, simulator: Simulator | None) -> list[dict[str, Any]]:
+        if simulator is None:
+            return [self._real_account(self._real or {})]
+        password = secrets.token_urlsafe(18)
+        await simulator.post("accounts", {"address": ADDRESS, "password": password, "name": "Demo shop"})
         account = {
             "account_id": "mail_demo_shop",
             "workspace_id": WORKSPACE,
@@ -56,7 +67,7 @@ class Email:
             "external_id": ADDRESS,
             "display_name": "Demo shop",
             "settings": {"smtp": {"host": HOST, "port": self._smtp, "security": "none"}, "reply_tokens": True},
-            "credentials": {"password": self._password},
+            "credentials": {"password": password},
         }
         return [account]
 

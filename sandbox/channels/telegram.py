@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.channels.control import WORKSPACE, Simulator
-from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, View
+from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, Share, View
+from sandbox.channels.scenarios import usual
 
 BOT_ID = 110200543
 _PEOPLE = (
@@ -34,21 +35,33 @@ class Telegram:
     title = "Telegram"
     colour = "#229ed9"
     subjects = False
+    has_templates = False
+    scenarios = usual(
+        "sendMessage",
+        {"status": 400, "description": "Bad Request: message can't be sent"},
+        {"status": 429, "retry_after": 3},
+    )
+    untold: Mapping[str, str] = {"delete": "Telegram does not tell a bot: the agent still has it."}
 
     def __init__(self, real_token: str | None) -> None:
         self._real = real_token is not None
         self._token = real_token or f"{BOT_ID}:{secrets.token_urlsafe(26)}"
+        self._webhook_secret = secrets.token_urlsafe(24)
         self.simulator_arguments = None if self._real else ("--bot", self._token)
 
     def environment(self, simulator_url: str | None) -> dict[str, str]:
         # The service gets its token sealed, with the account.
         return {"TELEGRAM_BOT_TOKEN": "", **({"TELEGRAM_API_URL": simulator_url} if simulator_url else {})}
 
-    async def prepare(self, simulator: Simulator | None) -> list[dict[str, Any]]:
-        if simulator is not None:
-            for person in _PEOPLE:
-                await simulator.post("people", person)
+    async def prepare(self, simulator: Simulator) -> None:
+        for person in _PEOPLE:
+            await simulator.post("people", person)
+
+    async def connected(self, simulator: Simulator | None) -> list[dict[str, Any]]:
         bot_id = self._token.partition(":")[0]
+        if simulator is not None:
+            self._token = f"{bot_id}:{secrets.token_urlsafe(26)}"
+            await simulator.post("accounts", {"token": self._token})
         account = {
             "account_id": f"bot{bot_id}",
             "workspace_id": WORKSPACE,
@@ -56,7 +69,7 @@ class Telegram:
             "external_id": bot_id,
             "display_name": "Real bot" if self._real else "Demo bot",
             "mode": "pull" if self._real else "webhook",
-            "credentials": {"token": self._token, "webhook_secret": secrets.token_urlsafe(24)},
+            "credentials": {"token": self._token, "webhook_secret": self._webhook_secret},
         }
         return [account]
 
@@ -67,7 +80,7 @@ class Telegram:
 
     def customers(self, simulator: Simulator) -> Customers:
         deeds = ("write", "edit", "delete", "react", "press", "start", "block")
-        return Customers(simulator, deeds, _person, _view)
+        return Customers(simulator, deeds, _person, _view, _SHARES)
 
 
 def _person(user: Row) -> Person:
@@ -128,3 +141,28 @@ def _buttons(markup: Row) -> tuple[tuple[ButtonView, ...], ...]:
         tuple(ButtonView(b["text"], b.get("callback_data"), b.get("url")) for b in row)
         for row in markup.get("inline_keyboard", ())
     )
+
+
+def _send(person: str, **fields: Any) -> Share:
+    return Share("customer/send", {"bot_id": BOT_ID, "person_id": int(person), "fields": fields})
+
+
+def _send_file(person: str, kind: str, sample: str, **options: Any) -> Share:
+    body = {"bot_id": BOT_ID, "person_id": int(person), "kind": kind, "options": options}
+    return Share("customer/send_file", body, sample)
+
+
+def _location(person: str, given: Row) -> Share:
+    return _send(person, location={"latitude": float(given["latitude"]), "longitude": float(given["longitude"])})
+
+
+def _contact(person: str, given: Row) -> Share:
+    return _send(person, contact={"phone_number": given["phone"], "first_name": given["name"]})
+
+
+_SHARES = {
+    "location": _location,
+    "contact": _contact,
+    "sticker": lambda person, given: _send_file(person, "sticker", "sticker.webp", emoji="☀️"),
+    "voice": lambda person, given: _send_file(person, "voice", "voice.ogg", duration=2),
+}

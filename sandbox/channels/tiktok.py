@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.channels.control import WORKSPACE, Simulator
-from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, View
+from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, Share, View
+from sandbox.channels.scenarios import Scenario, usual
 
 APP_ID = "7611000000000000001"
 BUSINESS_ID = "-000demoShop"
@@ -23,6 +24,18 @@ class TikTok:
     title = "TikTok"
     colour = "#e8264f"
     subjects = False
+    has_templates = False
+    untold: Mapping[str, str] = {}
+    scenarios: Mapping[str, Scenario] = {
+        "close_window": Scenario(
+            "Close the window",
+            "Time passes until this person's 48 hours are over. The connector, whose clock goes on as before, learns "
+            "it from the next refusal.",
+            "clock",
+            closes=lambda conversation: conversation["window_until"] and conversation["window_until"] / 1000,
+        ),
+        **usual("send", {"code": 40002, "description": "The message is not valid."}, {"code": 40100}),
+    }
 
     def __init__(self) -> None:
         self._secret = secrets.token_hex(20)
@@ -36,13 +49,15 @@ class TikTok:
             "TIKTOK_MEDIA_HOSTS": '["127.0.0.1"]',
         }
 
-    async def prepare(self, simulator: Simulator | None) -> list[dict[str, Any]]:
+    async def prepare(self, simulator: Simulator) -> None:
+        for username, name in _PEOPLE.items():
+            await simulator.post("people", {"username": username, "name": name})
+
+    async def connected(self, simulator: Simulator | None) -> list[dict[str, Any]]:
         tokens: dict[str, Any] = {}
         if simulator is not None:
             shop = {"business_id": BUSINESS_ID, "username": "demo.shop", "display_name": "Demo shop"}
             tokens = await simulator.post("accounts", shop)
-            for username, name in _PEOPLE.items():
-                await simulator.post("people", {"username": username, "name": name})
         account = {
             "account_id": "tt_demo_shop",
             "workspace_id": WORKSPACE,
@@ -59,7 +74,7 @@ class TikTok:
             await simulator.until("state", lambda state: state["webhook"])
 
     def customers(self, simulator: Simulator) -> Customers:
-        return Customers(simulator, ("write", "react", "press", "read"), _person, _view)
+        return Customers(simulator, ("write", "react", "press", "read"), _person, _view, _SHARES)
 
 
 def _person(user: Row) -> Person:
@@ -112,3 +127,13 @@ def _files(kind: str, parts: Row) -> tuple[FileView, ...]:
 
 def _buttons(card: Row) -> tuple[tuple[ButtonView, ...], ...]:
     return tuple((ButtonView(button["title"], str(number)),) for number, button in enumerate(card.get("buttons", ())))
+
+
+def _writes(person: str, kind: str) -> Share:
+    return Share("people/writes", {"business_id": BUSINESS_ID, "username": person, "kind": kind})
+
+
+_SHARES = {
+    "sticker": lambda person, given: _writes(person, "sticker"),
+    "post": lambda person, given: _writes(person, "share_post"),
+}

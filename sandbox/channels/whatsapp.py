@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.channels.control import WORKSPACE, Simulator
-from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, View
+from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, Share, View
+from sandbox.channels.scenarios import Scenario, usual
 
 # The number the simulator starts with, and the business account it belongs to.
 PHONE_NUMBER_ID = "200000000000001"
@@ -17,6 +18,30 @@ GRAPH_VERSION = "v26.0"
 _PEOPLE = (
     {"phone": "+46701740601", "user_id": "SE.47110815234", "name": "Elin Berg"},
     {"phone": "+5511955501234", "user_id": "BR.90210443187", "name": "Caio Duarte"},
+)
+_TEMPLATES: tuple[dict[str, Any], ...] = (
+    {
+        "name": "order_shipped",
+        "language": "en",
+        "category": "UTILITY",
+        "components": [
+            {"type": "BODY", "text": "Hello {{1}}, your order {{2}} is on its way."},
+            {"type": "FOOTER", "text": "Demo shop"},
+        ],
+    },
+    {
+        "name": "may_we_help",
+        "language": "en",
+        "category": "UTILITY",
+        "components": [{"type": "BODY", "text": "Do you still need our help? Just answer this message."}],
+    },
+    {
+        "name": "spring_sale",
+        "language": "en",
+        "category": "MARKETING",
+        "status": "PAUSED",
+        "components": [{"type": "BODY", "text": "Everything is cheaper until Sunday."}],
+    },
 )
 _MEDIA = {
     "image": "image",
@@ -37,6 +62,28 @@ class WhatsApp:
     title = "WhatsApp"
     colour = "#1fa855"
     subjects = False
+    has_templates = True
+    untold: Mapping[str, str] = {}
+    scenarios: Mapping[str, Scenario] = {
+        "close_window": Scenario(
+            "Close the window",
+            "Time passes until this person's 24 hours are over. The connector, whose clock goes on as before, learns "
+            "it from the next refusal.",
+            "clock",
+            closes=lambda conversation: conversation["window_until"],
+        ),
+        **usual(
+            "send",
+            {"code": 131009, "description": "Parameter value is not valid."},
+            {"code": 130429, "retry_after": 3},
+        ),
+        "block_payment": Scenario(
+            "Block payment",
+            "Meta wants to be paid first: messages wait, until all of this is ended.",
+            "faults",
+            {"kind": "error", "where": {"call": "send"}, "code": 131042},
+        ),
+    }
 
     def __init__(self) -> None:
         self._token, self._secret, self._verify_token = (secrets.token_hex(16) for _ in range(3))
@@ -51,10 +98,16 @@ class WhatsApp:
             "WHATSAPP_MEDIA_HOSTS": '["127.0.0.1"]',
         }
 
-    async def prepare(self, simulator: Simulator | None) -> list[dict[str, Any]]:
+    async def prepare(self, simulator: Simulator) -> None:
+        for person in _PEOPLE:
+            await simulator.post("people", person)
+        for template in _TEMPLATES:
+            await simulator.post("templates", template)
+
+    async def connected(self, simulator: Simulator | None) -> list[dict[str, Any]]:
         if simulator is not None:
-            for person in _PEOPLE:
-                await simulator.post("people", person)
+            self._token = secrets.token_hex(16)
+            await simulator.post("tokens", {"token": self._token})
         account = {
             "account_id": f"wa_{PHONE_NUMBER_ID}",
             "workspace_id": WORKSPACE,
@@ -75,7 +128,7 @@ class WhatsApp:
 
     def customers(self, simulator: Simulator) -> Customers:
         deeds = ("write", "edit", "delete", "react", "press", "read", "block")
-        return Customers(simulator, deeds, _person, _view)
+        return Customers(simulator, deeds, _person, _view, _SHARES)
 
 
 def _person(customer: Row) -> Person:
@@ -137,6 +190,9 @@ def _text(kind: str, content: Row) -> str:
         return str(answer.get("title") or content.get("body", {}).get("text", ""))
     if kind == "template":
         return f"Template “{content.get('name')}” ({content.get('language', {}).get('code')})"
+    if kind == "contacts":
+        cards: Any = content  # a list
+        return ", ".join(f"👤 {card['name']['formatted_name']}" for card in cards)
     if kind == "location":
         return f"📍 {content.get('name') or ''} {content.get('latitude')}, {content.get('longitude')}"
     return str(content.get("caption") or ("" if kind in _MEDIA else kind))
@@ -163,3 +219,28 @@ def _buttons(content: Row) -> tuple[tuple[ButtonView, ...], ...]:
             *links,
         )
     )
+
+
+def _say(person: str, sample: str | None = None, **content: Any) -> Share:
+    return Share(f"people/{person}/say", content, sample)
+
+
+def _location(person: str, given: Row) -> Share:
+    place = {"latitude": float(given["latitude"]), "longitude": float(given["longitude"]), "name": given["name"]}
+    return _say(person, kind="location", **place)
+
+
+def _contact(person: str, given: Row) -> Share:
+    card = {
+        "name": {"formatted_name": given["name"], "first_name": given["name"]},
+        "phones": [{"phone": given["phone"]}],
+    }
+    return _say(person, kind="contacts", cards=[card])
+
+
+_SHARES = {
+    "location": _location,
+    "contact": _contact,
+    "sticker": lambda person, given: _say(person, "sticker.webp", kind="sticker"),
+    "voice": lambda person, given: _say(person, "voice.ogg", kind="voice_note"),
+}

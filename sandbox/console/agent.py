@@ -60,6 +60,10 @@ class Agent:
         await self._log.send(self._topics.outbound(channel), envelope.key, data.to_json(), envelope.headers())
         return command_id
 
+    def asked(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The same command as preflight takes it: nothing is checked here, the service says what is wrong with it."""
+        return {"type": kind, "data": {**fields, "command_id": "preflight", "workspace_id": WORKSPACE, "actor": _AGENT}}
+
     async def store(self, filename: str, mime_type: str, content: AsyncIterator[bytes]) -> dict[str, Any]:
         """Store a file; returns it as a command names it. Raises FileTooLarge."""
         key, size = f"{WORKSPACE}/core/{uuid.uuid4().hex}", 0

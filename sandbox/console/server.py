@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-import aiohttp
-import orjson
 from aiohttp import BodyPartReader, web
 
 from sandbox.broker import HOST
-from sandbox.channels.control import SimulatorRefused, Upload
+from sandbox.channels.control import Upload
 from sandbox.channels.customers import Customers
-from sandbox.console.agent import MAX_FILE, Agent, BadCommand, FileTooLarge
+from sandbox.console.agent import Agent, BadCommand
+from sandbox.console.answers import as_json, explain, read_object
 from sandbox.console.guard import guard, harden
 from sandbox.console.live import Live
+from sandbox.console.provider import Provider
 from sandbox.console.tail import Tail
 from sandbox.world import Channel, World, WorldFailed
+from shared.contract.errors import ERRORS
 from shared.media.blobs import BlobMissing
 from shared.media.sniff import sniff
-from shared.stream.errors import LogUnavailable
 
 STATIC = Path(__file__).parent / "static"
 PORTS_TRIED = 50
@@ -35,8 +35,6 @@ _INLINE = frozenset(
         *("audio/mpeg", "audio/ogg", "audio/mp4", "audio/wav"),
     }
 )
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Console:
@@ -58,7 +56,7 @@ class Console:
         ]
         self._live = Live(Tail(world.bootstrap, topics))
         await self._live.start({c.name: c.simulator for c in world.channels.values() if c.simulator is not None})
-        app = web.Application(middlewares=[guard, _explain], client_max_size=1024 * 1024)
+        app = web.Application(middlewares=[guard, explain], client_max_size=1024 * 1024)
         app.on_response_prepare.append(harden)
         app.add_routes(self._routes(self._live))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -86,13 +84,16 @@ class Console:
             web.get("/api/world", self._describe),
             web.get("/api/events", live.serve),
             web.post("/api/channels/{channel}/commands", self._command),
+            web.post("/api/channels/{channel}/preflight", self._preflight),
             web.post("/api/files", self._store_file),
             web.get("/api/blobs/{key:.+}", self._blob),
             web.get(person, self._people),
             web.post(person, self._add_person),
             web.get(f"{person}/{{person}}", self._view),
+            web.post(f"{person}/{{person}}/share", self._share),
             web.post(f"{person}/{{person}}/{{action}}", self._act),
             web.get("/api/channels/{channel}/files", self._simulator_file),
+            *Provider(self._world, self._channel).routes(),
         ]
 
     async def _describe(self, request: web.Request) -> web.Response:
@@ -105,25 +106,44 @@ class Console:
                 "subjects": channel.sandbox.subjects,
                 "accounts": [{"id": a.account_id, "name": a.display_name} for a in channel.accounts],
                 "actions": sorted(channel.customers.actions) if channel.customers else None,
+                "shares": sorted(channel.customers.shares) if channel.customers else [],
+                "untold": channel.sandbox.untold,
+                "templates": channel.sandbox.has_templates and channel.simulator is not None,
+                "scenarios": [
+                    {"name": name, "title": scenario.title, "does": scenario.does}
+                    for name, scenario in channel.sandbox.scenarios.items()
+                    if channel.simulator is not None
+                ],
+                "service": channel.service_url,
+                "simulator": channel.simulator.url if channel.simulator else None,
             }
             for channel in self._world.channels.values()
         ]
-        return _json({"channels": channels, "prefix": self._world.topics.prefix})
+        errors = {code.value: {"detail": fact.sentence, "remedy": fact.remedy} for code, fact in ERRORS.items()}
+        kafka = self._world.bootstrap
+        return as_json({"channels": channels, "prefix": self._world.topics.prefix, "kafka": kafka, "errors": errors})
 
     # ----------------------------------------------------------------------------------------------- agent
 
     async def _command(self, request: web.Request) -> web.Response:
         """`{type, …}`: a command's fields as the contract has them."""
-        fields = await _object(request)
+        fields = await read_object(request)
         channel = self._channel(request)
         command_id = await self._agent.command(channel.name, str(fields.pop("type", "")), fields)
-        return _json({"command_id": command_id}, 201)
+        return as_json({"command_id": command_id}, 201)
+
+    async def _preflight(self, request: web.Request) -> web.Response:
+        """The same, and nothing is sent: the service says what would become of it, in its own words and status."""
+        fields = await read_object(request)
+        body = self._agent.asked(str(fields.pop("type", "")), fields)
+        async with self._world.session.post(f"{self._channel(request).service_url}/v1/preflight", json=body) as answer:
+            return web.Response(body=await answer.read(), status=answer.status, content_type=answer.content_type)
 
     async def _store_file(self, request: web.Request) -> web.Response:
         """The body is the file, `X-Filename` its percent-encoded name."""
         filename = unquote(request.headers.get("X-Filename", "file"))
         stored = await self._agent.store(filename, request.content_type, request.content.iter_chunked(CHUNK))
-        return _json(stored, 201)
+        return as_json(stored, 201)
 
     async def _blob(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["key"]
@@ -141,19 +161,24 @@ class Console:
     # -------------------------------------------------------------------------------------------- customer
 
     async def _people(self, request: web.Request) -> web.Response:
-        return _json(await self._customers(request).people())
+        return as_json(await self._customers(request).people())
 
     async def _add_person(self, request: web.Request) -> web.Response:
         """`{name}`."""
-        name = str((await _object(request)).get("name", "")).strip()
+        name = str((await read_object(request)).get("name", "")).strip()
         if not name:
             raise KeyError("name")
         await self._customers(request).add_person(name)
-        return _json(await self._customers(request).people(), 201)
+        return as_json(await self._customers(request).people(), 201)
 
     async def _view(self, request: web.Request) -> web.Response:
         view = await self._customers(request).view(request.match_info["person"])
-        return _json(replace(view, messages=view.messages[-SHOWN_MESSAGES:]))
+        return as_json(replace(view, messages=view.messages[-SHOWN_MESSAGES:]))
+
+    async def _share(self, request: web.Request) -> web.Response:
+        """`{kind, …}`: something the phone has besides texts and files."""
+        await self._customers(request).share(request.match_info["person"], await read_object(request))
+        return as_json({})
 
     async def _act(self, request: web.Request) -> web.Response:
         """An action's fields as JSON; with a file as a form: the fields first, then the part `file`."""
@@ -162,8 +187,8 @@ class Console:
             raise web.HTTPNotFound(text="Nobody can do this on this channel.")
         person = request.match_info["person"]
         if request.content_type != "multipart/form-data":
-            await action(person, await _object(request), None)
-            return _json({})
+            await action(person, await read_object(request), None)
+            return as_json({})
         fields: dict[str, Any] = {}
         async for part in await request.multipart():
             if not isinstance(part, BodyPartReader):
@@ -173,7 +198,7 @@ class Console:
                 continue
             mime_type = part.headers.get("Content-Type", "application/octet-stream")
             await action(person, fields, Upload(part.filename, mime_type, _chunks(part)))
-            return _json({})
+            return as_json({})
         raise BadCommand("a form needs a file")
 
     async def _simulator_file(self, request: web.Request) -> web.StreamResponse:
@@ -202,39 +227,6 @@ class Console:
 
 async def _page(request: web.Request) -> web.FileResponse:
     return web.FileResponse(STATIC / "index.html")
-
-
-@web.middleware
-async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what can go wrong into an answer with a sentence, which the page shows."""
-    try:
-        return await handler(request)
-    except (BadCommand, SimulatorRefused) as refused:
-        return _json({"error": str(refused)}, 400)
-    except ValueError:
-        return _json({"error": "a value is not what it should be"}, 400)
-    except KeyError as missing:
-        return _json({"error": f"{missing.args[0]} is missing or unknown"}, 400)
-    except FileTooLarge:
-        return _json({"error": f"The file is larger than {MAX_FILE // 1024 // 1024} MB."}, 413)
-    except BlobMissing:
-        return _json({"error": "There is no such file."}, 404)
-    except (LogUnavailable, aiohttp.ClientConnectionError):
-        return _json({"error": "It does not answer. Is it still running?"}, 503)
-
-
-def _json(data: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(data), status=status, content_type="application/json")
-
-
-async def _object(request: web.Request) -> dict[str, Any]:
-    try:
-        body = orjson.loads(await request.read() or b"{}")
-    except orjson.JSONDecodeError:
-        body = None
-    if not isinstance(body, dict):
-        raise BadCommand("a JSON object is expected")
-    return body
 
 
 def _file_response(mime_type: str | None, filename: str) -> web.StreamResponse:

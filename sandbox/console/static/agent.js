@@ -1,18 +1,22 @@
 // The agent's side: the conversation as Kafka tells it, and commands onto the outbound topic.
 
 import * as api from "./api.js";
-import { framed, h, iconButton, moment } from "./dom.js";
-import { described } from "./inbox.js";
+import { framed, h, iconButton, moment, toast } from "./dom.js";
+import { described, ENDED } from "./inbox.js";
 import { MailLines } from "./mail.js";
 import { ChatPane } from "./pane.js";
+import { Standing } from "./standing.js";
+import { pickTemplate } from "./templates.js";
 
 const TYPING_STOPS = 4_000; // ms without a key
 const TYPING_AGAIN = 30_000; // ms until the inbox says again that the agent still types
 const KINDS = { image: "image", sticker: "image", video: "video", video_note: "video", audio: "audio", voice: "audio" };
 
 export class Agent {
-  constructor(root) {
+  /** `errors`: sentences by code. `showWay(conversation, message)` hears of whose way somebody wants to see. */
+  constructor(root, errors, showWay) {
     this.thread = null;
+    this.showWay = showWay;
     this.typingSince = 0;
     this.keyboard = h("input", { type: "text", class: "keyboard-line", hidden: true, "aria-label": "Buttons: titles separated by |, a link as Title=https://…", placeholder: "Yes | No | Shop=https://example.com" });
     const toggle = iconButton("buttons", "Add buttons", () => {
@@ -30,7 +34,10 @@ export class Agent {
     });
     this.pane.composer.insertBefore(this.keyboard, this.pane.composer.lastChild);
     this.pane.composer.insertBefore(this.mail.root, this.keyboard);
+    this.standing = new Standing(errors, () => this.#pickTemplate());
+    this.pane.composer.prepend(this.standing.root);
     this.draw = framed(() => this.#draw());
+    setInterval(() => this.#stand(), 1_000);
   }
 
   select(thread) {
@@ -55,16 +62,23 @@ export class Agent {
     const shown = conversation ? [...conversation.messages.values()].sort((a, b) => a.at - b.at) : [];
     const empty = thread ? "Nothing has reached Kafka yet." : "Choose a conversation.";
     this.pane.show(shown.map((message) => (message.notice ? message : this.#bubble(message))), false, empty);
-    this.pane.enable(conversation ? null : "The contact has to write first.");
+    this.#stand();
+  }
+
+  /** What the conversation takes now; asked again every second, because a window closes by itself. */
+  #stand() {
+    const reason = this.standing.show(this.conversation, this.thread?.channel ?? null);
+    this.pane.enable(reason);
   }
 
   #drawHead() {
     const { conversation, thread } = this;
     const tools = conversation ? [iconButton("read", "Mark as read", () => this.#command("conversation.mark_read", {}))] : [];
+    const blocked = conversation?.blocked ? "blocked by the contact · " : "";
     this.pane.header.replaceChildren(
       h("div", { class: "who" },
         h("h2", { text: thread ? thread.title : "Agent" }),
-        h("p", { text: standing(conversation) })),
+        h("p", { text: conversation ? blocked + conversation.id : "" })),
       h("span", { class: "side", text: "Agent" }),
       ...tools,
     );
@@ -92,17 +106,19 @@ export class Agent {
       deleted: message.deleted ?? false,
       hints: [
         ...(message.referral ? [`Came by ${described(message.referral)}`] : []),
-        ...(message.of > 1 ? [`Sent in ${message.of} parts`] : []),
+        ...(message.of > 1 ? [partsOf(message)] : []),
         ...(message.until ? [`Waits until ${moment(message.until)}`] : []),
         ...(message.warnings ?? []),
       ],
       problems: message.problems,
+      again: againOf(message),
       actions: this.#actions(message),
     };
   }
 
   /** What the state feed says this conversation allows; the connector has the last word anyway. */
   #actions(message) {
+    if (message.deleted) return ["way"];
     const allowed = this.conversation.state?.allowed;
     const sent = !message.ours || message.messageId;
     return [
@@ -110,6 +126,7 @@ export class Agent {
       sent && (allowed?.reaction ?? true) && "react",
       message.ours && message.messageId && (allowed?.edit ?? true) && "edit",
       message.ours && message.messageId && (allowed?.delete ?? true) && "delete",
+      "way",
     ].filter(Boolean);
   }
 
@@ -136,9 +153,23 @@ export class Agent {
   }
 
   #deed(name, data, argument) {
+    const message = this.conversation.messages.get(data.id);
+    if (name === "way") return this.showWay(this.conversation, message);
+    if (name === "again") return this.#again(message);
     const message_id = this.#idOf(data);
     if (name === "react") return this.#command("reaction.set", { message_id, emoji: argument || undefined });
     return this.#command("message.delete", { message_id });
+  }
+
+  /** In doubt, only the parts in doubt are sent again; else the message is, as a new one. */
+  #again(message) {
+    if (message.state === "uncertain") return this.#command("message.resend", { resend_command_id: message.id });
+    return this.#command("message.send", { content: message.content, reply_to: message.replyTo ?? undefined });
+  }
+
+  async #pickTemplate() {
+    const content = await pickTemplate(this.conversation);
+    if (content) await this.#command("message.send", { content }).catch((problem) => toast(problem.message));
   }
 
   #idOf(data) {
@@ -160,21 +191,16 @@ export class Agent {
   }
 }
 
-/** Where the conversation stands, in a few words. */
-function standing(conversation) {
-  if (!conversation) return "";
-  const words = [];
-  const state = conversation.state;
-  if (conversation.blocked) words.push("blocked by the contact");
-  const frame = state?.window;
-  if (frame && !frame.unknown) {
-    const until = frame.expires_at ? ` until ${moment(frame.expires_at)}` : "";
-    words.push(frame.open ? `window open${until}` : "window closed");
-    if (frame.quota_limit) words.push(`${frame.quota_used ?? 0} of ${frame.quota_limit} messages used`);
-  }
-  if (state?.opted_out) words.push("opted out");
-  words.push(conversation.id);
-  return words.join(" · ");
+function partsOf(message) {
+  return message.state === "partly sent" ? `${message.arrived} of ${message.of} parts have arrived` : `Sent in ${message.of} parts`;
+}
+
+/** What the button says that sends a message again; null where there is nothing to send again. */
+function againOf(message) {
+  if (!message.ours || message.deleted) return null;
+  if (message.state === "uncertain") return "Send again, although it may have arrived";
+  if (message.state === "partly sent") return "Send all of it again";
+  return ENDED.has(message.state) ? "Send again" : null;
 }
 
 function textOf(content) {

@@ -24,6 +24,25 @@ export const getView = (channel, person) => request("GET", `${people(channel)}/$
 export const command = (channel, type, fields) =>
   request("POST", `/api/channels/${part(channel)}/commands`, JSON.stringify({ type, ...fields }), JSON_BODY);
 
+/** What the service says would become of a command: its answer, also where that is a refusal. */
+export async function preflight(channel, type, fields) {
+  try {
+    const answer = await fetch(`/api/channels/${part(channel)}/preflight`, { method: "POST", body: JSON.stringify({ type, ...fields }), headers: JSON_BODY });
+    return await answer.json();
+  } catch {
+    throw new Error("The service does not answer. Is it still running?");
+  }
+}
+
+const provider = (channel, what) => `/api/channels/${part(channel)}/${what}`;
+export const getScenarios = (channel) => request("GET", provider(channel, "scenarios"));
+export const runScenario = (channel, name, person) =>
+  request("POST", provider(channel, `scenarios/${part(name)}`), JSON.stringify({ person }), JSON_BODY);
+export const endScenarios = (channel) => request("DELETE", provider(channel, "scenarios"));
+export const reconnect = (channel) => request("POST", provider(channel, "reconnect"));
+export const getCalls = (channel) => request("GET", provider(channel, "calls"));
+export const getTemplates = (channel) => request("GET", provider(channel, "templates"));
+
 export const storeFile = (file) =>
   request("POST", "/api/files", file, {
     "Content-Type": file.type || "application/octet-stream",

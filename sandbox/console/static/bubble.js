@@ -1,15 +1,16 @@
 // One message as it is shown, on either side. What to show is plain data, so that only what changed is drawn anew.
 
 import { bytes, clock, h, icon, iconButton } from "./dom.js";
+import { linked, linkTo, safeUrl } from "./links.js";
 
 const EMOJI = ["👍", "🔥", "🎉", "😁", "👏", "🤔"];
-const LABELS = { reply: "Reply", react: "React", edit: "Edit", delete: "Delete" };
-const TICKS = { queued: "◌", deferred: "◔", accepted: "✓", sent: "✓", delivered: "✓✓", read: "✓✓", played: "✓✓", uncertain: "?" };
+const LABELS = { reply: "Reply", react: "React", edit: "Edit", delete: "Delete", way: "The way it went" };
+const TICKS = { queued: "◌", deferred: "◔", accepted: "✓", sent: "✓", delivered: "✓✓", read: "✓✓", played: "✓✓", uncertain: "?", "partly sent": "◑" };
 
 /**
  * A bubble. `data`: id, right, author, time, text, files [{kind, name, size, url, status}], buttons [[{title, data, url}]],
- * quote {id, text}, reactions [{emoji, own}], state, edited, deleted, hints, problems, actions; of a mail also subject, html
- * and folded [{label, text}].
+ * quote {id, text}, reactions [{emoji, own}], state, edited, deleted, hints, problems, again (what the button says that
+ * sends it again, or null), actions; of a mail also subject, html and folded [{label, text}].
  * `act(name, data, argument)` hears of what the person does with it.
  */
 export function bubble(data, act) {
@@ -29,7 +30,8 @@ export function bubble(data, act) {
     data.reactions.length ? reactionsOf(data, act) : null,
     ...data.hints.map((text) => h("p", { class: "hint", text })),
     ...data.problems.map((text) => h("p", { class: "problem", text })),
-    data.deleted || !data.actions.length ? null : toolbar(data, act),
+    data.again ? h("button", { type: "button", class: "again", on: { click: () => act("again", data) } }, icon("again"), data.again) : null,
+    data.actions.length ? toolbar(data, act) : null,
   );
 }
 
@@ -39,8 +41,8 @@ function contentOf(data, act) {
     data.quote ? h("button", { type: "button", class: "quote", title: "Show the message", on: { click: () => act("show", data, data.quote.id) } }, data.quote.text) : null,
     data.subject ? h("p", { class: "subject", dir: "auto", text: data.subject }) : null,
     ...data.files.map(fileOf),
-    data.text ? h("p", { class: "text", dir: "auto", text: data.text }) : null,
-    ...(data.folded ?? []).map(({ label, text }) => h("details", { class: "folded" }, h("summary", { text: label }), h("p", { class: "text", dir: "auto", text }))),
+    data.text ? h("p", { class: "text", dir: "auto" }, linked(data.text)) : null,
+    ...(data.folded ?? []).map(({ label, text }) => h("details", { class: "folded" }, h("summary", { text: label }), h("p", { class: "text", dir: "auto" }, linked(text)))),
     data.html ? h("details", { class: "folded" }, h("summary", { text: "HTML" }), frameOf(data.html)) : null,
     ...data.buttons.map((row) => h("div", { class: "keyboard" }, row.map((button) => keyOf(button, data, act)))),
   ];
@@ -52,7 +54,7 @@ function frameOf(html) {
 }
 
 function keyOf(button, data, act) {
-  if (button.url) return h("a", { class: "key", href: safeUrl(button.url), target: "_blank", rel: "noreferrer", text: `${button.title} ↗` });
+  if (button.url) return linkTo(button.url, `${button.title} ↗`, { class: "key" });
   const press = button.data !== null && button.data !== undefined && act ? () => act("press", data, button) : null;
   return h("button", { type: "button", class: "key", disabled: !press, text: button.title, on: press ? { click: press } : {} });
 }
@@ -73,18 +75,9 @@ function fileOf(given) {
   return h("a", { class: "file", href: file.url, download: file.name }, icon("file"), ...words);
 }
 
-/** Only http(s) links are links; anything else a customer could think of goes nowhere. */
-function safeUrl(url) {
-  try {
-    return ["http:", "https:"].includes(new URL(url).protocol) ? url : null;
-  } catch {
-    return null;
-  }
-}
-
 function stateOf(data) {
   if (!data.state) return null;
-  return h("span", { class: `state ${data.state}` }, h("span", { "aria-hidden": "true", text: `${TICKS[data.state] ?? "✕"} ` }), data.state);
+  return h("span", { class: `state ${data.state.replace(" ", "-")}` }, h("span", { "aria-hidden": "true", text: `${TICKS[data.state] ?? "✕"} ` }), data.state);
 }
 
 function reactionsOf(data, act) {

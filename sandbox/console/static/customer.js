@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { ask, framed, h, iconButton, toast } from "./dom.js";
 import { MailLines } from "./mail.js";
 import { ChatPane } from "./pane.js";
+import { Shares } from "./shares.js";
 
 const OFFERED = { reply: "write", react: "react", edit: "edit", delete: "delete" }; // and the action each needs
 
@@ -17,13 +18,15 @@ export class Customer {
     this.loading = false;
     this.stale = false;
     this.mail = new MailLines("Customer", "Subject");
+    this.shares = new Shares((kind, fields) => this.#do("share", { kind, ...fields }));
     this.pane = new ChatPane(root, {
       name: "Customer",
       placeholder: "Write as the customer",
       send: (draft) => this.#send(draft),
       act: (name, data, argument) => this.#deed(name, data, argument),
-      tools: [this.mail.toggle],
+      tools: [this.shares.toggle, this.mail.toggle],
     });
+    this.pane.composer.insertBefore(this.shares.root, this.pane.composer.lastChild);
     this.pane.composer.insertBefore(this.mail.root, this.pane.composer.lastChild);
     this.draw = framed(() => this.#draw());
   }
@@ -34,6 +37,7 @@ export class Customer {
     this.thread = thread;
     this.root.hidden = real;
     this.mail.show(thread?.channel.subjects ?? false);
+    this.shares.show(thread?.channel.shares ?? []);
     if (other) {
       this.view = null;
       this.pane.reset();
@@ -123,9 +127,9 @@ export class Customer {
       state: message.mine && message.read ? "read" : null,
       edited: message.edited,
       deleted: message.deleted,
-      hints: [],
+      hints: message.deleted && message.mine && this.thread.channel.untold.delete ? [this.thread.channel.untold.delete] : [],
       problems: [],
-      actions,
+      actions: message.deleted ? [] : actions,
     };
   }
 

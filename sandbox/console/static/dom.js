@@ -32,6 +32,10 @@ const PATHS = {
   read: "m3 13 4 4 8-9M11 16l1 1 8-9",
   start: "M7 5v14l12-7z",
   pause: "M8 5v14M16 5v14",
+  newest: "M12 4v14M6 13l6 6 6-6",
+  again: "M20 11a8 8 0 1 0-2.300 6M20 5v6h-6",
+  way: "M6 5v.01M6 12v.01M6 19v.01M10 5h9M10 12h9M10 19h9",
+  template: "M5 4h14v16H5zM8.500 8h7M8.500 12h7M8.500 16h4",
 };
 
 /** A line icon of the set above. */
@@ -122,27 +126,57 @@ export function toast(text) {
   setTimeout(() => note.remove(), 6000);
 }
 
-/** Ask for one line of text; null when given up. */
-export function ask(title, label, submit) {
+/** A dialog that is open until it is closed; `content` is what stands in it. Gone afterwards. */
+export function openDialog(title, content, props = {}) {
+  const dialog = h("dialog", { "aria-label": title, ...props }, h("h2", { text: title }), content);
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** Ask for some lines of text; `fields` are [{name, label, value}]. What was written by name, or null when given up. */
+export function askFor(title, fields, submit) {
   return new Promise((resolve) => {
-    const input = h("input", { type: "text", "aria-label": label, placeholder: label, autocomplete: "off", maxlength: 120 });
-    const done = (value) => {
+    const inputs = fields.map(({ label, value = "" }) => h("input", { type: "text", "aria-label": label, placeholder: label, autocomplete: "off", maxlength: 120, value }));
+    let written = null;
+    const done = (event) => {
+      event.preventDefault();
+      written = Object.fromEntries(fields.map(({ name }, index) => [name, inputs[index].value.trim()]));
       dialog.close();
-      dialog.remove();
-      resolve(value);
     };
-    const form = h(
-      "form",
-      { on: { submit: (event) => (event.preventDefault(), done(input.value)) } },
-      h("h2", { text: title }),
-      input,
-      h("div", { class: "choices" },
-        h("button", { type: "button", class: "quiet", text: "Cancel", on: { click: () => done(null) } }),
-        h("button", { type: "submit", class: "primary", text: submit })),
-    );
-    const dialog = h("dialog", { "aria-label": title, on: { cancel: () => done(null) } }, form);
-    document.body.append(dialog);
-    dialog.showModal();
-    input.focus();
+    const form = h("form", { on: { submit: done } }, inputs, choices(submit, () => dialog.close()));
+    const dialog = openDialog(title, form);
+    dialog.addEventListener("close", () => resolve(written));
+    inputs[0].focus();
   });
+}
+
+/** Ask for one line of text; null when given up. */
+export async function ask(title, label, submit) {
+  return (await askFor(title, [{ name: "line", label }], submit))?.line ?? null;
+}
+
+/** The two buttons below a dialog's form. */
+export function choices(submit, cancel) {
+  return h("div", { class: "choices" },
+    h("button", { type: "button", class: "quiet", text: "Cancel", on: { click: cancel } }),
+    h("button", { type: "submit", class: "primary", text: submit }));
+}
+
+/** JSON as text nodes and coloured spans. */
+export function pretty(value, indent = "") {
+  if (typeof value === "string") return [h("span", { class: "s", text: JSON.stringify(value) })];
+  if (value === null || typeof value !== "object") return [h("span", { class: "n", text: String(value) })];
+  const list = Array.isArray(value);
+  const entries = Object.entries(value);
+  if (!entries.length) return [list ? "[]" : "{}"];
+  const inner = `${indent}  `;
+  const lines = entries.flatMap(([name, item], index) => [
+    index ? ",\n" : "\n",
+    inner,
+    ...(list ? [] : [h("span", { class: "k", text: JSON.stringify(name) }), ": "]),
+    ...pretty(item, inner),
+  ]);
+  return [list ? "[" : "{", ...lines, `\n${indent}`, list ? "]" : "}"];
 }

@@ -4,7 +4,7 @@ const MESSAGES_KEPT = 200;
 const CONVERSATIONS_KEPT = 500;
 const PROGRESS = ["queued", "deferred", "accepted", "uncertain", "sent", "done", "delivered", "read", "played"];
 const DONE = new Set(["done", "sent", "delivered", "read", "played"]);
-const ENDED = new Set(["failed", "rejected", "expired", "cancelled"]);
+export const ENDED = new Set(["failed", "rejected", "expired", "cancelled"]);
 
 class Conversation {
   constructor(id, channel, account) {
@@ -220,7 +220,9 @@ function takeStatus(conversation, data) {
   const index = data.part?.index ?? 0;
   message.parts[index] = later(message.parts[index], data.state);
   message.of = data.part?.of ?? 1;
-  message.state = overall(Object.values(message.parts));
+  const states = Object.values(message.parts);
+  message.arrived = states.filter((state) => DONE.has(state)).length;
+  message.state = message.arrived && states.some((state) => ENDED.has(state)) ? "partly sent" : overall(states);
   if (data.error) message.problems = [sentence(data.error)];
   else if (DONE.has(data.state)) message.problems = [];
   message.until = data.state === "deferred" ? (data.until ?? null) : null;

@@ -3,6 +3,8 @@
 import { bubble } from "./bubble.js";
 import { bytes, h, icon, iconButton, reconcile, toast } from "./dom.js";
 
+const NEAR = 80; // px from the end that still count as the end
+
 export class ChatPane {
   /**
    * `root`: the section. `options`: `name` (Customer, Agent), `placeholder`, `send({text, files, replyTo, edit})` async,
@@ -11,6 +13,7 @@ export class ChatPane {
   constructor(root, options) {
     this.options = options;
     this.files = [];
+    this.shown = 0; // bubbles
     this.context = null; // {kind: "reply" | "edit", bubble}
     this.header = h("header", { class: "pane-head" });
     this.list = h("ol", { class: "messages" });
@@ -18,8 +21,14 @@ export class ChatPane {
     this.empty = h("p", { class: "empty" });
     this.composer = this.#composer();
     const label = { role: "log", "aria-label": `${options.name}: conversation`, tabindex: "0" };
-    this.scroll = h("div", { class: "scroll", ...label }, this.empty, this.list, this.typingDots);
-    root.replaceChildren(this.header, this.scroll, this.composer);
+    this.scroll = h("div", { class: "scroll", ...label, on: { scroll: () => this.#scrolled() } }, this.empty, this.list, this.typingDots);
+    this.newest = h("button", { type: "button", class: "newest", hidden: true, on: { click: () => this.toEnd() } }, icon("newest"), "Newest");
+    this.pinned = true; // the newest message is in sight, and stays there
+    this.top = 0;
+    this.unseen = 0;
+    new ResizeObserver(() => this.#keepEnd()).observe(this.list);
+    new ResizeObserver(() => this.#keepEnd()).observe(this.scroll);
+    root.replaceChildren(this.header, h("div", { class: "between" }, this.scroll, this.newest), this.composer);
     root.addEventListener("dragover", (event) => event.preventDefault());
     root.addEventListener("drop", (event) => {
       event.preventDefault();
@@ -36,39 +45,70 @@ export class ChatPane {
     const attach = iconButton("attach", "Attach files", () => this.picker.click());
     this.button = h("button", { type: "submit", class: "send", title: "Send (Enter)", "aria-label": `${name}: send` }, icon("send"));
     this.reason = h("p", { class: "reason", hidden: true });
+    this.line = h("div", { class: "line" }, attach, ...tools, this.picker, this.input, this.button);
     return h(
       "form",
       { class: "composer", on: { submit: (event) => (event.preventDefault(), this.#send()) } },
       this.about,
       this.chips,
       this.reason,
-      h("div", { class: "line" }, attach, ...tools, this.picker, this.input, this.button),
+      this.line,
     );
   }
 
   /** Show these bubbles (data of `bubble`); `typing`: whether the other side is. */
   show(bubbles, typing, emptyText) {
-    const atEnd = this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < 80;
+    const before = this.shown;
     reconcile(this.list, bubbles, (data) => data.id, (data) => bubble(data, (...deed) => this.#act(...deed)));
     this.empty.textContent = bubbles.length ? "" : emptyText;
     this.typingDots.hidden = !typing;
-    if (atEnd) this.toEnd();
+    this.shown = bubbles.length;
+    if (!this.pinned) this.unseen += Math.max(0, bubbles.length - before);
+    this.#keepEnd();
   }
 
   toEnd() {
-    this.scroll.scrollTop = this.scroll.scrollHeight;
+    this.pinned = true;
+    this.#keepEnd();
+  }
+
+  /** Whoever is at the end stays there while messages come and pictures load; who reads further up is left there. */
+  #keepEnd() {
+    if (this.pinned) this.scroll.scrollTop = this.scroll.scrollHeight;
+    this.#sayNewest();
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroll;
+    const near = scrollHeight - scrollTop - clientHeight < NEAR;
+    // What grows below moves the end away without anybody having scrolled.
+    if (near || scrollTop < this.top) this.pinned = near;
+    this.top = scrollTop;
+    this.#sayNewest();
+  }
+
+  #sayNewest() {
+    if (this.pinned) this.unseen = 0;
+    this.newest.hidden = this.pinned;
+    this.newest.lastChild.textContent = this.unseen ? `${this.unseen} new` : "Newest";
   }
 
   /** `reason` why nothing can be written now, or null. */
   enable(reason) {
     this.composer.classList.toggle("off", reason !== null);
-    for (const control of this.composer.querySelectorAll("button, textarea, input")) control.disabled = reason !== null;
+    for (const control of this.line.querySelectorAll("button, textarea, input")) control.disabled = reason !== null;
     this.reason.hidden = reason === null;
     this.reason.textContent = reason ?? "";
   }
 
   /** Forget what was being written: another conversation is shown. */
   reset() {
+    this.#forget();
+    this.shown = 0;
+    this.toEnd();
+  }
+
+  #forget() {
     this.input.value = "";
     this.files = [];
     this.#setContext(null);
@@ -153,7 +193,7 @@ export class ChatPane {
     const files = this.files;
     const replyTo = this.context?.kind === "reply" ? this.context.bubble : null;
     const edit = this.context?.kind === "edit" ? this.context.bubble : null;
-    this.reset();
+    this.#forget();
     this.options.typing?.(false);
     const done = await this.#try(() => this.options.send({ text, files, replyTo, edit }));
     if (!done && !this.input.value) {

@@ -1,6 +1,6 @@
 // The records as they flow: a bounded list, filtered by topic, conversation and words; JSON on click.
 
-import { bytes, clock, framed, h, iconButton } from "./dom.js";
+import { bytes, clock, framed, h, iconButton, pretty } from "./dom.js";
 
 const KEPT = 2_000;
 const DRAWN = 200;
@@ -163,24 +163,7 @@ function detail(record) {
     "div",
     { class: "detail" },
     h("dl", {}, Object.entries(facts).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: String(value) })])),
-    record.tombstone ? h("p", { class: "hint", text: "No value: this key is gone." }) : h("pre", { tabindex: "0", "aria-label": "Value" }, pretty(record.value, "")),
+    record.tombstone ? h("p", { class: "hint", text: "No value: this key is gone." }) : h("pre", { tabindex: "0", "aria-label": "Value" }, pretty(record.value)),
     record.cut ? h("p", { class: "hint", text: `Cut: the whole value has ${bytes(record.size)}.` }) : null,
   );
-}
-
-/** JSON as text nodes and coloured spans. */
-function pretty(value, indent) {
-  if (typeof value === "string") return [h("span", { class: "s", text: JSON.stringify(value) })];
-  if (value === null || typeof value !== "object") return [h("span", { class: "n", text: String(value) })];
-  const list = Array.isArray(value);
-  const entries = Object.entries(value);
-  if (!entries.length) return [list ? "[]" : "{}"];
-  const inner = `${indent}  `;
-  const lines = entries.flatMap(([name, item], index) => [
-    index ? ",\n" : "\n",
-    inner,
-    ...(list ? [] : [h("span", { class: "k", text: JSON.stringify(name) }), ": "]),
-    ...pretty(item, inner),
-  ]);
-  return [list ? "[" : "{", ...lines, `\n${indent}`, list ? "]" : "}"];
 }

@@ -4,11 +4,12 @@ import * as api from "./api.js";
 import { ask, clock, framed, h, hue, icon, initials, reconcile, toast } from "./dom.js";
 
 export class Threads {
-  /** `choose(thread)` hears of what is selected. */
-  constructor(root, inbox, choose) {
+  /** `choose(thread)` hears of what is selected, whenever that may have changed; `picked()` of somebody's choice. */
+  constructor(root, inbox, choose, picked) {
     this.root = root;
     this.inbox = inbox;
     this.choose = choose;
+    this.picked = picked;
     this.channels = [];
     this.selected = null;
     this.draw = framed(() => this.#draw());
@@ -108,7 +109,7 @@ export class Threads {
   #entry(thread) {
     return h(
       "button",
-      { type: "button", class: "thread", "aria-current": String(thread.selected), on: { click: () => this.#select(thread.key) } },
+      { type: "button", class: "thread", "aria-current": String(thread.selected), on: { click: () => this.#pick(thread.key) } },
       h("span", { class: "avatar", style: { "--hue": hue(thread.title) }, "aria-hidden": "true", text: initials(thread.title) }),
       h("span", { class: "title", text: thread.title }),
       h("time", { text: thread.at ? clock(thread.at) : "" }),
@@ -121,6 +122,11 @@ export class Threads {
     this.selected = key;
     this.#draw();
     this.focus();
+  }
+
+  #pick(key) {
+    this.#select(key);
+    this.picked();
   }
 
   #key(event) {
@@ -139,7 +145,7 @@ export class Threads {
     try {
       const channel = this.channel(group.name);
       channel.people = await api.addPerson(group.name, name);
-      this.#select(`${group.name}/${channel.people.at(-1).id}`);
+      this.#pick(`${group.name}/${channel.people.at(-1).id}`);
     } catch (problem) {
       toast(problem.message);
     }

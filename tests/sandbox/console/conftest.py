@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 from tests.sandbox.console.running import Sandbox
+from tests.sandbox.console.scene import Scene
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -60,15 +61,43 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
         context.close()
 
 
-@pytest.fixture
-def page(sandbox: Sandbox, browser: BrowserContext) -> Iterator[Page]:
-    """The console, open; a script error or a refused resource on the page fails the test."""
-    problems: list[str] = []
+def opened(sandbox: Sandbox, browser: BrowserContext, problems: list[str]) -> Page:
+    """The console in a tab of its own; script errors and refused resources are added to `problems`."""
     page = browser.new_page()
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.goto(sandbox.url)
     page.get_by_text("live", exact=True).wait_for()
+    return page
+
+
+@pytest.fixture
+def page(sandbox: Sandbox, browser: BrowserContext) -> Iterator[Page]:
+    """The console, just opened; a script error or a refused resource on the page fails the test."""
+    problems: list[str] = []
+    page = opened(sandbox, browser, problems)
     yield page
     page.close()
     assert problems == []
+
+
+@pytest.fixture(scope="module")
+def shared_tab(sandbox: Sandbox, browser: BrowserContext) -> tuple[Page, list[str]]:
+    problems: list[str] = []
+    return opened(sandbox, browser, problems), problems
+
+
+@pytest.fixture
+def tab(shared_tab: tuple[Page, list[str]]) -> Iterator[Page]:
+    """The console in a tab that the module's tests share: for those that leave its filters, size and theme alone."""
+    page, problems = shared_tab
+    yield page
+    found = problems.copy()
+    problems.clear()
+    assert found == []
+
+
+@pytest.fixture
+def scene(tab: Page, request: pytest.FixtureRequest) -> Scene:
+    """A customer on Telegram who is called as the test is."""
+    return Scene(tab, request.node.name.removeprefix("test_").replace("_", " ").title())
