@@ -10,10 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 SBOM := .tools/bin/uv export --quiet --frozen --no-default-groups --format cyclonedx1.5 --preview-features sbom-export
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt contract packages docs goldens chaos bench image sbom clean
+.PHONY: help run test check fmt contract packages docs screenshots goldens chaos bench image sbom clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(SYNCED) ## start a whole world here: broker, state, provider simulators, services, console
 	@$(BIN)/python -m sandbox $(ARGS)
@@ -55,6 +55,9 @@ docs: $(SYNCED) ## write the documents anew that are made of tables, goldens and
 	$(BIN)/python -m tests.refusals
 	$(BIN)/python -m tests.settings
 	$(BIN)/python -m tests.simulators
+
+screenshots: $(SYNCED) ## take the console's screenshots anew, into docs/images/
+	$(BIN)/python -m tests.sandbox.console.screenshots $(ARGS)
 
 goldens: $(SYNCED) ## write the expectations of the golden files anew; read the difference before you commit it
 	GOLDENS=update $(BIN)/pytest -q tests/channels/test_goldens.py $(ARGS)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.sandbox.console.browser import CHROMIUM, browsing
 from tests.sandbox.console.running import Sandbox
 from tests.sandbox.console.scene import Scene
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 PATIENCE_MS = 15_000
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -45,20 +39,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     """Of one module only: while it is open, no test of this process can run an event loop."""
-    home = tmp_path_factory.mktemp("home")
-    # Besides its profile it keeps a configuration and a cache in the home directory.
-    own = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "XDG_CACHE_HOME": str(home / ".cache")}
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            home / "profile",
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            env={**os.environ, **own},
-            viewport={"width": 1500, "height": 900},
-        )
+    with browsing(tmp_path_factory.mktemp("home")) as context:
         context.set_default_timeout(PATIENCE_MS)
         yield context
-        context.close()
 
 
 def opened(sandbox: Sandbox, browser: BrowserContext, problems: list[str]) -> Page:
