@@ -121,7 +121,9 @@ function frame() {
 /** Without the world there is nothing to show but why. */
 function failed(problem) {
   const again = h("button", { type: "button", class: "primary", text: "Try again", on: { click: () => location.reload() } });
-  document.querySelector("main").replaceChildren(h("div", { class: "broken", role: "alert" }, h("h2", { text: "The console could not start" }), h("p", { text: problem.message }), again));
+  const main = document.querySelector("main");
+  for (const pane of main.children) pane.hidden = true;
+  main.append(h("div", { class: "broken", role: "alert" }, h("h2", { text: "The console could not start" }), h("p", { text: problem.message }), again));
 }
 
 themes();
