@@ -32,12 +32,20 @@ def _end_with(parent: int) -> None:
 class Child:
     """One process. `name` is what a person reads when it dies."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        """`environment` is added to the sandbox's own."""
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        directory: Path | None = None,
+    ) -> None:
+        """`environment` is added to the sandbox's own; without a `directory` it runs in the sandbox's."""
         self.name = name
         self.log = log
         self._command = command
         self._environment = dict(environment)
+        self._directory = directory
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -54,6 +62,7 @@ class Child:
                 stdout=sink,
                 stderr=sink,
                 env={**os.environ, **self._environment},
+                cwd=self._directory,
                 start_new_session=True,
                 preexec_fn=partial(_end_with, os.getpid()),
             )

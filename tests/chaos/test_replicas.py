@@ -38,9 +38,9 @@ everywhere = pytest.mark.parametrize(
 )
 
 
-async def loaded(world: World, name: str, **environment: str) -> ChannelUnderTest:
-    """A channel with three replicas, ready for more than its provider would allow."""
-    channel = await world.channel(name, REPLICAS, **LOADED, **environment)
+async def loaded(world: World, name: str, replicas: int = REPLICAS, **environment: str) -> ChannelUnderTest:
+    """A channel with its replicas, ready for more than its provider would allow."""
+    channel = await world.channel(name, replicas, **LOADED, **environment)
     if name == "tiktok":
         channel.provider.sim.options.window_messages = 1_000_000
     return channel

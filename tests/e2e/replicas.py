@@ -23,11 +23,15 @@ _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-leng
 
 
 class Replica:
-    """One process of a service. `instance` is its stable name: it comes back under it after a kill."""
+    """One process of a service. `instance` is its stable name: it comes back under it after a kill.
+
+    `code` is the checkout it is started from next: this one, or another release's.
+    """
 
     def __init__(self, channel: str, instance: str, logs: Path, environment: Mapping[str, str]) -> None:
         self.channel = channel
         self.instance = instance
+        self.code = ROOT
         self.port = free_port()
         self.running = False
         self._log = logs / f"{instance}.log"
@@ -35,7 +39,6 @@ class Replica:
             **environment,
             "HTTP_PORT": str(self.port),
             "INSTANCE": instance,
-            "PYTHONPATH": str(ROOT),
         }
         self._child: Child | None = None
 
@@ -46,7 +49,8 @@ class Replica:
     async def start(self) -> None:
         """Start the process; `ready` waits for it."""
         command = [sys.executable, "-m", f"services.{self.channel}", "run"]
-        self._child = Child(self.instance, command, self._log, self._environment)
+        environment = {**self._environment, "PYTHONPATH": str(self.code)}
+        self._child = Child(self.instance, command, self._log, environment, self.code)
         await self._child.start()
         self.running = True
 
@@ -169,11 +173,12 @@ class Service:
         await self.balancer.stop()
         await self.session.close()
 
-    async def add(self, **environment: str) -> Replica:
+    async def add(self, code: Path = ROOT, **environment: str) -> Replica:
         """One more replica, ready and behind the balancer."""
         self._named += 1
         instance = f"{self.channel}-{self._named}"
         replica = Replica(self.channel, instance, self._logs, {**self.environment, **environment})
+        replica.code = code
         self.replicas.append(replica)
         await self.bring_back(replica)
         return replica
