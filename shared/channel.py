@@ -31,10 +31,14 @@ from shared.contract.templates import Template
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account and its credentials, opened. Credentials never leave the process: no repr, no log."""
+    """An account and its credentials, opened. Credentials never leave the process: no repr, no log.
+
+    Of a `trial` account the credentials are only tried: nothing of them is kept, and none is spent on newer ones.
+    """
 
     record: AccountRecord
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    trial: bool = False
 
     @property
     def account_id(self) -> str:
@@ -683,15 +687,61 @@ class JudgesSettings(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A sentence about each right that credentials lack, and about each reason why webhooks do not come.
+
+    `webhooks` is None where nobody knows.
+    """
+
+    rights: tuple[str, ...] = ()
+    webhooks: tuple[str, ...] | None = None
+
+
 @runtime_checkable
 class ChecksSubscription(Protocol):
     """A channel whose provider tells what the credentials may do and whether webhooks are subscribed to."""
 
-    async def check_subscription(self, account: Account, base_url: str | None) -> Sequence[str]:
-        """A sentence about each thing that is missing; `base_url` is where the provider should call, if known.
+    async def check_subscription(self, account: Account, base_url: str | None) -> Subscription:
+        """What is missing; `base_url` is where the provider should call, if known. Raises ProviderError."""
+        ...
 
-        Raises ProviderError.
-        """
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom credentials belong to, by the provider's word."""
+
+    external_id: str
+    name: str | None = None
+
+
+@runtime_checkable
+class Identifies(Protocol):
+    """A channel whose provider tells whom credentials belong to."""
+
+    async def identify(self, account: Account) -> Identity:
+        """Asked before anything else: the record may have no `external_id` yet, or another's. Raises ProviderError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What an owner's consent has brought: credentials as the account's record seals them, and whose they are."""
+
+    external_id: str
+    credentials: Mapping[str, str] = field(repr=False)
+
+
+@runtime_checkable
+class AsksConsent(Protocol):
+    """A channel whose accounts are connected by their owner's consent in a browser (RFC 6749 §4.1)."""
+
+    def consent_url(self, redirect_uri: str, state: str) -> str:
+        """Where the owner is sent. Pure."""
+        ...
+
+    async def consented(self, code: str, redirect_uri: str) -> Consent:
+        """Spend the code that the owner came back with. Raises ProviderError, also where too little was granted."""
         ...
 
 

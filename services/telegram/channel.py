@@ -22,6 +22,7 @@ from shared.channel import (
     Failure,
     Files,
     HealthChange,
+    Identity,
     OpenFile,
     Outcome,
     PlanContext,
@@ -98,6 +99,9 @@ class Telegram:
 
     async def probe(self, account: Account) -> HealthChange:
         return await probes.probe(self._client, account)
+
+    async def identify(self, account: Account) -> Identity:
+        return await probes.identify(self._client, account)
 
     async def check_sending(self, account: Account) -> None:
         await probes.check_sending(self._client, account)

@@ -28,9 +28,11 @@ from shared.channel import (
     Avatar,
     Batch,
     Call,
+    Consent,
     Failure,
     Files,
     HealthChange,
+    Identity,
     OpenFile,
     Outcome,
     Pace,
@@ -49,7 +51,7 @@ from shared.contract.commands import Command, CommandType
 from shared.contract.content import Attachment, AttachmentKind
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health, Message, MessageEdited
-from shared.kit.failures import health_told
+from shared.kit.failures import health_told, reauthorise
 from shared.kit.http import webhook_url
 from shared.kit.multipart import open_file
 from shared.kit.uploads import IdOf, Uploads, content_of
@@ -277,6 +279,32 @@ class TikTokChannel:
     async def check_sending(self, account: Account) -> None:
         """A message to a conversation that cannot exist."""
         await self._client.send(account, outbound.TO_NOBODY, message=False)
+
+    async def identify(self, account: Account) -> Identity:
+        """The owner of the tokens. TikTok tells no name beside it."""
+        info = await self._client.inspect(account)
+        return Identity(str(info.get("creator_id") or business_id(account)))
+
+    def consent_url(self, redirect_uri: str, state: str) -> str:
+        return self._client.authorize_url(redirect_uri, state)
+
+    async def consented(self, code: str, redirect_uri: str) -> Consent:
+        """The owner may grant less than was asked for: without the right to send, no account comes of it."""
+        owner, grant = await self._client.exchange(code, redirect_uri)
+        if not owner or not grant.access_token or not grant.refresh_token:
+            raise ProviderError(Failure(ErrorCode.PROVIDER_UNAVAILABLE, detail="The answer has no tokens."))
+        if SENDING not in grant.scopes:
+            raise ProviderError(reauthorise(f"The owner has not granted {SENDING}."))
+        ends = {"expires_at": grant.expires_at, "refresh_expires_at": grant.refresh_expires_at}
+        return Consent(
+            owner,
+            {
+                "access_token": grant.access_token,
+                "refresh_token": grant.refresh_token,
+                "scope": ",".join(grant.scopes),
+                **{name: str(int(moment)) for name, moment in ends.items() if moment is not None},
+            },
+        )
 
     async def probe(self, account: Account) -> HealthChange:
         try:

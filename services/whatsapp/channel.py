@@ -27,6 +27,7 @@ from shared.channel import (
     Failure,
     Files,
     HealthChange,
+    Identity,
     OpenFile,
     Outcome,
     PlanContext,
@@ -34,6 +35,7 @@ from shared.channel import (
     RawItem,
     Receipt,
     ReceivedItem,
+    Subscription,
     UploadStore,
     WebhookRequest,
 )
@@ -44,6 +46,7 @@ from shared.contract.commands import Command, CommandType, File
 from shared.contract.content import Attachment
 from shared.contract.events import Health, Message, MessageEdited
 from shared.contract.templates import Template
+from shared.kit import loose
 from shared.kit.failures import health_told
 from shared.kit.loose import Json
 
@@ -134,8 +137,16 @@ class WhatsApp:
         """A message to a group that cannot exist: Meta answers that it does not know it."""
         await self._client.call(account, "POST", f"/{number_of(account)}/messages", _TO_NOBODY)
 
-    async def check_subscription(self, account: Account, base_url: str | None) -> Sequence[str]:
+    async def check_subscription(self, account: Account, base_url: str | None) -> Subscription:
         return await check_subscription(self._client, account, base_url)
+
+    async def identify(self, account: Account) -> Identity:
+        """The number that the record names: a token may reach many."""
+        answer = await self._client.call(
+            account, "GET", f"/{number_of(account)}", params={"fields": "id,verified_name,display_phone_number"}
+        )
+        name = loose.text(answer, "verified_name", "display_phone_number")
+        return Identity(loose.text(answer, "id") or number_of(account), name)
 
     def templates(self, account: Account, name: str | None = None) -> AsyncIterator[Template]:
         """Those of its WhatsApp Business Account, `parent_id` of its record."""

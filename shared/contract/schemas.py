@@ -190,12 +190,25 @@ def all_schemas() -> Iterator[tuple[RecordType, dict[str, Any]]]:
         yield record, json_schema(record)
 
 
+def questions(*models: type[BaseModel]) -> dict[str, Any]:
+    """Models of HTTP requests' bodies, for an OpenAPI document's `components/schemas`."""
+    return _components(models, _Accepted, "validation")
+
+
 def answers(*models: type[BaseModel]) -> dict[str, Any]:
     """Models of HTTP answers, and the types they are made of, for an OpenAPI document's `components/schemas`."""
+    return _components(models, _Published, "serialization")
+
+
+def _components(
+    models: tuple[type[BaseModel], ...],
+    generator: type[GenerateJsonSchema],
+    mode: Literal["validation", "serialization"],
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for model in models:
         schema = model.model_json_schema(
-            mode="serialization", schema_generator=_Published, ref_template="#/components/schemas/{model}"
+            mode=mode, schema_generator=generator, ref_template="#/components/schemas/{model}"
         )
         found |= schema.pop("$defs", {})
         found[model.__name__] = schema

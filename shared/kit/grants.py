@@ -18,6 +18,7 @@ import orjson
 
 from shared.channel import Account, Failure, ProviderError, TokenStore
 from shared.contract.errors import ErrorCode
+from shared.contract.events import Health
 
 _RETRY_EARLY_REFRESH = 30.0  # seconds until a refresh that could still wait is tried again
 _LEASE_WAIT = 45.0  # seconds to wait for another replica's refresh: longer than one can take
@@ -130,7 +131,8 @@ def _unix(value: str | None) -> float | None:
 
 
 class GrantKeeper:
-    """Hands out access tokens. `refresh` spends a pair on the next one; `early` in seconds."""
+    """Hands out access tokens. `refresh` spends a pair on the next one; `early` in seconds. `single_use`: a refresh
+    token is worthless once it has been spent."""
 
     def __init__(
         self,
@@ -138,8 +140,11 @@ class GrantKeeper:
         refresh: Callable[[Account, Grant], Awaitable[Grant]],
         early: float,
         clock: Callable[[], float],
+        *,
+        single_use: bool = False,
     ) -> None:
         self.store = store
+        self._single_use = single_use
         self._refresh = refresh
         self._early = early
         self._clock = clock
@@ -152,6 +157,8 @@ class GrantKeeper:
 
         Raises ProviderError: `account_reauth_required` when only the owner can help.
         """
+        if account.trial:
+            return await self._tried(account, refused)
         account_id, seed = account.account_id, seed_of(account.credentials)
         grant = self._known.get(account_id)
         if grant is None or grant.seed != seed:
@@ -159,6 +166,20 @@ class GrantKeeper:
         if grant.access_token == refused or not grant.lasts_until(self._clock() + self._early):
             grant = await self._renewed(account, grant, refused)
         self._known[account_id] = grant
+        return grant
+
+    async def _tried(self, account: Account, refused: str | None) -> Grant:
+        """The pair as it was given. Spent on another one, which nobody keeps, it would be lost."""
+        grant = Grant.of_credentials(account.credentials)
+        if not grant.access_token and not self._single_use:
+            return await self._refresh(account, grant)
+        if grant.access_token == refused or not grant.lasts_until(self._clock()):
+            detail = "The access token has ended, or there is none."
+            raise ProviderError(
+                Failure(
+                    ErrorCode.ACCOUNT_REAUTH_REQUIRED, detail=detail, scope="account", health=Health.REAUTH_REQUIRED
+                )
+            )
         return grant
 
     async def close(self) -> None:

@@ -318,6 +318,11 @@ class ApiSettings(BaseSettings):
         default=50.0, gt=0, allow_inf_nan=False, description="calls a second of each token, in each process"
     )
     burst: int = Field(default=200, ge=1, description="calls at once of each token, in each process")
+    return_urls: str | None = Field(
+        default=None,
+        description="addresses of your product, https, with commas between them: an owner who has consented is sent "
+        "back to one of them, or below it, and nowhere else",
+    )
     review_audience: str | None = Field(
         default=None,
         description="the audience of tokens that Kubernetes gives its service accounts: those are taken, too, and "
@@ -345,6 +350,19 @@ class ApiSettings(BaseSettings):
         """The tokens in the clear."""
         given = self.tokens.get_secret_value() if self.tokens else ""
         return tuple(token.strip() for token in given.split(",") if token.strip())
+
+    @property
+    def returns(self) -> tuple[str, ...]:
+        """The addresses that an owner may be sent back to."""
+        return tuple(one.strip() for one in (self.return_urls or "").split(",") if one.strip())
+
+    @field_validator("return_urls")
+    @classmethod
+    def _of_the_product(cls, value: str | None) -> str | None:
+        for one in (value or "").split(","):
+            if one.strip():
+                _safe_address(one.strip(), "owners are sent back over https only")
+        return value
 
     @model_validator(mode="after")
     def _hard_to_guess(self) -> ApiSettings:

@@ -154,14 +154,15 @@ class Balancer:
 class Service:
     """All replicas of one channel behind its balancer."""
 
-    def __init__(self, channel: str, logs: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, channel: str, logs: Path, environment: Mapping[str, str], first: int = 1) -> None:
+        """`first` is the number of the first replica: members of a group have names of their own."""
         self.channel = channel
         self.balancer = Balancer()
         self.replicas: list[Replica] = []
         self._logs = logs
         self.environment = dict(environment)
         self.session: aiohttp.ClientSession
-        self._named = 0
+        self._named = first - 1
 
     async def start(self, replicas: int) -> None:
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))

@@ -55,7 +55,7 @@ class Client:
         self._clock = clock
         self._api = Transport(settings)
         self.tokens = self._api.tokens = GrantKeeper(
-            store or ProcessTokens(), self.refresh, settings.refresh_before, clock
+            store or ProcessTokens(), self.refresh, settings.refresh_before, clock, single_use=True
         )
 
     def use_pace(self, pace: Pace) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from services.whatsapp.api.client import Client
-from shared.channel import Account
+from shared.channel import Account, Subscription
 from shared.kit import loose
 from shared.kit.loose import Json
 
@@ -13,8 +14,8 @@ from shared.kit.loose import Json
 PERMISSIONS = ("whatsapp_business_messaging", "whatsapp_business_management")
 
 
-async def check_subscription(client: Client, account: Account, base_url: str | None) -> list[str]:
-    """A sentence about each thing that is missing. Raises ProviderError.
+async def check_subscription(client: Client, account: Account, base_url: str | None) -> Subscription:
+    """What is missing. Raises ProviderError.
 
     Subscriptions are those of the WhatsApp Business Account: without `parent_id` nobody knows which it is.
     """
@@ -22,14 +23,15 @@ async def check_subscription(client: Client, account: Account, base_url: str | N
     answer = await client.call(account, "GET", "/debug_token", params={"input_token": token})
     told = loose.obj(answer, "data")
     if told.get("is_valid") is not True:
-        return ["Meta says that the access token is not valid."]
+        return Subscription(("Meta says that the access token is not valid.",))
     granted = loose.items(told, "scopes")
-    missing = [f"The access token lacks the permission {name}." for name in PERMISSIONS if name not in granted]
+    missing = tuple(f"The access token lacks the permission {name}." for name in PERMISSIONS if name not in granted)
     parent = account.record.parent_id
     if parent is None:
-        return missing
-    answer = await client.call(account, "GET", f"/{parent}/subscribed_apps")
-    return [*missing, *_subscriptions(loose.objects(answer, "data"), loose.text(told, "app_id"), base_url)]
+        return Subscription(missing)
+    answer = await client.call(account, "GET", f"/{quote(parent, safe='')}/subscribed_apps")
+    rows, app_id = loose.objects(answer, "data"), loose.text(told, "app_id")
+    return Subscription(missing, tuple(_subscriptions(rows, app_id, base_url)))
 
 
 def _subscriptions(rows: list[Json], app_id: str | None, base_url: str | None) -> Iterator[str]:

@@ -64,6 +64,7 @@ class AccountRegistry:
         self._sealing_key = sealing_key
         self._accounts: dict[str, Account] = {}  # opened, also those whose names are taken
         self._served: dict[str, Account] = {}
+        self._elsewhere: set[str] = set()  # other channels' accounts, and those that are switched off
         self._known: dict[str, AccountRecord] = {}  # the newest readable record of each
         self._records: dict[str, Standing] = {}
         self._sealed_since: dict[str, float] = {}
@@ -129,6 +130,14 @@ class AccountRegistry:
         """How the records stand, by account."""
         return self._standings
 
+    def may_be_written(self, account_id: str, workspace_id: str) -> bool:
+        """Whether a record of this id would be a new account, or replace one of the same workspace: not another
+        channel's, nor one that is switched off or cannot be read."""
+        known = self._known.get(account_id)
+        if known is None:
+            return account_id not in self._elsewhere and account_id not in self._records
+        return known.workspace_id == workspace_id
+
     def record_of(self, account_id: str) -> AccountRecord | None:
         """The newest readable record of the account, whatever it is worth."""
         return self._known.get(account_id)
@@ -180,7 +189,9 @@ class AccountRegistry:
             names = None if account_id in self._known else self._owners.names_claimed(account_id)
             self._settle(self._owners.put(account_id, names, usable=False) if names else {account_id})
             raise
-        if record is None or record.channel != self._channel or not record.enabled:
+        served_elsewhere = record is not None and (record.channel != self._channel or not record.enabled)
+        (self._elsewhere.add if served_elsewhere else self._elsewhere.discard)(account_id)
+        if record is None or served_elsewhere:
             self._remove(account_id)
             return
         self._known[account_id] = record

@@ -15,6 +15,7 @@ from shared.runtime.settings import ApiSettings, is_loopback
 
 _GUARDED = "/v1/"
 _RETRY_AFTER_SECONDS = "2"
+CALLBACK = "/oauth/callback"  # whoever comes back from a provider brings a state of ours instead of a token
 
 
 class ApiGuard:
@@ -40,7 +41,8 @@ class ApiGuard:
         """401 without a token that is known, 429 with `Retry-After` when it has asked too often, 503 while Kubernetes
         does not say whose a token is."""
         resource = request.match_info.route.resource
-        if self.open or resource is None or not resource.canonical.startswith(_GUARDED):
+        path = "" if resource is None else resource.canonical.rstrip("/")
+        if self.open or not path.startswith(_GUARDED) or path.endswith(CALLBACK):
             return await handler(request)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         try:

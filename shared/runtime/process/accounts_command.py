@@ -11,11 +11,12 @@ from typing import Any
 
 import orjson
 
-from shared.channel import Channel, ChecksSubscription, KeepsTokens, Probes, ProviderError, RegistersWebhook
-from shared.contract.events import Health
+from shared.channel import Channel, KeepsTokens
 from shared.contract.topics import Topics
 from shared.media.blobs import Blobs
+from shared.runtime.accounts.checking import check
 from shared.runtime.accounts.registry import AccountRegistry, Standing
+from shared.runtime.accounts.rules import Rules
 from shared.runtime.accounts.sealing import CannotOpen, new_key, public_key
 from shared.runtime.accounts.tokens import SealedTokens
 from shared.runtime.process.connections import (
@@ -28,7 +29,6 @@ from shared.runtime.process.connections import (
     topic_specs,
 )
 from shared.runtime.tools.accounts_file import (
-    Rules,
     apply_accounts,
     present_accounts,
     read_accounts_file,
@@ -190,18 +190,7 @@ async def _problems(channel: Channel, registry: AccountRegistry, account_id: str
     if account is None:
         standing = registry.standing(account_id)
         return [f"Its record is {standing}." if standing else "There is no such account."]
-    problems: list[str] = []
-    try:
-        if isinstance(channel, Probes) and (found := await channel.probe(account)).health is not Health.CONNECTED:
-            problems.append(f"{found.health}: {found.detail or found.code or 'the provider does not say why'}")
-        if isinstance(channel, ChecksSubscription) and not problems:
-            problems += await channel.check_subscription(account, base_url)
-        if isinstance(channel, RegistersWebhook) and base_url is not None and account.record.mode == "webhook":
-            problem = await channel.check_webhook(account, base_url)
-            problems += [problem] if problem else []
-    except ProviderError as refused:
-        problems.append(f"{refused.failure.code}: {refused.failure.detail or 'the provider does not say why'}")
-    return problems
+    return (await check(channel, account, base_url)).problems
 
 
 _ACTIONS: dict[str, Callable[[Channel, ServiceConfig, argparse.Namespace], Coroutine[Any, Any, int]]] = {

@@ -13,11 +13,22 @@ from time import monotonic, time
 
 import structlog
 
-from shared.channel import Channel, HasTemplates, Listens, NeedsSecrets, ProviderError, Pulls, RegistersWebhook
+from shared.channel import (
+    AsksConsent,
+    Channel,
+    HasTemplates,
+    Listens,
+    NeedsSecrets,
+    ProviderError,
+    Pulls,
+    RegistersWebhook,
+)
 from shared.contract.topics import DEAD_RETENTION, Topics
 from shared.contract.version import version
 from shared.media.blobs import Blobs
 from shared.runtime import metrics, tracing
+from shared.runtime.accounts.checking import AccountCheck
+from shared.runtime.accounts.consent import ConsentRoutes
 from shared.runtime.accounts.registry import AccountRegistry, Standing, log_standings
 from shared.runtime.http import server
 from shared.runtime.http.blobs import BlobAddresses
@@ -324,11 +335,31 @@ class Service:
             listener.add_routes(IngressRole(common).routes(listener.bodies))
         if delivering is not None:
             listener.add_routes(delivering.routes(listener.bodies))
+            self._connects_accounts(common, listener)
         if Role.MEDIA in self._roles:
             listener.add_routes(BlobAddresses(common.blobs).routes())
         await listener.start()
         stack.push_async_callback(listener.stop)
         return listener
+
+    def _connects_accounts(self, common: Common, listener: Server) -> None:
+        """What a product asks while somebody connects an account: where commands are delivered, so are these."""
+        key, base_url = self._config.service.private_key, self._config.http.public_url
+        check = AccountCheck(self._channel, common.accounts, listener.bodies, key, base_url)
+        listener.add_routes(check.routes())
+        if isinstance(self._channel, AsksConsent):
+            consent = ConsentRoutes(
+                self._channel,
+                self._name,
+                common.accounts,
+                common.store,
+                common.stream,
+                common.topics,
+                sealing_keys=key,
+                public_url=base_url,
+                return_urls=self._config.api.returns,
+            )
+            listener.add_routes(consent.routes())
 
     # --- roles
 

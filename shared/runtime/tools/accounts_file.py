@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,9 @@ import structlog
 import yaml
 from pydantic import ValidationError
 
-from shared.channel import AccountNames, Channel, JudgesSettings, NamesAccountFields
 from shared.contract.accounts import AccountRecord
 from shared.contract.topics import Topics
+from shared.runtime.accounts.rules import InvalidAccount, Rules
 from shared.runtime.accounts.sealing import (
     BOUND,
     CannotOpen,
@@ -27,45 +24,10 @@ from shared.runtime.accounts.sealing import (
 from shared.stream.log import CaughtUp, Log, acknowledged
 
 log = structlog.get_logger()
-_OF_THE_RUNTIME = frozenset({"rates", "max_text_parts"})  # settings that every channel's accounts may have
 
 
 class InvalidAccountsFile(ValueError):
     """The file cannot be applied; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a channel lets its accounts hold; without `names` whatever they hold."""
-
-    channel: str
-    names: AccountNames | None = None
-    wrong_settings: Callable[[AccountRecord], Sequence[str]] = lambda record: ()
-
-    @classmethod
-    def of(cls, channel: Channel) -> Rules:
-        names = channel.account_names if isinstance(channel, NamesAccountFields) else None
-        wrong = channel.wrong_settings if isinstance(channel, JudgesSettings) else lambda record: ()
-        return cls(channel.capabilities.channel, names, wrong)
-
-    def check(self, where: str, entry: dict[str, Any], record: AccountRecord) -> None:
-        """Raises InvalidAccountsFile."""
-        _known(where, entry, {*AccountRecord.model_fields, "credentials"})
-        if record.channel != self.channel:
-            raise InvalidAccountsFile(f"{where}.channel: an account of {record.channel}, not of {self.channel}")
-        if self.names is not None:
-            _known(f"{where}.credentials", entry.get("credentials") or {}, self.names.credentials)
-            _known(f"{where}.settings", record.settings, self.names.settings | _OF_THE_RUNTIME)
-        if wrong := self.wrong_settings(record):
-            raise InvalidAccountsFile(f"{where}.settings: cannot be used: {', '.join(wrong)}")
-
-
-def _known(where: str, given: Collection[Any], names: Collection[str]) -> None:
-    for name in given:
-        if name not in names:
-            near = get_close_matches(str(name), names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(names))}"
-            raise InvalidAccountsFile(f"{where}: unknown name {str(name)[:64]!r}; {hint}")
 
 
 def seal_accounts_file(path: Path, to_public_key: str, rules: Rules) -> str:
@@ -132,7 +94,10 @@ def _record(index: int, entry: Any, rules: Rules | None) -> AccountRecord:
         where = ".".join(str(step) for step in first["loc"])
         raise InvalidAccountsFile(f"accounts[{index}].{where}: {first['msg']}") from None
     if rules is not None:
-        rules.check(f"accounts[{index}]", entry, record)
+        try:
+            rules.check(entry, record, f"accounts[{index}].")
+        except InvalidAccount as invalid:
+            raise InvalidAccountsFile(str(invalid)) from None
     return record
 
 

@@ -29,6 +29,7 @@ from shared.channel import (
     Probes,
     ProviderError,
     Receipt,
+    Subscription,
 )
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import AliasKind
@@ -360,17 +361,18 @@ async def test_what_meta_tells_of_a_subscription(
     business = sim.world.accounts[number.waba_id]
     known = Account(account.record.model_copy(update={"parent_id": number.waba_id}), account.credentials)
     base_url = "https://connect.example/"
-    assert await channel.check_subscription(known, base_url) == []
-    assert await channel.check_subscription(account, None) == []
+    assert await channel.check_subscription(known, base_url) == Subscription(webhooks=())
+    assert await channel.check_subscription(account, None) == Subscription(webhooks=None)
     (app_id,) = business.subscribed
     business.subscribed[app_id] = "https://connect.example/webhooks/whatsapp"
-    assert await channel.check_subscription(known, base_url) == []
+    assert await channel.check_subscription(known, base_url) == Subscription(webhooks=())
     business.subscribed[app_id] = "https://another.example/webhooks/whatsapp"
-    (said,) = await channel.check_subscription(known, base_url)
+    (said,) = (await channel.check_subscription(known, base_url)).webhooks or ()
     assert "another address" in said
     business.subscribed.clear()
     monkeypatch.setattr(nodes, "_SCOPES", ["whatsapp_business_management"])
-    said, nobody = await channel.check_subscription(known, base_url)
+    found = await channel.check_subscription(known, base_url)
+    (said,), (nobody,) = found.rights, found.webhooks or ()
     assert "whatsapp_business_messaging" in said
     assert "not subscribed" in nobody
 

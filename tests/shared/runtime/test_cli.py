@@ -17,7 +17,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from structlog.testing import capture_logs
 
-from shared.channel import Account, HealthChange, ProviderError, RawItem, WebhookRequest
+from shared.channel import Account, HealthChange, ProviderError, RawItem, Subscription, WebhookRequest
 from shared.contract.accounts import AccountRecord
 from shared.contract.errors import ErrorCode
 from shared.contract.events import Health
@@ -351,8 +351,8 @@ class ProbedChannel(PlainChannel):
             return HealthChange(Health.REAUTH_REQUIRED, ErrorCode.ACCOUNT_REAUTH_REQUIRED, "The token has ended.")
         return HealthChange(Health.CONNECTED)
 
-    async def check_subscription(self, account: Account, base_url: str | None) -> Sequence[str]:
-        return ["Nobody is subscribed."] if account.account_id == "silent" else []
+    async def check_subscription(self, account: Account, base_url: str | None) -> Subscription:
+        return Subscription(webhooks=("Nobody is subscribed.",) if account.account_id == "silent" else ())
 
 
 def test_the_provider_is_asked_about_accounts(log: MemoryLog, capsys: pytest.CaptureFixture[str]) -> None:
