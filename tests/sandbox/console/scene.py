@@ -41,8 +41,10 @@ class Scene:
         page.get_by_role("button", name=f"Add a customer to {channel}").click()
         page.get_by_role("textbox", name="Name").fill(name)
         page.keyboard.press("Enter")
-        page.get_by_role("heading", name=name).first.wait_for()
         self.customer, self.agent = Side(page, "Customer"), Side(page, "Agent")
+        for side in (self.customer, self.agent):
+            side.root.get_by_role("heading", name=name).wait_for()
+        self.customer.root.get_by_text(f"in {channel} ·").wait_for()  # who was there before may have the same name
 
     def begin(self, text: str = "Hello") -> None:
         """The customer writes first, and the agent sees it."""
