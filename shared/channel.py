@@ -522,8 +522,25 @@ class Door(Protocol):
         """Call it for every account that is served, at once and whenever one changes or goes (None)."""
         ...
 
+    def owners(self, name: str) -> Sequence[str]:
+        """Our ids of the accounts that a provider's name (`NamesAccounts`) is of, served or not: the first has it."""
+        ...
+
     async def write(self, items: Sequence[RawItem]) -> None:
         """Return when the items are durable. Raises NotTaken."""
+        ...
+
+
+@runtime_checkable
+class NamesAccounts(Protocol):
+    """A channel whose names of accounts have several spellings, or whose accounts have further names of their own."""
+
+    def spelled(self, name: str) -> str:
+        """The one spelling of what a provider calls an account. Total."""
+        ...
+
+    def further_names(self, account: AccountRecord) -> Sequence[str]:
+        """Names beside `external_id` that are the account's alone, spelled. Total."""
         ...
 
 

@@ -14,7 +14,7 @@ from services.email.api.oauth import AccessTokens
 from services.email.api.session import LoginRefused
 from services.email.capabilities import capabilities
 from services.email.mailbox import CREDENTIALS, SETTINGS, ImapServer, Mailbox
-from services.email.peers import peer_of_address
+from services.email.peers import normal_address, peer_of_address
 from services.email.receive import files, https, inbound
 from services.email.receive.imap import Cursor, Puller, Shared
 from services.email.receive.parse import parse, placeholder
@@ -209,6 +209,12 @@ class EmailChannel:
         raise AssertionError("unreachable")
 
     # -------------------------------------------------------------------------------------------------- account
+
+    def spelled(self, name: str) -> str:
+        return normal_address(name) or name
+
+    def further_names(self, account: AccountRecord) -> Sequence[str]:
+        return Mailbox.of(account).addresses
 
     def wrong_settings(self, account: AccountRecord) -> Sequence[str]:
         return Mailbox.of(account).wrong

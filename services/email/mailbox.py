@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from services.email.peers import domain_name, normal_address
+from services.email.tokens import read_recipient
 from shared.contract.accounts import AccountRecord
 
 Security = Literal["tls", "starttls", "none"]
@@ -26,6 +27,8 @@ def _as_host(value: str) -> str:
 def _as_address(value: str) -> str:
     if (address := normal_address(value)) is None:
         raise ValueError("no address")
+    if read_recipient(address.rpartition("@")[0]) is not None:
+        raise ValueError("an address that a mail of ours is answered at")
     return address
 
 

@@ -307,6 +307,8 @@ class CapabilityRecord(Model):
     """The provider's own id of the account."""
     parent_id: OptionalText = None
     """The provider's id of what several accounts belong to."""
+    further_names: tuple[str, ...] = ()
+    """Names beside `external_id` that are the account's alone (email: the further addresses of the mailbox)."""
     served_since: Timestamp | None = None
     """Since when the account has been served under these ids of the provider: an `external_id` that several accounts
     have is that of the one which has had it longest."""

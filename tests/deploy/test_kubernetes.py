@@ -334,7 +334,7 @@ def test_pods_are_locked_down(rendered: list[Manifest]) -> None:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert container["resources"]["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
         assert "memory" in container["resources"]["limits"]
         mounted = {mount["name"] for mount in container.get("volumeMounts", ())}
         assert mounted == {volume["name"] for volume in pod.get("volumes", ())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 from services.email.mailbox import Mailbox
 from services.email.peers import normal_address
@@ -13,15 +14,15 @@ from shared.channel import Account
 class Recipients:
     """The accounts that are served now; `changed` keeps it so.
 
-    An address is that of the account which is named after it (`external_id`), else of one that lists it among its
-    further ones. Plus parts are taken off only here, where the rest is an address of ours.
+    Several may be named after an address (`external_id`), or list it among their further ones: `owners` says whose it
+    is. Plus parts are taken off only here, where the rest is an address of ours.
     """
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, owners: Callable[[str], Sequence[str]]) -> None:
         self._tokens = tokens
+        self._owners = owners
         self._accounts: dict[str, Account] = {}
-        self._named: defaultdict[str, set[str]] = defaultdict(set)
-        self._listed: defaultdict[str, set[str]] = defaultdict(set)
+        self._mailboxes: defaultdict[str, set[str]] = defaultdict(set)  # by their addresses
         self._bounces: defaultdict[str, set[str]] = defaultdict(set)  # by the domain of their envelope senders
 
     def changed(self, account_id: str, account: Account | None) -> None:
@@ -37,9 +38,9 @@ class Recipients:
                 index[name].add(account_id)
 
     def _names(self, box: Mailbox) -> list[tuple[defaultdict[str, set[str]], str]]:
-        named = [(self._named, box.address)] if box.address else []
+        addresses = {*box.addresses, box.address} - {None}
         bounces = [(self._bounces, box.bounce_domain)] if box.bounce_domain else []
-        return [*named, *((self._listed, address) for address in set(box.addresses)), *bounces]
+        return [*((self._mailboxes, address) for address in addresses if address), *bounces]
 
     def account_of(self, address: str) -> Account | None:
         """The account that mail to this address is for."""
@@ -56,6 +57,7 @@ class Recipients:
         return self._of(known) or self._of(f"{base}@{domain}")
 
     def _of(self, address: str) -> Account | None:
-        """Where two accounts list an address, every replica takes the same one: nobody gets a copy of another's."""
-        found = self._named.get(address) or self._listed.get(address)
-        return self._accounts[min(found)] if found else None
+        """The owner, where it is served here."""
+        known = self._mailboxes.get(address, ())
+        owner = next(iter(self._owners(address)), None) if known else None
+        return self._accounts[owner] if owner is not None and owner in known else None

@@ -64,7 +64,7 @@ class MailListener:
         door: Door,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.recipients = Recipients(tokens)
+        self.recipients = Recipients(tokens, door.owners)
         self.settings = settings
         self.door = door
         self._raw = raw

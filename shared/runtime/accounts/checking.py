@@ -199,7 +199,7 @@ class AccountCheck:
             others = self._accounts.find(None, record.external_id) if record.external_id else []
         except AccountSealed:
             return
-        named = [other for other in others if other.record.external_id == record.external_id]
+        named = [other for other in others if other.record.parent_id != record.external_id]
         if any(other.account_id != record.account_id for other in named):
             detail = "external_id: another account has it."
             raise _Refused(AccountRefused(code="account_taken", detail=detail))

@@ -15,14 +15,22 @@ from math import inf
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a provider calls an account, and what the account belongs to; `workspace_id` is whose the account is."""
+    """What a provider calls an account, and what the account belongs to; `workspace_id` is whose the account is.
+
+    `further` names are the account's alone, as its `external_id` is; which of them it gets is decided name by name.
+    """
 
     workspace_id: str
     external_id: str | None = None
     parent_id: str | None = None
+    further: frozenset[str] = frozenset()
 
     def all(self) -> frozenset[str]:
-        return frozenset(name for name in (self.external_id, self.parent_id) if name)
+        return self.further.union(name for name in (self.external_id, self.parent_id) if name)
+
+    def own(self) -> frozenset[str]:
+        """Those that nobody else may have."""
+        return self.further | {self.external_id} if self.external_id else self.further
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +90,17 @@ class Owners:
         return self._sharing(claim.names.all())
 
     def claimed(self, account_id: str) -> Claim | None:
-        """The account's claim, where it stands for the names that the account has."""
-        claim = self._claims.get(account_id)
-        return claim if claim is not None and claim.names == self._names.get(account_id) else None
+        """The account's claim, where it stands for the names that the account has, but for further ones."""
+        claim, names = self._claims.get(account_id), self._names.get(account_id)
+        if claim is None or names is None:
+            return None
+        same = (claim.names.workspace_id, claim.names.external_id, claim.names.parent_id)
+        return claim if same == (names.workspace_id, names.external_id, names.parent_id) else None
+
+    def had(self, account_id: str) -> frozenset[str]:
+        """The account's further names that are not somebody else's: what its claim is to say."""
+        names = self._names.get(account_id)
+        return frozenset(name for name in (names.further if names else ()) if self._first(name) == account_id)
 
     def names_claimed(self, account_id: str) -> Names | None:
         """The names of its claim: those of an account whose record cannot even be read."""
@@ -101,7 +117,7 @@ class Owners:
             return False
         # What several accounts belong to may be an account by itself, but only in the same workspace.
         theirs = self._names[first]
-        return theirs.external_id == names.external_id or theirs.workspace_id != names.workspace_id
+        return names.external_id in theirs.own() or theirs.workspace_id != names.workspace_id
 
     def reached_by(self, name: str) -> list[str]:
         """The accounts that what is told of this name concerns: its owner, or all that belong to it."""
@@ -114,6 +130,8 @@ class Owners:
             names = self._names[account_id]
             if names.external_id == name:
                 reached = not self.taken(account_id)
+            elif name in names.further:
+                reached = account_id == first
             else:  # whoever names another's account as its parent gets nothing of it
                 reached = owner.external_id != name or owner.workspace_id == names.workspace_id
             if reached:
@@ -134,10 +152,7 @@ class Owners:
     def _sharing(self, names: Iterable[str]) -> frozenset[str]:
         """Those to whom it matters who comes first: whoever belongs to the same parent is the same as before."""
         return frozenset(
-            holder
-            for name in names
-            for holder in self._holders.get(name, ())
-            if self._names[holder].external_id == name
+            holder for name in names for holder in self._holders.get(name, ()) if name in self._names[holder].own()
         )
 
     def _forget(self, account_id: str) -> None:

@@ -10,7 +10,7 @@ from time import monotonic, time
 
 import structlog
 
-from shared.channel import Account
+from shared.channel import Account, Channel, NamesAccounts
 from shared.contract.accounts import AccountRecord
 from shared.contract.base import Model
 from shared.runtime.accounts.owners import Claim, Names, Owners
@@ -59,8 +59,10 @@ class AccountRegistry:
     an older record of it is known, which then goes on. What is refused is not served, as if it were not there.
     """
 
-    def __init__(self, channel: str, sealing_key: str | None) -> None:
+    def __init__(self, channel: str, sealing_key: str | None, names: NamesAccounts | None = None) -> None:
+        """`names` is the channel where it names accounts in a way of its own."""
         self._channel = channel
+        self._naming = names
         self._sealing_key = sealing_key
         self._accounts: dict[str, Account] = {}  # opened, also those whose names are taken
         self._served: dict[str, Account] = {}
@@ -74,6 +76,11 @@ class AccountRegistry:
         self._standings: dict[str, Standing] = {}
         self._changed: list[Changed] = []
         self._stood: list[Callable[[str, Standing | None], None]] = []
+
+    @classmethod
+    def of(cls, channel: Channel, sealing_key: str | None) -> AccountRegistry:
+        """The accounts of a channel, by the names it has for them."""
+        return cls(channel.capabilities.channel, sealing_key, channel if isinstance(channel, NamesAccounts) else None)
 
     def __len__(self) -> int:
         return len(self._served)
@@ -109,7 +116,7 @@ class AccountRegistry:
 
     def names_of(self, account_id: str | None, external_id: str | None) -> list[str]:
         """Our ids of the accounts that are meant, served or not."""
-        return [account_id] if account_id is not None else self._owners.reached_by(external_id or "")
+        return [account_id] if account_id is not None else self._owners.reached_by(self._spelled(external_id) or "")
 
     @staticmethod
     def expect(record: Record) -> None:
@@ -200,16 +207,16 @@ class AccountRegistry:
         except SealedForAnother:
             self._accounts.pop(account_id, None)
             self._stands(account_id, Standing.SEALED_FOR_ANOTHER)
-            self._settle(self._owners.put(account_id, _names(record), usable=False))
+            self._settle(self._owners.put(account_id, self._names(record), usable=False))
             raise
         except CannotOpen:
             self._stands(account_id, Standing.SEALED)
             goes_on = account_id in self._accounts  # as its older record says
-            self._settle({account_id} if goes_on else self._owners.put(account_id, _names(record), usable=False))
+            self._settle({account_id} if goes_on else self._owners.put(account_id, self._names(record), usable=False))
             raise
         self._stands(account_id, Standing.OPENED if opened.bound else Standing.OLD_FORMAT)
         self._accounts[account_id] = Account(record, opened.credentials)
-        self._settle(self._owners.put(account_id, _names(record), usable=True))
+        self._settle(self._owners.put(account_id, self._names(record), usable=True))
 
     def _read(self, account_id: str, value: bytes | None) -> AccountRecord | None:
         record = AccountRecord.model_validate_json(value) if value else None
@@ -225,13 +232,26 @@ class AccountRegistry:
             return
         told = _Told.model_validate_json(value)
         if told.capabilities.channel == self._channel and told.served_since is not None:
-            names = Names(told.workspace_id, told.external_id, told.parent_id)
+            external_id, further = self._spelled(told.external_id), frozenset(told.further_names)
+            names = Names(told.workspace_id, external_id, told.parent_id, further)
             self._settle(self._owners.claim(account_id, Claim(names, told.served_since)))
 
     def served_since(self, account_id: str) -> datetime | None:
         """Since when the account has been served under the names it has; None when nobody has said so yet."""
         claim = self._owners.claimed(account_id)
         return claim.since if claim else None
+
+    def further_names(self, account_id: str) -> tuple[str, ...]:
+        """Names beside its `external_id` that the account has, and nobody else."""
+        return tuple(sorted(self._owners.had(account_id)))
+
+    def _spelled(self, name: str | None) -> str | None:
+        return self._naming.spelled(name) if self._naming is not None and name else name or None
+
+    def _names(self, record: AccountRecord) -> Names:
+        further = frozenset(self._naming.further_names(record)) if self._naming is not None else frozenset[str]()
+        external_id = self._spelled(record.external_id)
+        return Names(record.workspace_id, external_id, record.parent_id or None, further - {external_id})
 
     def _open(self, record: AccountRecord) -> Opened:
         if record.sealed is not None and self._sealing_key is None:
@@ -307,9 +327,6 @@ class _Told(Model):
     workspace_id: str
     external_id: str | None = None
     parent_id: str | None = None
+    further_names: tuple[str, ...] = ()
     served_since: datetime | None = None
     capabilities: _Channel
-
-
-def _names(record: AccountRecord) -> Names:
-    return Names(record.workspace_id, record.external_id or None, record.parent_id or None)

@@ -142,6 +142,7 @@ class AccountTeller:
             account_id=account_id,
             external_id=account.record.external_id,
             parent_id=account.record.parent_id,
+            further_names=self._accounts.further_names(account_id),
             served_since=self._accounts.served_since(account_id) or now,
             content_hash=capabilities.content_hash,
             capabilities=capabilities,

@@ -51,6 +51,9 @@ class IngressDoor:
             changed(account.account_id, account)
         self._accounts.on_change(changed)
 
+    def owners(self, name: str) -> Sequence[str]:
+        return self._accounts.names_of(None, name)
+
     async def write(self, items: Sequence[RawItem]) -> None:
         """Raises NotTaken."""
         try:

@@ -136,7 +136,7 @@ async def _reseal(channel: Channel, config: ServiceConfig, parsed: argparse.Name
 
 async def _list(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
     name = channel.capabilities.channel
-    registry = AccountRegistry(name, config.service.private_key)
+    registry = AccountRegistry.of(channel, config.service.private_key)
     async with _connected(config, "accounts-list") as (stream, topics):
         present = await present_accounts(stream, topics)
         async with _tables(stream, topics, registry):
@@ -205,7 +205,7 @@ _ACTIONS: dict[str, Callable[[Channel, ServiceConfig, argparse.Namespace], Corou
 async def known_accounts(channel: Channel, config: ServiceConfig) -> AccountRegistry:
     """The accounts as they are now. Raises CannotOpen when it is the key that is wrong."""
     name = channel.capabilities.channel
-    registry = AccountRegistry(name, config.service.private_key)
+    registry = AccountRegistry.of(channel, config.service.private_key)
     async with _connected(config, "accounts") as (stream, topics):
         await require_topics(stream, topics, name)
         async with followed(stream, topics, registry):

@@ -223,7 +223,7 @@ async def _redrive(channel: Channel, config: ServiceConfig, parsed: argparse.Nam
 async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespace) -> int:
     key = config.service.private_key
     topics = Topics(config.kafka.topic_prefix)
-    registry = AccountRegistry(channel.capabilities.channel, key)
+    registry = AccountRegistry.of(channel, key)
     stream = kafka_log(config.kafka, "rebuild")
     state = state_client(config.state)
     await connect(stream)
@@ -243,7 +243,7 @@ async def _rebuild(channel: Channel, config: ServiceConfig, _: argparse.Namespac
 
 async def _replay(channel: Channel, config: ServiceConfig, parsed: argparse.Namespace) -> int:
     topics = Topics(config.kafka.topic_prefix)
-    registry = AccountRegistry(channel.capabilities.channel, config.service.private_key)
+    registry = AccountRegistry.of(channel, config.service.private_key)
     stream, blobs = kafka_log(config.kafka, "replay"), Blobs(config.blobs.url)
     state = state_client(config.state)
     await connect(stream)

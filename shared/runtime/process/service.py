@@ -181,7 +181,7 @@ class Service:
         state = state_client(config.state, partial(self._checks.failed, "state"))
         stack.push_async_callback(state.close)
         blobs = Blobs(config.blobs.url, on_failure=partial(self._checks.failed, "blobs"))
-        accounts = AccountRegistry(self._name, config.service.private_key)
+        accounts = AccountRegistry.of(self._channel, config.service.private_key)
         private = config.blobs.fetch_private
         common = Common(
             self._channel,

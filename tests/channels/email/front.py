@@ -34,14 +34,14 @@ class Front:
         self.topics = Topics()
         self.log = MemoryLog()
         self.blobs = Blobs(f"file://{directory}")
-        self.accounts = AccountRegistry("email", None)
+        listen = {"smtp_listen": "127.0.0.1:0", "lmtp_listen": "127.0.0.1:0"}
+        self.channel = EmailChannel(Settings(**{**listen, **settings}))
+        self.accounts = AccountRegistry.of(self.channel, None)
         for record in accounts:
             self.account(record)
         dead = DeadLetters(self.log, lambda _: self.topics.deadletter("email"), store_body=_nowhere)
         self.writer = RawWriter("email", self.log, self.topics, self.blobs, dead, keeps_raw=True)
         self.door = IngressDoor(self.accounts, self.writer)
-        listen = {"smtp_listen": "127.0.0.1:0", "lmtp_listen": "127.0.0.1:0"}
-        self.channel = EmailChannel(Settings(**{**listen, **settings}))
         self.channel.use_raw(RawBlobs(self.blobs))
 
     def account(self, record: AccountRecord) -> None:

@@ -14,13 +14,15 @@ from typing import Any
 import aiosmtplib
 import pytest
 
+from services.email.channel import EmailChannel
 from services.email.receive import smtp
 from services.email.receive.data import Content, TooLarge
 from services.email.receive.recipients import Recipients
 from services.email.settings import Settings
 from services.email.tokens import Tokens, bounce_address, reply_address
-from shared.channel import Account
+from shared.contract.accounts import AccountRecord
 from shared.media.blobs import BlobsUnavailable
+from shared.runtime.accounts.registry import AccountRegistry, Standing
 from shared.stream.errors import LogUnavailable
 from tests.channels.email.front import Front, account, front
 
@@ -379,9 +381,15 @@ async def test_no_log_line_repeats_an_address(at: Front, caplog: pytest.LogCaptu
 
 def test_addresses_lead_to_accounts_as_long_as_they_are_theirs() -> None:
     tokens = Tokens(b"key")
-    recipients = Recipients(tokens)
+    accounts = AccountRegistry.of(EmailChannel(Settings()), None)
+    recipients = Recipients(tokens, lambda name: accounts.names_of(None, name))
+    accounts.on_change(recipients.changed)
+
+    def put(record: AccountRecord) -> None:
+        accounts.apply(record.account_id.encode(), record.to_json())
+
     for record in (SUPPORT, SALES):
-        recipients.changed(record.account_id, Account(record))
+        put(record)
 
     def whose(address: str) -> str | None:
         found = recipients.account_of(address)
@@ -394,12 +402,63 @@ def test_addresses_lead_to_accounts_as_long_as_they_are_theirs() -> None:
     answer = reply_address(tokens.reply_token("support", "t"), "support@acme.example")
     assert (whose(answer), whose(answer.replace("+", "="))) == ("support", "support")
     greedy = account("greedy", "greedy@evil.example", workspace="ws_3", addresses=["sales@acme.example"])
-    recipients.changed("greedy", Account(greedy))
+    put(greedy)
     assert (whose("sales@acme.example"), whose("greedy@evil.example")) == ("sales", "greedy")
-    recipients.changed("support", None)
+    accounts.apply(b"support", None)
     assert whose("support@acme.example") is whose("help@acme.example") is None
-    recipients.changed("support", Account(account("support", "new@acme.example")))
+    put(account("support", "new@acme.example"))
     assert (whose("new@acme.example"), whose("help@acme.example")) == ("support", None)
+
+
+@pytest.mark.parametrize("thief", ["aa", "zz"])
+@pytest.mark.parametrize(
+    ("external_id", "addresses"),
+    [
+        ("Support@acme.example", []),
+        ("support@ACME.example", []),
+        (" support@acme.example", []),
+        ("support@acm\uff45.example", []),
+        ("thief@evil.example", ["support@acme.example", "help@acme.example"]),
+        ("help@acme.example", []),
+        ("Help@Acme.example", []),
+    ],
+)
+def test_nobody_gets_another_workspaces_mail_by_writing_its_address_differently(
+    thief: str, external_id: str, addresses: list[str]
+) -> None:
+    """Nor by listing it, nor by being named after what another has only listed."""
+    tokens = Tokens(b"key")
+    accounts = AccountRegistry.of(EmailChannel(Settings()), None)
+    recipients = Recipients(tokens, lambda name: accounts.names_of(None, name))
+    accounts.on_change(recipients.changed)
+    accounts.apply(b"support", SUPPORT.to_json())
+    accounts.apply(thief.encode(), account(thief, external_id, workspace="ws_evil", addresses=addresses).to_json())
+    for address in ("support@acme.example", "help@acme.example"):
+        found = recipients.account_of(address)
+        assert found is not None
+        assert found.account_id == "support"
+    taken = accounts.standing(thief) is Standing.TAKEN
+    assert taken is (external_id != "thief@evil.example")
+    assert accounts.further_names(thief) == ()
+    accounts.apply(b"support", None)
+    left = recipients.account_of(addresses[0] if addresses else external_id)
+    assert left is not None
+    assert left.account_id == thief, "whoever comes next may have it"
+
+
+def test_the_address_that_one_mail_is_answered_at_is_no_account() -> None:
+    tokens = Tokens(b"key")
+    answer = reply_address(tokens.reply_token("support", "t"), "support@acme.example")
+    accounts = AccountRegistry.of(EmailChannel(Settings()), None)
+    recipients = Recipients(tokens, lambda name: accounts.names_of(None, name))
+    accounts.on_change(recipients.changed)
+    accounts.apply(b"support", SUPPORT.to_json())
+    thief = account("aa", answer, workspace="ws_evil", addresses=[answer])
+    accounts.apply(b"aa", thief.to_json())
+    found = recipients.account_of(answer)
+    assert found is not None
+    assert found.account_id == "support"
+    assert set(EmailChannel(Settings()).wrong_settings(thief)) == {"external_id", "addresses"}
 
 
 def test_nothing_listens_unless_it_is_told_where() -> None:

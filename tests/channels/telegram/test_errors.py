@@ -64,7 +64,7 @@ DESCRIBED = [
     (400, "Bad Request: file is too big", E.FILE_TOO_LARGE),
     (400, "Bad Request: file must be non-empty", E.FILE_UNAVAILABLE),
     (413, "", E.FILE_TOO_LARGE),
-    (400, "Bad Request: message to edit not found", E.REPLY_TARGET_UNKNOWN),
+    (400, "Bad Request: message to edit not found", E.MESSAGE_UNKNOWN),
     (400, "Bad Request: message can't be edited", E.CONTENT_REJECTED),
     (400, "Bad Request: message can't be deleted for everyone", E.CONTENT_REJECTED),
     (400, "Bad Request: BUSINESS_PEER_USAGE_MISSING", E.WINDOW_CLOSED),
