@@ -10,6 +10,7 @@ import orjson
 
 DEEPEST = 240  # levels: writers of JSON give up at 254, and an event has some of its own around a payload
 _INT64 = 2**63
+_LONGEST_INT = 20  # characters; Python reads numbers of some thousand digits, and refuses the text with a longer one
 
 
 NOT_JSON = "The payload is not JSON."
@@ -28,7 +29,7 @@ def read_json(given: bytes | str, otherwise: str = NOT_JSON) -> Any:
         pass
     text = given.decode("utf-8-sig", "replace") if isinstance(given, bytes) else given.removeprefix("\ufeff")
     try:
-        return _mended(json.loads(text, strict=False))
+        return _mended(json.loads(text, strict=False, parse_int=_whole))
     except (ValueError, RecursionError):
         raise ValueError(otherwise) from None
 
@@ -63,6 +64,10 @@ def _is_deeper(document: Any) -> bool:
         if not level:
             return False
     return True
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _LONGEST_INT else digits
 
 
 def _mended(value: Any) -> Any:

@@ -8,6 +8,7 @@ refuses it, which makes it a dead letter and costs its neighbours nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,11 +156,18 @@ def _bare(member: Any, key: str, external_id: str | None) -> RawItem:
 
 
 def _dumps(item: Any) -> bytes:
-    """The item as JSON; one nested beyond what can be published becomes a string, and with that a dead letter."""
+    """The item as JSON, also one nested beyond what can be published: that is a dead letter as it came.
+
+    Raises ValueError for one that no writer of JSON writes.
+    """
     try:
         return orjson.dumps(item)
     except TypeError:
-        return orjson.dumps(repr(item))
+        pass
+    try:
+        return json.dumps(item).encode()
+    except RecursionError:
+        raise ValueError("The payload is nested too deeply.") from None
 
 
 def _items(frame: Json, value: Json) -> Iterator[RawItem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -19,7 +20,10 @@ CALLBACK = "/oauth/callback"  # whoever comes back from a provider brings a stat
 
 
 class ApiGuard:
-    """Without tokens: open to this machine, where we listen for it alone; closed to everybody otherwise."""
+    """Without tokens: open to this machine, where we listen for it alone; closed to everybody otherwise.
+
+    A browser on this machine is led by the pages of others: what it asks for them is refused (403).
+    """
 
     def __init__(self, settings: ApiSettings, host: str) -> None:
         self._settings = settings
@@ -31,6 +35,7 @@ class ApiGuard:
         self.open = not keys and (settings.open or is_loopback(host))
         self.closed = not keys and not self.open
         """Nobody can ask."""
+        self._here = self.open and not settings.open
 
     async def close(self) -> None:
         if self._reviews is not None:
@@ -42,7 +47,11 @@ class ApiGuard:
         does not say whose a token is."""
         resource = request.match_info.route.resource
         path = "" if resource is None else resource.canonical.rstrip("/")
-        if self.open or not path.startswith(_GUARDED) or path.endswith(CALLBACK):
+        if not path.startswith(_GUARDED) or path.endswith(CALLBACK):
+            return await handler(request)
+        if self._here and _is_led(request):
+            return web.Response(status=403, text="Another site may not ask.")
+        if self.open:
             return await handler(request)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         try:
@@ -63,6 +72,21 @@ class ApiGuard:
         if bucket is not None or self._reviews is None:
             return bucket
         return self._users.get(await self._reviews.user(token) or "")
+
+
+def _is_led(request: web.Request) -> bool:
+    """Whether a page of another site asks, or one that has had its name lead to this machine."""
+    headers = request.headers
+    asked, origin = _host_of(f"//{headers.get('Host', '')}"), headers.get("Origin")
+    elsewhere = origin is not None and not is_loopback(_host_of(origin))
+    return not is_loopback(asked) or elsewhere or headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 class _Bucket:

@@ -206,7 +206,7 @@ def test_what_is_nested_beyond_publishing_is_a_dead_letter_and_its_neighbour_is_
     good, bad = items_of(document)
     account = AccountRecord(account_id="a", workspace_id="w", channel="whatsapp")
     assert len(channel.normalise(ReceivedItem(account, good.body, goldens.RECEIVED_AT))) == 1
-    with pytest.raises(ValueError, match="not an object"):
+    with pytest.raises(ValueError, match="nested too deeply"):
         channel.normalise(ReceivedItem(account, bad.body, goldens.RECEIVED_AT))
 
 

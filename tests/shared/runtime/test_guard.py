@@ -65,6 +65,36 @@ async def test_without_tokens_only_this_machine_may_ask(host: str, settings: dic
         assert await ask("/webhooks/plain") == 200
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "[::1]:1", "Origin": "http://127.0.0.1:9"}, 200),
+        ({"Host": "rebound.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+async def test_another_sites_page_may_not_ask_through_a_browser_here(headers: dict[str, str], status: int) -> None:
+    async with serving("127.0.0.1") as (ask, server), aiohttp.ClientSession() as browser:
+        async with browser.get(f"http://127.0.0.1:{server.port}/v1/blobs/ws/x", headers=headers) as answer:
+            assert answer.status == status
+        assert await ask("/webhooks/plain") == 200
+
+
+@pytest.mark.parametrize("headers", [{"Host": "connector.svc"}, {"Origin": "https://inbox.example"}])
+async def test_whom_a_network_policy_lets_in_comes_by_any_name(headers: dict[str, str]) -> None:
+    async with (
+        serving("127.0.0.1", open=True) as (_, server),
+        aiohttp.ClientSession() as browser,
+        browser.get(f"http://127.0.0.1:{server.port}/v1/blobs/ws/x", headers=headers) as answer,
+    ):
+        assert answer.status == 200
+
+
 async def test_each_token_opens_and_nothing_else_does() -> None:
     async with serving(tokens=SecretStr(f" {TOKENS[0]}, {TOKENS[1]} ")) as (ask, _):
         assert [await ask("/v1/blobs/ws/x", token) for token in TOKENS] == [200, 200]
