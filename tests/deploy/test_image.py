@@ -104,7 +104,7 @@ def test_images_are_built_as_the_dev_overlay_calls_them() -> None:
 
 def test_the_workflow_builds_every_channel() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/image.yml").read_text())
-    built = [job["strategy"]["matrix"]["channel"] for job in workflow["jobs"].values()]
+    built = [job["strategy"]["matrix"]["channel"] for job in workflow["jobs"].values() if "strategy" in job]
     assert built == [CHANNELS, CHANNELS]
 
 
