@@ -147,7 +147,14 @@ def _unfit_files(capabilities: Capabilities, command: Command) -> Refusal | None
     return None
 
 
-def _not_taken(capabilities: Capabilities, kind: AttachmentKind, field: str) -> Refusal:
+def unknown_type(capabilities: Capabilities, field: str) -> Refusal | None:
+    """The refusal of a file of which nobody can say what it is, where a channel takes only what it names."""
+    if any(rule.grade is not Grade.REJECTED and not rule.mime_types for rule in capabilities.files.values()):
+        return None
+    return _not_taken(capabilities, "unknown", field)
+
+
+def _not_taken(capabilities: Capabilities, kind: AttachmentKind | str, field: str) -> Refusal:
     """The refusal of a kind of file, with the kinds and types that a channel takes."""
     taken = {other: rule for other, rule in capabilities.files.items() if rule.grade is not Grade.REJECTED}
     said = [f"{other} ({', '.join(rule.mime_types)})" if rule.mime_types else other for other, rule in taken.items()]

@@ -53,6 +53,24 @@ async def test_the_names_of_uploads_say_their_type_and_the_contact_sees_the_give
     assert uploaded == ["memo.ogg", "Angebot Nr. 7 für März.pdf", "prices.pdf"]
 
 
+@pytest.mark.parametrize("channel", ["telegram", "tiktok", "whatsapp"], indirect=True)
+async def test_a_file_that_nobody_can_name_goes_out_where_any_goes_out_or_nothing_does(channel: Channel) -> None:
+    """Not half a message: the text before it is not sent either."""
+    person = await channel.person(await channel.account())
+    before = len(channel.provider.got(person))
+    blob = await channel.world.blobs.put_content(f"{WORKSPACE}/bytes", bytes(range(128, 256)) * 4)
+    content = {"kind": "media", "text": "Look", "attachments": [{"blob": blob, "filename": "rnd.dat"}]}
+    statuses = await channel.statuses.end((await channel.command(person, content=content)).id)
+    if channel.provider.name == "telegram":
+        assert [status["state"] for status in statuses] == ["sent"]
+        return
+    (status,) = statuses
+    assert (status["state"], status["error"]["code"]) == ("rejected", "file_type_unsupported")
+    assert status["error"]["field"] == "content.attachments.0"
+    assert status["error"]["params"]["what"] == "unknown"
+    assert len(channel.provider.got(person)) == before
+
+
 async def test_stickers_keep_to_their_sizes(whatsapp: Channel) -> None:
     person = await whatsapp.person(await whatsapp.account())
     _, still = await _sent(whatsapp, person, _webp(200_000), kind="sticker", filename="s.webp")

@@ -24,6 +24,7 @@ from shared.media.processing import Processor
 from shared.media.sniff import HEAD, SCRIPT, moves, sniff
 from shared.media.types import PROGRAMS, claim, claimed_by_name, denies
 from shared.policy.conversation import Conversation
+from shared.policy.judge import unknown_type
 from shared.runtime.accounts.capabilities import capabilities_of
 from shared.runtime.outbound.conversion import Converter, FileNotYet
 from shared.runtime.outbound.planning import addressee
@@ -188,6 +189,9 @@ class Preparer:
         facts = {"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name, "animated": animated}
         known = file.model_copy(update={**facts, "sha256": None})
         if found is None:
+            told = claim(file.mime_type) or claimed_by_name(name)
+            if told is None and (refusal := unknown_type(self._channel.capabilities, field)) is not None:
+                raise Refused(refusal.code, refusal.detail, **refusal.facts)
             return await self._named(known, blob, version, field), ()
         if _pretends(known, found):
             raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
