@@ -28,7 +28,7 @@ async def _queue(channel: Channel) -> tuple[Person, list[str], list[str]]:
 
 
 async def _states(channel: Channel, ids: list[str]) -> list[str]:
-    ends = await asyncio.gather(*(channel.statuses.end(one, 10) for one in ids))
+    ends = await asyncio.gather(*(channel.statuses.end(one) for one in ids))
     return [status["state"] for (status,) in ends]
 
 
