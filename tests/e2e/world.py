@@ -120,8 +120,9 @@ class ChannelUnderTest:
     async def _knows(self, url: str, account: Connected) -> bool:
         """Whether the replica at this address has heard of the account."""
         probe = Person(account, None, f"{self.name}:{account.id}:nobody")
-        answer = await self._preflight(url, self._data(probe, "probe", {"content": {"kind": "text", "text": "x"}}))
-        return answer.get("refused", {}).get("code") != "account_disconnected"
+        data = self._data(probe, "probe", {"content": {"kind": "text", "text": "x"}})
+        answer = await self._preflight(url, data, busy=503)
+        return answer.get("refused", {}).get("code") != "account_disconnected" and "unavailable" not in answer
 
     async def change(self, account: Connected, credentials: dict[str, str] | None = None, **fields: Any) -> None:
         """Apply an account anew with other credentials or fields."""
@@ -198,10 +199,13 @@ class ChannelUnderTest:
         data = self._data(person, f"cmd_{number()}", fields)
         return await self._preflight(self.service.balancer.url, data, kind)
 
-    async def _preflight(self, url: str, data: dict[str, Any], kind: str = "message.send") -> dict[str, Any]:
+    async def _preflight(
+        self, url: str, data: dict[str, Any], kind: str = "message.send", *, busy: int = 200
+    ) -> dict[str, Any]:
+        """The answer; `busy` is another status that is fine: on a machine with much to do state may be late."""
         document = {"type": type_name(kind), "data": data}
         async with self.service.session.post(f"{url}/v1/preflight", json=document) as answered:
-            assert answered.status == 200, await answered.text()
+            assert answered.status in (200, busy), await answered.text()
             answer: dict[str, Any] = await answered.json()
             return answer
 
