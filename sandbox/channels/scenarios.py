@@ -25,6 +25,15 @@ class Scenario:
     """Of what lets time pass until somebody's window is closed: Unix seconds of its end, from `GET conversation`."""
 
 
+def closing(hours: int, closes: Callable[[Row], float | None]) -> Scenario:
+    """The end of somebody's window; `closes` as in `Scenario`."""
+    does = (
+        f"Time passes until this person's {hours} hours are over. The connector, whose clock goes on as before, learns "
+        "it from the next refusal."
+    )
+    return Scenario("Close the window", does, "clock", closes=closes)
+
+
 def usual(
     send: str, refusal: Mapping[str, Any], throttling: Mapping[str, Any], *, webhooks: bool = True
 ) -> dict[str, Scenario]:

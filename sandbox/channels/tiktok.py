@@ -9,7 +9,7 @@ from typing import Any
 
 from sandbox.channels.control import WORKSPACE, Simulator
 from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, Share, View
-from sandbox.channels.scenarios import Scenario, usual
+from sandbox.channels.scenarios import Scenario, closing, usual
 
 APP_ID = "7611000000000000001"
 BUSINESS_ID = "-000demoShop"
@@ -27,12 +27,8 @@ class TikTok:
     has_templates = False
     untold: Mapping[str, str] = {}
     scenarios: Mapping[str, Scenario] = {
-        "close_window": Scenario(
-            "Close the window",
-            "Time passes until this person's 48 hours are over. The connector, whose clock goes on as before, learns "
-            "it from the next refusal.",
-            "clock",
-            closes=lambda conversation: conversation["window_until"] and conversation["window_until"] / 1000,
+        "close_window": closing(
+            48, lambda conversation: conversation["window_until"] and conversation["window_until"] / 1000
         ),
         **usual("send", {"code": 40002, "description": "The message is not valid."}, {"code": 40100}),
     }

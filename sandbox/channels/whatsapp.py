@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.channels.control import WORKSPACE, Simulator
 from sandbox.channels.customers import Bubble, ButtonView, Customers, FileView, Person, Row, Share, View
-from sandbox.channels.scenarios import Scenario, usual
+from sandbox.channels.scenarios import Scenario, closing, usual
 
 # The number the simulator starts with, and the business account it belongs to.
 PHONE_NUMBER_ID = "200000000000001"
@@ -65,13 +65,7 @@ class WhatsApp:
     has_templates = True
     untold: Mapping[str, str] = {}
     scenarios: Mapping[str, Scenario] = {
-        "close_window": Scenario(
-            "Close the window",
-            "Time passes until this person's 24 hours are over. The connector, whose clock goes on as before, learns "
-            "it from the next refusal.",
-            "clock",
-            closes=lambda conversation: conversation["window_until"],
-        ),
+        "close_window": closing(24, lambda conversation: conversation["window_until"]),
         **usual(
             "send",
             {"code": 131009, "description": "Parameter value is not valid."},

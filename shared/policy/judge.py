@@ -188,7 +188,7 @@ def _unreachable(
         return Refusal(ErrorCode.CANNOT_INITIATE, detail, facts)
     if conversation.unreachable:
         return Refusal(ErrorCode.RECIPIENT_BLOCKED, None, _of(capabilities))
-    if conversation.blocked and capabilities.block is not Grade.REJECTED:  # the provider refuses it as well
+    if _blocked_there(capabilities, conversation):
         detail = f"We block the contact, and {capabilities.label} carries no messages to a contact that is blocked."
         facts = {"remedy": "End the block first.", **_of(capabilities)}
         return Refusal(ErrorCode.RECIPIENT_BLOCKED, detail, facts)
@@ -197,6 +197,11 @@ def _unreachable(
         if category in ("", "marketing"):
             return Refusal(ErrorCode.OPTED_OUT, None, _of(capabilities))
     return None
+
+
+def _blocked_there(capabilities: Capabilities, conversation: Conversation) -> bool:
+    """Whether we block the contact at the provider, which then refuses what we write."""
+    return conversation.blocked and capabilities.block is not Grade.REJECTED
 
 
 def _window_closed(
@@ -228,7 +233,7 @@ def conversation_state(
     rule = rule_for(capabilities, conversation)
     window = window_state(rule, conversation, now) if rule else None
     reasons = []
-    blocked = conversation.unreachable or (conversation.blocked and capabilities.block is not Grade.REJECTED)
+    blocked = conversation.unreachable or _blocked_there(capabilities, conversation)
     if blocked:
         reasons.append(ErrorCode.RECIPIENT_BLOCKED)
     if conversation.undeliverable:

@@ -171,9 +171,8 @@ class NormaliseRole:
         self._topic = common.topics.raw(common.name)
 
     def reading(self) -> Reading:
-        wave = self.normaliser.wave
-        options = {"on_overdue": self.normaliser.overdue}
-        return Reading(self._topic, self.normaliser.handle, lambda r: r.key or b"", wave=wave, options=options)
+        of, options = self.normaliser, {"on_overdue": self.normaliser.overdue}
+        return Reading(self._topic, of.handle, lambda r: r.key or b"", wave=of.wave, options=options)
 
     async def close(self) -> None:
         await self.contacts.close()

@@ -71,6 +71,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _listed(value: str) -> tuple[str, ...]:
+    """What stands between commas, without blanks around it."""
+    return tuple(one.strip() for one in value.split(",") if one.strip())
+
+
 def _safe_address(value: str, otherwise: str) -> str:
     """An address over https, or of this machine. Raises ValueError with `otherwise`."""
     _scheme(value, ("https", "http"))
@@ -342,26 +347,23 @@ class ApiSettings(BaseSettings):
     @property
     def reviewed(self) -> frozenset[str]:
         """Service accounts whose tokens are taken, as Kubernetes calls them as users."""
-        names = (name.strip() for name in self.review_accounts.split(","))
-        return frozenset(f"system:serviceaccount:{name}" for name in names if name)
+        return frozenset(f"system:serviceaccount:{name}" for name in _listed(self.review_accounts))
 
     @property
     def allowed(self) -> tuple[str, ...]:
         """The tokens in the clear."""
-        given = self.tokens.get_secret_value() if self.tokens else ""
-        return tuple(token.strip() for token in given.split(",") if token.strip())
+        return _listed(self.tokens.get_secret_value() if self.tokens else "")
 
     @property
     def returns(self) -> tuple[str, ...]:
         """The addresses that an owner may be sent back to."""
-        return tuple(one.strip() for one in (self.return_urls or "").split(",") if one.strip())
+        return _listed(self.return_urls or "")
 
     @field_validator("return_urls")
     @classmethod
     def _of_the_product(cls, value: str | None) -> str | None:
-        for one in (value or "").split(","):
-            if one.strip():
-                _safe_address(one.strip(), "owners are sent back over https only")
+        for one in _listed(value or ""):
+            _safe_address(one, "owners are sent back over https only")
         return value
 
     @model_validator(mode="after")
@@ -457,7 +459,7 @@ class ServiceSettings(BaseSettings):
     @field_validator("roles", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return _listed(value) if isinstance(value, str) else value
 
 
 COMMON = (

@@ -30,7 +30,7 @@ from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.accounts.rules import InvalidAccount, Rules
 from shared.runtime.accounts.sealing import public_key, seal_credentials
 from shared.runtime.http.bodies import Bodies, BodyRefused
-from shared.runtime.http.server import RETRY_AFTER_SECONDS
+from shared.runtime.http.server import RETRY_AFTER_SECONDS, body_refused
 from shared.state.client import StateUnavailable
 
 log = structlog.get_logger()
@@ -138,8 +138,7 @@ class AccountCheck:
         except StateUnavailable:
             return web.Response(status=503, headers={"Retry-After": RETRY_AFTER_SECONDS})
         except BodyRefused as refused:
-            retry = {"Retry-After": RETRY_AFTER_SECONDS} if refused.status == 503 else {}
-            return web.Response(status=refused.status, headers=retry)
+            return body_refused(refused)
 
     async def _answered(self, body: bytes) -> AccountChecked:
         asked, record = self._read(body)
@@ -195,12 +194,13 @@ class AccountCheck:
 
     def _check_free(self, record: AccountRecord) -> None:
         """Raises _Refused where another account has the `external_id`: its record would not be served."""
+        if not record.external_id:
+            return
         try:
-            others = self._accounts.find(None, record.external_id) if record.external_id else []
+            taken = self._accounts.is_anothers(record.external_id, record.account_id)
         except AccountSealed:
             return
-        named = [other for other in others if other.record.parent_id != record.external_id]
-        if any(other.account_id != record.account_id for other in named):
+        if taken:
             detail = "external_id: another account has it."
             raise _Refused(AccountRefused(code="account_taken", detail=detail))
 

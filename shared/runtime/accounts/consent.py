@@ -167,10 +167,10 @@ class ConsentRoutes:
         if known is not None and known.external_id not in (None, consent.external_id):
             raise _Failed("another_owner")
         try:
-            others = self._accounts.find(None, consent.external_id)
+            taken = self._accounts.is_anothers(consent.external_id, state.account_id)
         except AccountSealed:
-            raise _Failed("account_taken") from None
-        if any(other.account_id != state.account_id for other in others):
+            taken = True
+        if taken:
             raise _Failed("account_taken")
         fresh = known or AccountRecord(account_id=state.account_id, workspace_id=state.workspace_id, channel=self._name)
         display_name = state.display_name or fresh.display_name

@@ -110,6 +110,13 @@ class AccountRegistry:
             raise AccountSealed
         return found
 
+    def is_anothers(self, external_id: str, account_id: str) -> bool:
+        """Whether another account has the name, and not as what it belongs to. Raises AccountSealed as `find`."""
+        return any(
+            other.account_id != account_id and other.record.parent_id != external_id
+            for other in self.find(None, external_id)
+        )
+
     def records_of(self, account_id: str | None, external_id: str | None) -> list[AccountRecord]:
         """The records of the accounts that `find` names, those that cannot be opened as well."""
         return [self._known[name] for name in self.names_of(account_id, external_id) if name in self._known]

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
-from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 import aiohttp
 import structlog
+from cachetools import TLRUCache
 
 from shared.runtime.settings import ApiSettings
 
@@ -23,7 +24,7 @@ log = structlog.get_logger()
 KNOWN_SECONDS = 60.0
 """How long an answer is good for: a token that was taken back is refused after that at the latest."""
 _REFUSED_SECONDS = 10.0
-_MOST = 1000  # answers that are kept; the oldest is forgotten
+_MOST = 1000  # answers that are kept
 _AT_ONCE = 8  # questions under way; strangers with ever new tokens get no more of the Kubernetes API
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 _LONGEST = 8192  # characters of a token
@@ -39,8 +40,10 @@ class TokenReviews:
 
     def __init__(self, settings: ApiSettings, clock: Callable[[], float] = monotonic) -> None:
         self._settings = settings
-        self._clock = clock
-        self._known: OrderedDict[bytes, tuple[str | None, float]] = OrderedDict()
+        # By a token's digest: whose it is, None for one that is refused.
+        self._known: TLRUCache[bytes, str | None] = TLRUCache(
+            _MOST, lambda _, user, now: now + (KNOWN_SECONDS if user else _REFUSED_SECONDS), timer=clock
+        )
         self._asking = 0
         self._session: aiohttp.ClientSession | None = None
         self._away = False
@@ -52,15 +55,10 @@ class TokenReviews:
         """
         if token.count(".") != 2 or len(token) > _LONGEST or not token.isascii():  # a JWT has three parts
             return None
-        digest, now = hashlib.sha256(token.encode()).digest(), self._clock()
-        known = self._known.get(digest)
-        if known is not None and now < known[1]:
-            return known[0]
-        user = await self._ask(token)
-        self._known[digest] = user, now + (KNOWN_SECONDS if user else _REFUSED_SECONDS)
-        self._known.move_to_end(digest)
-        while len(self._known) > _MOST:
-            self._known.popitem(last=False)
+        digest = hashlib.sha256(token.encode()).digest()
+        with suppress(KeyError):
+            return self._known[digest]
+        user = self._known[digest] = await self._ask(token)
         return user
 
     async def close(self) -> None:

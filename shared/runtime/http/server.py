@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from shared.runtime import metrics
-from shared.runtime.http.bodies import Bodies
+from shared.runtime.http.bodies import Bodies, BodyRefused
 from shared.runtime.http.dependencies import Dependencies
 from shared.runtime.http.guard import ApiGuard
 from shared.runtime.http.listener import Connections, listen
@@ -25,6 +25,12 @@ OPS_CONNECTIONS = 100  # of the port for health and metrics
 WATCH_SECONDS = 2.0  # between two looks of our own: what is away is said although nobody asks
 Check = Callable[[], Awaitable[bool | Sequence[str]]]
 _ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+def body_refused(refused: BodyRefused) -> web.Response:
+    """The answer to a request whose body is not taken."""
+    retry = {"Retry-After": RETRY_AFTER_SECONDS} if refused.status == 503 else {}
+    return web.Response(status=refused.status, headers=retry)
 
 
 class HealthChecks:

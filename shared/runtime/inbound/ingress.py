@@ -17,6 +17,7 @@ from shared.channel import (
     AuthenticatesByHead,
     Channel,
     Forbidden,
+    HasApps,
     NotTaken,
     RawItem,
     RawStore,
@@ -57,6 +58,7 @@ class Ingress:
         self._writer = writer
         self._bodies = bodies
         self._raw = raw
+        self._apps = channel if isinstance(channel, HasApps) else None
         self._by_head = channel if isinstance(channel, AuthenticatesByHead) else None
         self._beside = ThreadPoolExecutor(1, "large-bodies")
         self._name = name = channel.capabilities.channel
@@ -130,7 +132,7 @@ class Ingress:
                 self._unreadable.inc()
                 await self._writer.write_unreadable(webhook.route, webhook.body, reason_of(unreadable))
                 return 200
-            if not may_all_be_told(self._channel, items, self._accounts):
+            if not may_all_be_told(self._apps, items, self._accounts):
                 return 401
             for first in range(0, len(items), SLICE):
                 await self._writer.write(items[first : first + SLICE], trace)

@@ -11,6 +11,7 @@ from shared.channel import (
     Account,
     Channel,
     Event,
+    HasApps,
     HealthChange,
     LeftOut,
     Outcome,
@@ -88,6 +89,7 @@ class Normaliser:
         parser: Parser | None = None,
     ) -> None:
         self._channel = channel
+        self._apps = channel if isinstance(channel, HasApps) else None
         self._parser = parser
         self._name = channel.capabilities.channel
         self._accounts = accounts
@@ -110,7 +112,7 @@ class Normaliser:
             self._accounts.expect(record)
             await self._give_up(record, "unknown_account", "no account of this name")
             return
-        if not all(may_tell_of(self._channel, raw.app, account.record) for account in accounts):
+        if not all(may_tell_of(self._apps, raw.app, account.record) for account in accounts):
             await self._give_up(record, "foreign_app", "told by an app that is not the account's")
             return
         try:
@@ -253,7 +255,7 @@ class Normaliser:
             return None
         try:
             accounts = self._accounts.find(raw.account_id, raw.external_id)
-            if len(accounts) != 1 or not may_tell_of(self._channel, raw.app, accounts[0].record):
+            if len(accounts) != 1 or not may_tell_of(self._apps, raw.app, accounts[0].record):
                 return None
             item = ReceivedItem(accounts[0].record, body, raw.received_at, record.offset, raw.blob)
             outcomes = self._channel.normalise(item)

@@ -22,7 +22,7 @@ from shared.runtime.accounts.capabilities import AccountCapabilities
 from shared.runtime.accounts.health import AccountsHealth
 from shared.runtime.accounts.registry import AccountRegistry, AccountSealed
 from shared.runtime.http.bodies import Bodies, BodyRefused
-from shared.runtime.http.server import RETRY_AFTER_SECONDS
+from shared.runtime.http.server import body_refused
 from shared.runtime.outbound.commands import LARGEST_RECORD, TOO_LARGE, account_refusal
 from shared.runtime.outbound.planner import Planner
 from shared.runtime.outbound.prepare import Preparer, conversation_of, target_of
@@ -63,8 +63,7 @@ class Preflight:
             async with self._bodies.of(request) as body:
                 return await self._answered(body)
         except BodyRefused as refused:
-            retry = {"Retry-After": RETRY_AFTER_SECONDS} if refused.status == 503 else {}
-            return web.Response(status=refused.status, headers=retry)
+            return body_refused(refused)
 
     async def _answered(self, body: bytes) -> web.Response:
         if len(body) > LARGEST_RECORD:

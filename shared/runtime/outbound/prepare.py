@@ -188,17 +188,17 @@ class Preparer:
         animated = moves(head) if file.kind is AttachmentKind.STICKER else file.animated
         facts = {"blob": blob, "attachment_id": None, "url": None, "size": size, "filename": name, "animated": animated}
         known = file.model_copy(update={**facts, "sha256": None})
+        able = capabilities_of(self._channel, account.record, None)
         if found is None:
             told = claim(file.mime_type) or claimed_by_name(name)
-            if told is None and (refusal := unknown_type(self._channel.capabilities, field)) is not None:
+            if told is None and (refusal := unknown_type(able, field)) is not None:
                 raise Refused(refusal.code, refusal.detail, **refusal.facts)
             return await self._named(known, blob, version, field), ()
         if _pretends(known, found):
             raise Refused(ErrorCode.FILE_TYPE_MISMATCH, field=field)
         exact, corrected = _as_it_is(known, found, field)
-        rules = capabilities_of(self._channel, account.record, None).files
         try:
-            fitted, changed = await self._converter.fitted(account.record, rules, exact, found, version, field)
+            fitted, changed = await self._converter.fitted(account.record, able.files, exact, found, version, field)
         except BlobMissing:
             raise Refused(ErrorCode.FILE_UNAVAILABLE, field=field) from None
         return await self._named(fitted, blob, version, field), (*corrected, *changed)
